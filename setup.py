@@ -1,0 +1,35 @@
+"""Packaging from settings.ini, the one place that holds the metadata."""
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+ini = ConfigParser()
+ini.read(here / "settings.ini", encoding="utf-8")
+cfg = ini["DEFAULT"]
+extras = {
+    name: cfg[f"{name}_requirements"].split()
+    for name in ("reproduce", "graph", "dev")
+}
+extras["dev"] += extras["reproduce"] + extras["graph"]
+version = (here / "crimenb" / "__init__.py").read_text().split('"')[1]
+
+setup(
+    name=cfg["lib_name"],
+    version=version,
+    description=cfg["description"],
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author=cfg["author"],
+    license=cfg["license"],
+    keywords=cfg["keywords"].split(),
+    python_requires=">=" + cfg["min_python"],
+    # The reproduction notebooks are data of the package: nbs/reproduce is shipped as crimenb/reproduce.
+    packages=find_packages(include=["crimenb", "crimenb.*"]) + ["crimenb.reproduce"],
+    package_dir={"crimenb.reproduce": "nbs/reproduce"},
+    package_data={"crimenb.reproduce": ["*.ipynb", "params/*.yaml"]},
+    install_requires=cfg["requirements"].split(),
+    extras_require=extras,
+    entry_points={"console_scripts": ["crimenb = crimenb.cli:main"]},
+)
