@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TYPES', 'KINDS', 'NUMBER', 'RESULT', 'ROW', 'PACKAGES', 'folder_of', 'names', 'profiles', 'Parameter', 'parameters',
            'profile', 'resolve', 'from_text', 'validate', 'stem', 'versions', 'commit', 'peak_memory', 'Run',
-           'score_rows', 'begin', 'StudyFailed', 'Outputs', 'reproduce', 'page', 'read_results', 'leaderboard']
+           'score_rows', 'begin', 'StudyFailed', 'Outputs', 'reproduce', 'page', 'read_results', 'leaderboard',
+           'record']
 
 # %% ../nbs/80_studies.ipynb #36ebdd3e
 import ast
@@ -422,3 +423,12 @@ def leaderboard(results: pd.DataFrame,  # as from `read_results`
                      seeds=("seed", lambda s: " ".join(map(str, sorted(set(s))))),
                      device=("device", lambda d: "; ".join(sorted(set(d)))), printed=("printed", "max")).reset_index()
     return lines.sort_values(line[:5] + ["measured"], ascending=[True] * 5 + [False], kind="stable").reset_index(drop=True)
+
+# %% ../nbs/80_studies.ipynb #a0acf29c
+def record(folder="runs",  # a folder of result files
+           into=None,      # where to put them; the recorded evidence of the library if not given
+) -> list:
+    "Copy the valid result files of `folder`, without those of the smoke profile, and return the paths of the copies."
+    into, results = Path(into or folder_of("results")), read_results(folder)
+    kept = results.loc[results["profile"] != "smoke", "file"].unique()
+    return [write_atomic(into / name, (Path(folder) / name).read_bytes()) for name in kept]

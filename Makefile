@@ -1,0 +1,67 @@
+# Two commands for everybody: `make reproduce` and `make test`. The rest is for whoever works on the library.
+SHELL := /bin/bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+STUDY ?= crimealarm
+PROFILE ?= smoke
+DATASET ?=
+PARAMS ?=
+OUT ?= runs
+JOBS ?= 2
+# the first Python of 3.10 or later; name another one with PYTHON=…
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help env reproduce record test export clean-notebooks readme sync distclean
+
+help:
+	@echo "make reproduce [STUDY=crimealarm] [PROFILE=smoke|cpu|paper] [DATASET=name] [PARAMS=\"epochs=5 seed=1\"] [OUT=runs]"
+	@echo "make test      every check, in an environment of its own ($(VENV))"
+	@echo "make record    put the results of $(OUT) that are not of the smoke profile into data/results"
+	@echo "make sync      notebooks -> crimenb/, clean notebooks, README.md"
+	@echo "make distclean remove the environment and everything that was built"
+
+env: $(STAMP)
+
+# made again only when what it is made from has changed
+$(STAMP): settings.ini setup.py pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "crimenb needs Python 3.10 or later, and there is none here: install it, or name it with make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "crimenb needs Python 3.10 or later, and $(PYTHON) is older or missing: name another one with make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -m venv "$(VENV)" || { echo "$(PYTHON) -m venv failed: on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
+	"$(BIN)/python" -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch "$@"
+
+reproduce: $(STAMP)
+	@"$(BIN)/crimenb" reproduce "$(STUDY)" --profile "$(PROFILE)" $(if $(DATASET),--dataset "$(DATASET)") --out "$(OUT)" $(foreach p,$(PARAMS),-p "$(p)")
+
+record: $(STAMP)
+	@"$(BIN)/python" -c 'import sys; from crimenb import studies; print(*studies.record(sys.argv[1]), sep="\n")' "$(OUT)"
+
+export: $(STAMP)
+	@"$(BIN)/nbdev-export"
+
+clean-notebooks: $(STAMP)
+	@"$(BIN)/nbdev-clean"
+
+readme: $(STAMP)
+	@"$(BIN)/jupyter" nbconvert --log-level=WARN --to markdown --output-dir . --output README nbs/index.ipynb
+
+# in this order, also under make -j
+sync: $(STAMP)
+	@$(MAKE) --no-print-directory export
+	@$(MAKE) --no-print-directory clean-notebooks
+	@$(MAKE) --no-print-directory readme
+
+# one thread a process: nbdev-test and pytest run $(JOBS) notebooks at a time
+test: export OMP_NUM_THREADS := 1
+test: $(STAMP)
+	@before=$$(git status --porcelain; git diff); $(MAKE) --no-print-directory sync; \
+	after=$$(git status --porcelain; git diff); \
+	[ "$$before" = "$$after" ] || { echo "make sync changed the tree: commit what it wrote" >&2; git status --short >&2; exit 1; }
+	@"$(BIN)/nbdev-test" --n_workers $(JOBS)
+	@"$(BIN)/python" -m pytest
+
+distclean:
+	rm -rf "$(VENV)" build dist runs nbs/reproduce/runs crimenb.egg-info
