@@ -212,8 +212,10 @@ def best_pairs(votes: np.ndarray) -> np.ndarray:
     pairs[columns[voted]] = rows[voted]
     return pairs
 
-def shared_runs(a: Sequences, b: Sequences, classes: np.ndarray) -> np.ndarray:
-    "(b.n_spots, a.n_spots) share of each spot's runs of three, weighted by rarity in `a`, that the other has; `classes` reads b's ids as a's."
+def shared_runs(a: Sequences, b: Sequences, classes: np.ndarray) -> "tuple[np.ndarray, np.ndarray]":
+    """The runs of three events that two spots share, weighted by rarity in `a`, (b.n_spots, a.n_spots), and the weight of all runs of each spot of `b`, (b.n_spots,).
+
+    `classes` reads b's class ids as a's, -1 where it cannot."""
     def runs(seqs, ids):
         inside = seqs.spot_of[2:] == seqs.spot_of[:-2]
         return seqs.spot_of[:-2][inside], ((ids[:-2] * base + ids[1:-1]) * base + ids[2:])[inside]
@@ -224,7 +226,7 @@ def shared_runs(a: Sequences, b: Sequences, classes: np.ndarray) -> np.ndarray:
     def table(spot, run, n): return csr_array((np.ones(len(run)), (spot, run)), shape=(n, len(known))).astype(bool).astype(float)
     has_a, has_b = table(spot_a, index[:len(run_a)], a.n_spots), table(spot_b, index[len(run_a):], b.n_spots)
     has_b = has_b * np.log((1 + a.n_spots) / (1 + has_a.sum(0)))
-    return (has_b @ has_a.T).toarray() / np.maximum(np.asarray(has_b.sum(1)), 1e-9)[:, None]
+    return (has_b @ has_a.T).toarray(), np.asarray(has_b.sum(1))
 
 def recover_labels(nameless: Sequences, # sequences whose classes and spots have no names
                    named: Sequences,    # sequences of (some of) the same spots from the start of the same time, with names
@@ -243,9 +245,9 @@ def recover_labels(nameless: Sequences, # sequences whose classes and spots have
         np.add.at(votes, (nameless.spot(a)[:m], named.spot(b)[:m]), 1)
     for _ in range(rounds):
         class_of = best_pairs(votes)
-        shared = shared_runs(nameless, named, class_of)
+        shared, total = shared_runs(nameless, named, class_of)
         spot_of = best_pairs(shared.T)
-        similarity = np.where(spot_of < 0, 0, shared[np.arange(named.n_spots), spot_of])
+        similarity = np.where(spot_of < 0, 0, shared[np.arange(named.n_spots), spot_of] / np.maximum(total, 1e-9))
         spot_of[similarity <= enough] = -1
         votes[:], aligned = 0, 0
         for b in np.flatnonzero(spot_of >= 0):
@@ -255,7 +257,7 @@ def recover_labels(nameless: Sequences, # sequences whose classes and spots have
                 if kind == "equal": aligned += i_end - i
                 if i_end - i == j_end - j: np.add.at(votes, (theirs[i:i_end], ours[j:j_end]), 1)
     class_of = best_pairs(votes)
-    def labels(frame, of, n): return frame[of >= 0].set_axis(of[of >= 0]).reindex(range(n))
+    def labels(frame, of, n): return frame[of >= 0].set_axis(of[of >= 0]).reindex(range(n)).convert_dtypes()
     return Match(class_of, spot_of, similarity, aligned,
                  replace(nameless, spots=labels(named.spots, spot_of, nameless.n_spots), classes=labels(named.classes, class_of, nameless.n_classes)))
 
