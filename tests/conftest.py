@@ -1,0 +1,31 @@
+"""Fixtures for real data: `$CRIMENB_DATA`, or a folder shared/data beside the checkout, or a download to the cache."""
+import os
+from pathlib import Path
+
+import pytest
+
+shared = Path(__file__).resolve().parents[2] / "shared" / "data"
+if shared.is_dir(): os.environ.setdefault("CRIMENB_DATA", str(shared))
+
+
+@pytest.fixture(scope="session")
+def fetched():
+    "A function: name of a data set -> its verified files, file name -> path."
+    from crimenb.sources import fetch
+    return fetch
+
+
+@pytest.fixture(scope="session")
+def nyc16(fetched): return fetched("nyc16")["nyc16.txt"]
+
+
+@pytest.fixture(scope="session")
+def chi18(fetched): return fetched("chi18")["chi18.txt"]
+
+
+@pytest.fixture(scope="session")
+def chicago_2018(fetched): return fetched("chicago_2018")["crimes-2018-06-30.parquet"]
+
+
+@pytest.fixture(scope="session")
+def samples(): return Path(__file__).resolve().parents[1] / "data" / "samples"
