@@ -25,10 +25,13 @@ setup(
     license=cfg["license"],
     keywords=cfg["keywords"].split(),
     python_requires=">=" + cfg["min_python"],
-    # The reproduction notebooks are data of the package: nbs/reproduce is shipped as crimenb/reproduce.
-    packages=find_packages(include=["crimenb", "crimenb.*"]) + ["crimenb.reproduce"],
-    package_dir={"crimenb.reproduce": "nbs/reproduce"},
-    package_data={"crimenb.reproduce": ["*.ipynb", "params/*.yaml"]},
+    license_files=["LICENSE"],
+    classifiers=["Operating System :: POSIX", "Programming Language :: Python :: 3", "Intended Audience :: Science/Research"],
+    # The reproduction notebooks and the recorded results are data of the package, under names inside it.
+    packages=find_packages(include=["crimenb", "crimenb.*"]) + ["crimenb.reproduce", "crimenb.results"],
+    package_dir={"crimenb.reproduce": "nbs/reproduce", "crimenb.results": "data/results"},
+    package_data={"crimenb": ["*.json"], "crimenb.reproduce": ["*.ipynb", "params/*.yaml"], "crimenb.results": ["*.json"]},
+    include_package_data=False,
     install_requires=cfg["requirements"].split(),
     extras_require=extras,
     entry_points={"console_scripts": ["crimenb = crimenb.cli:main"]},
