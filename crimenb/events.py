@@ -11,6 +11,7 @@ __all__ = ['COLUMNS', 'OPTIONAL', 'MISSING', 'WORLD', 'EARLIEST', 'CHICAGO_BOX',
 # %% ../nbs/03_events.ipynb #cc8a1104
 import csv
 import gzip
+import io
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -161,8 +162,9 @@ def _from_csv(path, required, optional, names):
         # an export's header is some hundred bytes; a binary file may have no end of line at all
         header = names or next(csv.reader([f.readline(100_000).decode("utf-8-sig").rstrip("\r\n")]), [])
     picked = _pick(header, required, optional, path)
-    with _open(path) as f:
-        lines = sum(1 for line in f if line.rstrip(b"\r\n")) - (names is None)
+    # going through the text once also finds bytes that are not UTF-8
+    with io.TextIOWrapper(_open(path), encoding="utf-8", newline="\n") as f:
+        lines = sum(1 for line in f if line.rstrip("\r\n")) - (names is None)
     with _open(path) as f:
         table = pa.csv.read_csv(
             f,

@@ -1,0 +1,355 @@
+"""The events table: what comes in is kept or counted, and what is not a portal's export is refused."""
+import csv
+import gzip
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from crimenb import events as E
+from crimenb.core import InputError
+
+CHICAGO = ["ID", "Date", "Primary Type", "Location Description", "Community Area", "Latitude", "Longitude"]
+GOOD = ["1", "01/05/2018 08:15:00 AM", "THEFT", "STREET", "32", "41.88", "-87.63"]
+
+
+def write(path, rows, header=CHICAGO):
+    with open(path, "w", newline="", encoding="utf-8") as f: csv.writer(f).writerows([header, *rows])
+    return path
+
+
+def row(**changes):
+    return [changes.get(name.replace(" ", "_"), value) for name, value in zip(CHICAGO, GOOD)]
+
+
+def balanced(cleaned):
+    E.validate(cleaned.events)
+    assert cleaned.rows_in == len(cleaned.events) + sum(cleaned.dropped.values())
+    assert all(n > 0 for counts in (cleaned.dropped, cleaned.mended, cleaned.notes) for n in counts.values())
+    return cleaned
+
+
+# --- the samples -----------------------------------------------------------------------------------------------------
+
+def test_chicago_sample(samples):
+    c = balanced(E.read_chicago(samples / "chicago.csv"))
+    assert c.rows_in == 14
+    assert c.dropped == {"line unreadable": 1, "date or time missing": 1, "date unparsable": 1, "date out of range": 1,
+                         "category missing": 1, "record id repeated": 1}
+    assert c.mended == {"coordinates missing": 1, "coordinates not a number": 1, "coordinates 0, 0": 1,
+                        "coordinates outside the city": 1, "premises unknown": 1, "area unusable": 1}
+    e = c.events.set_index("record_id")
+    assert e.time["90000002"] == pd.Timestamp("2018-01-05 23:40") and e.time["90000003"] == pd.Timestamp("2018-01-06 00:00")
+    assert e.area["90000004"] == "0" and e.area["90000012"] == "32" and e.premises["90000012"] == "STREET"
+    assert e.premises["90000013"] == "SCHOOL, PUBLIC, BUILDING"
+    assert e.time.is_monotonic_increasing
+    assert not e[["x", "y"]].notna().any().any()
+
+
+def test_chicago_other_areas(samples):
+    c = E.read_chicago(samples / "chicago.csv", area="Beat")
+    assert c.events.area.iloc[0] == "111"
+    with pytest.raises(InputError, match="Community Area, Beat"): E.read_chicago(samples / "chicago.csv", area="Street")
+
+
+def test_nypd_sample(samples):
+    c = balanced(E.read_nypd(samples / "nypd.csv"))
+    assert c.rows_in == 12
+    assert c.dropped == {"date or time missing": 1, "date unparsable": 1, "date out of range": 1, "category missing": 1, "record id repeated": 1}
+    assert c.mended["area unusable"] == 1 and c.mended["coordinates 0, 0"] == 1 and c.mended["premises unknown"] == 1
+    e = c.events.set_index("record_id")
+    assert "800000006H1" in e.index and e.time["800000003"] == pd.Timestamp("2016-03-03 23:59")
+    assert list(e.victim_age_group.cat.categories) == ["18-24", "25-44", "<18"]
+    assert pd.isna(e.victim_sex["800000010"]) and e.victim_sex["800000001"] == "D"
+
+
+def test_require_coordinates_drops_and_counts(samples):
+    for read, name in ((E.read_chicago, "chicago.csv"), (E.read_nypd, "nypd.csv")):
+        loose, strict = read(samples / name), balanced(read(samples / name, require_coordinates=True))
+        assert len(strict.events) == loose.events.lon.notna().sum()
+        assert not any(reason.startswith("coordinates") for reason in strict.mended)
+
+
+# --- the real files --------------------------------------------------------------------------------------------------
+
+def test_chicago_2018(chicago_2018):
+    c = balanced(E.read_chicago(chicago_2018))
+    assert c.rows_in == len(c.events) == 125_590 and c.dropped == {}
+    assert c.mended == {"coordinates missing": 686, "premises unknown": 279, "area unknown": 1}
+    e = c.events
+    assert e.category.nunique() == 31 and e.premises.nunique() == 122
+    assert set(e.area.dropna()) == {str(n) for n in range(78)}
+    # local wall-clock time: a local half-year from its first to its last minute
+    assert e.time.min() == pd.Timestamp("2018-01-01 00:00") and e.time.max() == pd.Timestamp("2018-06-30 23:59")
+    p = E.project(e)
+    assert p.x.isna().sum() == 686 and p.x.abs().max() < 30_000 and p.y.abs().max() < 30_000
+    strict = balanced(E.read_chicago(chicago_2018, require_coordinates=True))
+    assert strict.dropped == {"coordinates missing": 686} and len(strict.events) == 124_904
+
+
+def test_chicago_2018_agrees_with_a_row_by_row_reading(chicago_2018):
+    raw = pd.read_parquet(chicago_2018)
+    e = E.read_chicago(chicago_2018).events
+    order = np.argsort(raw.index.to_numpy(), kind="stable")
+    for i in range(0, len(raw), 9973):
+        theirs, ours = raw.iloc[order[i]], e.iloc[i]
+        assert ours.time == raw.index[order[i]].tz_localize(None) and ours.category == theirs.PrimaryType
+        assert ours.area == str(int(theirs.CommunityArea)) and ours.premises == theirs.LocationDescription
+        assert (ours.lat, ours.lon) == (theirs.Latitude, theirs.Longitude) or np.isnan(theirs.Latitude)
+
+
+@pytest.mark.parametrize("name, file, read, rows, alike", [
+    ("nyc_2014_2015", "NYC_Crime.zip", E.read_nyc_2014_2015, 191_580, 2_748),
+    ("chicago_2016_2017", "CHI_Crime.zip", E.read_chicago_2016_2017, 321_877, 916)])
+def test_four_types(fetched, name, file, read, rows, alike):
+    c = balanced(read(fetched(name)[file]))
+    assert c.rows_in == len(c.events) == rows and c.mended == {} and list(c.notes.values()) == [alike]
+    assert c.events.category.nunique() == 4 and c.events.premises.isna().all()
+    assert c.events.area.nunique() == (77 if name == "nyc_2014_2015" else 0)
+
+
+# --- dialects --------------------------------------------------------------------------------------------------------
+
+def test_api_spelling_gzip_and_zip(tmp_path):
+    header = [name.lower().replace(" ", "_") for name in CHICAGO]
+    plain = write(tmp_path / "api.csv", [row(Date="2018-01-05T20:15:00.000")], header)
+    (tmp_path / "api.csv.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    with zipfile.ZipFile(tmp_path / "api.zip", "w") as z:
+        z.write(plain, "api.csv")
+        z.writestr("__MACOSX/._api.csv", b"junk")
+    for name in ("api.csv", "api.csv.gz", "api.zip"):
+        c = balanced(E.read_chicago(tmp_path / name))
+        assert c.events.time[0] == pd.Timestamp("2018-01-05 20:15") and c.events.area[0] == "32"
+
+
+def test_byte_order_mark_and_windows_line_ends(tmp_path):
+    text = write(tmp_path / "a.csv", [GOOD]).read_text()
+    (tmp_path / "b.csv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert balanced(E.read_chicago(tmp_path / "b.csv")).rows_in == 1
+
+
+def test_portal_parquet_with_number_ids(tmp_path):
+    table = pd.DataFrame([GOOD, GOOD, row(ID="2")], columns=CHICAGO).astype({"ID": "int64", "Latitude": float, "Longitude": float})
+    table.to_parquet(tmp_path / "a.parquet")
+    c = balanced(E.read_chicago(tmp_path / "a.parquet"))
+    assert list(c.events.record_id) == ["1", "2"] and c.dropped == {"record id repeated": 1}
+
+
+def test_nypd_api_dialect_and_no_victims(tmp_path):
+    header = ["cmplnt_num", "cmplnt_fr_dt", "cmplnt_fr_tm", "ofns_desc", "prem_typ_desc", "addr_pct_cd", "latitude", "longitude"]
+    path = write(tmp_path / "n.csv", [["1", "2016-03-02T00:00:00.000", "14:30:00", "ROBBERY", "STREET", "044", "40.8", "-73.9"]], header)
+    c = balanced(E.read_nypd(path))
+    assert c.events.time[0] == pd.Timestamp("2016-03-02 14:30") and c.events.area[0] == "44" and "victim_sex" not in c.events
+
+
+# --- garbage ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("read", [E.read_chicago, E.read_nypd, E.read_nyc_2014_2015, E.read_chicago_2016_2017])
+def test_not_an_export(read, tmp_path):
+    files = {"empty.csv": b"", "binary.csv": bytes(range(256)) * 500, "zeros.csv": bytes(5000), "line.csv": b"\n\n\n",
+             "torn.gz": gzip.compress(b"Date,Primary Type\n" * 999)[:40], "bad.zip": b"PK\x03\x04" + b"x" * 99,
+             "bad.parquet": b"PAR1" + b"x" * 99, "picture.png": b"\x89PNG\r\n\x1a\n" + bytes(900), "mac.csv": b"Date\rPrimary Type\r"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name) as error: read(tmp_path / name)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 600 + len(str(tmp_path)) * 2
+    for path in (tmp_path / "nowhere.csv", tmp_path):
+        with pytest.raises(InputError, match="there is no file"): read(path)
+
+
+@pytest.mark.parametrize("column", [name for name in CHICAGO if name != "ID"])
+def test_missing_column_is_named(column, tmp_path):
+    keep = [i for i, name in enumerate(CHICAGO) if name != column]
+    path = write(tmp_path / "a.csv", [[GOOD[i] for i in keep]], [CHICAGO[i] for i in keep])
+    with pytest.raises(InputError, match=f"lacks the column.* {column}"): E.read_chicago(path)
+
+
+def test_column_twice(tmp_path):
+    path = write(tmp_path / "a.csv", [[*GOOD, "BATTERY"]], [*CHICAGO, "primary_type"])
+    with pytest.raises(InputError, match="Primary Type more than once"): E.read_chicago(path)
+
+
+def test_header_only(tmp_path):
+    with pytest.raises(InputError, match="no rows"): E.read_chicago(write(tmp_path / "a.csv", []))
+
+
+def test_every_date_unparsable_is_an_error_a_few_are_counted(tmp_path):
+    with pytest.raises(InputError, match="no date in .*'31.12.2018'.*%m/%d/%Y"):
+        E.read_chicago(write(tmp_path / "a.csv", [row(Date="31.12.2018"), row(Date="30.12.2018")]))
+    with pytest.raises(InputError, match="all of them empty"): E.read_chicago(write(tmp_path / "b.csv", [row(Date="")]))
+    c = balanced(E.read_chicago(write(tmp_path / "c.csv", [GOOD, row(ID="2", Date="31.12.2018"), row(ID="3", Date="02/30/2018 01:00:00 AM")])))
+    assert c.dropped == {"date unparsable": 2}
+
+
+def test_no_usable_row_is_an_error_with_the_counts(tmp_path):
+    with pytest.raises(InputError, match="no row of .* category missing 2"):
+        E.read_chicago(write(tmp_path / "a.csv", [row(Primary_Type=""), row(Primary_Type="  ")]))
+
+
+def test_dates_that_cannot_be(tmp_path):
+    rows = [GOOD, row(ID="2", Date="01/05/1018 08:15:00 AM"), row(ID="3", Date="01/05/2998 08:15:00 AM")]
+    assert balanced(E.read_chicago(write(tmp_path / "a.csv", rows))).dropped == {"date out of range": 2}
+
+
+def test_period(tmp_path):
+    path = write(tmp_path / "a.csv", [GOOD, row(ID="2", Date="12/31/2017 11:59:00 PM"), row(ID="3", Date="01/31/2018 11:59:00 PM")])
+    assert list(E.read_chicago(path, period=("2018-01-01", "2018-01-31")).events.record_id) == ["1"]
+    assert len(E.read_chicago(path, period=("2018-01-01", None)).events) == 2
+    with pytest.raises(InputError, match="not two dates"): E.read_chicago(path, period=("soon", None))
+    with pytest.raises(InputError, match="not two dates"): E.read_chicago(path, period="2018")
+
+
+def test_coordinates(tmp_path):
+    places = [("41.88", "-87.63", None), ("", "-87.63", "coordinates missing"), ("41.88", "(null)", "coordinates missing"),
+              ("north", "-87.63", "coordinates not a number"), ("0", "0.0", "coordinates 0, 0"), ("0", "-87.63", "coordinates outside the city"),
+              ("36.619446395", "-91.686565684", "coordinates outside the city"), ("inf", "-87.63", "coordinates outside the city"),
+              ("-87.63", "41.88", "coordinates outside the city")]
+    path = write(tmp_path / "a.csv", [row(ID=str(i), Latitude=lat, Longitude=lon) for i, (lat, lon, _) in enumerate(places)])
+    c = balanced(E.read_chicago(path))
+    assert len(c.events) == len(places) and c.events.lon.notna().sum() == 1
+    assert c.mended == pd.Series([why for *_, why in places]).value_counts().to_dict()
+    strict = balanced(E.read_chicago(path, require_coordinates=True))
+    assert strict.dropped == c.mended and strict.mended == {}
+
+
+def test_first_usable_of_a_repeated_record_stays(tmp_path):
+    rows = [row(Date="??"), row(Primary_Type="BATTERY"), row(Primary_Type="ASSAULT"), row(ID=""), row(ID="")]
+    c = balanced(E.read_chicago(write(tmp_path / "a.csv", rows)))
+    assert list(c.events.category) == ["BATTERY", "THEFT", "THEFT"] and c.dropped == {"date unparsable": 1, "record id repeated": 1}
+
+
+def test_without_record_ids_identical_rows_stay_and_are_told(tmp_path):
+    c = balanced(E.read_chicago(write(tmp_path / "a.csv", [GOOD[1:]] * 3, CHICAGO[1:])))
+    assert len(c.events) == 3 and list(c.notes.values()) == [2] and "record_id" not in c.events
+
+
+def test_broken_lines_are_counted_not_lost(tmp_path):
+    good = ",".join(GOOD)
+    path = tmp_path / "a.csv"
+    for extra, kept in (("2,01/05/2018", 2), (f"{good},one too many", 2), (f'2,"{good}', None)):
+        path.write_text("\n".join([",".join(CHICAGO), good, extra, "3" + good[1:]]))
+        c = balanced(E.read_chicago(path))
+        assert c.rows_in == 3
+        if kept: assert len(c.events) == kept and c.dropped == {"line unreadable": 1}
+    # a quotation mark that is never closed, in a column that is not read
+    path.write_text("\n".join([",".join([*CHICAGO, "Note"]), good + ",x", "2" + good[1:] + ',"x', "3" + good[1:] + ",x"]))
+    c = balanced(E.read_chicago(path))
+    assert c.rows_in == 3 and c.dropped["line unreadable"] >= 1
+
+
+def test_not_utf8(tmp_path):
+    (tmp_path / "a.csv").write_bytes((",".join(CHICAGO) + "\n" + ",".join(GOOD)).encode().replace(b"STREET", b"CAF\xc9"))
+    with pytest.raises(InputError, match="UTF-8"): E.read_chicago(tmp_path / "a.csv")
+
+
+text = st.text(st.characters(codec="utf-8", exclude_characters='\r\n\x00'), max_size=8)
+values = {
+    "ID": st.sampled_from(["1", "2", "3", "", "x"]),
+    "Date": st.sampled_from(["01/05/2018 08:15:00 AM", "12/31/2017 11:59:00 PM", "", "01/05/1018 01:00:00 AM", "2018-01-05"]) | text,
+    "Primary Type": st.sampled_from(["THEFT", " THEFT", "BATTERY", ""]) | text,
+    "Location Description": st.sampled_from(["STREET", ""]) | text,
+    "Community Area": st.sampled_from(["32", "032", "32.0", "", "0", "-1", "LOOP", "1e99", "inf"]) | text,
+    "Latitude": st.sampled_from(["41.88", "0", "", "nan", "inf", "north"]) | text,
+    "Longitude": st.sampled_from(["-87.63", "0", "", "41.88"]) | text,
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.tuples(*values.values()), max_size=12), strict=st.booleans(), shorten=st.integers(0, 7))
+def test_every_row_is_kept_or_counted(tmp_path_factory, rows, strict, shorten):
+    path = tmp_path_factory.mktemp("any") / "a.csv"
+    # one good row, so that the file is an export; one line with fewer fields, so that some lines are unreadable
+    write(path, [row(ID="good"), *map(list, rows), GOOD[:shorten]])
+    lines = 1 + len(rows) + (shorten > 0)
+    c = balanced(E.read_chicago(path, require_coordinates=strict))
+    assert c.rows_in == lines
+    assert (c.events.record_id == "good").sum() == 1
+    assert c.events.record_id.dropna().is_unique
+    if strict: assert c.events.lon.notna().all()
+    # nobody is counted twice: what was mended is still there
+    assert all(n <= len(c.events) for n in c.mended.values())
+
+
+# --- the table and the books -----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def table(samples): return E.read_nypd(samples / "nypd.csv").events
+
+
+def test_validate_returns_what_it_was_given(table): assert E.validate(table) is table
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (lambda t: t.drop(columns=["lon", "area"]), "lack the column.*lon, area"),
+    (lambda t: t.to_dict("list"), "DataFrame"),
+    (lambda t: pd.concat([t, t[["premises"]]], axis=1), "two columns"),
+    (lambda t: t.assign(time=t.time.astype("datetime64[ns]")), r"time.*datetime64\[ns\].*make it datetime64\[s\]"),
+    (lambda t: t.assign(lat=t.lat.astype(str)), "'lat'.*float64"),
+    (lambda t: t.assign(category=t.category.astype(object)), "'category'.*category"),
+    (lambda t: t.assign(area=t.area.cat.rename_categories(int)), "area.*not text"),
+    (lambda t: t.assign(record_id=range(len(t))), "record_id.*str"),
+    (lambda t: t.assign(time=t.time.where(t.index > 0)), "time.*missing in 1"),
+    (lambda t: t.assign(category=t.category.where(t.index > 1)), "category.*missing in 2"),
+    (lambda t: t.assign(lon=np.nan), "only one of lon and lat"),
+    (lambda t: t.assign(x=0.0), "only one of x and y"),
+    (lambda t: t.assign(x=np.inf, y=0.0), "infinite x or y"),
+    (lambda t: t.assign(lon=t.lat, lat=t.lon * 2), "swapped"),
+])
+def test_validate_names_what_is_off(table, spoil, words):
+    with pytest.raises(InputError, match=words): E.validate(spoil(table))
+
+
+def test_empty_table_is_valid(table): assert len(E.validate(table.iloc[:0])) == 0
+
+
+def test_books_must_balance(table):
+    with pytest.raises(ValueError, match="accounted"): E.Cleaned(table, len(table) + 1)
+    report = E.Cleaned(table, len(table) + 2, {"lost": 2}, {"mended": 1}).report()
+    assert list(report.rows) == [len(table) + 2, 2, 1, len(table)]
+
+
+def test_labels_sort_and_merge():
+    c = E.labels([10, "9", None, " 9", "x", np.nan, ""])
+    assert list(c.categories) == ["9", "10", "x"] and list(c.codes) == [1, 0, -1, 0, 2, -1, -1]
+    assert len(E.labels([])) == 0
+
+
+# --- metres ----------------------------------------------------------------------------------------------------------
+
+def haversine(lon1, lat1, lon2, lat2):
+    a = np.sin(np.radians(lat2 - lat1) / 2)**2 + np.cos(np.radians(lat1)) * np.cos(np.radians(lat2)) * np.sin(np.radians(lon2 - lon1) / 2)**2
+    return 2 * 6_371_008.8 * np.arcsin(np.sqrt(a))
+
+
+@given(lat=st.floats(-70, 70), lon=st.floats(-179, 179), x=st.floats(-20_000, 20_000), y=st.floats(-20_000, 20_000))
+def test_projection_there_and_back_and_length(lat, lon, x, y):
+    to = E.metres_to_degrees(x, y, (lon, lat))
+    assert np.allclose(E.degrees_to_metres(*to, (lon, lat)), (x, y), atol=1e-5)
+    # against the sphere: its radius is off by up to 0.6 %, the projection by up to tan(70°) · 20 km / 6,371 km = 0.9 %
+    assert abs(haversine(lon, lat, *to) - np.hypot(x, y)) <= 0.016 * np.hypot(x, y) + 0.01
+
+
+def test_length_of_a_degree():
+    # a quarter of the meridian is 10,001,965.7 m, the equator 40,075,016.7 m
+    middles = np.arange(0.05, 90, 0.1)
+    assert np.isclose(sum(0.1 * E.metres_per_degree(m)[1] for m in middles), 10_001_965.7, atol=5)
+    assert np.isclose(360 * E.metres_per_degree(0)[0], 40_075_016.7, atol=1)
+
+
+def test_project(table):
+    p = E.project(table)
+    assert p.x.isna().equals(table.lon.isna()) and abs(p.x.median()) < 1e-6 and "x" in table and table.x.isna().all()
+    q = E.project(table, (-73.9, 40.7))
+    known = p.x.notna()
+    assert np.allclose(np.hypot(p.x.diff(), p.y.diff())[known], np.hypot(q.x.diff(), q.y.diff())[known], rtol=2e-3, equal_nan=True)
+    own = E.project(table, lambda lon, lat: (lon * 2, lat * 3))
+    assert np.allclose(own.x, table.lon * 2, equal_nan=True) and np.allclose(own.y, table.lat * 3, equal_nan=True)
+    for wrong in ("EPSG:26985", (1, 2, 3), (-73.9, 140), ("a", "b"), 5):
+        with pytest.raises(InputError, match="crs"): E.project(table, wrong)
+    nowhere = table.assign(lon=np.nan, lat=np.nan)
+    with pytest.raises(InputError, match="no event has coordinates"): E.project(nowhere)
+    assert E.project(nowhere, (-73.9, 40.7)).x.isna().all()
