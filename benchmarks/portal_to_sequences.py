@@ -12,7 +12,6 @@ import platform
 import statistics
 import time
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from crimenb.city import PRESETS, simulate
 from crimenb.core import InputError
 from crimenb.events import read_chicago
 from crimenb.sequences import from_events
+from crimenb.sources import fetch
 
 SLOT_HOURS, MIN_EVENTS = 3, 5
 
@@ -74,15 +74,6 @@ def measure(way, events, runs):
     return statistics.median(seconds), peak, result
 
 
-def chicago_export():
-    "The export's path: in $CRIMENB_DATA if it is there, else fetched."
-    here = Path(os.environ.get("CRIMENB_DATA", "")) / "chicago_2018" / "crimes-2018-06-30.parquet"
-    if here.is_file():
-        return here
-    from crimenb.sources import fetch
-    return fetch("chicago_2018")["crimes-2018-06-30.parquet"]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, help="simulate about so many events instead of reading Chicago's")
@@ -94,7 +85,7 @@ def main():
     if options.rows:
         events, what = simulate(**PRESETS["nyc16_like"] | {"n_events": options.rows})[0], "simulated city as large as New York's"
     else:
-        path, what = chicago_export(), "chicago_2018"
+        path, what = fetch("chicago_2018")["crimes-2018-06-30.parquet"], "chicago_2018"
         seconds, peak, cleaned = measure(read_chicago, path, options.runs)
         events = cleaned.events
         table.append(("reading the export (before all three)", seconds, peak))

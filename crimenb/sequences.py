@@ -141,7 +141,8 @@ def from_events(events: pd.DataFrame,       # the canonical table; needs time, c
     rules = PREPARATIONS[preparation]
     if missing := [c for c in ("time", "category", "premises", "area") if c not in events]:
         raise InputError(f"the events have no column {', '.join(missing)}: make the table with a reader of crimenb.events")
-    if not pd.api.types.is_datetime64_any_dtype(events.time): raise InputError(f"the column time is {events.time.dtype}: make it datetime64")
+    if not (isinstance(events.time.dtype, np.dtype) and events.time.dtype.kind == "M"):
+        raise InputError(f"the column time is {events.time.dtype}: make it datetime64, local time without a zone")
     if not 0 < slot_hours <= 24 or 24 % slot_hours: raise InputError(f"slots of {slot_hours} hours do not fill a day: use a divisor of 24")
     if min_events < 1: raise InputError(f"min_events is {min_events}: a spot has at least one event")
 
@@ -161,6 +162,7 @@ def from_events(events: pd.DataFrame,       # the canonical table; needs time, c
     drop("no category", category < 0)
     drop("no area", (area < 0) | np.isin(area, np.flatnonzero(np.isin(areas, rules["no_areas"]))))
     drop("no premises", unplaced & ~np.isin(category, np.flatnonzero(np.isin(categories, rules["keep_unplaced"]))))
+    if not left.any(): raise InputError("no event has a time, a category, an area and premises: give a table with these four filled")
     size = np.bincount(spot[left], minlength=len(areas) * len(places))
     drop(f"spot with fewer than {min_events} events", (size < min_events)[spot])
     if not left.any(): raise InputError(f"no spot has {min_events} events: give more events or a smaller min_events")
@@ -240,7 +242,7 @@ def recover_labels(nameless: Sequences, # sequences whose classes and spots have
     votes = np.zeros((nameless.n_classes, named.n_classes))
     def alone(seqs):
         spots, where = patterns(seqs, m)
-        return pd.DataFrame({"spot": spots, "pattern": list(map(bytes, where.astype(np.uint8)))}).drop_duplicates("pattern", keep=False)
+        return pd.DataFrame({"spot": spots, "pattern": list(map(bytes, where))}).drop_duplicates("pattern", keep=False)
     for a, b in alone(nameless).merge(alone(named), on="pattern")[["spot_x", "spot_y"]].to_numpy():
         np.add.at(votes, (nameless.spot(a)[:m], named.spot(b)[:m]), 1)
     for _ in range(rounds):

@@ -169,7 +169,9 @@ def test_order_of_rows_and_of_category_codes_do_not_matter():
 @pytest.mark.parametrize("change, settings_, says", [
     (lambda e: e.drop(columns=["premises", "area"]), {}, "no column premises, area"), (lambda e: e.astype({"time": str}), {}, "make it datetime64"),
     (lambda e: e, {"slot_hours": 5}, "do not fill a day"), (lambda e: e, {"slot_hours": 0}, "do not fill a day"), (lambda e: e, {"slot_hours": -3}, "do not fill a day"),
-    (lambda e: e, {"min_events": 0}, "min_events"), (lambda e: e, {"min_events": 10**6}, "no spot has"), (lambda e: e.head(0), {}, "no spot has"),
+    (lambda e: e, {"min_events": 0}, "min_events"), (lambda e: e, {"min_events": 10**6}, "no spot has"), (lambda e: e.head(0), {}, "no event has"),
+    (lambda e: e.assign(area=pd.Categorical([None] * len(e))), {}, "no event has"), (lambda e: e.assign(category=None), {}, "no event has"),
+    (lambda e: e.assign(time=e.time.dt.tz_localize("UTC")), {}, "without a zone"),
     (lambda e: e, {"preparation": "chicago"}, "unknown preparation 'chicago'")])
 def test_events_that_give_no_sequences(change, settings_, says):
     with pytest.raises(InputError, match=says):
