@@ -439,7 +439,7 @@ def _cells(city, x, y):
     return (row * city.side + column).astype(np.int64)
 
 def _hours(city, time):
-    try: seconds = np.atleast_1d(np.asarray(pd.to_datetime(time), "datetime64[s]")) - np.datetime64(city.start, "s")
+    try: seconds = np.asarray(pd.to_datetime(np.atleast_1d(time)), "datetime64[s]") - np.datetime64(city.start, "s")
     except (ValueError, TypeError) as error: raise InputError(f"some times cannot be read as local times: {error}") from None
     hour = seconds.astype(np.int64) // 3600
     if np.isnat(seconds).any() or not ((0 <= hour) & (hour < city.hours)).all():
