@@ -93,7 +93,9 @@ def test_all_kinds_of_arrays_give_the_same_counts():
              torch.tensor(scores).double(), torch.tensor(scores).half(), torch.tensor(scores).bfloat16()]
     for kind in kinds:
         assert [x.tolist() for x in rank_counts(kind, target)] == expected
-    assert [x.tolist() for x in rank_counts(scores, torch.tensor(target).int())] == expected
+    for ids in (torch.tensor(target).int(), target.astype("uint64"), target.astype("uint8"), target.tolist()):
+        assert [x.tolist() for x in rank_counts(scores, ids)] == expected
+        assert [x.tolist() for x in rank_counts(scores, ids, (target[:, None] + np.arange(12)).astype("uint64") % 12)] == expected
     above, tied = rank_counts(torch.tensor(scores), torch.tensor(target), torch.tensor((target[:, None] + np.arange(12)) % 12))
     assert [above.tolist(), tied.tolist()] == expected
 

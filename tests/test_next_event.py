@@ -1,7 +1,5 @@
 "crimenb.baselines.next_event: by hand on small sequences, and against known numbers on the real ones."
-import os
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from crimenb.baselines.next_event import CHOSEN, GRIDS, RULES, choose, markov, p
 from crimenb.core import InputError
 from crimenb.metrics import rank_counts, ranking_scores
 from crimenb.sequences import PROTOCOLS, Sequences, candidates, leave_last_out, read_sequences
+from crimenb.sources import fetch
 
 
 def from_lists(lists, n_classes):
@@ -131,14 +130,7 @@ def test_chosen_settings_are_of_the_grid_and_cover_all_protocols():
 # --- on the real files ---
 
 @cache
-def real(name):
-    "The split of a real file: the copy under $CRIMENB_DATA or ../shared/data, or else what `sources` downloads."
-    folder = Path(os.environ.get("CRIMENB_DATA") or Path(__file__).parents[2]/"shared/data")
-    path = folder/name/f"{name}.txt"
-    if not path.is_file():
-        from crimenb.sources import fetch
-        path = fetch(name)[f"{name}.txt"]
-    return leave_last_out(read_sequences(path))
+def real(name): return leave_last_out(read_sequences(fetch(name)[f"{name}.txt"]))
 
 @cache
 def drawn(name, how): return candidates(real(name).whole, real(name).test_target, how, seed=0)
