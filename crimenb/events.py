@@ -53,7 +53,7 @@ def validate(events: pd.DataFrame,  # what claims to be an events table
         raise InputError("events have two columns of the same name: keep one of them")
     for name, dtype in {**COLUMNS, **OPTIONAL}.items():
         if name not in events: continue
-        right = pd.api.types.is_string_dtype(events[name]) if dtype == "str" else events[name].dtype == dtype
+        right = pd.api.types.infer_dtype(events[name], skipna=True) in ("string", "empty") if dtype == "str" else events[name].dtype == dtype
         if not right:
             raise InputError(f"events['{name}'] is {events[name].dtype}: make it {dtype}")
         if dtype == "category" and pd.api.types.infer_dtype(events[name].cat.categories) not in ("string", "empty"):
@@ -199,12 +199,15 @@ def parse_time(text: pd.Series,  # dates with times of day, NaN where missing
                formats,          # strptime formats, tried in this order
 ) -> pd.Series:
     "Text as datetime64[s], NaT where no format fits."
-    time = pd.Series(pd.NaT, index=text.index, dtype="datetime64[s]")
+    # the same minutes come again and again: parse each text once
+    codes, unique = pd.factorize(np.asarray(text, dtype=object))
+    time = pd.Series(pd.NaT, index=range(len(unique)), dtype="datetime64[s]")
     for form in formats:
-        todo = time.isna() & text.notna()
+        todo = time.isna().to_numpy()
         if not todo.any(): break
-        time[todo] = pd.to_datetime(text[todo], format=form, errors="coerce").astype("datetime64[s]")
-    return time
+        time[todo] = pd.to_datetime(pd.Series(unique)[todo], format=form, errors="coerce").astype("datetime64[s]")
+    # a missing text has code -1, which finds the NaT at the end
+    return pd.Series(np.append(time.to_numpy(), np.datetime64("NaT", "s"))[codes], index=text.index)
 
 # %% ../nbs/03_events.ipynb #39c5162a
 # west, south, east, north, in degrees
