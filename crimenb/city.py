@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FACTORS', 'SLOT_HOURS', 'SLOTS', 'PRESETS', 'NYC16', 'City', 'plan', 'expected_by_area', 'draw', 'simulate',
            'intensity_map', 'background_intensity', 'conditional_intensity', 'expected_counts', 'expected_panel',
-           'next_event_probabilities', 'spots_and_classes', 'describe']
+           'next_event_probabilities', 'spots_and_classes', 'among_unseen', 'describe']
 
 # %% ../nbs/15_city.ipynb #8c84f5ff
 from dataclasses import dataclass, field, replace
@@ -624,6 +624,26 @@ def spots_and_classes(events,          # an events table
     return spot, klass, label(["area", "premises"]), label(["category", "slot"])
 
 # %% ../nbs/15_city.ipynb #b9109b9f
+def among_unseen(chances,       # (spots, classes) true chances of the next event
+                 counts,        # (spots, classes) counts of the history
+                 weights=None,  # (classes,) rates at which classes are drawn as negatives, above 0; None: all the same
+                 n=100,         # number of negatives
+) -> np.ndarray:
+    "(spots, classes) scores that rank best when the target competes with `n` classes drawn without replacement from those the spot never had: 2 and more for classes it had, 0 to 1 for the others."
+    chances, seen = np.asarray(chances, float), np.asarray(counts) > 0
+    weights = np.ones(chances.shape[1]) if weights is None else np.asarray(weights, float)
+    if seen.shape != chances.shape or weights.shape != chances.shape[1:]: raise InputError(f"chances {chances.shape}, counts {seen.shape} and weights {weights.shape} do not fit together")
+    if not (weights > 0).all() or (~seen).sum(1).min() <= n: raise InputError(f"every class needs a weight above 0, and every spot more than {n} classes that it never had")
+    weights = weights / weights.sum()
+    low, high = np.full((2, len(chances), 1), [[[-5.]], [[30.]]])
+    for _ in range(50):
+        middle = (low + high) / 2
+        enough = (-np.expm1(-weights * np.exp(middle)) * ~seen).sum(1, keepdims=True) > n
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    scores = chances / -np.expm1(-weights * np.exp(low))
+    return np.where(seen, 2 + chances, scores / np.maximum(np.where(seen, 0, scores).max(1, keepdims=True), 1e-300))
+
+# %% ../nbs/15_city.ipynb #04902647
 def describe(spot,   # (n,) spot of each event, 0 … n_spots-1, sorted; inside a spot in time order
              klass,  # (n,) class of each event, 0 … n_classes-1
 ) -> pd.Series:
@@ -654,7 +674,7 @@ def _repeats(spot, klass, lag):
     together = spot[lag:] == spot[:-lag]
     return (klass[lag:] == klass[:-lag])[together].mean() if together.any() else np.nan
 
-# %% ../nbs/15_city.ipynb #18028711
+# %% ../nbs/15_city.ipynb #243a616c
 # describe() of CrimeAlarm's nyc16.txt, spots and classes numbered from 0
 NYC16 = {
     "events": 473_887, "spots": 3_229, "classes": 440, "events a spot: mean": 146.7597, "events a spot: sd": 429.7779,

@@ -311,6 +311,38 @@ def test_truth_is_calibrated_and_beats_every_rule():
     assert rules["truth"] > 1.15 * rules["counts"]
 
 
+@pytest.mark.parametrize("protocol", ["popularity-100", "uniform-99"])
+def test_drawn_negatives_have_a_ceiling_of_their_own(honest, protocol):
+    events, truth = honest
+    split = leave_last_out(whole := from_events(events))
+    chances, counts = truth.next_event_probabilities(events, whole.spots, whole.classes), split.history("test").counts()
+    weights = np.maximum(np.bincount(split.train.events, minlength=whole.n_classes), 1e-9) if protocol == "popularity-100" else None
+    best = city.among_unseen(chances, counts, weights, n=int(protocol.split("-")[1]))
+    competing = candidates(whole, split.test_target, protocol)
+    score = {name: city.ranking_scores(*city.rank_counts(s, split.test_target, competing))["NDCG@5"].mean() for name, s in [
+        ("best", best), ("chances", chances), ("counts", counts), ("seen first", np.where(counts > 0, 2, 0) + chances)]}
+    assert score["best"] >= score["seen first"] - .005 > max(score["chances"], score["counts"])
+
+
+def test_posterior_among_candidates_is_that_of_the_draws():
+    rng = np.random.default_rng(0)
+    chances, weights, n = np.array([.1, .05, .02, .2, .03, .3, .1, .2]), np.array([9., 1, 3, 5, .5, 2, 1, 4]), 3
+    counts = np.zeros(8)
+    counts[5] = 4
+    target = rng.choice(8, p=chances, size=400_000)
+    arrival = rng.standard_exponential((len(target), 8)) / weights
+    arrival[:, 5], arrival[np.arange(len(target)), target] = np.inf, np.inf
+    picked = np.sort(np.column_stack([np.argsort(arrival, 1)[:, :n], target]), 1)
+    score = city.among_unseen(chances[None], counts[None], weights, n)[0]
+    assert score.argmax() == 5
+    for these in ([0, 1, 2, 3], [1, 3, 6, 7], [0, 3, 4, 7]):
+        match = (picked == these).all(1)
+        share = np.bincount(target[match], minlength=8)[these] / match.sum()
+        assert np.abs(score[these] / score[these].sum() - share).max() < .1
+    for wrong in (dict(counts=counts[None, :3]), dict(weights=np.zeros(8)), dict(n=7)):
+        with pytest.raises(InputError): city.among_unseen(**{**dict(chances=chances[None], counts=counts[None], weights=weights, n=n), **wrong})
+
+
 def test_the_next_event_is_calibrated_too():
     events, truth = simulate(seed=4, reporting=1., bias=0., branching=.6, delay=40.)
     position = events.groupby(["area", "premises"], observed=True).cumcount()
