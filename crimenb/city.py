@@ -23,7 +23,7 @@ from .core import InputError, one_of
 from .events import metres_to_degrees
 from .metrics import rank_counts, ranking_scores
 
-# %% ../nbs/15_city.ipynb #dcbd17aa
+# %% ../nbs/15_city.ipynb #3b8bf463
 # (kind, number of points, effect, metres, coefficient on the log scale)
 FACTORS = (("bar", 150, "distance", 200., .9),
            ("metro", 24, "distance", 300., .7),
@@ -32,7 +32,7 @@ FACTORS = (("bar", 150, "distance", 200., .9),
 
 SLOT_HOURS, SLOTS = 3, 8
 
-# %% ../nbs/15_city.ipynb #d5b749f6
+# %% ../nbs/15_city.ipynb #0cbbc1ef
 _CATEGORIES = """PETIT LARCENY|HARASSMENT|SIMPLE ASSAULT|CRIMINAL MISCHIEF|GRAND LARCENY|DRUG POSSESSION|VEHICLE BREAK-IN|FELONY ASSAULT|
 ROBBERY|BURGLARY|PENAL LAW|VEHICLE THEFT|DRUNK DRIVING|DANGEROUS WEAPON|SEX CRIME|FORGERY|FRAUD|TRAFFIC OFFENCE|
 CRIMINAL TRESPASS|RESISTING ARREST|PUBLIC ORDER|STOLEN PROPERTY|RECKLESS CONDUCT|RAPE|THEFT OF SERVICE|ARSON|IDENTITY THEFT|
@@ -47,7 +47,7 @@ STORAGE|LIBRARY|MUSEUM|THEATRE|CINEMA|STADIUM|MARINA|FERRY|AIRPORT|BRIDGE|TUNNEL
 
 def _labels(names, n, what): return pd.Index([names[i] if i < len(names) else f"{what} {i + 1}" for i in range(n)])
 
-# %% ../nbs/15_city.ipynb #62dde836
+# %% ../nbs/15_city.ipynb #93b7a2f8
 @dataclass(eq=False)
 class City:
     """The truth: all that the events are drawn from. Lengths in metres, times in hours unless the name says otherwise.
@@ -132,7 +132,7 @@ class City:
         "(cells, cells) K: chance that an offspring of an event in the row's cell lies in the column's cell; rows sum to 1."
         return _kernel(self)
 
-# %% ../nbs/15_city.ipynb #8f3730c1
+# %% ../nbs/15_city.ipynb #f08794f2
 def _steps(city):
     "Steps in cells along one axis, and their chances."
     reach = max(1, int(np.ceil(4 * city.spread / city.cell_m)))
@@ -158,7 +158,7 @@ def _kernel(city):
         total += sparse.csr_array((np.repeat(p * chance, len(cell)), (np.tile(cell, len(steps)), there)), shape=total.shape)
     return total
 
-# %% ../nbs/15_city.ipynb #662b9165
+# %% ../nbs/15_city.ipynb #e1082681
 def _zipf(n, power):
     "n shares that fall with the power of the rank."
     w = np.arange(1., n + 1)**-power
@@ -190,7 +190,7 @@ def _feature(middle, points, effect, metres, side):
     density = (near[1] @ near[0].T).ravel()
     return density > density.mean() + 2 * density.std()
 
-# %% ../nbs/15_city.ipynb #ec678ab2
+# %% ../nbs/15_city.ipynb #456af6a9
 _WHOLE = {"n_events": 1, "days": 1, "seed": 0, "n_areas": 1, "n_premises": 1, "n_categories": 1, "side": 1}
 _RANGES = {
     "cell_m": (lambda v: 0 < v < np.inf, "above 0"), "spread": (lambda v: 0 < v < np.inf, "above 0"),
@@ -215,7 +215,7 @@ def _check(settings):
         if len(factor) != 5 or not isinstance(factor[1], Integral) or factor[1] < 1 or not factor[3] > 0 or not np.isfinite(factor[4]):
             raise InputError(f"factor {factor!r} is not (kind, number of points, effect, metres, coefficient)")
 
-# %% ../nbs/15_city.ipynb #1d964d4a
+# %% ../nbs/15_city.ipynb #cf844ef5
 def plan(n_events=25_000,     # expected number of recorded events
          days=365,            # how long, in whole days
          seed=0,              # the same seed gives the same city
@@ -304,7 +304,7 @@ def plan(n_events=25_000,     # expected number of recorded events
         reporting=reporting * np.outer(np.where(under, .7, 1), [1, 1, .85, .7])**bias)
     return replace(city, background=n_events / expected_by_area(city, hours=24 * days).sum())
 
-# %% ../nbs/15_city.ipynb #9d4e8f6c
+# %% ../nbs/15_city.ipynb #dce8fc9a
 def _later(city, counts):
     "Hourly counts (…, hours) moved on by the delay of an offspring: sum over j >= 1 of (1 - delta) delta**(j - 1) counts(t - j)."
     return lfilter([0, 1 - city.decay], [1, -city.decay], counts)
@@ -328,7 +328,7 @@ def expected_by_area(city,           # the truth
 
 City.expected_by_area = expected_by_area
 
-# %% ../nbs/15_city.ipynb #f775daef
+# %% ../nbs/15_city.ipynb #287b377d
 def _pick(rng, chances, row):
     "A column for each entry of `row`, drawn with the chances in that row of the table (one inverse-distribution search for all)."
     cumulative = np.cumsum(chances, 1)
@@ -370,7 +370,7 @@ def _offspring(city, rng, old, favourite, offset):
     return {"hour": hour, "cell": np.where(allowed, there, cell), "spot": spot, "parent": offset + parent,
             "category": np.where(same, old["category"][parent], _pick(rng, favourite, spot))}
 
-# %% ../nbs/15_city.ipynb #95aac77a
+# %% ../nbs/15_city.ipynb #0b7a3a7e
 def draw(city,    # the truth, from `plan`
          seed=0,  # of the events; the city stays what it is
 ) -> "tuple[pd.DataFrame, City]":
@@ -414,7 +414,7 @@ def draw(city,    # the truth, from `plan`
 
 City.draw = draw
 
-# %% ../nbs/15_city.ipynb #a89a7300
+# %% ../nbs/15_city.ipynb #d5f7b078
 PRESETS = {
     "small": {},
     "nyc16_like": {"n_events": 473_887, "days": 365, "n_areas": 77, "n_premises": 47, "n_categories": 55, "side": 128,
@@ -431,7 +431,7 @@ def simulate(n_events=25_000, # expected number of recorded events
     for name in settings: one_of(name, known, "setting of a city")
     return draw(plan(n_events, days, seed, **settings), seed)
 
-# %% ../nbs/15_city.ipynb #d600a8ba
+# %% ../nbs/15_city.ipynb #d27ac7f4
 def _cells(city, x, y):
     column, row = (np.floor(np.asarray(v, float) / city.cell_m) for v in (x, y))
     if not ((0 <= row) & (row < city.side) & (0 <= column) & (column < city.side)).all():
@@ -483,7 +483,7 @@ def conditional_intensity(city, history, x, y, time, recorded=True) -> np.ndarra
 
 City.intensity_map, City.background_intensity, City.conditional_intensity = intensity_map, background_intensity, conditional_intensity
 
-# %% ../nbs/15_city.ipynb #b6b109b2
+# %% ../nbs/15_city.ipynb #dfe8114e
 def expected_counts(city,            # the truth
                     rows=16,         # rows of the grid
                     columns=16,      # columns of the grid
@@ -519,7 +519,7 @@ def expected_counts(city,            # the truth
 
 City.expected_counts = expected_counts
 
-# %% ../nbs/15_city.ipynb #6d947071
+# %% ../nbs/15_city.ipynb #5b827146
 def expected_panel(city, hours=168, recorded=True) -> np.ndarray:
     "(periods, areas, categories) expected counts in periods of `hours` hours; an incomplete last period is left out."
     if not isinstance(hours, Integral) or not 1 <= hours <= city.hours:
@@ -540,7 +540,7 @@ def expected_panel(city, hours=168, recorded=True) -> np.ndarray:
 
 City.expected_panel = expected_panel
 
-# %% ../nbs/15_city.ipynb #6c0798db
+# %% ../nbs/15_city.ipynb #e0d9471c
 def next_event_probabilities(city,         # the truth
                              events,       # an events table; in every spot the last `ahead` events are the future, the others its history
                              spots,        # DataFrame with the columns area and premises: a row each wanted
@@ -609,7 +609,7 @@ def next_event_probabilities(city,         # the truth
 
 City.next_event_probabilities = next_event_probabilities
 
-# %% ../nbs/15_city.ipynb #9162fc37
+# %% ../nbs/15_city.ipynb #659e6b43
 def spots_and_classes(events,          # an events table
                       min_events=5,    # spots with fewer are left out
 ) -> "tuple[np.ndarray, np.ndarray, pd.DataFrame, pd.DataFrame]":
@@ -623,7 +623,7 @@ def spots_and_classes(events,          # an events table
     label = lambda names: table[names].drop_duplicates().sort_values(names).reset_index(drop=True)
     return spot, klass, label(["area", "premises"]), label(["category", "slot"])
 
-# %% ../nbs/15_city.ipynb #b9109b9f
+# %% ../nbs/15_city.ipynb #18028711
 def among_unseen(chances,       # (spots, classes) true chances of the next event
                  counts,        # (spots, classes) counts of the history
                  weights=None,  # (classes,) rates at which classes are drawn as negatives, above 0; None: all the same
@@ -643,7 +643,7 @@ def among_unseen(chances,       # (spots, classes) true chances of the next even
     scores = chances / -np.expm1(-weights * np.exp(low))
     return np.where(seen, 2 + chances, scores / np.maximum(np.where(seen, 0, scores).max(1, keepdims=True), 1e-300))
 
-# %% ../nbs/15_city.ipynb #04902647
+# %% ../nbs/15_city.ipynb #243a616c
 def describe(spot,   # (n,) spot of each event, 0 … n_spots-1, sorted; inside a spot in time order
              klass,  # (n,) class of each event, 0 … n_classes-1
 ) -> pd.Series:
@@ -674,7 +674,7 @@ def _repeats(spot, klass, lag):
     together = spot[lag:] == spot[:-lag]
     return (klass[lag:] == klass[:-lag])[together].mean() if together.any() else np.nan
 
-# %% ../nbs/15_city.ipynb #243a616c
+# %% ../nbs/15_city.ipynb #a1bde179
 # describe() of CrimeAlarm's nyc16.txt, spots and classes numbered from 0
 NYC16 = {
     "events": 473_887, "spots": 3_229, "classes": 440, "events a spot: mean": 146.7597, "events a spot: sd": 429.7779,
