@@ -7,6 +7,7 @@ __all__ = ['parser', 'main']
 
 # %% ../nbs/90_cli.ipynb #d2caece2
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -97,10 +98,15 @@ def main(argv=None,  # the arguments; those of the process if not given
     try:
         options = parser().parse_args(argv)
         options.run(options)
+        sys.stdout.flush()
         return 0
     except InputError as error: return _say(error, 2)
     except studies.StudyFailed as error: return _say(error, 1)
     except KeyboardInterrupt: return _say("interrupted", 130)
+    except BrokenPipeError:
+        # whoever reads (`head`, a pager) has enough; nothing may be left for Python to write at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 def _say(message, code):
     print("crimenb:", " ".join(str(message).split()), file=sys.stderr)

@@ -346,19 +346,20 @@ def reproduce(study: str,        # name of a study
                                        kernel_name="python3", extra_arguments=["--log-level=CRITICAL"], progress_bar=watched, log_output=False,
                                        stderr_file=sys.stderr if watched else None)
         if not paths.result.exists() or paths.result.stat().st_mtime_ns == before:
-            raise StudyFailed(f"{study}.ipynb ended without a result: its last cell must be run.save()")
+            raise StudyFailed("it ended without a result, its last cell must be run.save()")
         _without_bars(partial)
         write_atomic(paths.page, page(partial))
         os.replace(partial, paths.notebook)
         failed.unlink(missing_ok=True)
-    except papermill.PapermillExecutionError as error:
-        _without_bars(partial)
-        os.replace(partial, failed)
-        kind = InputError if error.ename == "InputError" else StudyFailed
-        reason = error.evalue if kind is InputError else f"{error.ename}: {error.evalue}"
+    except (papermill.PapermillExecutionError, RuntimeError, TimeoutError) as error:
+        if partial.exists():
+            _without_bars(partial)
+            os.replace(partial, failed)
+        # what a cell raised; a kernel that died raised nothing
+        ename, reason = getattr(error, "ename", None), getattr(error, "evalue", str(error))
+        kind = InputError if ename == "InputError" else StudyFailed
+        if ename and kind is StudyFailed: reason = f"{ename}: {reason}"
         raise kind(f"{study}.ipynb stopped: {' '.join(reason.split())} (see {failed})") from None
-    except (RuntimeError, TimeoutError) as error:
-        raise error if isinstance(error, StudyFailed) else StudyFailed(f"{study}.ipynb stopped: {' '.join(str(error).split())}") from None
     finally: partial.unlink(missing_ok=True)
     return paths
 

@@ -1,0 +1,124 @@
+"crimenb.cli: what a shell sees. Exit codes, one line for an error, and no traceback."
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import crimenb
+from crimenb import cli, sources, studies
+
+CRIMENB = Path(sys.executable).parent / "crimenb"
+
+
+def shell(capsys, *argv):
+    "Exit code, standard output, standard error of one command, run in this process."
+    try: code = cli.main([*map(str, argv)])
+    except SystemExit as stop: code = stop.code
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize("argv, says", [
+    ([], "COMMAND"), (["forecast"], "invalid choice: 'forecast'"), (["--verbose"], "COMMAND"),
+    (["fetch"], "NAME"), (["fetch", "nyc16", "nyc17"], "unknown data set 'nyc17': use one of nyc16, chi18"),
+    (["reproduce"], "STUDY"), (["reproduce", "crimealert"], "unknown study 'crimealert': use one of"),
+    (["reproduce", "crimealarm", "--profile", "gpu"], "unknown profile of crimealarm 'gpu': use one of cpu, paper, smoke"),
+    (["reproduce", "crimealarm", "--dataset", "dc_rtm"], "unknown data set of crimealarm 'dc_rtm': use one of city, nyc16, chi18"),
+    (["reproduce", "crimealarm", "-p", "epoch=1"], "unknown parameter of crimealarm 'epoch'"),
+    (["reproduce", "crimealarm", "-p", "epochs=1.5"], "parameter epochs of crimealarm must be of type int"),
+    (["reproduce", "crimealarm", "-p", "epochs"], "'epochs' is not a parameter: write name=value"),
+    (["reproduce", "crimealarm", "-p"], "expected one argument"),
+    (["reproduce", "crimealarm", "-p", "out=x"], "--out"),
+    (["reproduce", "crimealarm", "--dataset", "city", "-p", "dataset=city"], "given twice"),
+    (["reproduce", "crimealarm", "--data", "city"], "unrecognized arguments"),
+    (["leaderboard", "--results", "nowhere"], "there is no folder nowhere"), (["datasets", "extra"], "unrecognized arguments: extra")])
+def test_wrong_input_is_one_line_and_exit_code_2(capsys, monkeypatch, tmp_path, argv, says):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = shell(capsys, *argv)
+    assert (code, out) == (2, "") and says in err
+    assert err.startswith("crimenb: ") and err.count("\n") == 1 and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+def test_no_name_is_fetched_where_one_is_unknown(capsys, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(sources, "fetch", lambda name: fetched.append(name) or {})
+    assert shell(capsys, "fetch", "nyc16", "nyc17")[0] == 2 and fetched == []
+    assert shell(capsys, "fetch", "nyc16", "chi18")[0] == 0 and fetched == ["nyc16", "chi18"]
+
+def test_fetch_prints_the_paths(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(sources, "fetch", lambda name: {"a.txt": tmp_path / "a.txt", "b.txt": tmp_path / "b.txt"})
+    assert shell(capsys, "fetch", "nyc16")[1] == f"{tmp_path}/a.txt\n{tmp_path}/b.txt\n"
+
+def test_datasets_lists_every_set_with_rows_size_licence_and_whether_it_is_here(capsys, monkeypatch, tmp_path):
+    monkeypatch.delenv("CRIMENB_DATA", raising=False)
+    monkeypatch.setenv("CRIMENB_CACHE", str(tmp_path))
+    code, out, err = shell(capsys, "datasets")
+    head, *lines = out.splitlines()
+    assert code == 0 and head.split() == ["name", "rows", "size", "licence", "here", "what"]
+    assert [line.split()[0] for line in lines] == list(sources.registry())
+    assert lines[0].split()[:4] == ["nyc16", "473,887", "3.9", "MB"] and all("  no  " in line for line in lines)
+
+def test_version_and_help(capsys):
+    assert shell(capsys, "--version")[:2] == (0, f"crimenb {crimenb.__version__}\n")
+    code, out, _ = shell(capsys, "--help")
+    assert code == 0 and all(command in out for command in ("datasets", "fetch", "reproduce", "leaderboard"))
+    assert "crimealarm" in shell(capsys, "reproduce", "--help")[1]
+
+def test_reproduce_hands_on_what_was_given_and_prints_where_the_files_lie(capsys, monkeypatch, tmp_path):
+    calls = []
+    def reproduce(study, given, out):
+        calls.append((study, given, out))
+        return studies.Outputs(Path("a.ipynb"), Path("a.json"), Path("a.html"))
+    monkeypatch.setattr(studies, "reproduce", reproduce)
+    code, out, _ = shell(capsys, "reproduce", "crimealarm", "--profile", "cpu", "-p", "seed=2", "-p", "methods=", "--out", tmp_path)
+    assert calls == [("crimealarm", {"seed": 2, "methods": "", "profile": "cpu"}, str(tmp_path))]
+    assert code == 0 and [line.split()[-1] for line in out.splitlines()] == ["a.ipynb", "a.json", "a.html"]
+
+@pytest.mark.parametrize("error, code", [(studies.StudyFailed("it\nbroke"), 1), (cli.InputError("no such\nfile"), 2), (KeyboardInterrupt(), 130)])
+def test_every_way_to_end_has_its_exit_code(capsys, monkeypatch, error, code):
+    def raises(*_): raise error
+    monkeypatch.setattr(studies, "reproduce", raises)
+    given, out, err = shell(capsys, "reproduce", "crimealarm")
+    assert given == code and out == "" and err.count("\n") == 1
+
+def test_a_bug_is_not_hidden_as_bad_input(monkeypatch):
+    monkeypatch.setattr(studies, "reproduce", lambda *_: 1/0)
+    with pytest.raises(ZeroDivisionError): cli.main(["reproduce", "crimealarm"])
+
+def test_the_leaderboard_labels_what_was_measured_and_what_was_printed(capsys, tmp_path):
+    rows = [dict(method=m, kind="paper", protocol="full", split="test", metric=k, value=.5, low=l, high=h, n=10, printed=p)
+            for m, l, h, p in (("ours", .4, .6, .55), ("theirs", None, None, None)) for k in ("MRR", "HR@5")]
+    (tmp_path / "a.json").write_text(json.dumps(dict(
+        study="s", profile="cpu", dataset="city", data_sha256={}, seed=7, parameters={}, versions={}, commit=None, device="cpu, 9 threads",
+        seconds=1., peak_memory_bytes=1, rows=rows)))
+    code, out, _ = shell(capsys, "leaderboard", "--results", tmp_path, "--metric", "MRR", "--out", tmp_path / "board.csv")
+    head, ours, theirs, note = out.splitlines()
+    assert code == 0 and "measured" in head and "95 % interval" in head and "printed" in head and "HR@5" not in out
+    assert "0.4000 to 0.6000" in ours and ours.endswith("0.5500") and theirs.endswith("-") and "cpu, 9 threads" in ours
+    assert (tmp_path / "board.csv").read_text().splitlines()[0].startswith("study,dataset,protocol,split,metric,method,kind,profile,setting,measured,low,high")
+    assert shell(capsys, "leaderboard", "--results", tmp_path, "--metric", "AUC")[0] == 2
+
+def test_a_leaderboard_of_nothing_says_how_to_get_results(capsys, tmp_path):
+    code, out, err = shell(capsys, "leaderboard", "--results", tmp_path)
+    assert code == 2 and "crimenb reproduce" in err and err.count("\n") == 1
+
+def test_listing_data_sets_does_not_wait_for_torch():
+    check = ("import sys; from crimenb.cli import main; code = main(['datasets']);"
+             "print(code, 'torch' in sys.modules, 'papermill' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "0 False False"
+
+def test_the_installed_command_runs_the_smoke_profile_and_a_broken_pipe_is_no_crash(tmp_path):
+    env = {k: v for k, v in os.environ.items() if k != "CRIMENB_DATA"} | {"CRIMENB_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([CRIMENB, "reproduce", "crimealarm"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    files = [Path(tmp_path, line.split()[-1]) for line in done.stdout.splitlines()]
+    assert [f.suffix for f in files] == [".ipynb", ".json", ".html"] and all(f.exists() for f in files)
+    assert done.stderr == "" and sorted((tmp_path / "runs").iterdir()) == sorted(files)
+    lines = studies.read_results(tmp_path / "runs")
+    assert set(lines["protocol"]) == {"popularity-100", "uniform-99", "full"} and "trivial" in set(lines["kind"])
+    piped = subprocess.run(f'"{CRIMENB}" datasets | head -1', shell=True, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert piped.stdout.startswith("name") and piped.stderr == ""

@@ -1,0 +1,170 @@
+"What holds for all notebooks, and between the notebooks, the modules, the README and the packaging."
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from configparser import ConfigParser
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbconvert import MarkdownExporter
+
+if sys.version_info >= (3, 11): import tomllib
+else: import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+SKIPPED = re.compile(r"^#\|\s*(notest|gpu|slow|eval:\s*false)\b", re.M)
+NOTEBOOKS = sorted(p.relative_to(ROOT) for p in (ROOT / "nbs").rglob("*.ipynb")
+                   if not any(part.startswith((".", "_")) or part == "runs" for part in p.relative_to(ROOT).parts))
+STUDIES = [p for p in NOTEBOOKS if p.parts[1] == "reproduce"]
+MODULES = [p for p in NOTEBOOKS if p not in STUDIES and p.name != "index.ipynb"]
+each = lambda paths: pytest.mark.parametrize("path", paths, ids=lambda p: "/".join(p.parts[1:]))
+
+def read(path): return nbformat.read(ROOT / path, as_version=4)
+def code(path): return [c for c in read(path).cells if c.cell_type == "code"]
+def output_texts(cell):
+    for o in cell.outputs: yield from [o["text"]] if "text" in o else [str(v) for k, v in o.get("data", {}).items() if k.startswith("text/")]
+
+def copy_of_tree(target):
+    "The tree as it is, without what was built from it."
+    unwanted = shutil.ignore_patterns(".git", ".venv", "venv", "runs", "build", "dist", "*.egg-info", "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".hypothesis")
+    return shutil.copytree(ROOT, target / "crimenb", ignore=unwanted)
+
+
+# --- notebooks and modules ---
+
+def test_every_notebook_has_a_module_of_its_own_and_every_module_a_notebook():
+    names = {}
+    for path in MODULES:
+        found = re.findall(r"^#\|\s*default_exp\s+(\S+)", "\n".join(c.source for c in code(path)), re.M)
+        assert len(found) == 1, f"{path} names {len(found)} modules: one default_exp is right"
+        assert found[0] not in names, f"{path} and {names[found[0]]} both write {found[0]}"
+        names[found[0]] = path
+    package = ROOT / "crimenb"
+    written = {".".join(p.relative_to(package).with_suffix("").parts) for p in package.rglob("*.py") if p.name not in ("__init__.py", "_modidx.py")}
+    assert written == set(names), "a module without a notebook is a left-over: remove it, or export its notebook"
+
+def test_exporting_cleaning_and_writing_the_readme_change_nothing(tmp_path):
+    copy = copy_of_tree(tmp_path)
+    files = lambda: {p.relative_to(copy): p.read_bytes() for p in copy.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    before = files()
+    for command in (["nbdev-export"], ["nbdev-clean"], ["jupyter", "nbconvert", "--to", "markdown", "--output-dir", ".", "--output", "README", "nbs/index.ipynb"]):
+        done = subprocess.run([Path(sys.executable).parent / command[0], *command[1:]], cwd=copy, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    after = files()
+    assert sorted(p for p in before.keys() | after.keys() if before.get(p) != after.get(p)) == [], "run make sync and commit what it writes"
+
+def test_the_readme_is_the_index_notebook():
+    assert (ROOT / "README.md").read_text().strip() == MarkdownExporter().from_filename(str(ROOT / "nbs/index.ipynb"))[0].strip()
+
+FLOORS = dict(core=0, events=1, metrics=1, sources=2, city=2, sequences=3, training=4, encoders=4, papers=5, baselines=5, studies=6, cli=7)
+
+def test_a_module_imports_only_from_floors_below():
+    package = ROOT / "crimenb"
+    for path in package.rglob("*.py"):
+        if path.name in ("__init__.py", "_modidx.py"): continue
+        parts = path.relative_to(package).with_suffix("").parts
+        for line in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(line, ast.ImportFrom) or (line.level == 0 and (line.module or "").split(".")[0] != "crimenb"): continue
+            module = (line.module or "").split(".")[1:] if line.level == 0 else [*parts[:len(parts) - line.level], *filter(None, (line.module or "").split("."))]
+            for room in module[:1] or [name.name for name in line.names if name.name != "__version__"]:
+                assert FLOORS[room] < FLOORS[parts[0]], f"{'.'.join(parts)} imports {room}, which is not below it"
+
+@each(STUDIES)
+def test_a_study_declares_its_parameters_in_papermills_form_and_has_no_directives(path):
+    cells = code(path)
+    tagged = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    for line in tagged[0].source.splitlines():
+        assert re.fullmatch(r"\w+: (str|int|float|bool) = ('[^']*'|\"[^\"]*\"|None|True|False|-?[\d.e-]+) +# \S.*", line), line
+    assert not any(re.search(r"^#\||nbdev_export", c.source, re.M) for c in cells)
+    assert list((ROOT / path).parent.glob(f"params/{path.stem}-*.yaml"))
+
+
+# --- stored outputs ---
+
+@each(NOTEBOOKS)
+def test_stored_outputs_are_small_without_errors_warnings_and_paths_of_a_machine(path):
+    size = sum(len(str(o)) for c in code(path) for o in c.outputs)
+    assert size < 600_000, f"{path} stores {size} characters of outputs: draw smaller"
+    for cell in code(path):
+        for o in cell.outputs: assert o.output_type != "error" and o.get("name") != "stderr", f"{path}: {cell.source[:80]}: {o}"
+        for text in output_texts(cell):
+            assert not re.search(r"(?<![\w.:/])/(home|root|tmp|work|usr|opt|Users|private|var)/|site-packages|0x[0-9a-f]{6,}", text), f"{path}: {text[:300]}"
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    "Path -> the notebook run again, or the error it ended with. Two at a time, in a copy, without network and without data."
+    copy = copy_of_tree(tmp_path_factory.mktemp("again"))
+    env = {k: v for k, v in os.environ.items() if k not in ("CRIMENB_DATA", "CRIMENB_PROGRESS")}
+    dead = "http://127.0.0.1:9"
+    env |= dict(CRIMENB_CACHE=str(copy / "cache"), OMP_NUM_THREADS="1", http_proxy=dead, https_proxy=dead, HTTP_PROXY=dead, HTTPS_PROXY=dead)
+
+    def run(path):
+        notebook = read(path)
+        for cell in notebook.cells:
+            if cell.cell_type == "code" and SKIPPED.search(cell.source): cell.cell_type = "raw"
+        client = NotebookClient(notebook, timeout=600, kernel_name="python3", extra_arguments=["--log-level=CRITICAL"],
+                                resources={"metadata": {"path": str((copy / path).parent)}})
+        try: return client.execute(env=env)
+        except Exception as error: return error
+    with ThreadPoolExecutor(2) as pool: return dict(zip(NOTEBOOKS, pool.map(run, NOTEBOOKS)))
+
+def shown(cell):
+    "What a cell shows: streams joined, then text and kinds of every output."
+    lines = []
+    for o in cell.outputs:
+        if o.output_type == "stream" and lines and lines[-1][0] == o.name: lines[-1][1] += o.text
+        elif o.output_type == "stream": lines.append([o.name, o.text])
+        else: lines.append([" ".join(sorted(o.data)), o.data.get("text/plain", "")])
+    return lines
+
+NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
+
+def differs(stored, fresh):
+    "Where two texts differ: words and whole numbers must be the same, others may differ by 1 % or .005, spaces do not count."
+    a, b = NUMBER.split(stored), NUMBER.split(fresh)
+    for i, (x, y) in enumerate(zip(a, b)):
+        same = x.split() == y.split() if i % 2 == 0 else x == y or ("." in x + y and float(x) == pytest.approx(float(y), rel=.01, abs=.005))
+        if not same: return f"{''.join(a[max(0, i - 4):i + 5])!r} is stored, {''.join(b[max(0, i - 4):i + 5])!r} came out"
+    return "" if len(a) == len(b) else f"{stored[-200:]!r} is stored, {fresh[-200:]!r} came out"
+
+def test_the_comparison_sees_what_matters_and_nothing_else():
+    assert not differs("HR@5  0.5551 of 10", "HR@5    0.5549 of 10") and not differs("nan 1.0e-09", "nan  1.1e-09")
+    for a, b in (("0.55", "0.57"), ("10 spots", "11 spots"), ("dml 0.5", "dkd 0.5"), ("1.0", "1.0 2.0"), ("a", ""), ("200.0", "203.0")):
+        assert differs(a, b) and differs(b, a)
+
+@each(NOTEBOOKS)
+def test_running_a_notebook_again_shows_what_is_stored(path, executed):
+    again = executed[path]
+    assert not isinstance(again, Exception), f"{path} does not run: {again}"
+    for old, new in zip(read(path).cells, again.cells):
+        if new.cell_type != "code": continue
+        stored, fresh = shown(old), shown(new)
+        where = f"{path}, cell that starts {old.source[:80]!r}"
+        assert [kind for kind, _ in stored] == [kind for kind, _ in fresh], f"{where}: other outputs than stored"
+        for (_, a), (_, b) in zip(stored, fresh): assert not differs(a, b), f"{where}: {differs(a, b)}"
+
+
+# --- packaging ---
+
+def test_settings_and_pyproject_agree():
+    ini = ConfigParser()
+    ini.read(ROOT / "settings.ini")
+    nbdev = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["nbdev"]
+    shared = ini["DEFAULT"].keys() & nbdev.keys()
+    assert {"lib_path", "nbs_path", "title"} <= shared
+    for key in shared: assert ini["DEFAULT"][key] == nbdev[key], key
+
+def test_every_requirement_has_an_exact_version():
+    ini = ConfigParser()
+    ini.read(ROOT / "settings.ini")
+    wanted = {re.match(r"[\w-]+", r)[0].lower() for key, text in ini["DEFAULT"].items() if key.endswith("requirements") for r in text.split()}
+    pinned = [line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert wanted <= set(pinned), wanted - set(pinned)
+    assert "torch==2.13.0\n" in (ROOT / "constraints.txt").read_text()

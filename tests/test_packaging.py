@@ -1,0 +1,72 @@
+"The wheel: what is in it, and that it works in an environment that has nothing else."
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PLAIN = ["core", "events", "metrics", "sources", "city", "sequences", "training", "encoders", "studies", "cli"]
+
+
+def run(*command, cwd, **env):
+    "Run a command outside the checkout; its environment knows no data and no other packages."
+    inherited = {k: v for k, v in os.environ.items() if k not in ("CRIMENB_DATA", "PYTHONPATH", "VIRTUAL_ENV")}
+    return subprocess.run([*map(str, command)], cwd=cwd, env=inherited | env, capture_output=True, text=True)
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    "A wheel of the tree as it is, built in a copy: a build leaves folders behind."
+    folder = tmp_path_factory.mktemp("wheel")
+    unwanted = shutil.ignore_patterns(".git", ".venv", "runs", "build", "dist", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, folder / "tree", ignore=unwanted)
+    done = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder / "dist", folder / "tree", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    [path] = (folder / "dist").glob("*.whl")
+    return path
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    "The `bin` folder of a fresh environment with the wheel and nothing but what it requires."
+    folder = tmp_path_factory.mktemp("fresh")
+    subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
+    install(folder / "env" / "bin", wheel)
+    return folder / "env" / "bin"
+
+def install(bin, what):
+    done = run(bin / "python", "-m", "pip", "install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt", what, cwd=bin)
+    assert done.returncode == 0, done.stderr
+
+def test_the_wheel_holds_the_package_its_registry_the_studies_and_the_evidence_and_nothing_else(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    package = {"crimenb/" + p.relative_to(ROOT / "crimenb").as_posix() for p in (ROOT / "crimenb").rglob("*") if p.suffix in (".py", ".json")}
+    studies = {"crimenb/reproduce/" + p.relative_to(ROOT / "nbs/reproduce").as_posix()
+               for pattern in ("*.ipynb", "params/*.yaml") for p in (ROOT / "nbs/reproduce").glob(pattern)}
+    evidence = {f"crimenb/results/{p.name}" for p in (ROOT / "data/results").glob("*.json")}
+    assert {n for n in names if ".dist-info/" not in n} == package | studies | evidence
+    assert len(studies) >= 4 and any(n.endswith("LICENSE") for n in names)
+
+def test_a_fresh_environment_has_a_working_library_and_says_what_a_study_needs(installed, tmp_path):
+    code = f"import importlib; [importlib.import_module('crimenb.' + m) for m in {PLAIN} + ['papers.crimealarm', 'baselines.next_event']]"
+    done = run(installed / "python", "-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for absent in ("nbdev", "papermill", "jupyterlab", "fastcore", "matplotlib"):
+        assert run(installed / "python", "-c", f"import {absent}", cwd=tmp_path).returncode == 1, f"{absent} came with the library"
+    listed = run(installed / "crimenb", "datasets", cwd=tmp_path, CRIMENB_CACHE=str(tmp_path / "cache"))
+    assert listed.returncode == 0 and "nyc16" in listed.stdout
+    refused = run(installed / "crimenb", "reproduce", "crimealarm", cwd=tmp_path)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "pip install 'crimenb[reproduce]'" in refused.stderr
+    unknown = run(installed / "crimenb", "reproduce", "crimealert", cwd=tmp_path)
+    assert unknown.returncode == 2 and "use one of crimealarm" in unknown.stderr
+    assert list(tmp_path.iterdir()) == []
+
+def test_with_the_extra_the_installed_wheel_reproduces(installed, wheel, tmp_path):
+    install(installed, f"{wheel}[reproduce]")
+    done = run(installed / "crimenb", "reproduce", "crimealarm", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.suffix for p in (tmp_path / "runs").iterdir()) == [".html", ".ipynb", ".json"]
+    board = run(installed / "crimenb", "leaderboard", "--results", "runs", "--metric", "NDCG@5", cwd=tmp_path)
+    assert board.returncode == 0 and "spot counts" in board.stdout

@@ -1,0 +1,287 @@
+"crimenb.studies: settings that are refused or resolved, result files, runs that end well and badly."
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from hypothesis import given, strategies as st
+from nbformat.v4 import new_code_cell, new_notebook
+
+from crimenb import studies
+from crimenb.core import InputError
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+PROFILE = "throws: 100\nbonus: 0.0\nloud: false\ndatasets:\n  fair: {}\n  generous: {bonus: 0.5}\n"
+DECLARED = ('dataset: str = "fair"   # which die\nprofile: str = "smoke"   # where values come from\nseed: int = 0   # seed\n'
+            'throws: int = None   # how many\nbonus: float = None   # added\nloud: bool = None   # or not\nout: str = "runs"   # folder')
+MEASURE = ('run.add([dict(method="throws", kind="ours", protocol="plain", split="test", metric="mean",\n'
+           '              value=run.throws + run.bonus, low=None, high=None, n=run.throws)])')
+
+
+@pytest.fixture
+def folder(tmp_path):
+    "A folder with one small study, `dice`."
+    write_study(tmp_path)
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "dice-smoke.yaml").write_text(PROFILE)
+    return tmp_path
+
+def write_study(folder, declared=DECLARED, measure=MEASURE, tags=("parameters",), end="run.save()"):
+    setup = new_code_cell(declared, metadata={"tags": list(tags)})
+    cells = [setup, new_code_cell(f'from crimenb import studies\nrun = studies.begin("dice", globals(), {str(folder)!r})'),
+             new_code_cell(measure), new_code_cell(end)]
+    meta = {"kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}}
+    nbformat.write(new_notebook(cells=cells, metadata=meta), folder / "dice.ipynb")
+
+def values_of(folder, **given): return studies.resolve("dice", given, folder)
+
+def a_result(**changes):
+    row = dict(method="m", kind="paper", protocol="full", split="test", metric="MRR", value=.5, low=.4, high=.6, n=10, printed=None)
+    return dict(study="dice", profile="cpu", dataset="fair", data_sha256={"a.txt": "00"}, seed=0, parameters={"seed": 0}, versions={},
+                commit=None, device="cpu", seconds=1., peak_memory_bytes=1, rows=[row]) | changes
+
+
+# --- settings ---
+
+def test_given_wins_over_the_data_set_and_that_over_the_profile(folder):
+    assert values_of(folder)["bonus"] == 0.
+    assert values_of(folder, dataset="generous")["bonus"] == .5
+    assert values_of(folder, dataset="generous", bonus=0.)["bonus"] == 0.
+    assert values_of(folder, bonus=None) == values_of(folder)
+    assert list(values_of(folder)) == ["dataset", "profile", "seed", "throws", "bonus", "loud", "out"]
+
+def test_a_whole_number_becomes_a_float_where_one_is_asked_for_and_nothing_else_is_bent(folder):
+    assert type(values_of(folder, bonus=2)["bonus"]) is float
+    for wrong in (dict(throws=1.), dict(throws=True), dict(throws="1"), dict(bonus="1"), dict(bonus=True), dict(bonus=math.inf),
+                  dict(bonus=math.nan), dict(loud=1), dict(loud="true"), dict(seed=.5), dict(seed=[0])):
+        with pytest.raises(InputError, match=f"parameter {[*wrong][0]} of dice must be"): values_of(folder, **wrong)
+
+@pytest.mark.parametrize("wrong, says", [
+    (dict(throw=1), "unknown parameter of dice 'throw': use one of dataset, profile, seed, throws"),
+    (dict(dataset="loaded"), "unknown data set of dice 'loaded': use one of fair, generous"),
+    (dict(profile="cpu"), "unknown profile of dice 'cpu': use one of smoke")])
+def test_unknown_names_are_refused_with_the_known_ones(folder, wrong, says):
+    with pytest.raises(InputError) as error: values_of(folder, **wrong)
+    assert says in str(error.value)
+
+def test_an_unknown_study_is_refused(folder):
+    for call in (studies.parameters, studies.profiles, studies.resolve):
+        with pytest.raises(InputError, match="unknown study 'cards': use one of dice"): call("cards", folder=folder)
+
+@pytest.mark.parametrize("text, says", [
+    (PROFILE.replace("throws: 100\n", ""), "parameter throws of dice has no value"),
+    (PROFILE.replace("throws: 100", "throws: null"), "parameter throws of dice has no value"),
+    (PROFILE.replace("throws: 100", "throws: many"), "parameter throws of dice must be of type int"),
+    (PROFILE + "colour: red\n", "unknown parameter in dice-smoke.yaml 'colour'"),
+    (PROFILE + "seed: 1\n", "unknown parameter in dice-smoke.yaml 'seed'"),
+    (PROFILE.replace("fair: {}", "fair: {colour: red}"), "unknown parameter in dice-smoke.yaml 'colour'"),
+    ("throws: 100\n", "must be a mapping of parameters with an entry `datasets`"),
+    ("", "must be a mapping"), ("- 1\n", "must be a mapping"), ("throws: [1\n", "is not YAML")])
+def test_a_broken_profile_is_refused(folder, text, says):
+    (folder / "params" / "dice-smoke.yaml").write_text(text)
+    with pytest.raises(InputError) as error: values_of(folder)
+    assert says in str(error.value) and "\n" not in str(error.value)
+
+def test_a_data_set_without_changes_may_be_left_empty(folder):
+    (folder / "params" / "dice-smoke.yaml").write_text(PROFILE.replace("fair: {}", "fair:"))
+    assert values_of(folder)["throws"] == 100
+
+@pytest.mark.parametrize("declared, tags, says", [
+    (DECLARED.replace('out: str = "runs"   # folder', ""), ["parameters"], "declares no parameter out"),
+    (DECLARED, ["setup"], "declares no parameter dataset"),
+    (DECLARED.replace("throws: int", "throws: complex"), ["parameters"], "unknown type for parameter throws of dice 'complex'"),
+    (DECLARED.replace("throws: int", "throws"), ["parameters"], "unknown type for parameter throws of dice 'None'")])
+def test_a_study_that_declares_its_parameters_badly_is_refused(folder, declared, tags, says):
+    write_study(folder, declared, tags=tags)
+    with pytest.raises(InputError, match=says): studies.parameters("dice", folder)
+
+def test_text_is_read_as_the_declared_type(folder):
+    assert studies.from_text("dice", ["throws=3", "bonus=1e-3", "loud=True", "dataset=a=b"], folder) == \
+        {"throws": 3, "bonus": .001, "loud": True, "dataset": "a=b"}
+    assert studies.from_text("dice", ["dataset="], folder) == {"dataset": ""}
+    for wrong in (["throws=3.0"], ["throws="], ["bonus=x"], ["loud=1"], ["throws"], ["=3"], ["colour=red"], ["seed=1", "seed=1"]):
+        with pytest.raises(InputError): studies.from_text("dice", wrong, folder)
+
+@given(throws=st.integers(), bonus=st.floats(allow_nan=False, allow_infinity=False))
+def test_what_is_written_as_text_is_what_is_resolved(shared_folder, throws, bonus):
+    text = [f"throws={throws}", f"bonus={bonus!r}"]
+    values = studies.resolve("dice", studies.from_text("dice", text, shared_folder), shared_folder)
+    assert (values["throws"], values["bonus"]) == (throws, bonus)
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dice")
+    write_study(folder)
+    (folder / "params").mkdir()
+    (folder / "params" / "dice-smoke.yaml").write_text(PROFILE)
+    return folder
+
+@pytest.mark.parametrize("study", studies.names())
+def test_every_profile_of_the_library_fits_its_study_on_every_data_set(study):
+    assert studies.profiles(study) == ["cpu", "paper", "smoke"]
+    for profile in studies.profiles(study):
+        for dataset in studies.profile(study, profile)[1]:
+            studies.resolve(study, {"profile": profile, "dataset": dataset})
+    for p in studies.parameters(study).values(): assert p.help, f"{p.name} has no help"
+
+def test_the_paper_profile_has_the_papers_weights():
+    weights = {d: [studies.resolve("crimealarm", {"profile": "paper", "dataset": d})[k] for k in ("alpha", "gamma", "beta")]
+               for d in ("nyc16", "chi18")}
+    assert weights == {"nyc16": [5, 1, 1], "chi18": [3, 1, 3]}
+
+
+# --- result files ---
+
+def test_a_result_comes_back_as_it_was_written(folder):
+    run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
+    run.used("dice.ipynb", folder / "dice.ipynb")
+    scores = pd.DataFrame({"HR@5": [0., 1., 1., 1.], "MRR": [.1, .2, .3, .4]})
+    run.add(studies.score_rows(scores, "counts", "trivial", "full", printed={"MRR": .3}))
+    run.add(pd.DataFrame([dict(method="best", kind="floor", protocol="full", split="test", metric="MRR", value=1, low=None, high=None, n=4)]))
+    run.save()
+    back = studies.read_results(folder / "runs")
+    assert list(back["value"]) == [.75, .25, 1.] and back["printed"].isna().tolist() == [True, False, True]
+    assert back["low"].isna().tolist() == [False, False, True]
+    assert (back["seed"] == 0).all() and back["data_sha256"][0].keys() == {"dice.ipynb"}
+    assert "out" not in back["parameters"][0] and back["parameters"][0]["throws"] == 100
+    assert str(folder) not in run.path(".json").read_text()
+
+def test_a_missing_or_extra_key_or_a_value_that_is_none_is_refused():
+    assert studies.validate(a_result()) == a_result()
+    row = a_result()["rows"][0]
+    broken = [{k: v for k, v in a_result().items() if k != gone} for gone in studies.RESULT]
+    broken += [a_result(rows=[{k: v for k, v in row.items() if k != gone}]) for gone in studies.ROW]
+    broken += [a_result(extra=1), a_result(rows=[row | {"extra": 1}]), a_result(rows=[row, row]), a_result(rows=[None]), a_result(rows={}), []]
+    broken += [a_result(rows=[row | {k: v}]) for k in ("value", "low", "high", "printed") for v in (math.nan, math.inf, "1", True)]
+    broken += [a_result(rows=[row | c]) for c in (dict(value=None), dict(n=1.5), dict(kind="best"), dict(low=None), dict(low=.55), dict(method=1))]
+    broken += [a_result(**{k: None}) for k in studies.RESULT if k != "commit"] + [a_result(seconds=math.nan), a_result(seed=True)]
+    for result in broken:
+        with pytest.raises(InputError): studies.validate(result)
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", json.dumps(a_result(extra=1)), json.dumps(a_result(seconds=math.nan)), "\x00"])
+def test_a_file_that_is_no_result_is_named_and_not_left_out(tmp_path, text):
+    (tmp_path / "good.json").write_text(json.dumps(a_result()))
+    assert len(studies.read_results(tmp_path)) == 1
+    (tmp_path / "bad.json").write_text(text)
+    with pytest.raises(InputError, match="bad.json is not a result file"): studies.read_results(tmp_path)
+
+def test_no_folder_is_an_error_and_an_empty_one_an_empty_table(tmp_path):
+    with pytest.raises(InputError, match="there is no folder"): studies.read_results(tmp_path / "none")
+    assert studies.read_results(tmp_path).empty and "value" in studies.read_results(tmp_path)
+
+def test_an_invalid_row_is_refused_when_it_is_added_and_nothing_is_written(folder):
+    run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
+    good = a_result()["rows"][0]
+    for wrong in (good | {"value": math.nan}, good | {"colour": "red"}, {k: v for k, v in good.items() if k != "n"}):
+        with pytest.raises(InputError): run.add([wrong])
+    run.add([good])
+    run.add([good])
+    with pytest.raises(InputError, match="there twice"): run.save()
+    assert not (folder / "runs").exists()
+
+def test_the_files_name_changes_with_every_parameter_but_the_folder(folder):
+    base = values_of(folder)
+    assert studies.stem("dice", base).startswith("dice-smoke-fair-s0-")
+    for changed in (dict(seed=1), dict(throws=1), dict(bonus=.1), dict(loud=True), dict(dataset="generous")):
+        assert studies.stem("dice", values_of(folder, **changed)) != studies.stem("dice", base)
+    assert studies.stem("dice", values_of(folder, out="elsewhere")) == studies.stem("dice", base)
+
+def test_a_parameter_can_not_hide_what_a_run_has():
+    with pytest.raises(InputError, match="save"): studies.Run("dice", {"save": 1})
+
+def test_the_recorded_evidence_is_valid_and_without_smoke():
+    assert "smoke" not in set(studies.read_results()["profile"])
+
+def test_recording_copies_all_but_smoke(tmp_path):
+    for profile in ("smoke", "cpu", "paper"): (tmp_path / f"{profile}.json").write_text(json.dumps(a_result(profile=profile)))
+    kept = studies.record(tmp_path, tmp_path / "kept")
+    assert sorted(p.name for p in kept) == ["cpu.json", "paper.json"]
+    assert kept[0].read_bytes() == (tmp_path / kept[0].name).read_bytes()
+
+def test_the_leaderboard_joins_seeds_and_keeps_settings_and_printed_apart(tmp_path):
+    row = a_result()["rows"][0]
+    runs = [(0, 5, row | {"value": .5, "low": .4, "high": .6, "printed": .7}), (1, 5, row | {"value": .6, "low": .5, "high": .8, "printed": .7}),
+            (0, 9, row | {"value": .9, "low": .8, "high": .95})]
+    for i, (seed, epochs, r) in enumerate(runs):
+        (tmp_path / f"{i}.json").write_text(json.dumps(a_result(seed=seed, parameters={"seed": seed, "epochs": epochs}, rows=[r])))
+    lines = studies.leaderboard(studies.read_results(tmp_path))
+    assert lines["measured"].tolist() == [.9, .55] and lines["seeds"].tolist() == ["0", "0 1"]
+    assert lines[["low", "high"]].values.tolist() == [[.8, .95], [.4, .8]]
+    assert math.isnan(lines["printed"][0]) and lines["printed"][1] == .7
+    assert lines["setting"].nunique() == 2
+
+
+# --- beginning and running ---
+
+def test_begin_refuses_what_papermill_was_given_by_mistake_and_what_was_misspelt(folder):
+    namespace = dict(dataset="fair", profile="smoke", seed=0, throws=5, bonus=None, loud=None, out="runs")
+    harmless = ["", "%matplotlib inline", "x = 1", "import os\nthrow = 3", "seed, other = 1, 2\nprint(seed)", "# Parameters\nthrows = 5\n"]
+    assert studies.begin("dice", namespace | {"In": harmless}, folder).throws == 5
+    for cell in ("# Parameters\nthrow = 5\n", "# Parameters\nthrows = 5\nthrow = float('nan')\n", "throws = 5\nthrow = 6", DECLARED + "\ncolour: str = None"):
+        with pytest.raises(InputError, match="unknown parameter of dice"): studies.begin("dice", namespace | {"In": ["", cell]}, folder)
+
+def test_begin_says_where_each_value_comes_from(folder, capsys):
+    run = studies.begin("dice", dict(dataset="generous", profile="smoke", seed=4, throws=None, bonus=None, loud=True, out="runs"), folder)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert lines[:4] == [["dataset", "generous", "given"], ["profile", "smoke", "default"], ["seed", "4", "given"], ["throws", "100", "smoke"]]
+    assert lines[4] == ["bonus", "0.5", "smoke,", "generous"] and run.parameters["loud"] is True
+
+def test_reproduce_leaves_notebook_result_and_page(folder, tmp_path):
+    paths = studies.reproduce("dice", {"throws": 7}, tmp_path / "runs", folder)
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == sorted(p.name for p in paths)
+    assert len({p.stem for p in paths}) == 1
+    result = studies.validate(json.loads(paths.result.read_text()))
+    assert result["rows"][0]["value"] == 7 and result["parameters"]["throws"] == 7 and result["seconds"] >= 0
+    assert {"python", "torch", "numpy", "crimenb"} <= result["versions"].keys() and result["peak_memory_bytes"] > 10**7
+    assert "<summary>code</summary>" in paths.page.read_text()
+    nbformat.validate(nbformat.read(paths.notebook, as_version=4))
+    # the same run, from a notebook that forgets to save: the old result must not pass for its own
+    write_study(folder, end="pass")
+    with pytest.raises(studies.StudyFailed, match="ended without a result"): studies.reproduce("dice", {"throws": 7}, tmp_path / "runs", folder)
+    assert json.loads(paths.result.read_text()) == result
+
+def test_bad_input_is_refused_before_anything_is_written(folder, tmp_path):
+    for wrong in (dict(throw=1), dict(throws="x"), dict(dataset="loaded"), dict(profile="cpu")):
+        with pytest.raises(InputError): studies.reproduce("dice", wrong, tmp_path / "runs", folder)
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="can not write to"): studies.reproduce("dice", {}, tmp_path / "file", folder)
+
+@pytest.mark.parametrize("measure, error, says", [
+    ("1/0", studies.StudyFailed, "ZeroDivisionError: division by zero"),
+    ("from crimenb.core import InputError\nraise InputError('no such\\nfile')", InputError, "no such file"),
+    ("import os\nos._exit(1)", studies.StudyFailed, "died")])
+def test_a_study_that_breaks_says_why_in_one_line_and_leaves_no_half_result(folder, measure, error, says):
+    write_study(folder, measure=measure)
+    with pytest.raises((InputError, studies.StudyFailed)) as caught: studies.reproduce("dice", {}, folder / "runs", folder)
+    assert type(caught.value) is error and "dice.ipynb" in str(caught.value) and says in str(caught.value) and "\n" not in str(caught.value)
+    assert [p.suffixes for p in (folder / "runs").iterdir()] == [[".failed", ".ipynb"]]
+
+def test_without_papermill_the_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "papermill", None)
+    with pytest.raises(InputError, match=r"pip install 'crimenb\[reproduce\]'"): studies.reproduce("crimealarm", {})
+
+def papermill(folder, *given):
+    "Plain papermill on the CrimeAlarm study, from an empty folder."
+    env = dict(os.environ)
+    if REAL.is_dir(): env.setdefault("CRIMENB_DATA", str(REAL))
+    command = [sys.executable, "-m", "papermill", str(studies.folder_of("reproduce") / "crimealarm.ipynb"), "out.ipynb", *given]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+def test_plain_papermill_runs_the_study_on_real_data_and_the_rules_give_the_known_numbers(tmp_path):
+    done = papermill(tmp_path, "-p", "dataset", "nyc16", "-p", "methods", "")
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = studies.read_results(tmp_path / "runs").set_index(["method", "protocol", "metric"])["value"]
+    known = {("popularity-100", "NDCG@5"): .555, ("popularity-100", "HR@5"): .584, ("popularity-100", "HR@10"): .641,
+             ("popularity-100", "MRR"): .566, ("full", "NDCG@5"): .177, ("full", "HR@5"): .273, ("full", "MRR"): .181}
+    for (protocol, metric), value in known.items(): assert lines["spot counts", protocol, metric] == pytest.approx(value, abs=.005)
+
+def test_plain_papermill_refuses_an_unknown_parameter(tmp_path):
+    done = papermill(tmp_path, "-p", "epoch", "1")
+    assert done.returncode != 0 and "unknown parameter of crimealarm 'epoch'" in done.stderr
+    assert not (tmp_path / "runs").exists()
