@@ -103,7 +103,8 @@ def executed(tmp_path_factory):
     copy = copy_of_tree(tmp_path_factory.mktemp("again"))
     env = {k: v for k, v in os.environ.items() if k not in ("CRIMENB_DATA", "CRIMENB_PROGRESS")}
     dead = "http://127.0.0.1:9"
-    env |= dict(CRIMENB_CACHE=str(copy / "cache"), OMP_NUM_THREADS="1", http_proxy=dead, https_proxy=dead, HTTP_PROXY=dead, HTTPS_PROXY=dead)
+    env |= dict(CRIMENB_CACHE=str(copy / "cache"), OMP_NUM_THREADS="1", http_proxy=dead, https_proxy=dead, HTTP_PROXY=dead, HTTPS_PROXY=dead,
+                no_proxy="127.0.0.1,localhost", NO_PROXY="127.0.0.1,localhost")
 
     def run(path):
         notebook = read(path)
@@ -142,7 +143,7 @@ def test_the_comparison_sees_what_matters_and_nothing_else():
 @each(NOTEBOOKS)
 def test_running_a_notebook_again_shows_what_is_stored(path, executed):
     again = executed[path]
-    assert not isinstance(again, Exception), f"{path} does not run: {again}"
+    assert not isinstance(again, Exception), f"{path} does not run: {str(again).strip().splitlines()[-1]}"
     for old, new in zip(read(path).cells, again.cells):
         if new.cell_type != "code": continue
         stored, fresh = shown(old), shown(new)
