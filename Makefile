@@ -30,7 +30,7 @@ $(STAMP): settings.ini setup.py pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "crimenb needs Python 3.10 or later, and there is none here: install it, or name it with make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "crimenb needs Python 3.10 or later, and $(PYTHON) is older or missing: name another one with make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -m venv "$(VENV)" || { echo "$(PYTHON) -m venv failed: on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
-	"$(BIN)/python" -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	"$(BIN)/python" -m pip --disable-pip-version-check install --constraint constraints.txt --editable ".[dev]"
 	@touch "$@"
 
 reproduce: $(STAMP)
