@@ -106,6 +106,7 @@ class NextEvent(nn.Module):
                  encoder: str = "Transformer",     # one of `ENCODERS`
                  d: int = 64,                      # width of embedding and hidden vectors
                  embedding: nn.Embedding = None,   # share this one (between peers) instead of making one
+                 init_std: float = .02,            # deviation of the initial weights; BERT4Rec: .02
                  **kwargs):                        # passed on to the encoder
         super().__init__()
         self.n_classes = n_classes
@@ -114,9 +115,10 @@ class NextEvent(nn.Module):
         self.encoder = ENCODERS[one_of(encoder, ENCODERS, "encoder")](d, **kwargs)
         self.dense, self.norm = nn.Linear(d, d), nn.LayerNorm(d)
         self.bias = nn.Parameter(torch.zeros(n_classes))
-        if embedding is None: nn.init.normal_(self.embedding.weight, std=.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear): nn.init.normal_(module.weight, std=.02)
+        # PyTorch's own start for embeddings has deviation 1: positions would drown the events
+        for module in [*self.encoder.modules(), self.dense, *([] if embedding else [self.embedding])]:
+            if isinstance(module, (nn.Linear, nn.Embedding)): nn.init.normal_(module.weight, std=init_std)
+        with torch.no_grad(): self.embedding.weight[0] = 0
 
     def forward(self, tokens, at):
         "`tokens` (B, L) int64, `at` (M,) int64 indices into the flattened (B·L) positions; returns logits (M, n_classes)."

@@ -1,0 +1,141 @@
+"""The training loop of the installed package: resume after a real kill, selection, schedules, broken checkpoints."""
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crimenb.core import InputError
+from crimenb.training import best_device, describe_device, learning_rate, load_checkpoint, save_checkpoint, seeded, train
+
+SCRIPT = """
+    import sys, time
+    import torch
+    from crimenb.training import seeded, train
+    path, out, pause = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    with seeded(5): model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(.5), torch.nn.Linear(8, 1))
+    x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    def batches(epoch, rng):
+        time.sleep(pause)
+        return [rng.permutation(64)[:16] for _ in range(4)]
+    def loss(model, i, t): return (model(x[i]) - x[i].sum(1, keepdim=True)).square().mean()
+    log = train(model, batches, loss, epochs=40, lr=.01, device="cpu", clip=1., warmup=.1, weight_decay=.01,
+                checkpoint=path, evaluate=lambda m: {"score": -m(x).square().mean().item()}, select="score")
+    torch.save({"model": model.state_dict(), "loss": log.loss.tolist()}, out)
+"""
+
+
+def start(folder, name, pause):
+    script = folder / "job.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    return subprocess.Popen([sys.executable, script, folder / f"{name}.ckpt", folder / f"{name}.pt", str(pause)],
+                            env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tmp_path):
+    whole = start(tmp_path, "whole", 0)
+    killed = start(tmp_path, "killed", .1)
+    deadline = time.time() + 60
+    checkpoint = tmp_path / "killed.ckpt"
+    while not (checkpoint.exists() and load_checkpoint(checkpoint)["epoch"] >= 3):
+        assert time.time() < deadline, "no checkpoint was written"
+        time.sleep(.02)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL and not (tmp_path / "killed.pt").exists()
+    assert 3 <= load_checkpoint(checkpoint)["epoch"] < 40
+    assert start(tmp_path, "killed", 0).wait() == 0 and whole.wait() == 0
+    a, b = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "killed"))
+    assert a["loss"] == b["loss"]
+    assert all(torch.equal(a["model"][k], b["model"][k]) for k in a["model"])
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def fit(**kwargs):
+    with seeded(0): model = torch.nn.Linear(2, 1)
+    x = torch.eye(2)
+    log = train(model, lambda epoch, rng: [0, 1, 0], lambda m, i, t: (m(x[i]) - i).square().sum(), device="cpu", **{"epochs": 3, **kwargs})
+    return model, log
+
+
+def test_the_log_has_a_row_an_epoch_and_counts_steps():
+    _, log = fit()
+    assert log.epoch.tolist() == [1, 2, 3] and log.steps.tolist() == [3, 6, 9] and (log.seconds > 0).all()
+    assert log.loss.is_monotonic_decreasing
+
+
+def test_max_steps_stops_in_the_middle_and_leaves_no_checkpoint_of_half_an_epoch(tmp_path):
+    _, log = fit(max_steps=4, checkpoint=tmp_path / "run.pt")
+    assert log.steps.iloc[-1] == 4
+    assert load_checkpoint(tmp_path / "run.pt")["epoch"] == 1
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    path = tmp_path / "run.pt"
+    with seeded(0): model = torch.nn.Linear(1, 1)
+    def loss(m, i, t): return m(torch.ones(1)).sum() * (float("nan") if t >= .5 else 1.)
+    with pytest.raises(FloatingPointError, match="epoch 3"):
+        train(model, lambda e, rng: [0], loss, epochs=4, checkpoint=path, device="cpu")
+    assert load_checkpoint(path)["epoch"] == 2
+
+
+@pytest.mark.parametrize("kwargs, says", [
+    ({"epochs": 0}, "epochs is 0"), ({"precision": "float8"}, "unknown precision 'float8'"), ({"schedule": "cosine"}, "unknown schedule 'cosine'")])
+def test_bad_settings_are_named(kwargs, says):
+    with pytest.raises(InputError, match=says): fit(**kwargs)
+
+
+def test_checkpoints_refuse_other_settings_cut_files_and_code(tmp_path):
+    path = tmp_path / "run.pt"
+    fit(checkpoint=path)
+    with pytest.raises(InputError, match="another lr"): fit(checkpoint=path, lr=.5)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InputError, match="not a whole checkpoint"): fit(checkpoint=path)
+    torch.save({"evil": os.system}, path)
+    with pytest.raises(InputError, match="not a whole checkpoint"): load_checkpoint(path)
+    with pytest.raises(InputError, match="no checkpoint"): load_checkpoint(tmp_path / "none.pt")
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    model, log = fit(checkpoint=tmp_path / "run.pt")
+    again, log2 = fit(checkpoint=tmp_path / "run.pt")
+    assert torch.equal(model.weight, again.weight) and log.equals(log2)
+
+
+def test_selection_ignores_epochs_that_are_worse():
+    scores = iter([1., 3., 2.])
+    best, log = fit(evaluate=lambda m: {"s": next(scores)}, select="s")
+    two, _ = fit(max_steps=6)
+    assert torch.equal(best.weight, two.weight) and log.s.tolist() == [1., 3., 2.]
+
+
+def test_seeded_leaves_the_outer_generators_alone():
+    torch.manual_seed(1), np.random.seed(1)
+    a = torch.rand(1), np.random.rand()
+    torch.manual_seed(1), np.random.seed(1)
+    with seeded(9):
+        torch.rand(5), np.random.rand(5)
+        assert torch.are_deterministic_algorithms_enabled()
+    b = torch.rand(1), np.random.rand()
+    assert a == b and not torch.are_deterministic_algorithms_enabled()
+
+
+@given(st.floats(0, 1), st.sampled_from([0., .1, .5]), st.sampled_from(["linear", "constant"]))
+def test_the_learning_rate_stays_between_zero_and_its_maximum(t, warmup, schedule):
+    assert 0 <= learning_rate(t, 1e-3, schedule, warmup) <= 1e-3 + 1e-12
+
+
+def test_the_device_is_named():
+    assert describe_device().startswith(best_device().type) and "threads" in describe_device("cpu")
+
+
+def test_save_checkpoint_overwrites_in_one_step(tmp_path):
+    path = save_checkpoint(tmp_path / "a.pt", {"settings": {}, "x": 1})
+    with pytest.raises(Exception): save_checkpoint(path, {"x": lambda: 1})       # can't be pickled
+    assert load_checkpoint(path)["x"] == 1 and len(list(tmp_path.iterdir())) == 1
