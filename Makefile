@@ -60,7 +60,7 @@ test: $(STAMP)
 	@before=$$(git status --porcelain; git diff); $(MAKE) --no-print-directory sync; \
 	after=$$(git status --porcelain; git diff); \
 	[ "$$before" = "$$after" ] || { echo "make sync changed the tree: commit what it wrote" >&2; git status --short >&2; exit 1; }
-	@"$(BIN)/nbdev-test" --n_workers $(JOBS)
+	@"$(BIN)/nbdev-test" --n-workers $(JOBS)
 	@"$(BIN)/python" -m pytest
 
 distclean:
