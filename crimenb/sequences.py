@@ -370,23 +370,39 @@ def candidates(seqs: Sequences,  # whole sequences: what a spot ever had is no n
     if how == "full": return None
     if np.shape(target) != (seqs.n_spots,): raise InputError(f"there are {np.size(target)} targets for {seqs.n_spots} spots: give one a spot")
     if n is None: n = int(how.split("-")[1])
-    seen = seqs.counts() > 0
+    seen = np.zeros(seqs.n_spots * seqs.n_classes, bool)
+    seen[seqs.spot_of * seqs.n_classes + seqs.events] = True
+    seen = seen.reshape(seqs.n_spots, seqs.n_classes)
     fewest = seqs.n_classes - seen.sum(1).max()
     if not 0 < n <= fewest: raise InputError(f"{n} negatives cannot be drawn where a spot has {fewest} classes that it never had: use 0 < n <= {fewest}, or the protocol 'full'")
-    weight = np.ones(seqs.n_classes)
-    if how.startswith("popularity"): weight = np.maximum(np.bincount(seqs.drop_last(2).events, minlength=seqs.n_classes), 1e-9)
+    weight = np.ones(seqs.n_classes, np.float32)
+    if how.startswith("popularity"):
+        if seqs.lengths.min() < 3: raise InputError("a spot has fewer than 3 events, so no popularity before its last two: keep only longer spots")
+        last = seqs.offsets[1:] - 1
+        counts = [np.bincount(seqs.events[i], minlength=seqs.n_classes) for i in (slice(None), last, last - 1)]
+        weight = np.maximum(counts[0] - counts[1] - counts[2], 1e-9).astype(np.float32)
     rng = np.random.default_rng(seed)
     out = np.empty((seqs.n_spots, 1 + n), np.int64)
     out[:, 0] = target
-    # so many spots at a time that the random numbers take some 32 MB
+    # the bits of positive floats sort like the floats; the lowest carry the class, so that a plain partition of whole numbers,
+    # six times as fast as argpartition, gives the classes. Times are told apart to a share of 2**(bits - 23)
+    bits = int(seqs.n_classes - 1).bit_length()
+    # so many spots at a time that the random numbers take some 16 MB
     block = max(1, 4_000_000 // seqs.n_classes)
     for a in range(0, seqs.n_spots, block):
         had = seen[a:a + block]
-        arrival = rng.standard_exponential(had.shape) / weight
-        arrival[had] = np.inf
-        first = np.argpartition(arrival, n - 1, axis=1)[:, :n]
-        order = np.take_along_axis(arrival, first, axis=1).argsort(axis=1)
-        out[a:a + block, 1:] = np.take_along_axis(first, order, axis=1)
+        # exponential times; of 1 - u, since u can be 0
+        arrival = rng.random(had.shape, np.float32)
+        np.subtract(1, arrival, out=arrival)
+        np.log(arrival, out=arrival)
+        arrival /= -weight
+        np.copyto(arrival, np.inf, where=had)
+        key = arrival.view(np.uint32)
+        key >>= bits
+        key <<= bits
+        key |= np.arange(seqs.n_classes, dtype=np.uint32)
+        key.partition(n - 1, axis=1)
+        out[a:a + block, 1:] = np.sort(key[:, :n], axis=1) & np.uint32(2**bits - 1)
     return out
 
 # %% ../nbs/20_sequences.ipynb #f25bbbd8

@@ -233,7 +233,7 @@ def test_scores_are_those_of_one_spot_at_a_time():
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_learns_what_repeats(method):
     split = leave_last_out(sequences())
-    trained = train_method(split, method, epochs=30, lr=.01, d=16, dropout=0., init_std=.25, evaluations=2, device="cpu",
+    trained = train_method(split, method, epochs=30, lr=.01, d=16, dropout=0., init_std=.25, evaluations=2, device="cpu", protocol="full",
                            instances=Instances(length=20, crops=2, copies=1, max_tokens=400), curriculum=Curriculum(alpha=1., beta=1.))
     hits = (trained.scores(split.history("test")).argmax(-1) == split.test_target).mean(1)
     assert (hits > .8).all(), hits
@@ -243,13 +243,13 @@ def test_every_method_learns_what_repeats(method):
 @pytest.mark.parametrize("encoder", ["GRU", "TCN"])
 def test_other_encoders_and_the_same_seed(encoder):
     split = leave_last_out(sequences())
-    def run(seed): return train_method(split, encoder=encoder, epochs=2, d=8, seed=seed, device="cpu", evaluations=1,
+    def run(seed): return train_method(split, encoder=encoder, epochs=2, d=8, seed=seed, device="cpu", evaluations=1, protocol="full",
                                        instances=Instances(length=20, crops=1, copies=1, max_tokens=400)).scores(split.train)
     assert np.array_equal(run(0), run(0)) and not np.array_equal(run(0), run(1))
 
 
 def test_one_peer_cannot_distil():
-    with pytest.raises(InputError, match="at least 2"): train_method(leave_last_out(sequences()), "DML", peers=1)
+    with pytest.raises(InputError, match="at least 2"): train_method(leave_last_out(sequences()), "DML", peers=1, protocol="full")
 
 
 def test_a_shared_embedding_is_shared():

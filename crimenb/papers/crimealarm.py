@@ -322,6 +322,7 @@ def train_method(split: Split,                  # what to train and validate on
                  clip: float = None,            # largest gradient norm; the code: 5
                  warmup: float = 0.,            # share of training with a rising rate
                  evaluations: int = 10,         # how often the validation score is looked at
+                 protocol: str = "popularity-100", # of the validation score, one of `sequences.PROTOCOLS`
                  **kwargs,                      # passed on to `training.train`: checkpoint, device, precision, max_steps
 ) -> Trained:
     "Train one of the paper's methods and keep the epoch that is best on validation."
@@ -333,7 +334,7 @@ def train_method(split: Split,                  # what to train and validate on
     n_classes = history.n_classes
     device = torch.device(kwargs.pop("device", None) or best_device())
     frequency = torch.bincount(torch.from_numpy(history.events.astype(np.int64)), minlength=n_classes).float().to(device)
-    rivals = candidates(split.whole, split.valid_target, "popularity-100" if n_classes > 200 else "full", seed=seed)
+    rivals = candidates(split.whole, split.valid_target, protocol, seed=seed)
     share = method == "CrimeAlarm" and "embedding" in choices_from_code(curriculum.reading)
     with seeded(seed): model = Peers(n_classes, peers, encoder, share, d=d, length=instances.length,
                                    dropout=dropout, init_std=init_std)
