@@ -416,8 +416,12 @@ def read_results(folder=None,  # a folder of result files; the recorded evidence
 def leaderboard(results: pd.DataFrame,  # as from `read_results`
 ) -> pd.DataFrame:
     "One line for each method, setting, data set, protocol and metric; the best measured value first."
-    settings = results["parameters"].map(lambda p: json.dumps({k: v for k, v in p.items() if k != "seed"}, sort_keys=True))
-    results = results.assign(setting=settings.map(lambda text: hashlib.sha256(text.encode()).hexdigest()[:8]))
+    def setting(run):
+        # a rule and a floor don't depend on how anything was trained
+        if run["kind"] in ("floor", "trivial"): return ""
+        text = json.dumps({k: v for k, v in run["parameters"].items() if k not in ("seed", "methods")}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+    results = results.assign(setting=[setting(run) for run in results.to_dict("records")])
     line = ["study", "dataset", "protocol", "split", "metric", "method", "kind", "profile", "setting"]
     each = results.groupby(line, sort=False)
     lines = each.agg(measured=("value", "mean"), low=("low", "min"), high=("high", "max"), n=("n", "max"),

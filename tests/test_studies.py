@@ -204,7 +204,7 @@ def test_recording_copies_all_but_smoke(tmp_path):
     assert kept[0].read_bytes() == (tmp_path / kept[0].name).read_bytes()
 
 def test_the_leaderboard_joins_seeds_and_keeps_settings_and_printed_apart(tmp_path):
-    row = a_result()["rows"][0]
+    row = a_result()["rows"][0] | {"kind": "paper"}
     runs = [(0, 5, row | {"value": .5, "low": .4, "high": .6, "printed": .7}), (1, 5, row | {"value": .6, "low": .5, "high": .8, "printed": .7}),
             (0, 9, row | {"value": .9, "low": .8, "high": .95})]
     for i, (seed, epochs, r) in enumerate(runs):
@@ -214,6 +214,12 @@ def test_the_leaderboard_joins_seeds_and_keeps_settings_and_printed_apart(tmp_pa
     assert lines[["low", "high"]].values.tolist() == [[.8, .95], [.4, .8]]
     assert math.isnan(lines["printed"][0]) and lines["printed"][1] == .7
     assert lines["setting"].nunique() == 2
+
+def test_the_leaderboard_has_one_line_for_a_rule_and_joins_runs_of_other_methods(tmp_path):
+    rule, trained = a_result()["rows"][0] | {"kind": "trivial", "method": "a rule"}, a_result()["rows"][0] | {"kind": "paper"}
+    for i, methods in enumerate(("A", "B")):
+        (tmp_path / f"{i}.json").write_text(json.dumps(a_result(parameters={"seed": 0, "methods": methods, "epochs": i}, rows=[rule, trained | {"method": methods}])))
+    assert sorted(studies.leaderboard(studies.read_results(tmp_path))["method"]) == ["A", "B", "a rule"]
 
 
 # --- beginning and running ---
