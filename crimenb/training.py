@@ -61,12 +61,11 @@ def save_checkpoint(path, state: dict) -> Path:
 
 def load_checkpoint(path,
                     settings: dict = None,  # what the run that reads it uses; compared with what the file says
-                    device="cpu",           # where the tensors shall be
 ) -> dict:
-    "Read what `save_checkpoint` wrote. An unreadable file and other settings are an `InputError`."
+    "Read what `save_checkpoint` wrote, tensors on the CPU. An unreadable file and other settings are an `InputError`."
     path = Path(path)
     if not path.is_file(): raise InputError(f"there is no checkpoint at {path}: leave it out to start from the beginning")
-    try: state = torch.load(path, map_location=device, weights_only=True)
+    try: state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(f"{path} is not a whole checkpoint ({type(error).__name__}): delete it to start from the beginning") from error
     if settings is not None and (saved := state.get("settings")) != settings:
@@ -124,7 +123,7 @@ def train(model: torch.nn.Module,
     autocast = (lambda: torch.autocast(device.type, torch.bfloat16)) if precision == "bfloat16" else nullcontext
     start, steps, rows, best = 0, 0, [], None
     if checkpoint and Path(checkpoint).exists():
-        state = load_checkpoint(checkpoint, settings, device)
+        state = load_checkpoint(checkpoint, settings)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         start, steps, rows, best = state["epoch"], state["steps"], state["log"], state["best"]

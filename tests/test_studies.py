@@ -291,3 +291,12 @@ def test_plain_papermill_refuses_an_unknown_parameter(tmp_path):
     done = papermill(tmp_path, "-p", "epoch", "1")
     assert done.returncode != 0 and "unknown parameter of crimealarm 'epoch'" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+def test_the_paper_profile_takes_its_first_step(tmp_path, chi18):
+    paths = studies.reproduce("crimealarm", {"profile": "paper", "dataset": "chi18", "methods": "CrimeAlarm", "max_steps": 1}, tmp_path)
+    result = json.loads(paths.result.read_text())
+    assert result["parameters"]["batch"] == 256 and result["parameters"]["epochs"] == 100 and result["parameters"]["copies"] == 11
+    trained = {(row["method"], row["protocol"]) for row in result["rows"] if row["kind"] == "paper"}
+    assert trained == {(m, p) for m in ("CrimeAlarm", "CrimeAlarm, peer 2") for p in ("popularity-100", "uniform-99", "full")}
+    # a run that was cut short leaves no checkpoint that a later one could take for a finished epoch
+    assert not list(tmp_path.glob("*.pt"))
