@@ -11,7 +11,7 @@ Four ways to take the same gradient steps with the same network on the same wind
 Tokens are real events, padding not counted. Equal loss: the first three are given the same windows, holes and weights with
 dropout off and must agree on the summed loss; that is asserted before anything is timed.
 
-    python benchmarks/training.py [--dataset chi18] [--rounds 5] [--steps 6]
+    python benchmarks/training.py [--dataset chi18] [--rounds 5] [--steps 6] [--compile]      (Linux: memory is read from /proc)
 """
 import argparse
 import statistics
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from crimenb.core import InputError
 from crimenb.papers.crimealarm import Instances, Peers
 from crimenb.sequences import leave_last_out, read_sequences, windows
 from crimenb.sources import fetch
@@ -105,8 +106,9 @@ def one_way(name, args):
     peer = Peers(history.n_classes, 1)[0].train()
     tight = Instances(copies=1, max_tokens=args.max_tokens)
     how = {"padded, plain": Instances(copies=1, batch=args.batch), "padded, fused": Instances(copies=1, batch=args.batch),
-           "like lengths": tight, "random crops": Instances(copies=1, crops=1, max_tokens=args.max_tokens)}[name]
+           "like lengths": tight, COMPILED: tight, "random crops": Instances(copies=1, crops=1, max_tokens=args.max_tokens)}[name]
     model, loss = (PlainPeer(peer, .1), plain_loss) if name == "padded, plain" else (peer, our_loss)
+    if name == COMPILED: model = torch.compile(peer, dynamic=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     rng, queue = np.random.default_rng(0), []
 
@@ -127,6 +129,7 @@ def one_way(name, args):
     return run, peer, history
 
 
+COMPILED = "like lengths, compiled"
 WAYS = ("padded, plain", "padded, fused", "like lengths", "random crops")
 
 
@@ -144,31 +147,35 @@ def main():
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--batch", type=int, default=64, help="windows in a padded batch")
     parser.add_argument("--max-tokens", type=int, default=8000)
-    parser.add_argument("--only", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--compile", action="store_true", help="a row with torch.compile too")
+    parser.add_argument("--only", choices=(*WAYS, COMPILED), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
         one_way(args.only, args)[0](4)
-        # not ru_maxrss: a new process inherits that of the one that started it
+        # not ru_maxrss: on Linux a new process inherits that of the one that started it
         print(next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
         return
-    ways = {name: one_way(name, args) for name in WAYS}
+    chosen = (*WAYS, COMPILED) if args.compile else WAYS
+    ways = {name: one_way(name, args) for name in chosen}
     _, peer, history = ways["like lengths"]
     few_holes = Instances(copies=1, max_tokens=args.max_tokens, mask_rate=.1)      # never more holes than slots
     loss = check_equal_loss(peer, few_holes.epoch(history, np.random.default_rng(0))[:8])
     cut = windows(history)
     print(f"{args.dataset}: {len(cut)} windows, {cut.length.sum():,} events, {cut.length.sum()/len(cut)/200:.0%} of the padded tokens; {torch.get_num_threads()} threads")
     print(f"equal loss asserted: {loss:.4f} in all three ways on the same windows, holes and weights")
-    rates = {name: [] for name in WAYS}
+    rates = {name: [] for name in chosen}
     for r in range(args.rounds + 1):
         for name, (run, *_) in ways.items():
             began = time.perf_counter()
             tokens = run(args.steps)
             if r: rates[name].append(tokens / (time.perf_counter() - began))       # the first round warms up
-    print(f"{'':16s}{'events a second':>18s}{'min':>9s}{'max':>9s}{'ratio':>8s}{'peak MB':>9s}")
+    print(f"{'':24s}{'events a second':>18s}{'min':>9s}{'max':>9s}{'ratio':>8s}{'peak MB':>9s}")
     base = rates["padded, plain"]
     for name, r in rates.items():
         ratio = statistics.median(a/b for a, b in zip(r, base))
-        print(f"{name:16s}{statistics.median(r):18,.0f}{min(r):9,.0f}{max(r):9,.0f}{ratio:7.1f}x{peak(name, args):9d}")
+        print(f"{name:24s}{statistics.median(r):18,.0f}{min(r):9,.0f}{max(r):9,.0f}{ratio:7.1f}x{peak(name, args):9d}")
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__":
+    try: main()
+    except InputError as error: sys.exit(f"training.py: {error}")

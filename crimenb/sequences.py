@@ -395,7 +395,8 @@ def candidates(seqs: Sequences,  # whole sequences: what a spot ever had is no n
         arrival = rng.random(had.shape, np.float32)
         np.subtract(1, arrival, out=arrival)
         np.log(arrival, out=arrival)
-        arrival /= -weight
+        # 0 divided by a negative number is -0.0, whose bits sort last
+        np.abs(np.divide(arrival, weight, out=arrival), out=arrival)
         np.copyto(arrival, np.inf, where=had)
         key = arrival.view(np.uint32)
         key >>= bits

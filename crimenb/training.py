@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .core import InputError, one_of, progress, write_atomic
+from .core import InputError, one_of, progress, within, write_atomic
 
 # %% ../nbs/40_training.ipynb #c5e03219
 def best_device() -> torch.device:
@@ -73,7 +73,7 @@ def load_checkpoint(path,
         raise InputError(f"{path} belongs to a run with another {', '.join(differ)}: delete it, or use those settings")
     return state
 
-# %% ../nbs/40_training.ipynb #572e6646
+# %% ../nbs/40_training.ipynb #7d641dee
 SCHEDULES = ("linear", "constant")
 
 def learning_rate(t: float,                   # the share of training that is done, in [0, 1)
@@ -86,7 +86,7 @@ def learning_rate(t: float,                   # the share of training that is do
     fall = (1 - t) / (1 - warmup) if one_of(schedule, SCHEDULES, "schedule") == "linear" else 1.
     return lr * min(rise, fall)
 
-# %% ../nbs/40_training.ipynb #ae3d292e
+# %% ../nbs/40_training.ipynb #61134c5a
 PRECISIONS = ("float32", "bfloat16")
 
 def train(model: torch.nn.Module,
@@ -112,7 +112,9 @@ def train(model: torch.nn.Module,
           what: str = "training",     # for the progress bar
 ) -> pd.DataFrame:
     "Train `model` in place; returns the log, one row an epoch: `epoch, loss, lr, steps, seconds` and the validation scores."
-    if epochs < 1: raise InputError(f"epochs is {epochs}: at least 1 is needed")
+    for name, value, low in (("epochs", epochs, 1), ("seed", seed, 0), ("weight_decay", weight_decay, 0), ("evaluate_every", evaluate_every, 1), ("max_steps", max_steps, 0)): within(value, name, low)
+    if lr <= 0 or (clip is not None and clip <= 0): raise InputError(f"lr = {lr} and clip = {clip} must be above 0 (clip may be None)")
+    within(warmup, "warmup", 0, .999)
     device = torch.device(device) if device else best_device()
     precision = one_of(precision or ("bfloat16" if device.type == "cuda" else "float32"), PRECISIONS, "precision")
     settings = {**(settings or {}), "epochs": epochs, "lr": lr, "seed": seed, "schedule": schedule, "warmup": warmup,
@@ -133,6 +135,7 @@ def train(model: torch.nn.Module,
         with seeded(seed, epoch) as rng:
             model.train()
             todo = batches(epoch, rng)
+            if not todo: raise InputError("there is no batch to train on: give longer sequences or other windows")
             total = torch.zeros((), device=device)
             for i, batch in enumerate(todo):
                 t = (epoch + i / len(todo)) / epochs
@@ -153,7 +156,8 @@ def train(model: torch.nn.Module,
             due = last or (epoch + 1) % evaluate_every == 0
             if evaluate and due:
                 model.eval()
-                with torch.inference_mode(), autocast(): row |= evaluate(model)
+                # plain numbers: a checkpoint with NumPy's could not be loaded with weights_only=True
+                with torch.inference_mode(), autocast(): row |= {k: float(v) for k, v in evaluate(model).items()}
         row["seconds"] = time.perf_counter() - began
         rows.append(row)
         if select and due and (best is None or row[select] > best["score"]):

@@ -240,6 +240,25 @@ def test_every_method_learns_what_repeats(method):
     assert len(hits) == (1 if method == "Transformer" else 2)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_that_was_stopped_goes_on_to_the_same_scores(method, tmp_path):
+    split = leave_last_out(sequences())
+    def run(**kwargs): return train_method(split, method, epochs=4, d=8, device="cpu", evaluations=4, protocol="full",
+                                           instances=Instances(length=20, crops=1, copies=1, max_tokens=400), **kwargs)
+    steps = run().log.steps
+    path = tmp_path / "run.pt"
+    run(checkpoint=path, max_steps=int(steps.iloc[1]))
+    resumed = run(checkpoint=path)
+    assert resumed.log.steps.tolist() == steps.tolist()
+    assert np.array_equal(resumed.scores(split.train), run().scores(split.train))
+    with pytest.raises(InputError, match="another data"): train_method(
+        leave_last_out(sequences(seed=1)), method, epochs=4, d=8, device="cpu", evaluations=4, protocol="full",
+        instances=Instances(length=20, crops=1, copies=1, max_tokens=400), checkpoint=path)
+    with pytest.raises(InputError, match="another evaluations, method"): train_method(
+        split, "DML" if method != "DML" else "DKD", epochs=4, d=8, device="cpu", protocol="full",
+        instances=Instances(length=20, crops=1, copies=1, max_tokens=400), checkpoint=path)
+
+
 @pytest.mark.parametrize("encoder", ["GRU", "TCN"])
 def test_other_encoders_and_the_same_seed(encoder):
     split = leave_last_out(sequences())
@@ -250,6 +269,16 @@ def test_other_encoders_and_the_same_seed(encoder):
 
 def test_one_peer_cannot_distil():
     with pytest.raises(InputError, match="at least 2"): train_method(leave_last_out(sequences()), "DML", peers=1, protocol="full")
+
+
+@pytest.mark.parametrize("make, says", [
+    *((lambda kw=kw: Instances(**kw), f"{next(iter(kw))} is") for kw in (
+        {"length": 1}, {"stride": 0}, {"stride": 201}, {"crops": -1}, {"copies": 0}, {"batch": 0}, {"max_tokens": -1}, {"mask_rate": 2.}, {"last_only": -.1})),
+    *((lambda kw=kw: Curriculum(**kw), f"{next(iter(kw))} is") for kw in ({"alpha": -1.}, {"gamma": -1.}, {"beta": -1.}, {"epsilon": 5.}, {"epsilon": -1.})),
+    *((lambda kw=kw: train_method(leave_last_out(sequences()), "Transformer", protocol="full", **kw), f"{next(iter(kw))} ") for kw in (
+        {"peers": 0}, {"d": 0}, {"evaluations": 0}, {"dropout": 1.}, {"init_std": 0.}, {"epochs": 0}, {"seed": -1}, {"lr": -1.}, {"clip": -1.}, {"weight_decay": -1.}, {"max_steps": -1}))])
+def test_a_number_out_of_range_is_named(make, says):
+    with pytest.raises(InputError, match=says): make()
 
 
 def test_a_shared_embedding_is_shared():

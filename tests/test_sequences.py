@@ -264,6 +264,15 @@ def test_popularity_draws_one_by_one_without_replacement():
     assert np.bincount(even, minlength=8) / many == pytest.approx([0] + [1 / 7] * 7, abs=.01)
 
 
+def test_a_draw_of_zero_arrives_first_and_brings_no_seen_class(monkeypatch):
+    class Zeros:
+        def random(self, shape, dtype): return np.zeros(shape, dtype)
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: Zeros())
+    seqs = Sequences(np.array([0, 1, 0, 1, 2, 3, 4, 4], np.int32), np.array([0, 4, 8]), 5)
+    drawn = candidates(seqs, np.array([1, 4]), "uniform-99", n=2)
+    assert set(drawn[0, 1:]) <= {2, 3, 4} and set(drawn[1, 1:]) == {0, 1}
+
+
 def test_candidates_say_what_cannot_be():
     seqs = make([[0, 1, 2], [0, 0, 0]], 5)
     assert candidates(seqs, np.zeros(2, int), "full") is None

@@ -86,7 +86,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 
 @pytest.mark.parametrize("kwargs, says", [
-    ({"epochs": 0}, "epochs is 0"), ({"precision": "float8"}, "unknown precision 'float8'"), ({"schedule": "cosine"}, "unknown schedule 'cosine'")])
+    ({"epochs": 0}, "epochs is 0: it must be at least 1"), ({"warmup": 1.}, "warmup is"), ({"evaluate_every": 0}, "evaluate_every is"), ({"precision": "float8"}, "unknown precision 'float8'"), ({"schedule": "cosine"}, "unknown schedule 'cosine'")])
 def test_bad_settings_are_named(kwargs, says):
     with pytest.raises(InputError, match=says): fit(**kwargs)
 
@@ -108,9 +108,10 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert torch.equal(model.weight, again.weight) and log.equals(log2)
 
 
-def test_selection_ignores_epochs_that_are_worse():
+def test_selection_ignores_epochs_that_are_worse(tmp_path):
     scores = iter([1., 3., 2.])
-    best, log = fit(evaluate=lambda m: {"s": next(scores)}, select="s")
+    best, log = fit(evaluate=lambda m: {"s": np.float64(next(scores))}, select="s", checkpoint=tmp_path / "run.pt")
+    assert load_checkpoint(tmp_path / "run.pt")["best"]["epoch"] == 2
     two, _ = fit(max_steps=6)
     assert torch.equal(best.weight, two.weight) and log.s.tolist() == [1., 3., 2.]
 
