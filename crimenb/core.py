@@ -39,23 +39,26 @@ def within(value,             # the number that was given
 def write_atomic(path,                  # where the file shall be
                  data: "bytes | str",   # what shall be in it; text is written as UTF-8
 ) -> Path:
-    "Write `data` to `path` so that a reader sees the old file or the whole new one, never a part."
+    "Write `data` to `path` so that a reader sees the old file or the whole new one, never a part; an `InputError` where that can't be."
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as f:
-            f.write(data.encode() if isinstance(data, str) else data)
-            f.flush()
-            os.fsync(f.fileno())
-        # mkstemp makes private files; a result is as readable as any file that the user creates
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as f:
+                f.write(data.encode() if isinstance(data, str) else data)
+                f.flush()
+                os.fsync(f.fileno())
+            # mkstemp makes private files; a result is as readable as any file that the user creates
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise InputError(f"can not write {path}: {error.strerror or error}; name a place where you may write and there is room") from error
     return path
 
 # %% ../nbs/00_core.ipynb #c6b0a780

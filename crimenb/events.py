@@ -163,8 +163,7 @@ def _from_csv(path, required, optional, names):
         header = names or next(csv.reader([f.readline(100_000).decode("utf-8-sig").rstrip("\r\n")]), [])
     picked = _pick(header, required, optional, path)
     # going through the text once also finds bytes that are not UTF-8
-    with io.TextIOWrapper(_open(path), encoding="utf-8", newline="\n") as f:
-        lines = sum(1 for line in f if line.rstrip("\r\n")) - (names is None)
+    with _text(path) as f: lines = sum(1 for _ in f) - (names is None)
     with _open(path) as f:
         table = pa.csv.read_csv(
             f,
@@ -174,9 +173,28 @@ def _from_csv(path, required, optional, names):
                 include_columns=list(picked.values()), column_types={name: pa.string() for name in picked.values()},
                 null_values=MISSING, strings_can_be_null=True, quoted_strings_can_be_null=True),
         )
-    return table.to_pandas().set_axis(list(picked), axis=1), lines - table.num_rows
+    lost = lines - table.num_rows
+    # only a file with more lines than rows has to be looked at again
+    if lost: lost -= _lines_without_a_row_of_their_own(path, names, len(header))
+    return table.to_pandas().set_axis(list(picked), axis=1), lost
 
-# %% ../nbs/03_events.ipynb #4e61570a
+def _text(path): return io.TextIOWrapper(_open(path), encoding="utf-8", newline="")
+
+def _lines_without_a_row_of_their_own(path, names, columns):
+    "How many lines of a CSV are empty, or go on with a row that began on an earlier line and is as it should be."
+    with _text(path) as f:
+        if names is None: f.readline()
+        reader, before, found = csv.reader(f, strict=True), 0, 0
+        while True:
+            try: row = next(reader, None)
+            # a quotation mark in the wrong place, or never closed
+            except csv.Error: row = ()
+            if row is None: return found
+            if row == []: found += 1
+            elif len(row) == columns: found += reader.line_num - before - 1
+            before = reader.line_num
+
+# %% ../nbs/03_events.ipynb #39c5162a
 def labels(values,                # text or numbers, one a row, NaN where not known
            numbers: bool = False, # are these labels whole numbers (32, "032" and 32.0 all being "32")?
 ) -> pd.Categorical:
@@ -209,7 +227,7 @@ def parse_time(text: pd.Series,  # dates with times of day, NaN where missing
     # a missing text has code -1, which finds the NaT at the end
     return pd.Series(np.append(time.to_numpy(), np.datetime64("NaT", "s"))[codes], index=text.index)
 
-# %% ../nbs/03_events.ipynb #39c5162a
+# %% ../nbs/03_events.ipynb #d4c23504
 # west, south, east, north, in degrees
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 # no crime in a portal is older; some portals have typing errors that are
@@ -303,7 +321,7 @@ def clean(raw: pd.DataFrame,           # a portal's values under our names: time
     for name in found: events[name] = events[name].cat.remove_unused_categories()
     return Cleaned(validate(events), len(raw) + unreadable, dropped, mended, notes)
 
-# %% ../nbs/03_events.ipynb #d4c23504
+# %% ../nbs/03_events.ipynb #b7cb0d69
 CHICAGO_BOX = (-88.0, 41.6, -87.5, 42.1)
 CHICAGO_AREAS = ("Community Area", "Beat", "District", "Ward")
 # as the portal's export and its API write them
@@ -322,7 +340,7 @@ def read_chicago(path,                        # the portal's export: CSV (plain,
     return clean(raw.rename(columns=names), path, CHICAGO_TIMES, CHICAGO_BOX, period=period,
                  require_coordinates=require_coordinates, unreadable=unreadable)
 
-# %% ../nbs/03_events.ipynb #795d6c50
+# %% ../nbs/03_events.ipynb #206555eb
 NYC_BOX = (-74.3, 40.45, -73.65, 40.95)
 NYPD_TIMES = ("%m/%d/%Y %H:%M:%S", "%Y-%m-%dT00:00:00.000 %H:%M:%S")
 NYPD_AGE_GROUPS = ("<18", "18-24", "25-44", "45-64", "65+")
@@ -344,7 +362,7 @@ def read_nypd(path,                        # the portal's export: CSV (plain, .g
         raw["victim_age_group"] = raw["victim_age_group"].where(raw["victim_age_group"].isin(NYPD_AGE_GROUPS))
     return clean(raw, path, NYPD_TIMES, NYC_BOX, period=period, require_coordinates=require_coordinates, unreadable=unreadable)
 
-# %% ../nbs/03_events.ipynb #65f93b33
+# %% ../nbs/03_events.ipynb #79e40210
 def read_nyc_2014_2015(path,                        # NYC_Crime.zip, or the CSV in it
                        require_coordinates=False,   # drop rows without a usable place, instead of keeping them with NaN
 ) -> Cleaned:
@@ -362,7 +380,7 @@ def read_chicago_2016_2017(path,                        # CHI_Crime.zip, or the 
     raw, unreadable = read_text(path, names, names=names)
     return clean(raw, path, CHICAGO_TIMES[:1], CHICAGO_BOX, require_coordinates=require_coordinates, unreadable=unreadable)
 
-# %% ../nbs/03_events.ipynb #7a97c9b4
+# %% ../nbs/03_events.ipynb #b61b8743
 def metres_per_degree(lat: float,  # degrees
 ) -> tuple:
     "Length of one degree of longitude and one of latitude at `lat`, in metres, on the WGS84 ellipsoid."

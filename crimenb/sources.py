@@ -93,8 +93,7 @@ def _download(name, file):
         raise InputError(f"{url} serves something else than {name}/{file} (SHA-256 {found} instead of {entry['sha256']}; "
                          f"nothing was kept): try again, or {by_hand}")
     try: return write_atomic(path, body.getvalue())
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}): set CRIMENB_CACHE to a folder where there is room") from error
+    except InputError as error: raise InputError(f"{error}: CRIMENB_CACHE sets the folder") from error
 
 def fetch(name: str, # of a data set: see `datasets`
 ) -> dict:
@@ -107,10 +106,10 @@ def fetch(name: str, # of a data set: see `datasets`
 # %% ../nbs/10_sources.ipynb #fd9dddbb
 def _here(name):
     try: return "yes" if all(locate(name, file) for file in registry()[name]["files"]) else "no"
-    except InputError: return "wrong hash"
+    except InputError as error: return "not readable" if isinstance(error.__cause__, OSError) else "wrong hash"
 
 def datasets() -> pd.DataFrame:
-    "The named data sets, one a row: what, rows, files, bytes, licence, source, and whether they are here ('yes', 'no', 'wrong hash')."
+    "The named data sets, one a row: what, rows, files, bytes, licence, source, and whether they are here ('yes', 'no', 'wrong hash', 'not readable')."
     for name in registry(): places(name, "")     # a CRIMENB_DATA that is no folder is an error, not a wrong hash
     lines = [{"name": name, "what": s["what"], "rows": s["rows"], "files": len(s["files"]),
               "bytes": sum(f["bytes"] for f in s["files"].values()), "licence": s["licence"], "source": s["source"],

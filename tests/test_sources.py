@@ -103,7 +103,7 @@ def test_server_down(made_up, server, tmp_path):
 def test_cache_that_cannot_be_written(made_up, tmp_path):
     made_up("good")
     (tmp_path / "cache").write_text("a file, not a folder")
-    with pytest.raises(InputError, match="CRIMENB_CACHE"): S.fetch("made_up")
+    with pytest.raises(InputError, match="can not write .*file.bin: .*CRIMENB_CACHE"): S.fetch("made_up")
     assert (tmp_path / "cache").read_text() == "a file, not a folder"
 
 
@@ -150,6 +150,7 @@ def test_a_folder_in_the_place_of_a_file(made_up, tmp_path):
     made_up("good")
     (tmp_path / "cache" / "made_up" / "deep" / "file.bin").mkdir(parents=True)
     with pytest.raises(InputError, match="cannot be read"): S.fetch("made_up")
+    assert S.datasets().here["made_up"] == "not readable"
 
 
 def test_unknown_name():

@@ -1,0 +1,43 @@
+"crimenb.core: names, numbers, files that are whole or not there, one bar."
+import os
+
+import pytest
+
+from crimenb.core import InputError, one_of, progress, within, write_atomic
+
+
+def test_a_name_that_is_not_known_is_refused_with_those_that_are():
+    assert one_of("cpu", ("smoke", "cpu"), "profile") == "cpu"
+    with pytest.raises(InputError, match="unknown profile 'gpu': use one of smoke, cpu"): one_of("gpu", ("smoke", "cpu"), "profile")
+
+def test_a_number_out_of_range_is_refused_and_the_ends_are_not():
+    assert [within(v, "share", 0, 1) for v in (0, .5, 1)] == [0, .5, 1]
+    for wrong in (-.1, 1.1, float("nan")):
+        with pytest.raises(InputError, match="share"): within(wrong, "share", 0, 1)
+
+def test_a_file_is_written_whole_with_its_folder_and_the_users_rights(tmp_path):
+    umask = os.umask(0o027)
+    try: path = write_atomic(tmp_path / "deep" / "a.txt", "größer")
+    finally: os.umask(umask)
+    assert path.read_bytes() == "größer".encode() and path.stat().st_mode & 0o777 == 0o640
+    assert write_atomic(path, b"new").read_bytes() == b"new" and [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+def test_what_can_not_be_written_is_one_sentence_and_leaves_nothing(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("old")
+    # a folder in the place of the file, a file in the place of its folder, and a folder that takes no files
+    for path in (tmp_path / "folder", tmp_path / "file" / "a.txt", "/proc/a.txt"):
+        with pytest.raises(InputError, match=f"can not write {path}: [^;]+; name a place") as error: write_atomic(path, "x")
+        assert "\n" not in str(error.value)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"] and (tmp_path / "file").read_text() == "old"
+
+def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path):
+    path = write_atomic(tmp_path / "a.txt", "old")
+    with pytest.raises(TypeError): write_atomic(path, 3.14)
+    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+def test_a_bar_is_drawn_only_where_it_is_watched(capsys, monkeypatch):
+    monkeypatch.delenv("CRIMENB_PROGRESS", raising=False)
+    assert list(progress(range(3), "adding")) == [0, 1, 2] and capsys.readouterr().err == ""
+    monkeypatch.setenv("CRIMENB_PROGRESS", "1")
+    assert list(progress(range(3), "adding")) == [0, 1, 2] and "adding" in capsys.readouterr().err
