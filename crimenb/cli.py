@@ -49,21 +49,26 @@ def _reproduce(options):
 # %% ../nbs/90_cli.ipynb #cda7e91f
 def _leaderboard(options):
     results = studies.read_results(options.results)
-    if options.metric: results = results[results["metric"] == one_of(options.metric, sorted(set(results["metric"])), "metric")]
     if results.empty: raise InputError(f"there are no results in {options.results or 'the library yet'}: run one with crimenb reproduce STUDY --out DIR and read it with crimenb leaderboard --results DIR")
+    if options.metric is not None: results = results[results["metric"] == one_of(options.metric, sorted(set(results["metric"])), "metric")]
     lines = studies.leaderboard(results)
     if options.out: write_atomic(options.out, lines.to_csv(index=False))
     number = lambda column: column.map(lambda v: "-" if v != v else f"{v:.4f}")
     interval = (number(lines["low"]) + " to " + number(lines["high"])).where(lines["low"].notna(), "-")
-    lines.insert(lines.columns.get_loc("low"), "95 % interval", interval)
+    lines.insert(lines.columns.get_loc("low"), "95 % intervals", interval)
     lines = lines.drop(columns=["low", "high"]).assign(measured=number(lines["measured"]), printed=number(lines["printed"]))
     print(_text(lines, right=("measured", "n", "printed")))
-    print("measured: mean over the seeds, run with this library; 95 % interval: the widest of the seeds'; printed: the work's own number, not measured here")
+    print("measured: mean over the seeds, run with this library; 95 % intervals: from the lowest to the highest end of the seeds'; printed: the work's own number, not measured here")
 
 # %% ../nbs/90_cli.ipynb #0ca53408
 class _Parser(argparse.ArgumentParser):
     "An argument parser whose errors are `InputError`s."
     def error(self, message): raise InputError(f"{message} (see {self.prog} --help)")
+
+def _path(text):
+    "A path on the command line, which is never empty."
+    if text: return text
+    raise argparse.ArgumentTypeError("the path is empty")
 
 def parser() -> argparse.ArgumentParser:
     "The commands and their options."
@@ -84,11 +89,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--profile", help="smoke (seconds, simulated city), cpu, paper; default: smoke")
     sub.add_argument("--dataset", metavar="NAME", help="the data set to run on; default: the study's own")
     sub.add_argument("-p", dest="parameters", action="append", default=[], metavar="KEY=VALUE", help="set a parameter of the study; may be repeated")
-    sub.add_argument("--out", default="runs", metavar="DIR", help="folder for what the run leaves behind; default: runs")
+    sub.add_argument("--out", type=_path, default="runs", metavar="DIR", help="folder for what the run leaves behind; default: runs")
     sub = command("leaderboard", _leaderboard, "the table of all recorded results")
-    sub.add_argument("--results", metavar="DIR", help="folder of result files; default: those recorded in the library")
+    sub.add_argument("--results", type=_path, metavar="DIR", help="folder of result files; default: those recorded in the library")
     sub.add_argument("--metric", help="only this metric")
-    sub.add_argument("--out", metavar="FILE", help="also write the table to this CSV file")
+    sub.add_argument("--out", type=_path, metavar="FILE", help="also write the table to this CSV file")
     return top
 
 # %% ../nbs/90_cli.ipynb #3fd7e7b3

@@ -10,6 +10,7 @@ __all__ = ['TYPES', 'KINDS', 'NUMBER', 'RESULT', 'ROW', 'PACKAGES', 'folder_of',
 
 # %% ../nbs/80_studies.ipynb #36ebdd3e
 import ast
+import contextlib
 import hashlib
 import json
 import math
@@ -17,6 +18,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from importlib import import_module, metadata
 from pathlib import Path
@@ -27,7 +29,7 @@ import pandas as pd
 import yaml
 
 import crimenb
-from .core import InputError, one_of, write_atomic
+from .core import InputError, one_of, within, write_atomic
 from .metrics import summary
 
 # %% ../nbs/80_studies.ipynb #2725fa61
@@ -211,11 +213,12 @@ def versions() -> dict:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
 
 def commit() -> "str | None":
-    "The commit of the checkout that the package is imported from; None outside a checkout."
+    "The commit of the checkout that the package is imported from; None outside a checkout, and without git."
     checkout = Path(crimenb.__file__).parents[1]
     if not ((checkout / ".git").exists() and (checkout / "settings.ini").exists()): return None
-    done = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-                          cwd=checkout, capture_output=True, text=True)
+    try: done = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+                               cwd=checkout, capture_output=True, text=True)
+    except OSError: return None
     return done.stdout.strip() or None
 
 def peak_memory() -> int:
@@ -236,6 +239,8 @@ class Run:
         vars(self).update(values)
         self.study, self.parameters = study, dict(values)
         self.rows, self.data_sha256, self._started = [], {}, time.perf_counter()
+        # as they are now: in hours, when the run is saved, the checkout may be another
+        self._versions, self._commit = versions(), commit()
 
     def used(self,
              name: str,  # what the data is called, the file's name if it is a file
@@ -256,6 +261,12 @@ class Run:
             _check(row, ROW, f"row {len(self.rows)}")
             self.rows.append(row)
 
+    def spent(self,
+              seconds: float,  # of earlier starts of this same run
+    ):
+        "Count time that earlier starts of this run have spent; `seconds` of the result is the sum."
+        self._started -= within(seconds, "seconds", 0)
+
     def table(self) -> pd.DataFrame:
         "The rows so far."
         return pd.DataFrame(self.rows, columns=list(ROW))
@@ -270,7 +281,7 @@ class Run:
         "Write the result file and say where it is."
         from crimenb.training import describe_device
         result = dict(study=self.study, profile=self.profile, dataset=self.dataset, data_sha256=self.data_sha256,
-                      seed=self.seed, parameters=_recorded(self.parameters), versions=versions(), commit=commit(),
+                      seed=self.seed, parameters=_recorded(self.parameters), versions=self._versions, commit=self._commit,
                       device=describe_device(), seconds=round(time.perf_counter() - self._started, 1),
                       peak_memory_bytes=peak_memory(), rows=self.rows)
         write_atomic(self.path(".json"), json.dumps(validate(result), indent=1, allow_nan=False) + "\n")
@@ -296,8 +307,10 @@ def begin(study: str,       # name of the study, that of its notebook
 ) -> Run:
     "The run that the notebook's parameters describe; prints every parameter with where its value comes from."
     declared = parameters(study, folder)
+    last = {}
     for source in namespace.get("In", []):
-        for name in _set_by(source, declared): one_of(name, declared, f"parameter of {study}")
+        if names := _set_by(source, declared): last[source.startswith("# Parameters")] = names
+    for name in sum(last.values(), []): one_of(name, declared, f"parameter of {study}")
     given = {name: namespace.get(name) for name, p in declared.items() if namespace.get(name) != p.default}
     resolved = _resolve(study, given, folder)
     lines = [(name, value, source) for name, (value, source) in resolved.items()]
@@ -335,8 +348,11 @@ def reproduce(study: str,        # name of a study
     name, out = stem(study, values), Path(out)
     paths = Outputs(*(out / f"{name}{suffix}" for suffix in (".ipynb", ".json", ".html")))
     partial, failed = out / f".{name}.partial.ipynb", out / f"{name}.failed.ipynb"
-    try: out.mkdir(parents=True, exist_ok=True)
-    except OSError as error: raise InputError(f"can not write to {out}: {error.strerror}") from None
+    try:
+        made = not out.exists()
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out): pass
+    except OSError as error: raise InputError(f"can not write to {out}: {error.strerror}; name another folder") from None
     before = paths.result.stat().st_mtime_ns if paths.result.exists() else None
     watched = sys.stderr.isatty() or os.environ.get("CRIMENB_PROGRESS") == "1"
     try:
@@ -352,15 +368,18 @@ def reproduce(study: str,        # name of a study
         os.replace(partial, paths.notebook)
         failed.unlink(missing_ok=True)
     except (papermill.PapermillExecutionError, RuntimeError, TimeoutError) as error:
+        # what a cell raised; a kernel that died raised nothing
+        ename, reason = getattr(error, "ename", None), " ".join(getattr(error, "evalue", str(error)).split())
+        if ename == "InputError": raise InputError(f"{study}.ipynb stopped: {reason}") from None
         if partial.exists():
             _without_bars(partial)
             os.replace(partial, failed)
-        # what a cell raised; a kernel that died raised nothing
-        ename, reason = getattr(error, "ename", None), getattr(error, "evalue", str(error))
-        kind = InputError if ename == "InputError" else StudyFailed
-        if ename and kind is StudyFailed: reason = f"{ename}: {reason}"
-        raise kind(f"{study}.ipynb stopped: {' '.join(reason.split())} (see {failed})") from None
-    finally: partial.unlink(missing_ok=True)
+        raise StudyFailed(f"{study}.ipynb stopped: {f'{ename}: ' if ename else ''}{reason} (see {failed})") from None
+    finally:
+        partial.unlink(missing_ok=True)
+        if made:
+            # a folder with something in it stays
+            with contextlib.suppress(OSError): out.rmdir()
     return paths
 
 # %% ../nbs/80_studies.ipynb #b4f678f1
@@ -400,12 +419,13 @@ def page(notebook,  # path of an executed notebook
 def read_results(folder=None,  # a folder of result files; the recorded evidence of the library if not given
 ) -> pd.DataFrame:
     "All rows of all result files: the columns of `ROW`, those of the run, its parameters, and `file`."
-    folder = Path(folder or folder_of("results"))
-    if not folder.is_dir(): raise InputError(f"there is no folder {folder}: name a folder of result files")
+    if folder is not None and not Path(folder).is_dir(): raise InputError(f"there is no folder {folder}: name a folder of result files")
     rows = []
-    for path in sorted(folder.glob("*.json")):
+    # a wheel that was made without results has no folder of its own for them
+    for path in sorted(Path(folder or folder_of("results")).glob("*.json")):
         try: result = validate(json.loads(path.read_text(encoding="utf-8")))
-        except (InputError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        # what is no JSON, or no UTF-8, or a number of 5,000 digits, is a ValueError, and so is an InputError
+        except (ValueError, OSError, RecursionError) as error:
             raise InputError(f"{path} is not a result file: {error}") from None
         about = {key: value for key, value in result.items() if key != "rows"}
         rows += [{**about, **row, "file": path.name} for row in result["rows"]]
@@ -418,8 +438,9 @@ def leaderboard(results: pd.DataFrame,  # as from `read_results`
     "One line for each method, setting, data set, protocol and metric; the best measured value first."
     def setting(run):
         # a rule and a floor don't depend on how anything was trained
-        if run["kind"] in ("floor", "trivial"): return ""
-        text = json.dumps({k: v for k, v in run["parameters"].items() if k not in ("seed", "methods")}, sort_keys=True)
+        trained = run["kind"] not in ("floor", "trivial")
+        decides = {k: v for k, v in run["parameters"].items() if trained and k not in ("seed", "methods")}
+        text = json.dumps([run["dataset"], run["data_sha256"], decides], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
     results = results.assign(setting=[setting(run) for run in results.to_dict("records")])
     line = ["study", "dataset", "protocol", "split", "metric", "method", "kind", "profile", "setting"]

@@ -34,6 +34,8 @@ def shell(capsys, *argv):
     (["reproduce", "crimealarm", "-p", "out=x"], "--out"),
     (["reproduce", "crimealarm", "--dataset", "city", "-p", "dataset=city"], "given twice"),
     (["reproduce", "crimealarm", "--data", "city"], "unrecognized arguments"),
+    (["reproduce", "crimealarm", "--out", ""], "--out: the path is empty"), (["reproduce", "crimealarm", "--out", "/proc"], "can not write to /proc"),
+    (["leaderboard", "--results", ""], "--results: the path is empty"), (["leaderboard", "--out", ""], "--out: the path is empty"),
     (["leaderboard", "--results", "nowhere"], "there is no folder nowhere"), (["datasets", "extra"], "unrecognized arguments: extra")])
 def test_wrong_input_is_one_line_and_exit_code_2(capsys, monkeypatch, tmp_path, argv, says):
     monkeypatch.chdir(tmp_path)
@@ -97,13 +99,26 @@ def test_the_leaderboard_labels_what_was_measured_and_what_was_printed(capsys, t
     code, out, _ = shell(capsys, "leaderboard", "--results", tmp_path, "--metric", "MRR", "--out", tmp_path / "board.csv")
     head, ours, theirs, note = out.splitlines()
     assert code == 0 and "measured" in head and "95 % interval" in head and "printed" in head and "HR@5" not in out
+    assert note.endswith("95 % intervals: from the lowest to the highest end of the seeds'; printed: the work's own number, not measured here")
     assert "0.4000 to 0.6000" in ours and ours.endswith("0.5500") and theirs.endswith("-") and "cpu, 9 threads" in ours
     assert (tmp_path / "board.csv").read_text().splitlines()[0].startswith("study,dataset,protocol,split,metric,method,kind,profile,setting,measured,low,high")
-    assert shell(capsys, "leaderboard", "--results", tmp_path, "--metric", "AUC")[0] == 2
-
-def test_a_leaderboard_of_nothing_says_how_to_get_results(capsys, tmp_path):
+    for metric in ("AUC", ""): assert shell(capsys, "leaderboard", "--results", tmp_path, "--metric", metric)[0] == 2
+    for out in (tmp_path, "/proc/board.csv"):
+        code, out, err = shell(capsys, "leaderboard", "--results", tmp_path, "--out", out)
+        assert (code, out) == (2, "") and "can not write" in err and err.count("\n") == 1
+    (tmp_path / "b.json").mkdir()
     code, out, err = shell(capsys, "leaderboard", "--results", tmp_path)
-    assert code == 2 and "crimenb reproduce" in err and err.count("\n") == 1
+    assert code == 2 and "b.json is not a result file" in err and err.count("\n") == 1
+
+def test_a_leaderboard_of_nothing_says_how_to_get_results(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(studies, "folder_of", lambda what: tmp_path / "not in this wheel")
+    for argv in (["--results", tmp_path], ["--results", tmp_path, "--metric", "MRR"], []):
+        code, out, err = shell(capsys, "leaderboard", *argv)
+        assert code == 2 and "there are no results in" in err and "crimenb reproduce" in err and err.count("\n") == 1
+
+def test_python_m_crimenb_is_the_command(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "crimenb", "fetch", "nyc17"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("crimenb: unknown data set 'nyc17'") and done.stderr.count("\n") == 1
 
 def test_listing_data_sets_does_not_wait_for_torch():
     check = ("import sys; from crimenb.cli import main; code = main(['datasets']);"

@@ -163,16 +163,22 @@ def test_a_missing_or_extra_key_or_a_value_that_is_none_is_refused():
     for result in broken:
         with pytest.raises(InputError): studies.validate(result)
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", json.dumps(a_result(extra=1)), json.dumps(a_result(seconds=math.nan)), "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", json.dumps(a_result(extra=1)), json.dumps(a_result(seconds=math.nan)), "\x00",
+                                  "[" * 100_000, json.dumps(a_result(seed="?")).replace('"?"', "1" * 5000), None], ids=range(10))
 def test_a_file_that_is_no_result_is_named_and_not_left_out(tmp_path, text):
     (tmp_path / "good.json").write_text(json.dumps(a_result()))
     assert len(studies.read_results(tmp_path)) == 1
-    (tmp_path / "bad.json").write_text(text)
+    if text is None: (tmp_path / "bad.json").mkdir()
+    else: (tmp_path / "bad.json").write_text(text)
     with pytest.raises(InputError, match="bad.json is not a result file"): studies.read_results(tmp_path)
 
 def test_no_folder_is_an_error_and_an_empty_one_an_empty_table(tmp_path):
     with pytest.raises(InputError, match="there is no folder"): studies.read_results(tmp_path / "none")
     assert studies.read_results(tmp_path).empty and "value" in studies.read_results(tmp_path)
+
+def test_a_wheel_without_results_has_an_empty_table(monkeypatch, tmp_path):
+    monkeypatch.setattr(studies, "folder_of", lambda what: tmp_path / what)
+    assert studies.read_results().empty
 
 def test_an_invalid_row_is_refused_when_it_is_added_and_nothing_is_written(folder):
     run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
@@ -191,11 +197,47 @@ def test_the_files_name_changes_with_every_parameter_but_the_folder(folder):
         assert studies.stem("dice", values_of(folder, **changed)) != studies.stem("dice", base)
     assert studies.stem("dice", values_of(folder, out="elsewhere")) == studies.stem("dice", base)
 
+def test_versions_and_commit_are_those_of_the_beginning(folder, monkeypatch):
+    monkeypatch.setattr(studies, "commit", lambda: "at the beginning")
+    monkeypatch.setattr(studies, "versions", lambda: {"python": "then"})
+    run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
+    monkeypatch.setattr(studies, "commit", lambda: "at the end")
+    monkeypatch.setattr(studies, "versions", lambda: {"python": "now"})
+    run.add(a_result()["rows"])
+    run.save()
+    [row] = studies.read_results(folder / "runs").to_dict("records")
+    assert row["commit"] == "at the beginning" and row["versions"] == {"python": "then"}
+
+def test_the_commit_is_that_of_the_checkout_and_without_git_there_is_none(monkeypatch, tmp_path):
+    (tmp_path / "package").mkdir()
+    monkeypatch.setattr(studies.crimenb, "__file__", str(tmp_path / "package" / "__init__.py"))
+    git = lambda *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=b@c", *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+    git("init")
+    assert studies.commit() is None
+    (tmp_path / "settings.ini").write_text("1")
+    git("add", "."), git("commit", "-m", "first")
+    assert studies.commit() == git("rev-parse", "HEAD")
+    (tmp_path / "settings.ini").write_text("2")
+    assert studies.commit() == git("rev-parse", "HEAD") + "-dirty"
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert studies.commit() is None
+
+def test_seconds_of_earlier_starts_count(folder):
+    run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
+    run.spent(5000.)
+    run.spent(2000)
+    run.add(a_result()["rows"])
+    run.save()
+    assert 7000 <= studies.read_results(folder / "runs")["seconds"][0] < 7600
+    for wrong in (-1, math.nan):
+        with pytest.raises(InputError, match="seconds is"): run.spent(wrong)
+
 def test_a_parameter_can_not_hide_what_a_run_has():
     with pytest.raises(InputError, match="save"): studies.Run("dice", {"save": 1})
 
 def test_the_recorded_evidence_is_valid_and_without_smoke():
-    assert "smoke" not in set(studies.read_results()["profile"])
+    profiles = set(studies.read_results()["profile"])
+    assert profiles and "smoke" not in profiles
 
 def test_recording_copies_all_but_smoke(tmp_path):
     for profile in ("smoke", "cpu", "paper"): (tmp_path / f"{profile}.json").write_text(json.dumps(a_result(profile=profile)))
@@ -222,6 +264,15 @@ def test_the_leaderboard_has_one_line_for_a_rule_and_joins_runs_of_other_methods
     assert sorted(studies.leaderboard(studies.read_results(tmp_path))["method"]) == ["A", "B", "a rule"]
 
 
+def test_the_leaderboard_never_joins_different_data_under_one_name(tmp_path):
+    rule, trained = a_result()["rows"][0] | {"kind": "trivial", "method": "a rule"}, a_result()["rows"][0] | {"kind": "paper"}
+    for i, sha in enumerate(("00", "11", "11")):
+        rows = [rule | {"value": .45 + .05 * i}, trained | {"value": .45 + .05 * i}]
+        (tmp_path / f"{i}.json").write_text(json.dumps(a_result(data_sha256={"city": sha}, seed=i, parameters={"seed": i}, rows=rows)))
+    lines = studies.leaderboard(studies.read_results(tmp_path)).set_index(["method", "seeds"])["measured"].round(3).to_dict()
+    assert lines == {("a rule", "0"): .45, ("m", "0"): .45, ("a rule", "1 2"): .525, ("m", "1 2"): .525}
+
+
 # --- beginning and running ---
 
 def test_begin_refuses_what_papermill_was_given_by_mistake_and_what_was_misspelt(folder):
@@ -230,6 +281,15 @@ def test_begin_refuses_what_papermill_was_given_by_mistake_and_what_was_misspelt
     assert studies.begin("dice", namespace | {"In": harmless}, folder).throws == 5
     for cell in ("# Parameters\nthrow = 5\n", "# Parameters\nthrows = 5\nthrow = float('nan')\n", "throws = 5\nthrow = 6", DECLARED + "\ncolour: str = None"):
         with pytest.raises(InputError, match="unknown parameter of dice"): studies.begin("dice", namespace | {"In": ["", cell]}, folder)
+
+def test_begin_looks_at_the_cell_that_ran_last_so_that_a_mended_name_is_accepted(folder):
+    namespace = dict(dataset="fair", profile="smoke", seed=0, throws=5, bonus=None, loud=None, out="runs")
+    misspelt, given = DECLARED.replace("throws:", "throwz:"), "# Parameters\nthrow = 5\n"
+    begin = lambda *cells: studies.begin("dice", namespace | {"In": ["", *cells]}, folder)
+    assert begin(misspelt, "1 + 1", DECLARED).throws == begin(given, given.replace("throw ", "throws ")).throws == 5
+    # one that is right does not excuse the other: papermill's cell follows the notebook's own
+    for cells in ((DECLARED, misspelt), (misspelt, "# Parameters\nseed = 1\n"), (DECLARED, given), (given, DECLARED)):
+        with pytest.raises(InputError, match="unknown parameter of dice 'throw"): begin(*cells)
 
 def test_begin_says_where_each_value_comes_from(folder, capsys):
     run = studies.begin("dice", dict(dataset="generous", profile="smoke", seed=4, throws=None, bonus=None, loud=True, out="runs"), folder)
@@ -256,17 +316,28 @@ def test_bad_input_is_refused_before_anything_is_written(folder, tmp_path):
         with pytest.raises(InputError): studies.reproduce("dice", wrong, tmp_path / "runs", folder)
     assert not (tmp_path / "runs").exists()
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="can not write to"): studies.reproduce("dice", {}, tmp_path / "file", folder)
+    for out in (tmp_path / "file", "/proc", "/" + "a" * 300):
+        with pytest.raises(InputError, match="can not write to"): studies.reproduce("dice", {}, out, folder)
 
-@pytest.mark.parametrize("measure, error, says", [
-    ("1/0", studies.StudyFailed, "ZeroDivisionError: division by zero"),
-    ("from crimenb.core import InputError\nraise InputError('no such\\nfile')", InputError, "no such file"),
-    ("import os\nos._exit(1)", studies.StudyFailed, "died")])
-def test_a_study_that_breaks_says_why_in_one_line_and_leaves_no_half_result(folder, measure, error, says):
+def test_a_folder_that_this_run_made_and_left_empty_is_removed_and_no_other(folder, tmp_path, monkeypatch):
+    def stop(*_, **__): raise KeyboardInterrupt
+    monkeypatch.setattr("papermill.execute_notebook", stop)
+    (tmp_path / "old").mkdir()
+    for out in ("new", "old"):
+        with pytest.raises(KeyboardInterrupt): studies.reproduce("dice", {}, tmp_path / out, folder)
+    assert not (tmp_path / "new").exists() and list((tmp_path / "old").iterdir()) == []
+
+@pytest.mark.parametrize("measure, error, says, left", [
+    ("1/0", studies.StudyFailed, "ZeroDivisionError: division by zero", [".failed", ".ipynb"]),
+    ("from crimenb.core import InputError\nraise InputError('no such\\nfile')", InputError, "no such file", None),
+    ("import os\nos._exit(1)", studies.StudyFailed, "died", [".failed", ".ipynb"])])
+def test_a_study_that_breaks_says_why_in_one_line_and_leaves_no_half_result(folder, measure, error, says, left):
     write_study(folder, measure=measure)
     with pytest.raises((InputError, studies.StudyFailed)) as caught: studies.reproduce("dice", {}, folder / "runs", folder)
     assert type(caught.value) is error and "dice.ipynb" in str(caught.value) and says in str(caught.value) and "\n" not in str(caught.value)
-    assert [p.suffixes for p in (folder / "runs").iterdir()] == [[".failed", ".ipynb"]]
+    # what was wrong with the input is all in the sentence
+    if left: assert [p.suffixes for p in (folder / "runs").iterdir()] == [left]
+    else: assert not (folder / "runs").exists()
 
 def test_without_papermill_the_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "papermill", None)
