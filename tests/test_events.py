@@ -246,10 +246,10 @@ def test_broken_lines_are_counted_not_lost(tmp_path):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_line_end_inside_quotation_marks_is_no_row(tmp_path, end):
-    write(tmp_path / "a.csv", [row(ID="1", **{"Location Description": f"STREET{end}{end}(CORNER)"}), GOOD[:3], row(ID="2")])
+    write(tmp_path / "a.csv", [row(ID="1", Location_Description=f"STREET{end}{end}(CORNER)"), GOOD[:3], row(ID="2")])
     c = balanced(E.read_chicago(tmp_path / "a.csv"))
     assert c.rows_in == 3 and c.dropped == {"line unreadable": 1} and len(c.events) == 2
-    write(tmp_path / "a.csv", [row(ID="1", **{"Location Description": f"STREET{end}(CORNER)"}), [], row(ID="2")])
+    write(tmp_path / "a.csv", [row(ID="1", Location_Description=f"STREET{end}(CORNER)"), [], row(ID="2")])
     assert balanced(E.read_chicago(tmp_path / "a.csv")).dropped == {}
 
 
