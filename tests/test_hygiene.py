@@ -54,12 +54,14 @@ def test_every_notebook_has_a_module_of_its_own_and_every_module_a_notebook():
 def test_exporting_and_cleaning_change_nothing(tmp_path):
     copy = copy_of_tree(tmp_path)
     files = lambda: {p.relative_to(copy): p.read_bytes() for p in copy.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-    before = files()
+    before, pyproject = files(), (copy / "pyproject.toml").stat().st_mtime_ns
     for command in ("nbdev-export", "nbdev-clean"):
         done = subprocess.run([Path(sys.executable).parent / command], cwd=copy, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     after = files()
     assert sorted(p for p in before.keys() | after.keys() if before.get(p) != after.get(p)) == [], "run make sync and commit what it writes"
+    # a newer pyproject.toml makes make install everything again
+    assert (copy / "pyproject.toml").stat().st_mtime_ns == pyproject
 
 def test_the_readme_is_the_index_notebook():
     assert (ROOT / "README.md").read_text().strip() == MarkdownExporter().from_filename(str(ROOT / "nbs/index.ipynb"))[0].strip()
@@ -146,11 +148,14 @@ def shown(cell):
 
 NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
 
-def differs(stored, fresh):
-    "Where two texts differ: words and whole numbers must be the same, others may differ by 1 % or .001, spaces do not count."
+# these train networks: another kind of processor rounds differently, and training makes more of it
+TRAINING = ("nbs/papers/10_crimealarm.ipynb", "nbs/reproduce/crimealarm.ipynb")
+
+def differs(stored, fresh, within=.001):
+    "Where two texts differ: words and whole numbers must be the same, others may differ by 1 % or `within`, spaces do not count."
     a, b = NUMBER.split(stored), NUMBER.split(fresh)
     for i, (x, y) in enumerate(zip(a, b)):
-        same = x.split() == y.split() if i % 2 == 0 else x == y or ("." in x + y and float(x) == pytest.approx(float(y), rel=.01, abs=.001))
+        same = x.split() == y.split() if i % 2 == 0 else x == y or ("." in x + y and float(x) == pytest.approx(float(y), rel=.01, abs=within))
         if not same: return f"{''.join(a[max(0, i - 4):i + 5])!r} is stored, {''.join(b[max(0, i - 4):i + 5])!r} came out"
     return "" if len(a) == len(b) else f"{stored[-200:]!r} is stored, {fresh[-200:]!r} came out"
 
@@ -161,14 +166,14 @@ def test_the_comparison_sees_what_matters_and_nothing_else():
 
 @each(NOTEBOOKS)
 def test_running_a_notebook_again_shows_what_is_stored(path, executed):
-    again = executed[path]
+    again, within = executed[path], .02 if path.as_posix() in TRAINING else .001
     assert not isinstance(again, Exception), f"{path} does not run: {str(again).strip().splitlines()[-1]}"
     for old, new in zip(read(path).cells, again.cells):
         if new.cell_type != "code": continue
         stored, fresh = shown(old), shown(new)
         where = f"{path}, cell that starts {old.source[:80]!r}"
         assert [kind for kind, _ in stored] == [kind for kind, _ in fresh], f"{where}: other outputs than stored"
-        for (_, a), (_, b) in zip(stored, fresh): assert not differs(a, b), f"{where}: {differs(a, b)}"
+        for (_, a), (_, b) in zip(stored, fresh): assert not differs(a, b, within), f"{where}: {differs(a, b, within)}"
 
 
 # --- packaging ---
