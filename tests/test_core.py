@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from crimenb.core import InputError, one_of, progress, within, write_atomic
+from crimenb.core import InputError, needs, one_of, progress, within, write_atomic
 
 
 def test_a_name_that_is_not_known_is_refused_with_those_that_are():
@@ -41,3 +41,13 @@ def test_a_bar_is_drawn_only_where_it_is_watched(capsys, monkeypatch):
     assert list(progress(range(3), "adding")) == [0, 1, 2] and capsys.readouterr().err == ""
     monkeypatch.setenv("CRIMENB_PROGRESS", "1")
     assert list(progress(range(3), "adding")) == [0, 1, 2] and "adding" in capsys.readouterr().err
+
+def test_an_optional_package_that_is_missing_is_named_with_its_extra():
+    import json.tool
+    assert needs("json.tool", "x") is json.tool
+    with pytest.raises(InputError, match=r"this needs no_such_package: pip install 'crimenb\[maps\]'"): needs("no_such_package.part", "maps")
+
+def test_a_package_that_is_broken_inside_keeps_its_own_error(tmp_path, monkeypatch):
+    (tmp_path / "half_installed.py").write_text("import something_it_lacks")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="something_it_lacks"): needs("half_installed", "maps")
