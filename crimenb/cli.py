@@ -50,7 +50,8 @@ def _reproduce(options):
 def _leaderboard(options):
     results = studies.read_results(options.results)
     if results.empty: raise InputError(f"there are no results in {options.results or 'the library yet'}: run one with crimenb reproduce STUDY --out DIR and read it with crimenb leaderboard --results DIR")
-    if options.metric is not None: results = results[results["metric"] == one_of(options.metric, sorted(set(results["metric"])), "metric")]
+    for name in ("study", "dataset", "metric"):
+        if (wanted := getattr(options, name)) is not None: results = results[results[name] == one_of(wanted, sorted(set(results[name])), name)]
     lines = studies.leaderboard(results)
     if options.out: write_atomic(options.out, lines.to_csv(index=False))
     number = lambda column: column.map(lambda v: "-" if v != v else f"{v:.4f}")
@@ -92,6 +93,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=_path, default="runs", metavar="DIR", help="folder for what the run leaves behind; default: runs")
     sub = command("leaderboard", _leaderboard, "the table of all recorded results")
     sub.add_argument("--results", type=_path, metavar="DIR", help="folder of result files; default: those recorded in the library")
+    sub.add_argument("--study", help="only this study")
+    sub.add_argument("--dataset", metavar="NAME", help="only this data set")
     sub.add_argument("--metric", help="only this metric")
     sub.add_argument("--out", type=_path, metavar="FILE", help="also write the table to this CSV file")
     return top

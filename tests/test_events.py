@@ -365,3 +365,42 @@ def test_project(table):
     nowhere = table.assign(lon=np.nan, lat=np.nan)
     with pytest.raises(InputError, match="no event has coordinates"): E.project(nowhere)
     assert E.project(nowhere, (-73.9, 40.7)).x.isna().all()
+
+
+# --- Los Angeles and Washington ---
+
+def test_lapd_times_ages_and_places(samples):
+    found = E.read_lapd(samples/"lapd.csv")
+    assert found.dropped == {"date or time missing": 1, "date unparsable": 1, "record id repeated": 1}
+    assert found.mended["victim_age unknown"] == 2 and found.mended["victim_age unusable"] == 2       # 0 twice; -2 and 150
+    assert found.mended["coordinates 0, 0"] == 1 and found.mended["coordinates outside the city"] == 1
+    events = found.events.set_index("record_id")
+    assert str(events.loc["990000002", "time"]) == "2020-01-01 00:05:00" and str(events.loc["990000011", "time"]) == "2020-03-11 00:00:00"
+    assert events.loc["990000006", "area"] == "77th Street" and events["victim_age"].dropna().between(1, 120).all()
+    assert events["victim_sex"].dropna().isin(["F", "M"]).all()
+    assert set(E.read_lapd(samples/"lapd.csv", area="AREA").events["area"].cat.categories) == {"1", "3", "7", "12"}
+
+def test_the_older_lapd_file_has_a_space_behind_a_name(samples, tmp_path):
+    text = (samples/"lapd.csv").read_text().replace(",AREA,", ",AREA ,", 1)
+    (tmp_path/"older.csv").write_text(text)
+    assert E.read_lapd(tmp_path/"older.csv", area="AREA").events.equals(E.read_lapd(samples/"lapd.csv", area="AREA").events)
+
+def test_dc_takes_when_a_crime_began_and_falls_back_on_the_report(samples):
+    found = E.read_dc(samples/"dc.csv")
+    assert found.dropped == {"date unparsable": 1, "record id repeated": 1}
+    times = found.events.set_index("record_id")["time"].astype(str)
+    assert times["19000001"] == "2018-12-31 23:20:00" and times["19000003"] == "2019-01-03 21:15:00"
+
+def test_dc_files_without_degrees_are_turned_from_state_plane_metres(samples, tmp_path):
+    import pandas as pd
+    table = pd.read_csv(samples/"dc.csv", dtype=str)
+    table.drop(columns=["LATITUDE", "LONGITUDE", "START_DATE"]).to_csv(tmp_path/"older.csv", index=False)
+    new, old = (E.read_dc(path).events.set_index("record_id")[["lon", "lat"]].dropna() for path in (samples/"dc.csv", tmp_path/"older.csv"))
+    # the sample's metres are of one degree's thousandth or so
+    assert len(old) == len(new) and (old - new).abs().to_numpy().max() < .003
+    # the point where the grid is anchored: 400,000 m east at the central meridian
+    assert abs(old.loc["19000002", "lon"] + 77) < 1e-6
+
+def test_the_old_ward_files_of_dc_are_read(fetched):
+    found = E.read_dc(fetched("dc_rtm")["ward1.csv.gz"])
+    assert found.rows_in == 31_073 and found.dropped == {"record id repeated": 10} and found.mended == {"coordinates outside the city": 1}

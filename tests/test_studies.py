@@ -371,3 +371,11 @@ def test_the_paper_profile_takes_its_first_step(tmp_path, chi18):
     assert trained == {(m, p) for m in ("CrimeAlarm", "CrimeAlarm, peer 2") for p in ("popularity-100", "uniform-99", "full")}
     # a run that was cut short leaves no checkpoint that a later one could take for a finished epoch
     assert not list(tmp_path.glob("*.pt"))
+
+def test_where_less_is_better_the_smallest_comes_first(tmp_path):
+    row = dict(kind="trivial", protocol="weekly", split="test", low=None, high=None, n=10, printed=None)
+    result = dict(study="s", profile="cpu", dataset="d", data_sha256={}, seed=0, parameters={}, versions={"python": "3"}, commit=None, device="cpu", seconds=1., peak_memory_bytes=1,
+                  rows=[{**row, "method": m, "metric": metric, "value": v} for m, v in (("a", 1.), ("b", 2.)) for metric in ("RMSE", "PAI@1%")])
+    (tmp_path/"one.json").write_text(json.dumps(result))
+    lines = studies.leaderboard(studies.read_results(tmp_path))
+    assert lines.groupby("metric")["method"].first().to_dict() == {"PAI@1%": "b", "RMSE": "a"}
