@@ -1,0 +1,324 @@
+"crimenb.terrain: by hand, against brute force and scikit-learn, on the simulated city, and against known numbers on the real files."
+import json
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import KernelDensity
+
+from crimenb import terrain
+from crimenb.city import simulate
+from crimenb.core import InputError
+from crimenb.sources import fetch
+from crimenb.terrain import (BANDWIDTHS, Counts, Points, Units, count, dc, density, design, distance, dummies, from_city, from_events, grid_units,
+                             join, nyc, read_boundaries, read_dc_units, read_dc_violent, read_dc_wards, read_nyc_shootings, read_points, snap,
+                             snap_index, standardise)
+
+
+def scattered(seed=0, n=300, m=200, size=6000., weights=True):
+    rng = np.random.default_rng(seed)
+    return Units(range(n), *rng.uniform(0, size, (2, n))), Points(*rng.uniform(0, size, (2, m)), weight=rng.integers(0, 4, m) if weights else None)
+
+@cache
+def washington(source="whole-year"): return dc(fetch("dc_rtm"), source)
+
+@cache
+def new_york(): return nyc(fetch("nyc_rtm"))
+
+@cache
+def simulated():
+    events, city = simulate(n_events=20_000, days=730, seed=1)
+    return events, city, from_city(events, city)
+
+
+# --- coordinate systems ---
+
+@pytest.mark.parametrize("make, says", [
+    (lambda: Units([1, 2], [-77., -77.1], [38.9, 38.8], crs=4326), "degrees"),
+    (lambda: Units([1, 2], [-77., -77.1], [38.9, 38.8]), "look like degrees"),
+    (lambda: Points([-77., -77.1], [38.9, 38.8]), "look like degrees"),
+    (lambda: Points([914928.], [125756.], crs=2263), "foot"),
+    (lambda: Units([1], [0], [0], crs=123456789), "no coordinate system"),
+    (lambda: Units([1, 1], [0, 500], [0, 500]), "same id"),
+    (lambda: Units([1, 2], [0, np.nan], [0, 500]), "missing or infinite"),
+    (lambda: Units([1, 2], [0, 1], [0]), "same length"),
+    (lambda: Units([], [], []), "none"),
+    (lambda: Points([0], [0], weight=[-1]), "negative"),
+    (lambda: Points([0], [0], rows_in=5), "5 records in"),
+    (lambda: grid_units((0, 0, -1, 5), 1), "not (west"),
+    (lambda: grid_units((0, 0, 1, 5), 0), "above 0"),
+    (lambda: grid_units((0, 0, 1e6, 1e6), .1), "too many"),
+    (lambda: grid_units((0, 0, 500, 500), 100, inside=shapely.box(9000, 9000, 9999, 9999)), "no cell"),
+])
+def test_what_is_no_place_in_metres_is_refused(make, says):
+    with pytest.raises(InputError, match=says.replace("(", r"\(")): make()
+
+@pytest.mark.parametrize("points, says", [
+    (lambda: Points([398000.], [137000.], crs=32618), "bring both"),
+    (lambda: Points([398000.], [137000.]), "bring both"),
+    (lambda: Points([-77.02], [38.9], crs=26985), "nowhere near"),
+    (lambda: Points([1308000., 1309000.], [449000., 450000.], crs=26985), "nowhere near"),
+    (lambda: Points([], [], crs=26985), "none"),
+])
+def test_mixed_coordinate_systems_are_refused_everywhere(points, says):
+    units = Units([1, 2], [398000, 399000], [137000, 138000], crs=26985)
+    for call in (lambda: distance(units, points()), lambda: density(units, points(), [100]), lambda: design(units, {"bar": points()})):
+        with pytest.raises(InputError, match=says): call()
+
+def test_a_local_system_of_one_point_and_two_points_in_one_place_are_no_degrees():
+    Units([1], [50], [50]); Points([50, 50], [50, 50])
+
+
+# --- measures ---
+
+@pytest.mark.parametrize("seed", range(3))
+def test_distance_is_brute_force(seed):
+    units, points = scattered(seed)
+    brute = np.sqrt(((units.xy[:, None] - points.xy[points.weight > 0])**2).sum(2)).min(1)
+    np.testing.assert_allclose(distance(units, points), brute)
+
+@pytest.mark.parametrize("kernel", ["gaussian", "quartic"])
+def test_density_is_brute_force(kernel):
+    units, points = scattered(1, n=700, m=900)
+    d2 = ((units.xy[:, None] - points.xy)**2).sum(2)
+    for h, ours in zip(BANDWIDTHS, density(units, points, BANDWIDTHS, kernel).T):
+        value = np.exp(-d2/2/h**2)/(2*np.pi) if kernel == "gaussian" else np.maximum(1 - d2/h**2, 0)**2*3/np.pi
+        brute = (value*points.weight).sum(1)/h**2*1e6
+        # what is cut adds at most exp(-12.5) of a point's peak each
+        np.testing.assert_allclose(ours, brute, rtol=1e-5, atol=1e6/h**2/6*points.weight.sum()*np.exp(-12.5)*.1)
+
+def test_density_is_scikit_learns_far_from_the_origin():
+    units, points = scattered(2, weights=False)
+    units, points = (type(v)(*((v.ids,) if isinstance(v, Units) else ()), v.x + 398_000, v.y + 137_000, crs=26985) for v in (units, points))
+    for h in (50, 200, 800):
+        theirs = np.exp(KernelDensity(bandwidth=h, rtol=1e-8).fit(points.xy).score_samples(units.xy))*len(points)*1e6
+        np.testing.assert_allclose(density(units, points, [h])[:, 0], theirs, rtol=1e-5, atol=1e-5*theirs.max())
+
+def test_more_candidates_than_fit_one_block_make_no_difference():
+    units, points = scattered(3, n=40, m=50_000, size=2000.)
+    d2 = ((units.xy[:, None] - points.xy)**2).sum(2)
+    brute = (np.exp(-d2/2/400**2)*points.weight).sum(1)/(2*np.pi*400**2)*1e6
+    np.testing.assert_allclose(density(units, points, [400, 50])[:, 0], brute, rtol=1e-5)
+
+def test_density_integrates_to_the_number_of_points():
+    units = grid_units((0, 0, 8000, 8000), 50)
+    points = Points([3000, 5000], [4000, 4100], weight=[1, 3])
+    for kernel in ("gaussian", "quartic"):
+        for column in density(units, points, [200, 400], kernel).T: assert column.sum()*.05**2 == pytest.approx(4, rel=3e-3)
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.floats(50, 900), st.floats(1, 5))
+def test_a_weight_is_that_many_points_and_moving_all_changes_nothing(seed, h, cut):
+    rng = np.random.default_rng(seed)
+    units, points = scattered(seed, 30, 20)
+    twice = Points(np.repeat(points.x, points.weight.astype(int)), np.repeat(points.y, points.weight.astype(int)))
+    np.testing.assert_allclose(density(units, points, [h]), density(units, twice, [h]), rtol=1e-5, atol=1e-6)
+    x, y = rng.uniform(1e3, 1e6, 2)
+    moved = density(Units(units.ids, units.x + x, units.y + y), Points(points.x + x, points.y + y, weight=points.weight), [h])
+    np.testing.assert_allclose(density(units, points, [h]), moved, rtol=1e-5, atol=1e-6)
+    lost = (density(units, points, [h], cut=8) - density(units, points, [h], cut=cut))[:, 0]
+    bound = points.weight.sum()*np.exp(-cut**2/2)*1e6/(2*np.pi*h**2)
+    assert (lost > -1e-5*bound - 1e-6).all() and (lost < bound*1.0001 + 1e-6).all()
+
+def test_the_order_of_the_units_makes_no_difference():
+    units, points = scattered(4, n=600)
+    order = np.random.default_rng(0).permutation(600)
+    other = Units(units.ids[order], units.x[order], units.y[order])
+    np.testing.assert_allclose(density(units, points, BANDWIDTHS)[order], density(other, points, BANDWIDTHS), rtol=1e-4, atol=1e-3)
+
+@pytest.mark.parametrize("bandwidths", [[0], [-1], [], [np.nan], [[100]]])
+def test_bandwidths_that_make_no_kernel_are_refused(bandwidths):
+    with pytest.raises(InputError, match="bandwidths"): density(*scattered(), bandwidths)
+
+def test_weights_of_zero():
+    units, points = scattered(0)
+    none = Points(points.x, points.y, weight=np.zeros(len(points)))
+    assert (density(units, none, [100]) == 0).all()
+    with pytest.raises(InputError, match="weight 0"): distance(units, none)
+
+def test_dummies_by_hand():
+    assert dummies([0, 50, 50.1], [50, 60]).tolist() == [[1, 1], [1, 1], [0, 1]]
+    values = np.array([0.]*20 + [1.])
+    z = (values - values.mean())/values.std()
+    assert dummies(values, kind="density").tolist() == (z > 2).astype(float).tolist() == [0.]*20 + [1.]
+    assert standardise([[1, 5], [3, 5]]).tolist() == [[-1, 0], [1, 0]]
+    with pytest.raises(InputError): dummies([[1., 2.]], [50])
+    with pytest.raises(InputError): dummies([1.], kind="closeness")
+
+
+# --- the design matrix ---
+
+def test_names_sets_and_values_of_a_design():
+    units, points = scattered(0)
+    units = Units(units.ids, units.x, units.y, np.full(len(units), 100.), None, pd.DataFrame({"corner": np.arange(len(units)) % 2}))
+    made = design(units, {"alc": points, "met": points, "c31": points}, (50, 100), {"alc": ("distance", "density"), "met": "distance", "c31": ("density",)},
+                  constants=("Const", "LogArea", "corner"))
+    assert made.names == ["alc_dis_50", "alc_dis_100", "alc_kde_50", "alc_kde_100", "met_dis_50", "met_dis_100", "c31_kde_50", "c31_kde_100"]
+    assert {k: v.tolist() for k, v in made.sets.items()} == {"alc": [0, 1, 2, 3], "met": [4, 5], "c31": [6, 7]}
+    assert made.x.dtype == np.float64 and set(np.unique(made.x)) <= {0., 1.} and made.frame.columns[:3].tolist() == ["Const", "LogArea", "corner"]
+    np.testing.assert_array_equal(made.x[:, 0], distance(units, points) <= 50)
+    np.testing.assert_array_equal(made.x[:, 2], standardise(density(units, points, [50]))[:, 0] > 2)
+    smooth = design(units, {"alc": points}, (50, 100), values="standardised")
+    np.testing.assert_allclose(smooth.x.mean(0), 0, atol=1e-12); np.testing.assert_allclose(smooth.x.std(0), 1)
+    assert np.corrcoef(smooth.x[:, 0], distance(units, points))[0, 1] < 0
+    raw = design(units, {"alc": points}, (50, 100), values="raw")
+    assert raw.names == ["alc_dis", "alc_kde_50", "alc_kde_100"]
+    np.testing.assert_array_equal(raw.x[:, 0], distance(units, points))
+
+@pytest.mark.parametrize("wrong", [dict(factors={}), dict(bandwidths=(50, 50)), dict(bandwidths=()), dict(values="z"), dict(kinds="nearness"),
+                                   dict(kinds={"met": "distance"}), dict(constants=("LogArea",)), dict(constants=("corner",))])
+def test_a_design_that_cannot_be_made_is_refused(wrong):
+    units, points = scattered(0)
+    with pytest.raises(InputError): design(**{"units": units, "factors": {"alc": points}, **wrong})
+
+
+# --- snapping and mixing ---
+
+def test_snapping_by_hand():
+    units = Units(["a", "b"], [0, 1000], [0, 0])
+    events = Points([0, 150, 151, 900, 1100, 499], [0, 0, 0, 0, 100, 0], source="s", rows_in=8, dropped={"no place": 2})
+    assert snap_index(events, units).tolist() == [0, 0, -1, 1, 1, -1] and snap(events, units).tolist() == [2, 2]
+    found = count(events, units, "1")
+    assert found.rows_in == found.n.sum() + sum(found.dropped.values()) == 8 and found.dropped["farther than 150 m from any unit"] == 2
+    assert snap(Points([], []), units).tolist() == [0, 0]
+
+def test_sources_units_and_time_are_never_mixed():
+    make = lambda period, source="a", n=3: Counts(np.arange(n), source, period, 3, {})
+    past, future = join([make("2010"), make("2011")], make("2012"))
+    assert past.shape == (3, 2) and future.tolist() == [0, 1, 2]
+    for past, future, says in [([make("2011")], make("2012", "b"), "both from one"), ([make("2011")], make("2012", n=4), "same units"),
+                               ([make("2012")], make("2011"), "not in order"), ([make("2011")], make("2011"), "not in order"), ([], make("2011"), "no past")]:
+        with pytest.raises(InputError, match=says): join(past, future)
+
+def test_a_grid_snaps_to_the_cell_that_holds_the_event():
+    units = grid_units((0, 0, 1000, 600), 200)
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(0, 1000, 500), rng.uniform(0, 600, 500)
+    np.testing.assert_array_equal(snap_index(Points(x, y), units), (y//200).astype(int)*5 + (x//200).astype(int))
+
+
+# --- readers ---
+
+def test_points_from_csv_geojson_and_a_projected_file(tmp_path):
+    (tmp_path/"a.csv").write_text("\ufeffName,LONGITUDE,Latitude\na,-77.0238,38.9166\nb,,\nc,x,y\nd,-77.0667,38.9048\n")
+    a = read_points(tmp_path/"a.csv", 26985)
+    assert len(a) == 2 and a.dropped == {"no place": 2} and a.rows_in == 4 and a.columns.Name.tolist() == ["a", "d"]
+    features = [{"type": "Feature", "properties": {"n": 1}, "geometry": {"type": "Point", "coordinates": [-77.0238, 38.9166]}},
+                {"type": "Feature", "properties": None, "geometry": None}]
+    (tmp_path/"b.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    b = read_points(tmp_path/"b.geojson", 26985)
+    np.testing.assert_allclose(b.xy, a.xy[:1]); assert b.dropped == {"no place": 1}
+    (tmp_path/"c.csv").write_text(f"east,north\n{a.x[0]},{a.y[0]}\n40219332,13313\n")
+    c = read_points(tmp_path/"c.csv", 26985, place=("east", "north"), from_crs=26985, box=(389e3, 125e3, 409e3, 149e3))
+    np.testing.assert_allclose(c.xy, a.xy[:1]); assert c.dropped == {"outside the box": 1}
+
+@pytest.mark.parametrize("name, text, options", [
+    ("a.csv", "east,north\n1,2\n", {}), ("a.csv", "x,y\n1,2\n", {}), ("a.csv", "east,north\n1,2\n", dict(place=("east", "south"), from_crs=26985)),
+    ("a.csv", "", {}), ("a.geojson", "{}", {}), ("a.geojson", "[1]", {}), ("a.rda", "no R", {}), ("none.csv", None, {}), ("none.rda", None, {}), ("none.geojson", None, {}),
+    ("a.csv", "lon,lat\n1,2\n", dict(from_crs=999999))])
+def test_files_that_hold_no_points_are_refused(tmp_path, name, text, options):
+    if text is not None: (tmp_path/name).write_text(text)
+    with pytest.raises(InputError): read_points(tmp_path/name, 26985, **options)
+
+def test_events_become_points():
+    table = pd.DataFrame({"time": pd.to_datetime(["2012-03-01"]*2), "category": ["robbery"]*2, "lon": [-77.0238, np.nan], "lat": [38.9166, np.nan]})
+    made = from_events(table, 26985)
+    assert len(made) == 1 and made.dropped == {"no place": 1} and abs(made.x[0] - 397_935) < 10 and abs(made.y[0] - 138_744) < 20
+
+def test_files_that_are_missing_are_named():
+    with pytest.raises(InputError, match="DC_Crime"): dc({})
+    with pytest.raises(InputError, match="nyc_bor"): nyc({})
+    with pytest.raises(InputError, match="whole-year files have 2011, 2012, 2013"): read_dc_violent(fetch("dc_rtm"), 2009)
+    with pytest.raises(InputError, match="ward files"): read_dc_wards({"ward1.csv.gz": "x"}, "2011-01-01", "2012-01-01")
+    with pytest.raises(InputError, match="source"): dc(fetch("dc_rtm"), "both")
+
+
+# --- the simulated city ---
+
+def test_planted_columns_of_the_simulated_city_are_the_true_features():
+    events, city, study = simulated()
+    made = study.terrain()
+    assert study.planted == {"bar_dis_200": .9, "metro_dis_300": .7, "call311_kde_400": .6}
+    for row, truth in zip(city.features, city.factors.itertuples()):
+        name = f"{truth.kind}_{'dis' if truth.effect == 'distance' else 'kde'}_{truth.metres:g}"
+        np.testing.assert_array_equal(made.x[:, made.names.index(name)], row)
+    past, future = study.pair("1", "2")
+    assert past.shape == (4096, 1) and past.sum() + future.sum() == len(events)
+
+def test_the_expected_counts_of_the_simulated_city_are_calibrated():
+    events, city, study = simulated()
+    total = sum(c.n for c in study.counts.values())
+    by_risk = np.array_split(np.argsort(study.expected), 8)
+    ratio = [total[i].sum()/study.expected[i].sum() for i in by_risk]
+    assert np.allclose(ratio, 1, atol=.12) and study.expected.sum() == pytest.approx(len(events), rel=.05)
+
+def test_periods_are_cut_in_time():
+    events, city, _ = simulated()
+    study = from_city(events, city, periods=10)
+    assert list(study.counts) == [f"{k:02}" for k in range(1, 11)]
+    first = events[events.time < city.start + pd.Timedelta(days=73)]
+    assert study.counts["01"].n.sum() == len(first)
+    # the future does not reach back
+    other = from_city(events[events.time < city.start + pd.Timedelta(days=73)], city, periods=10)
+    np.testing.assert_array_equal(study.counts["01"].n, other.counts["01"].n)
+
+
+# --- Washington ---
+
+def test_the_ward_files_snapped_agree_with_the_authors_own_counts():
+    paths = fetch("dc_rtm")
+    units = read_dc_units(paths["DC_Crime_withAreas.csv"])
+    assert len(units) == 20_319 and units.columns.Intersection.sum() == 7_627
+    found = count(read_dc_wards(paths, "2011-01-01", "2012-01-01", None), units, "2011")
+    theirs = units.columns.TotalCrime.to_numpy()
+    assert (found.n == theirs).mean() == pytest.approx(.989, abs=.0006) and np.corrcoef(found.n, theirs)[0, 1] == pytest.approx(.986, abs=.0006)
+    assert found.rows_in == 214_868 == found.n.sum() + sum(found.dropped.values()) and found.dropped["outside the box"] == 197
+
+def test_washington_whole_years():
+    study = washington()
+    assert [(p, c.rows_in, int(c.n.sum())) for p, c in study.counts.items()] == [("2011", 6441, 6402), ("2012", 6648, 6598), ("2013", 6481, 6432)]
+    for c in study.counts.values(): assert c.rows_in == c.n.sum() + sum(c.dropped.values())
+    made = study.terrain()
+    assert made.x.shape == (20_319, 36) and [len(v) for v in made.sets.values()] == [18, 9, 9] and made.constant_names == ["Const", "Intersection", "LogArea"]
+    assert made.names[:2] == ["alc_dis_50", "alc_dis_100"] and "alc_kde_50" in made.names and "met_dis_50" in made.names and "c31_kde_800" in made.names
+    assert len(study.factors["met"]) == 88 and study.factors["alc"].weight.sum() == 1543
+
+def test_washington_by_ward_is_another_source():
+    study, other = washington("ward"), washington()
+    assert list(study.counts) == ["2006", "2007", "2008", "2009", "2010", "2011", "2012 to 07-17"]
+    assert study.counts["2011"].n.sum() == 6702 and study.counts["2012 to 07-17"].n.sum() == 3565
+    assert np.corrcoef(study.counts["2011"].n, other.counts["2011"].n)[0, 1] == pytest.approx(.71, abs=.01)
+    with pytest.raises(InputError, match="both from one"): join([study.counts["2011"]], other.counts["2012"])
+    with pytest.raises(InputError, match="period"): study.pair("2011", "2013")
+    past, future = study.pair(["2010", "2011"], "2012 to 07-17")
+    assert past.shape == (20_319, 2)
+
+def test_licences_with_addresses_are_the_other_table():
+    study = dc(fetch("dc_rtm"), licences="geojson", calls=("CFS1", "CFS2"))
+    assert len(study.factors["alc"]) == 2012 and study.factors["c31"].weight.sum() == study.units.columns[["CFS1", "CFS2"]].sum().sum()
+
+
+# --- New York ---
+
+def test_new_york():
+    study = new_york()
+    assert len(study.units) == 19_551 and set(study.units.columns.borough) == {"Queens", "Brooklyn", "Staten Island", "Bronx", "Manhattan"}
+    for c in study.counts.values(): assert c.rows_in == 27_939 == c.n.sum() + sum(c.dropped.values())
+    assert study.counts["2006"].n.sum() == 1566 and study.counts["2022"].n.sum() == 1294 and list(study.counts)[-1].startswith("2023 to ")
+    assert [len(f) for f in study.factors.values()] == [20_436, 1_868]
+
+def test_feet_become_metres():
+    paths = fetch("nyc_rtm")
+    points = read_nyc_shootings(paths["nyc_shoot.rda"], unit="victims")
+    assert len(points) == points.rows_in == 27_939
+    again = terrain._to_metres(points.columns.Longitude, points.columns.Latitude, 4326, 32118)
+    away = np.hypot(points.x - again[0], points.y - again[1])
+    assert np.nanquantile(away, .99) < 5
+    shapes = read_boundaries(paths["nyc_bor.rda"], 32118)
+    assert sum(s.area for s in shapes.values())/1e6 == pytest.approx(784, rel=.01)
+    inside = shapely.contains_xy(shapely.union_all(list(shapes.values())).buffer(100), points.x, points.y)
+    assert inside.mean() > .999
