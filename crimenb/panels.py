@@ -235,8 +235,8 @@ def risk_levels(panel: Panel,
 def _calendar(panel, cyclic):
     "What a calendar says about each period: DataFrame (T, …)."
     if panel.freq is None: return pd.DataFrame(index=range(len(panel)))
-    turns = {"day of year": (panel.starts.dayofyear, 1, 365.25)}
-    if panel.freq == "D": turns["day of week"] = panel.starts.dayofweek, 0, 7
+    turns = {"day of year": (panel.starts.day_of_year, 1, 365.25)}
+    if panel.freq == "D": turns["day of week"] = panel.starts.day_of_week, 0, 7
     if panel.slots > 1: turns["hour"] = panel.starts.hour, 0, 24
     if not cyclic: return pd.DataFrame({name: np.asarray(v, float) for name, (v, _, _) in turns.items()})
     angle = {name: 2 * np.pi * (np.asarray(v) - first) / length for name, (v, first, length) in turns.items()}
@@ -256,7 +256,7 @@ class Features:
     `x_flat` (n, F) float32 is `x_static` (n, S) and the steps side by side, newest first; `x_sequence` (n, length, D + S) is the steps,
     oldest first, each with the static part. `t`, `a` (n,): period and area of a row. `y_counts` (n, C), `y_level` (n,)."""
     def __init__(self, panel: Panel,
-                 train: slice,      # the training periods, from the first on
+                 train: slice,      # the training periods: all that is fitted is fitted on them
                  cyclic=True,       # calendar as sine and cosine; False: as whole numbers, like the study
                  length=4,          # how many earlier blocks a row sees
                  severity=SEVERITY, # for the levels
@@ -264,24 +264,25 @@ class Features:
         T, A, C = panel.counts.shape
         S, blocks = panel.slots, len(panel) // panel.slots
         first = within(int(length), "length", 1) * S
-        if train.start not in (0, None) or train.step not in (1, None) or train.stop is None or not first < train.stop <= T:
-            raise InputError(f"training must be the first periods, more than the {first} that the first row looks back on: {train} is not, of {T}")
+        begin, stop, _ = train.indices(T)
+        if not max(first, begin) < stop: raise InputError(f"{train} leaves nothing to train on: the first row looks back on {first} of the {T} periods, so ask for more")
         self.panel, self.train, self.length, self.first = panel, train, length, first
+        learn, learn_rows = slice(begin * A, stop * A), slice(max(begin - first, 0) * A, (stop - first) * A)
 
         # --- the steps: one row a period and area, fitted on all training periods
         steps = pd.DataFrame(panel.counts.reshape(T * A, C), columns=panel.categories, dtype=float)
         labels = []
         for name, values in zip(panel.attribute_names, panel.attributes.reshape(T * A, -1).T):
-            if not np.isfinite(values[:train.stop * A]).any(): continue     # nothing to learn a median or a mode from
+            if not np.isfinite(values[learn]).any(): continue     # nothing to learn a median or a mode from
             if name in panel.attribute_labels:
                 text, known = np.full(T * A, np.nan, dtype=object), np.isfinite(values)
                 text[known] = np.array(panel.attribute_labels[name], dtype=object)[values[known].astype(int)]
                 values = text
                 labels.append(name)
             steps[name] = values
-        self.step_transformer = _transformer(steps, labels).fit(steps[:train.stop * A])
+        self.step_transformer = _transformer(steps, labels).fit(steps[learn])
         step = self.step_transformer.transform(steps).astype("float32").reshape(T, A, -1)
-        self.step_names = self.step_transformer.get_feature_names_out().tolist()
+        self.step_names = [n.replace("infrequent_sklearn", "all others") for n in self.step_transformer.get_feature_names_out()]
 
         # --- the static part: rows from the first period with enough weeks behind it
         by_block = panel.counts.reshape(blocks, S, A, C)
@@ -294,11 +295,9 @@ class Features:
             pd.DataFrame({"lon": np.tile(panel.lon, T), "lat": np.tile(panel.lat, T), "density per km²": np.repeat(density, S, 0).ravel()}),
             pd.DataFrame((so_far / np.maximum(np.arange(blocks), 1)[:, None, None, None]).reshape(T * A, C), columns=[f"{c}, mean so far" for c in panel.categories]),
         ], axis=1)[first * A:]
-        static = static.loc[:, np.isfinite(static[:(train.stop - first) * A]).any()]
-        scale = _transformer(static, []).fit(static[:(train.stop - first) * A])
-        one_hot = np.tile(np.eye(A, dtype="float32"), (T - first, 1))
-        self.static_transformer = scale
-        self.x_static = np.hstack([scale.transform(static).astype("float32"), one_hot])
+        static = static.loc[:, np.isfinite(static[learn_rows]).any()]
+        self.static_transformer = _transformer(static, []).fit(static[learn_rows])
+        self.x_static = np.hstack([self.static_transformer.transform(static).astype("float32"), np.tile(np.eye(A, dtype="float32"), (T - first, 1))])
         self.static_names = [*static, *(f"area {a}" for a in panel.areas)]
 
         # --- side by side
@@ -384,7 +383,7 @@ def read_la_monthly(paths,             # file name -> path, from `sources.fetch(
     table = pd.read_json(paths["monthly_cross.json"])
     month = pd.PeriodIndex(table["period"].astype(str).str[:7], freq="M")
     kept = np.ones(len(table), bool) if until is None else np.asarray(month <= pd.Period(until, "M"))
-    table, month = table[kept], month[kept]
+    late, table, month = int(table.loc[~kept, "crimes"].sum()), table[kept], month[kept]
     if not len(table): raise InputError(f"no month of the LA counts lies before {until}: they begin in 2020-01")
     months = pd.period_range(month.min(), month.max(), freq="M")
     places = read_polygons(paths["lapd_divisions.geojson"]).sort_index()
@@ -394,7 +393,7 @@ def read_la_monthly(paths,             # file name -> path, from `sources.fetch(
     if (area < 0).any(): raise InputError(f"no polygon is named {table['area'].iloc[int(np.argmin(area))]!r}: the polygons and the counts are not of one city")
     np.add.at(counts, (months.get_indexer(month), area, pd.Index(categories).get_indexer(table["category"])), table["crimes"].to_numpy())
     return Panel(counts, months.to_timestamp().as_unit("s"), areas, categories, *(places[c].to_numpy(float) for c in ("lon", "lat", "km2")),
-                 np.empty((len(months), len(areas), 0)), [], freq="MS", left_out={"after the last month that is kept": int((~kept).sum())})
+                 np.empty((len(months), len(areas), 0)), [], freq="MS", left_out={"after the last month that is kept": late})
 
 def read_hagen(paths, # file name -> path: three files that end in train.npz, val.npz and test.npz
 ) -> "tuple[Panel, Split]":

@@ -1,0 +1,352 @@
+"crimenb.panels: by hand, against loops, with a poisoned future, and on the real files."
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from crimenb.city import simulate
+from crimenb.core import InputError
+from crimenb.panels import (GROUPS, SEVERITY, Features, Panel, adjacency, category_groups, cell_areas, city_places, from_events,
+                            knn_graph, read_hagen, read_la_monthly, read_polygons, risk_levels, split)
+from crimenb.sources import load
+
+
+def table(times, areas, categories, **more):
+    n = len(times)
+    return pd.DataFrame({"time": pd.to_datetime(list(times)).as_unit("s"), "lon": more.pop("lon", np.zeros(n)), "lat": more.pop("lat", np.zeros(n)),
+                         "x": np.nan, "y": np.nan, "category": pd.Categorical(categories), "premises": pd.Categorical([None]*n, pd.Index([], dtype=str)),
+                         "area": pd.Categorical(areas), **more})
+
+def random_events(seed, n=3000, days=140):
+    rng = np.random.default_rng(seed)
+    seconds = np.sort(rng.integers(0, 86400*days, n))
+    age = np.where(rng.random(n) < .2, np.nan, rng.integers(10, 80, n).astype(float))
+    return table(pd.Timestamp("2018-03-01") + pd.to_timedelta(seconds, "s"), rng.choice(["A", "B", "C", "D"], n, p=[.4, .3, .2, .1]),
+                 rng.choice(["THEFT", "BATTERY", "GAMBLING"], n), lon=rng.normal(0, .1, n), lat=rng.normal(50, .1, n), victim_age=age,
+                 victim_sex=pd.Categorical(np.where(rng.random(n) < .1, None, rng.choice(["F", "M"], n))))
+
+def with_counts(counts, freq="W-MON", categories=None, slots=1, **more):
+    counts = np.asarray(counts, "int32")
+    T, A, C = counts.shape
+    starts = pd.date_range("2018-01-01", periods=T, freq=freq if freq else "D").as_unit("s")
+    fields = dict(lon=np.arange(A, dtype=float), lat=np.ones(A), km2=np.ones(A), attributes=np.empty((T, A, 0)), attribute_names=[], freq=freq, slots=slots)
+    return Panel(counts, starts, [str(i) for i in range(A)], categories or ["violent", "property", "other"][:C], **{**fields, **more})
+
+CITY = simulate(12_000, days=210, seed=1, n_areas=9)
+
+def city_panel(**more):
+    events, truth = CITY
+    return from_events(events, group=category_groups(events["category"].cat.categories), places=city_places(truth),
+                       attributes=["victim_age", "victim_sex", "premises"], **more)
+
+
+# --- counting ---
+
+@pytest.mark.parametrize("freq, slots", [("W-MON", 1), ("W-SUN", 4), ("MS", 1), ("D", 1), ("D", 8)])
+def test_counts_agree_with_a_loop_and_every_event_is_accounted_for(freq, slots):
+    events = random_events(0)
+    panel = from_events(events, freq=freq, slots=slots)
+    edges = pd.date_range(events["time"].min().normalize(), events["time"].max().normalize() + pd.Timedelta(days=1), freq=freq)
+    expected = np.zeros_like(panel.counts)
+    for row in events.itertuples():
+        block = sum(edge <= row.time for edge in edges) - 1
+        if 0 <= block < len(edges) - 1:
+            expected[block*slots + row.time.hour//(24//slots), panel.areas.index(row.area), panel.categories.index(row.category)] += 1
+    np.testing.assert_array_equal(panel.counts, expected)
+    assert panel.counts.dtype == np.int32 and panel.counts.sum() + sum(panel.left_out.values()) == len(events)
+    assert len(panel.starts) == len(panel) == slots*(len(edges) - 1) and panel.starts[0] == edges[0]
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 59), st.sampled_from(["A", "B", None]), st.sampled_from(["x", "y"])), min_size=15, max_size=60))
+def test_no_event_is_lost(rows):
+    rows = [(0, "A", "x"), (59, "B", "y"), *rows]
+    rows.sort(key=lambda r: r[0])
+    panel = from_events(table([pd.Timestamp("2018-01-03") + pd.Timedelta(days=d) for d, _, _ in rows], [a for _, a, _ in rows], [c for *_, c in rows]))
+    assert panel.counts.sum() + sum(panel.left_out.values()) == len(rows)
+    assert (panel.starts.day_of_week == 0).all() and panel.starts[0] == pd.Timestamp("2018-01-08")
+
+def test_whole_weeks_are_kept_to_the_day():
+    events = table(["2018-01-01 13:00", "2018-01-14 01:00"], ["A", "A"], ["x", "x"])        # a Monday; a Sunday
+    assert len(from_events(events)) == 2
+    assert len(from_events(events, start="2018-01-02")) == 1 and from_events(events, start="2018-01-02").left_out["before the first whole period"] == 1
+    assert len(from_events(events, end="2018-01-14")) == 1 and len(from_events(events, end="2018-01-29")) == 4
+
+def test_attributes_by_hand():
+    events = table(["2018-01-01", "2018-01-02", "2018-01-03", "2018-01-07"], ["A", "A", "A", "B"], ["x"]*4, victim_age=[20., 30., np.nan, np.nan],
+                   victim_sex=pd.Categorical(["M", "F", "M", None]))
+    panel = from_events(events, attributes=["victim_age", "victim_sex"])
+    assert panel.attribute_names == ["victim_age: mean", "victim_sex: most common", "victim_sex: share F", "victim_sex: share M"]
+    assert panel.attribute_labels == {"victim_sex: most common": ["F", "M"]}
+    np.testing.assert_allclose(panel.attributes, [[[25, 1, 1/3, 2/3], [np.nan]*4]])
+
+def test_an_area_without_polygon_lies_where_its_events_of_the_first_half_do():
+    events = random_events(1)
+    panel, half = from_events(events), from_events(events).starts[len(from_events(events))//2]
+    early = events[(events["time"] >= panel.starts[0]) & (events["time"] < half)]
+    np.testing.assert_allclose(panel.lon, early.groupby("area", observed=False)["lon"].median())
+    late = events["time"] >= half
+    np.testing.assert_array_equal(from_events(events.assign(lon=events["lon"].mask(late, 5.))).lon, panel.lon)
+    assert np.isnan(panel.km2).all()
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: from_events(random_events(0), freq="2h"), "freq"), (lambda: from_events(random_events(0), slots=5), "slots"),
+    (lambda: from_events(random_events(0, days=5)), "no whole period"), (lambda: from_events(random_events(0), group={"THEFT": "a"}), "BATTERY"),
+    (lambda: from_events(random_events(0), attributes=["weapon"]), "weapon"), (lambda: split(from_events(random_events(0)), .6, .5), "split"),
+    (lambda: split(from_events(random_events(0)), 0, 1), "split"), (lambda: split(from_events(random_events(0)), 1.5, 1), "valid"),
+    (lambda: from_events(table(["2018-01-01", "2018-02-01"], pd.Categorical([None]*2, pd.Index([], dtype=str)), ["x", "x"])), "areas"),
+    (lambda: Features(from_events(random_events(0)), slice(0, 4)), "train"), (lambda: Features(from_events(random_events(0)), slice(0, 9), length=0), "length"),
+    (lambda: risk_levels(from_events(random_events(0)), slice(0, 0)), "training"), (lambda: risk_levels(from_events(random_events(0)), slice(0, 5), {"violent": 1.}), "severity"),
+    (lambda: knn_graph([0, np.nan], [0, 0]), "coordinates"), (lambda: knn_graph([0], [0]), "two"), (lambda: knn_graph([0, 1], [0, 0], 0), "k is"),
+    (lambda: cell_areas(random_events(0), least=10_000), "no cell"), (lambda: read_polygons("/nowhere/at/all.json"), "GeoJSON"),
+    (lambda: read_hagen({"train.npz": "x"}), "test.npz"),
+])
+def test_what_can_not_be_is_refused_in_a_sentence(call, message):
+    with pytest.raises(InputError, match=message) as error: call()
+    assert "\n" not in str(error.value)
+
+
+# --- groups and levels ---
+
+def test_groups_read_the_labels_of_all_portals():
+    want = {"THEFT": "property", "BATTERY": "violent", "CRIM SEXUAL ASSAULT": "violent", "MOTOR VEHICLE THEFT": "property", "DECEPTIVE PRACTICE": "property",
+            "NARCOTICS": "other", "GRAND LARCENY": "property", "FELONY ASSAULT": "violent", "Violent – Homicide": "violent", "Property – Arson": "property",
+            "Vehicle Crime": "property", "Identity / Fraud": "property", "Drug Offense": "other", "Other": "other", "BATTERY - SIMPLE ASSAULT": "violent",
+            "VEHICLE - STOLEN": "property", "ROBBERY": "violent", "violent": "violent", "property": "property", "other": "other"}
+    assert category_groups(want) == want and set(GROUPS) == set(SEVERITY)
+
+def test_levels_by_hand_and_thresholds_of_the_training_alone():
+    panel = with_counts(np.arange(40).reshape(10, 4, 1))
+    level, thresholds = risk_levels(panel, slice(0, 5))
+    np.testing.assert_allclose(thresholds, 4*np.quantile(np.arange(20), [.2, .4, .6, .8]))
+    assert [int((4*n > thresholds).sum()) for n in range(40)] == level.ravel().tolist() and (level[5:] == 4).all()
+    weighted, _ = risk_levels(with_counts([[[1, 0, 0], [0, 2, 0], [0, 0, 5]]]*5), slice(0, 5))
+    assert (weighted == weighted[0]).all() and weighted[0, 0] == weighted[0, 1] < weighted[0, 2]        # 4, 4 and 5
+
+def test_a_fifth_of_the_training_cases_has_each_level():
+    level, _ = risk_levels(with_counts(np.random.default_rng(0).poisson(50, (60, 20, 3))), slice(0, 40))
+    np.testing.assert_allclose(np.bincount(level[:40].ravel(), minlength=5)/800, .2, atol=.01)
+
+
+# --- features ---
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_lags_agree_with_a_loop(slots):
+    panel = city_panel(slots=slots)
+    f = Features(panel, split(panel).train, length=3)
+    low, high = (g(panel.counts[split(panel).train].reshape(-1, 3).astype(float), axis=0) for g in (np.min, np.max))
+    for row in range(0, len(f.t), 97):
+        t, a = f.t[row], f.a[row]
+        for lag in (1, 2, 3):
+            want = (panel.counts[t - slots*lag, a] - low)/(high - low)
+            np.testing.assert_allclose(f.x_sequence[row, 3 - lag, :3], want, rtol=1e-5)
+            names = [f.feature_names.index(f"{c}, {lag} before") for c in panel.categories]
+            np.testing.assert_allclose(f.x_flat[row, names], want, rtol=1e-5)
+        assert f.y_counts[row].tolist() == panel.counts[t, a].tolist()
+    np.testing.assert_array_equal(f.x_sequence[:, 0, -f.x_static.shape[1]:], f.x_static)
+    assert f.by_area(f.t).shape == (len(panel) - 3*slots, 9) and (f.by_area(f.a) == np.arange(9)).all()
+    assert f.x_flat.dtype == f.x_sequence.dtype == np.float32 and f.y_level.dtype == np.int64
+
+def test_density_and_the_mean_so_far_by_hand():
+    counts = np.random.default_rng(0).poisson(5, (12, 2, 2))
+    panel = with_counts(counts, km2=np.array([2., 5.]))
+    f = Features(panel, slice(0, 8))
+    def unscaled(name, row):
+        i = f.static_names.index(name)
+        scaler = f.static_transformer.named_transformers_["number"]["scale"]
+        return f.x_static[row, i]*scaler.data_range_[i] + scaler.data_min_[i]
+    for row in range(len(f.t)):
+        t, a = f.t[row], f.a[row]
+        assert unscaled("density per km²", row) == pytest.approx(counts[t - 4:t, a].sum()/4/panel.km2[a], rel=1e-4)
+        assert unscaled("property, mean so far", row) == pytest.approx(counts[:t, a, 1].mean(), rel=1e-4)
+
+def test_rows_of_the_parts_follow_each_other():
+    panel = city_panel(slots=4)
+    parts, f = split(panel, .2, 3), Features(panel, split(panel, .2, 3).train)
+    rows = [f.rows(s) for s in parts]
+    assert rows[0].start == 0 and rows[0].stop == rows[1].start and rows[1].stop == rows[2].start and rows[2].stop == len(f.t)
+    assert all(set(f.t[r]) <= set(range(len(panel))[s]) for r, s in zip(rows, parts)) and parts.test.stop - parts.test.start == 12
+    assert all(s.start % 4 == 0 for s in parts)
+
+def test_unknown_values_become_the_median_and_the_mode_of_training():
+    panel = city_panel()
+    train = split(panel).train
+    age = panel.attribute_names.index("victim_age: mean")
+    mode = panel.attribute_names.index("premises: most common")
+    panel.attributes[6, 2] = np.nan
+    f = Features(panel, train)
+    known = panel.attributes[train]
+    row = f.rows(slice(7, 8)).start + 2
+    low, middle, high = np.nanmin(known[..., age]), np.nanmedian(known[..., age]), np.nanmax(known[..., age])
+    assert f.x_flat[row, f.feature_names.index("victim_age: mean, 1 before")] == pytest.approx((middle - low)/(high - low), rel=1e-4)
+    codes = known[..., mode][np.isfinite(known[..., mode])].astype(int)
+    usual = panel.attribute_labels["premises: most common"][np.bincount(codes).argmax()]
+    hot = [n for n in f.feature_names if n.startswith("premises: most common_") and n.endswith(", 1 before") and f.x_flat[row, f.feature_names.index(n)] == 1]
+    assert hot == [f"premises: most common_{usual}, 1 before"]
+
+def test_a_label_or_value_first_seen_after_training_is_no_trouble():
+    panel = city_panel()
+    mode = panel.attribute_names.index("premises: most common")
+    labels = panel.attribute_labels["premises: most common"]
+    panel.attribute_labels["premises: most common"] = [*labels, "MOON BASE"]
+    panel.attributes[-3:, :, mode] = len(labels)
+    f = Features(panel, split(panel).train)
+    assert not any("MOON" in n for n in f.feature_names) and np.isfinite(f.x_flat).all()
+
+def test_columns_that_nobody_knows_are_not_there():
+    f = Features(with_counts(np.ones((10, 2, 1)), freq=None, lon=np.full(2, np.nan), lat=np.full(2, np.nan), km2=np.full(2, np.nan)), slice(0, 7))
+    assert f.static_names == ["violent, mean so far", "area 0", "area 1"] and np.isfinite(f.x_flat).all()
+
+@pytest.mark.parametrize("freq, slots, names", [("W-MON", 1, ["day of year"]), ("W-MON", 4, ["day of year", "hour"]), ("D", 1, ["day of year", "day of week"])])
+def test_the_calendar_as_the_study_has_it_and_on_a_circle(freq, slots, names):
+    panel = city_panel(freq=freq, slots=slots)
+    plain, round_ = (Features(panel, split(panel).train, cyclic=c) for c in (False, True))
+    assert plain.static_names[:len(names)] == names
+    assert round_.static_names[:2*len(names)] == [f"{n} ({f})" for n in names for f in ("sin", "cos")]
+    if slots == 4:
+        hours = round_.x_static[::9][:4, round_.static_names.index("hour (sin)")], round_.x_static[::9][:4, round_.static_names.index("hour (cos)")]
+        points = np.stack(hours, 1)
+        assert np.allclose(np.linalg.norm(points - np.roll(points, 1, 0), axis=1), np.sqrt(.5), atol=1e-6)   # midnight as near to 18 h as to 6 h
+
+
+# --- nothing looks ahead ---
+
+def poisoned(panel, moment):
+    counts, attributes = panel.counts.copy(), panel.attributes.copy()
+    counts[moment:] = 9_999
+    attributes[moment:] = np.where(np.arange(attributes.shape[2]) % 2, np.nan, 0)
+    return Panel(counts, panel.starts, panel.areas, panel.categories, panel.lon, panel.lat, panel.km2, attributes, panel.attribute_names,
+                 panel.attribute_labels, panel.freq, panel.slots)
+
+@pytest.mark.parametrize("cyclic", [True, False])
+@pytest.mark.parametrize("slots", [1, 4])
+def test_a_poisoned_future_changes_no_feature_up_to_it(slots, cyclic):
+    panel = city_panel(slots=slots)
+    train = split(panel).train
+    clean = Features(panel, train, cyclic)
+    # from the end of training on, at every start of a week: its own counts are the target, and no feature reads them
+    for moment in range(train.stop, len(panel), slots):
+        dirty = Features(poisoned(panel, moment), train, cyclic)
+        upto = clean.rows(slice(0, moment + slots))
+        for name in ("x_flat", "x_static", "x_sequence"): assert (getattr(clean, name)[upto] == getattr(dirty, name)[upto]).all()
+        before = clean.rows(slice(0, moment))
+        assert (clean.y_counts[before] == dirty.y_counts[before]).all() and (clean.y_level[before] == dirty.y_level[before]).all()
+        assert clean.feature_names == dirty.feature_names and (clean.thresholds == dirty.thresholds).all()
+    # and the poison was there to be seen
+    moment = train.stop
+    assert (Features(poisoned(panel, moment), train).x_flat[clean.rows(slice(moment + slots, None))] != Features(panel, train).x_flat[clean.rows(slice(moment + slots, None))]).any()
+
+def test_slots_of_the_same_week_are_never_read():
+    panel = city_panel(slots=4)
+    train, week = split(panel).train, split(panel).valid.start
+    counts = panel.counts.copy()
+    counts[week:week + 4] += 1000
+    panel_2 = poisoned(panel, len(panel)); panel_2.counts = counts
+    rows = Features(panel, train).rows(slice(week, week + 4))
+    assert (Features(panel, train).x_flat[rows] == Features(panel_2, train).x_flat[rows]).all()
+
+def test_training_on_a_later_window_fits_on_that_window():
+    counts = np.full((30, 2, 1), 5); counts[2] = 500; counts[12] = 10; counts[13] = 0
+    f = Features(with_counts(counts), slice(10, 20))
+    scaler = f.step_transformer.named_transformers_["number"]["scale"]
+    assert (scaler.data_min_[0], scaler.data_max_[0]) == (0, 10) and f.thresholds.max() == 20
+
+def test_cells_and_their_places_do_not_depend_on_the_second_half():
+    events = random_events(2)
+    middle = events["time"].min() + (events["time"].max() - events["time"].min())/2
+    _, places = cell_areas(events, 5, 5, least=20)
+    late = events["time"] > middle
+    moved, places_2 = cell_areas(events.assign(lon=events["lon"].mask(late, 0.), lat=events["lat"].mask(late, 50.)), 5, 5, least=20)
+    pd.testing.assert_frame_equal(places, places_2)
+
+def test_cells_by_hand():
+    rng = np.random.default_rng(0)
+    lon, lat = rng.random(4000), 40 + rng.random(4000)
+    events = table(pd.Timestamp("2018-01-01") + pd.to_timedelta(np.arange(4000), "min"), ["?"]*4000, ["x"]*4000, lon=lon, lat=lat)
+    cells, places = cell_areas(events, 2, 2, least=1)
+    assert list(places.index) == ["r0c0", "r0c1", "r1c0", "r1c1"]
+    known = cells["area"].notna()
+    agree = cells["area"][known].astype(str).to_numpy() == np.char.add(np.where(lat > 40.5, "r0", "r1"), np.where(lon < .5, "c0", "c1"))[known]
+    assert agree.mean() > .99 and .99 < known.mean() < 1                     # the edges are quantiles, so the middle is off by a hair
+    assert places["km2"].sum() == pytest.approx(111.*85., rel=.02)           # a degree by a degree at 40.5 north
+
+def test_the_simulated_city_and_its_truth_line_up():
+    panel, truth = city_panel(), CITY[1]
+    assert panel.areas == list(truth.areas) and len(panel) == 29              # 2016 began on a Friday
+    assert np.corrcoef(panel.counts.sum((0, 2)), truth.expected_by_area(168).sum(0))[0, 1] > .98
+    assert panel.km2.sum() == pytest.approx((truth.side*truth.cell_m/1000)**2)
+
+
+# --- graphs ---
+
+def test_nearest_areas_agree_with_a_loop():
+    rng = np.random.default_rng(0)
+    lon, lat = rng.random(15), 41 + rng.random(15)
+    edges = knn_graph(lon, lat, 3)
+    want = set()
+    for i in range(15):
+        away = (lon - lon[i])**2*np.cos(np.radians(lat.mean()))**2 + (lat - lat[i])**2
+        for j in np.argsort(away)[1:4]: want |= {(i, int(j)), (int(j), i)}
+    assert set(map(tuple, edges.T.tolist())) == want and edges.dtype == np.int64 and len(want) == edges.shape[1]
+
+def test_touching_polygons_are_neighbours(tmp_path):
+    def box(name, w, s, e, n): return {"type": "Feature", "properties": {"name": name}, "geometry": {"type": "Polygon", "coordinates": [[[w, s], [e, s], [e, n], [w, n], [w, s]]]}}
+    path = tmp_path/"boxes.geojson"
+    # b begins a hair east of a's edge, as digitised borders do
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [box("a", 0, 0, 1, 1), box("b", 1.00002, 0, 2, 1), box("c", 1.01, 1.01, 2, 2), box("d", 2, 1, 3, 1.5)]}))
+    assert set(map(tuple, adjacency(path, ["d", "a", "b"]).T.tolist())) == {(1, 2), (2, 1), (0, 2), (2, 0)}
+    places = read_polygons(path)
+    assert places.loc["a", "km2"] == pytest.approx(111.32*110.57, rel=1e-3) and (places.loc["a", "lon"], places.loc["a", "lat"]) == (.5, .5)
+    with pytest.raises(InputError, match="zz"): adjacency(path, ["zz"])
+    with pytest.raises(InputError, match="property"): read_polygons(path, "code")
+
+
+# --- the real files ---
+
+def test_chicago_2018_by_community_area(fetched, chicago_2018):
+    polygons = fetched("chicago_2018")["chicago-community-areas.geojson"]
+    places = read_polygons(polygons)
+    events = load("chicago_2018").events
+    panel = from_events(events, group=category_groups(events["category"].cat.categories), places=places, attributes=["premises"])
+    assert panel.counts.shape == (25, 77, 3) and panel.starts[0] == pd.Timestamp("2018-01-01") and panel.counts.sum() == 120_934
+    assert panel.left_out == {"before the first whole period": 0, "after the last whole period": 4_654, "without an area of the table": 2}
+    assert places["km2"].sum() == pytest.approx(598, abs=2)                   # land area of the city: 589 km², with lagoons and rivers a bit more
+    edges = adjacency(polygons, panel.areas)
+    assert np.bincount(edges[0], minlength=77).min() >= 1 and edges.shape == (2, 396)
+    near = dict(zip(panel.areas, range(77)))                                  # the Loop (32) touches the Near North Side (8), not Rogers Park (1)
+    pairs = set(map(tuple, edges.T.tolist()))
+    assert (near["32"], near["8"]) in pairs and (near["32"], near["1"]) not in pairs
+    f = Features(panel, split(panel).train)
+    assert np.isfinite(f.x_flat).all() and f.x_sequence.shape == (21*77, 4, f.x_static.shape[1] + len(f.step_names))
+
+def test_cities_without_areas_get_cells():
+    for name, cells, total in (("chicago_2016_2017", 57, 319_024), ("nyc_2014_2015", 51, 188_240)):
+        events, places = cell_areas(load(name).events, 10, 10, least=100)
+        panel = from_events(events, places=places)
+        assert len(panel.areas) == cells and panel.counts.sum() == total
+
+def test_los_angeles_by_month(fetched):
+    paths = fetched("la_2020_2024")
+    panel, whole = read_la_monthly(paths), read_la_monthly(paths, until=None)
+    assert panel.counts.shape == (50, 21, 18) and whole.counts.shape == (60, 21, 18) and whole.counts.sum() == 1_004_894
+    assert panel.counts.sum() + panel.left_out["after the last month that is kept"] == 1_004_894 and (whole.counts[:50] == panel.counts).all()
+    # the records thin out: what the reader stops before
+    monthly = whole.counts.sum((1, 2))
+    assert monthly[:50].min() > 14_000 and monthly[-10:].max() < 17_000 and monthly[-1] < 5_000
+    assert panel.km2.sum() == pytest.approx(1_239, abs=2) and adjacency(paths["lapd_divisions.geojson"], panel.areas).shape[1] == 86
+    f = Features(panel, split(panel).train)
+    assert np.isfinite(f.x_flat).all() and f.x_flat.shape[0] == 46*21
+
+@pytest.mark.parametrize("name, areas", [("hagen_la", 113), ("hagen_chicago", 77)])
+def test_hagen_is_one_series(fetched, name, areas):
+    paths = fetched(name)
+    panel, parts = read_hagen(paths)
+    assert panel.counts.shape == (219, areas, 8) and set(np.unique(panel.counts)) == {0, 1}
+    assert [s.stop - s.start for s in parts] == [166, 15, 30]
+    test = np.load(paths["8/test.npz"])
+    np.testing.assert_array_equal(panel.counts[parts.test], test["y"][:, 0])
+    windows = np.stack([panel.counts[t - 8:t] for t in range(parts.test.start, parts.test.stop)])
+    np.testing.assert_array_equal(np.roll(windows, 1 if name == "hagen_chicago" else 0, -1), test["x"])
+    f = Features(panel, slice(0, parts.train.stop), length=8)
+    assert f.rows(parts.train) == slice(0, 166*areas) and not any("day" in n for n in f.static_names)
