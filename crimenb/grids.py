@@ -176,11 +176,11 @@ INTERPOLATIONS = ("bilinear", "cubic", "spline")
 @lru_cache
 def _operator(n, how):
     "(2n, n) the interpolation of one axis as a matrix, and (n, 2n) its left inverse of least squares."
-    if how == "spline": up = zoom(np.eye(n), (2, 1), order=2)
+    if how == "spline": up = np.stack([zoom(cell, 2, order=2) for cell in np.eye(n)], 1)
     else:
         # 24 mirrored cells more on both sides: the spline's memory of them is below 1e-13
-        padded = np.pad(np.eye(n), ((24, 24), (0, 0)), "symmetric")
-        up = zoom(padded, (2, 1), order={"bilinear": 1, "cubic": 3}[how], mode="reflect", grid_mode=True)[48:-48]
+        order = {"bilinear": 1, "cubic": 3}[how]
+        up = np.stack([zoom(np.pad(cell, 24, "symmetric"), 2, order=order, mode="reflect", grid_mode=True)[48:-48] for cell in np.eye(n)], 1)
     return up, np.linalg.pinv(up)
 
 def _apply(rows, maps, columns):

@@ -1,0 +1,353 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.ndimage import zoom
+
+from crimenb.city import simulate
+from crimenb.core import InputError
+from crimenb.grids import (ALL_EXTERNAL, AUTHORS_LAGS, EXTERNAL, GRIDS, INTERPOLATIONS, LAGS, Frames, Grid, diurnal_difference, diurnal_sum,
+                           double_time, external_features, first_target, frame_index, hourly_counts, read_day_numbers, read_weather, recover,
+                           split_by_time, super_resolve)
+from crimenb.sources import load
+
+numbers = st.floats(-100, 100, width=32)
+maps = hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=7), elements=numbers)
+lag_groups = st.dictionaries(st.sampled_from(["nearby", "periodic", "trend"]), st.lists(st.integers(1, 30), min_size=1, max_size=3).map(tuple), min_size=1)
+
+
+def table(time, lon, lat): return pd.DataFrame({"time": pd.to_datetime(time).astype("datetime64[s]"), "lon": lon, "lat": lat})
+
+
+# --- boxes and cells
+
+def test_cells_and_edges():
+    grid = Grid(0, 0, 4, 2, rows=2, columns=4)
+    assert grid.cells([0, 4, 0, 4, 1, .999], [2, 2, 0, 0, 1, 1.001]).tolist() == [0, 3, 4, 7, 5, 0]
+    assert grid.cells([-1e-9, 2, 2, np.nan, 2], [1, 2.0001, -.0001, 1, np.nan]).tolist() == [-1] * 5
+    assert grid.cells([], []).dtype == np.int64
+
+@given(st.integers(1, 40), st.integers(1, 40))
+@settings(max_examples=40, deadline=None)
+def test_the_middle_of_every_cell_is_in_it(rows, columns):
+    grid = dataclasses.replace(GRIDS["chicago"], rows=rows, columns=columns)
+    lon, lat = grid.centres()
+    assert lon.shape == (rows, columns)
+    assert grid.cells(lon.ravel(), lat.ravel()).tolist() == list(range(rows * columns))
+    assert lat[0, 0] >= lat[-1, 0]
+
+def test_areas_of_cells():
+    from pyproj import Geod
+    for grid in GRIDS.values():
+        whole, _ = Geod(ellps="WGS84").polygon_area_perimeter([grid.west, grid.east, grid.east, grid.west], [grid.south, grid.south, grid.north, grid.north])
+        assert grid.km2 * 256 == pytest.approx(whole / 1e6, rel=2e-4)
+
+@pytest.mark.parametrize("box", [(1, 0, 0, 1), (0, 1, 1, 0), (0, 0, 0, 1), (-181, 0, 0, 1), (0, 0, 1, 91), (np.nan, 0, 1, 1), (0, 0, 1, 1, 0), (0, 0, 1, 1, 4, 2.5)])
+def test_no_box(box):
+    with pytest.raises(InputError): Grid(*box)
+
+def test_grid_around_events():
+    events = table(["2018-01-01"] * 3, [-87.5, -87.9, np.nan], [41.7, 42., np.nan])
+    grid = Grid.around(events, 3, 5)
+    assert grid == Grid(-87.9, 41.7, -87.5, 42., 3, 5) and grid.cells(events.lon, events.lat).tolist() == [14, 0, -1]
+    with pytest.raises(InputError): Grid.around(events.iloc[2:])
+
+# --- counting
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_counts_are_conserved_and_agree_with_a_loop(data):
+    n, rows, columns = (data.draw(st.integers(*ends)) for ends in ((1, 60), (1, 6), (1, 6)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    events = table(np.datetime64("2018-03-10") + rng.integers(0, 4 * 86400, n).astype("timedelta64[s]"), rng.uniform(-.2, 1.2, n), rng.uniform(-.2, 1.2, n))
+    events.loc[rng.random(n) < .1, ["lon", "lat"]] = np.nan
+    grid, start, end = Grid(0, 0, 1, 1, rows, columns), pd.Timestamp("2018-03-10 05:00"), pd.Timestamp("2018-03-13 07:00")
+    found = hourly_counts(events, grid, start, end)
+    expected = np.zeros((74, rows, columns))
+    for time, cell in zip(events.time, grid.cells(events.lon, events.lat)):
+        if cell >= 0 and start <= time < end: expected[(time - start) // pd.Timedelta(hours=1), cell // columns, cell % columns] += 1
+    assert (found.counts == expected).all() and found.counts.dtype == np.float32
+    assert found.counts.sum() + found.outside == ((events.time >= start) & (events.time < end)).sum()
+    everything = hourly_counts(events, grid)
+    assert everything.counts.sum() + everything.outside == n and len(everything.counts) % 24 == 0
+
+def test_hours_begin_where_they_should():
+    events = table(["2018-01-03 00:00:00", "2018-01-03 00:59:59", "2018-01-03 01:00:00", "2018-01-04 23:59:59"], [.5] * 4, [.5] * 4)
+    found = hourly_counts(events, Grid(0, 0, 1, 1, 1, 1))
+    assert found.counts.shape == (48, 1, 1) and found.counts[:2, 0, 0].tolist() == [2, 1] and found.counts[47, 0, 0] == 1
+    assert found.times[47] == pd.Timestamp("2018-01-04 23:00") and found.hour_of_day[25] == 1
+    assert (found.hour_of_day == found.times.hour).all() and (found.hour_of_week == found.times.day_of_week * 24 + found.times.hour).all()
+    late = hourly_counts(events, Grid(0, 0, 1, 1), "2018-01-07 22:00", "2018-01-08 03:00")
+    assert late.hour_of_day.tolist() == [22, 23, 0, 1, 2] and late.hour_of_week.tolist() == [166, 167, 0, 1, 2] and late.counts.sum() == 0 and np.isnan(late.share_inside)
+
+@pytest.mark.parametrize("start, end", [("2018-01-02", "2018-01-01"), ("2018-01-01 00:30", None), (None, "2018-01-05 00:00:01"), (pd.Timestamp("2018-01-01", tz="UTC"), None), (pd.NaT, None)])
+def test_no_window(start, end):
+    with pytest.raises(InputError): hourly_counts(table(["2018-01-03"], [0], [0]), GRIDS["la"], start, end)
+
+def test_no_events():
+    none = table(["2018-01-03"], [0], [0]).iloc[:0]
+    with pytest.raises(InputError): hourly_counts(none, GRIDS["la"])
+    assert hourly_counts(none, GRIDS["la"], "2018-01-01", "2018-01-02").counts.shape == (24, 16, 16)
+
+def test_a_simulated_city_is_counted_where_it_is_expected():
+    events, city = simulate(30_000, days=40, seed=1)
+    found = hourly_counts(events, Grid.of(city, 8, 8), city.start)
+    expected = city.expected_counts(8, 8)[:, ::-1].sum(0)
+    seen = found.counts.sum(0)
+    assert found.outside == 0
+    # a wrong orientation gives a chi square in the thousands
+    assert (((seen - expected)**2 / expected).sum()) < 5 * 64 < (((seen[::-1] - expected)**2 / expected).sum())
+
+@pytest.mark.parametrize("name, grid, inside", [("chicago_2016_2017", "chicago", 1), ("chicago_2018", "chicago", 124_902 / 125_590), ("nyc_2014_2015", "nyc", 1)])
+def test_boxes_hold_the_cities(fetched, name, grid, inside):
+    fetched(name)
+    events = load(name).events
+    found = hourly_counts(events, GRIDS[grid])
+    assert found.counts.sum() + found.outside == len(events)
+    assert found.share_inside == pytest.approx(inside, abs=1e-9)
+    # not smaller than it has to be, not larger
+    if inside == 1:
+        tight = Grid.around(events)
+        for side in ("west", "south", "east", "north"): assert getattr(tight, side) == pytest.approx(getattr(GRIDS[grid], side), abs=2e-4)
+
+def test_the_hours_of_daylight_saving_time(fetched):
+    fetched("chicago_2016_2017")
+    found = hourly_counts(load("chicago_2016_2017").events, GRIDS["chicago"])
+    hourly = pd.Series(found.counts.sum((1, 2)), found.times)
+    assert len(found.counts) == 731 * 24
+    assert hourly["2017-03-12 02:00"] == 7 and hourly["2017-11-05 01:00"] == 36
+    assert hourly[(hourly.index.hour == 1) & (hourly.index.day_of_week == 6)].mean() == pytest.approx(22.7, abs=.1)
+
+def test_the_papers_box_is_its_extremes_tightened():
+    la = GRIDS["la"]
+    assert (la.south, la.north, la.west, la.east) == pytest.approx((33.3427 + .35, 34.6837 - .30, -118.8551 + .15, -117.7157 - .40), abs=1e-9)
+    # the cell of Figures 2, 6 and 7: within the rounding of the paper's corners
+    assert {la.cells(lon, lat).item() for lon in (-118.2625, -118.2264) for lat in (33.9520, 33.9949)} == {9 * 16 + 12}
+
+# --- the integral
+
+@given(hnp.arrays(np.int64, hnp.array_shapes(min_dims=1, max_dims=2, max_side=60), elements=st.integers(-9, 9)), st.integers(0, 23))
+@settings(max_examples=40, deadline=None)
+def test_integral_then_inverse_is_the_identity(counts, first_hour):
+    for dtype in (np.int64, np.float32):
+        y = diurnal_sum(counts.astype(dtype), first_hour)
+        assert y.dtype == dtype and (diurnal_difference(y, first_hour) == counts).all()
+        assert (diurnal_sum(diurnal_difference(counts.astype(dtype), first_hour), first_hour) == counts).all()
+
+@given(st.integers(0, 23), st.integers(1, 100))
+@settings(max_examples=40, deadline=None)
+def test_integral_against_a_loop(first_hour, n):
+    x, total, expected = np.random.default_rng(n).poisson(1, n), 0, []
+    for h, count in enumerate(x):
+        total = count if (first_hour + h) % 24 == 0 else total + count
+        expected.append(total)
+    assert diurnal_sum(x, first_hour).tolist() == expected
+
+def test_half_hours_and_wrong_hours():
+    assert diurnal_sum(np.ones(96), day=48)[[0, 47, 48]].tolist() == [1, 48, 1]
+    for wrong in (-1, 24, 1.5):
+        with pytest.raises(InputError): diurnal_sum(np.ones(5), wrong)
+        with pytest.raises(InputError): diurnal_difference(np.ones(5), wrong)
+
+# --- super-resolution
+
+@given(maps, st.sampled_from(INTERPOLATIONS))
+@settings(max_examples=40, deadline=None)
+def test_super_resolve_then_recover_is_the_identity(x, how):
+    fine = super_resolve(x, how)
+    assert fine.shape == (*x.shape[:-2], 2 * x.shape[-2], 2 * x.shape[-1])
+    np.testing.assert_allclose(recover(fine, how), x, atol=1e-10)
+
+@given(maps, st.sampled_from(["bilinear", "cubic"]))
+@settings(max_examples=40, deadline=None)
+def test_counts_are_conserved_both_ways(x, how):
+    np.testing.assert_allclose(super_resolve(x, how).sum((-2, -1)), 4 * x.sum((-2, -1)), atol=1e-8)
+    even = np.repeat(np.repeat(x, 2, -1), 2, -2) + np.random.default_rng(0).normal(size=(*x.shape[:-2], 2 * x.shape[-2], 2 * x.shape[-1]))
+    np.testing.assert_allclose(recover(even, how).sum((-2, -1)), even.sum((-2, -1)) / 4, atol=1e-8)
+
+def test_bilinear_is_what_torch_calls_bilinear():
+    x = np.random.default_rng(0).poisson(1, (5, 7, 6)).astype(np.float32)
+    theirs = torch.nn.functional.interpolate(torch.from_numpy(x)[:, None], scale_factor=2, mode="bilinear")[:, 0]
+    np.testing.assert_allclose(super_resolve(x), theirs, atol=1e-6)
+    assert super_resolve(x).dtype == np.float32
+
+@pytest.mark.parametrize("n", [2, 3, 16, 31])
+def test_cubic_is_a_spline_through_the_cells(n):
+    from scipy.interpolate import CubicSpline
+    x = np.random.default_rng(n).normal(size=n)
+    # mirrored far beyond both ends, so that the ends of this spline do not matter
+    mirrored = np.pad(x, 40, "symmetric")
+    spline = CubicSpline(np.arange(len(mirrored)) - 40, mirrored)
+    np.testing.assert_allclose(super_resolve(x[None], "cubic")[0], spline(np.arange(2 * n) / 2 - .25), atol=1e-9)
+
+def test_spline_is_the_authors_zoom():
+    x = np.random.default_rng(0).poisson(1, (30, 16, 16)).astype(float)
+    np.testing.assert_allclose(super_resolve(x, "spline"), zoom(x, (1, 2, 2), order=2), atol=1e-12)
+    np.testing.assert_allclose(double_time(super_resolve(x, "spline"), "spline"), zoom(x, 2, order=2), atol=1e-12)
+
+def test_recovery_is_the_least_squares_one():
+    rng = np.random.default_rng(0)
+    fine, x = rng.normal(size=(8, 6)), np.zeros((4, 3))
+    best = ((super_resolve(recover(fine)) - fine)**2).sum()
+    for _ in range(50): assert ((super_resolve(recover(fine) + .1 * rng.normal(size=x.shape)) - fine)**2).sum() > best
+
+def test_tensors_stay_tensors():
+    x = torch.rand(2, 3, 4, 5, requires_grad=True)
+    back = recover(super_resolve(x, "cubic"), "cubic")
+    assert torch.allclose(back, x, atol=1e-5) and torch.autograd.grad(back.sum(), x)[0].shape == x.shape
+
+def test_whole_numbers_and_wrong_input():
+    assert (np.rint(recover(super_resolve(np.arange(12).reshape(3, 4), "cubic"), "cubic")) == np.arange(12).reshape(3, 4)).all()
+    with pytest.raises(InputError): super_resolve(np.ones((2, 2)), "nearest")
+    with pytest.raises(InputError): recover(np.ones((4, 3)))
+    with pytest.raises(InputError): double_time(np.ones(3), "cubic")
+
+def test_doubled_time_leaks_exactly():
+    y = np.random.default_rng(0).poisson(2, (50, 2, 3)).astype(float)
+    doubled = double_time(y)
+    assert doubled.shape == (100, 2, 3) and (doubled[::2] == y).all() and (doubled[-1] == y[-1]).all()
+    np.testing.assert_allclose(2 * doubled[1:-1:2] - doubled[0:-2:2], doubled[2::2])
+    # and a spline's frames before an hour change with that hour
+    later = y.copy()
+    later[25] += 1
+    assert np.flatnonzero(abs(double_time(later, "spline") - double_time(y, "spline")).max((1, 2)) > .01).min() <= 47
+
+# --- frames
+
+def test_lags_of_the_paper_and_of_the_authors():
+    assert frame_index([504, 1000]).tolist() == [[503, 502, 501, 480, 456, 432, 336, 168, 0], [999, 998, 997, 976, 952, 928, 832, 664, 496]]
+    assert frame_index([504], AUTHORS_LAGS)[0, :3].tolist() == [502, 501, 500]
+    assert first_target() == 504 and first_target({"nearby": (1, 2)}) == 2
+
+@pytest.mark.parametrize("lags", [{"nearby": (0, 1)}, {"nearby": (-1,)}, {"nearby": (1.5,)}, {}, {"nearby": ()}])
+def test_no_lag_reads_the_target_or_the_future(lags):
+    for call in (lambda: frame_index([600], lags), lambda: first_target(lags), lambda: Frames(np.zeros((700, 2, 2), np.float32), lags)):
+        with pytest.raises(InputError): call()
+
+@given(lag_groups, st.integers(0, 20), st.integers(1, 5), st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None)
+def test_a_poisoned_future_changes_nothing(lags, later, n, seed):
+    first, rng = first_target(lags), np.random.default_rng(seed)
+    T = first + later + n
+    series, external = rng.random((T, 2, 3), np.float32), rng.random((T, 4), np.float32)
+    targets = rng.integers(first, T, n)
+    clean = Frames(series, lags, external).batch(targets)
+    for i, t in enumerate(targets):
+        poisoned, weather = series.copy(), external.copy()
+        poisoned[t:], weather[t + 1:] = np.nan, np.nan
+        seen = Frames(poisoned, lags, weather).batch([t])
+        for a, b in zip(clean[:-1], seen[:-1]): assert torch.equal(a[i], b[0])
+        assert torch.equal(clean[-1][i, 0], torch.from_numpy(series[t])) and seen[-1].isnan().all()
+    assert (frame_index(targets, lags) < targets[:, None]).all()
+
+def test_batches_are_the_frames_and_share_the_series():
+    series = np.arange(600 * 4, dtype=np.float32).reshape(600, 2, 2)
+    external = np.random.default_rng(0).random((600, 5))
+    frames = Frames(series, external=external)
+    assert np.shares_memory(frames.series.numpy(), series) and frames.target is frames.series and len(frames) == 600
+    targets = np.arange(504, 600)
+    whole = frames.batch(targets)
+    for group, part in zip(LAGS.values(), whole):
+        assert part.shape == (96, 3, 2, 2)
+        for j, lag in enumerate(group): assert (part[:, j].numpy() == series[targets - lag]).all()
+    np.testing.assert_allclose(whole[3], external[targets], rtol=1e-6)
+    pieces = list(frames.batches(targets, 40))
+    assert [len(p[0]) for p in pieces] == [40, 40, 16] and all(torch.equal(torch.cat(parts), one) for parts, one in zip(zip(*pieces), whole))
+    mixed = torch.cat([p[4] for p in frames.batches(targets, 40, np.random.default_rng(0))])[:, 0, 0, 0]
+    assert not torch.equal(mixed, whole[4][:, 0, 0, 0]) and torch.equal(mixed.sort().values, whole[4][:, 0, 0, 0])
+    assert frames.to("cpu").batch([504])[0].equal(frames.batch([504])[0])
+
+def test_fine_frames_with_coarse_targets():
+    coarse = np.random.default_rng(0).random((20, 3, 3)).astype(np.float32)
+    batch = Frames(super_resolve(coarse), {"nearby": (1, 2)}, target=coarse).batch([5, 9])
+    assert [tuple(part.shape) for part in batch] == [(2, 2, 6, 6), (2, 0), (2, 1, 3, 3)]
+
+def test_frames_that_do_not_fit():
+    series = np.zeros((600, 2, 2), np.float32)
+    frames = Frames(series)
+    for wrong in ([503], [600], [-1]):
+        with pytest.raises(InputError): frames.batch(wrong)
+    with pytest.raises(InputError): Frames(series, external=np.zeros((599, 5)))
+    with pytest.raises(InputError): Frames(series, target=series[:-1])
+    with pytest.raises(InputError): Frames(series[0])
+    with pytest.raises(InputError): list(frames.batches([504], 0))
+
+# --- what is not crime
+
+def written(tmp_path, text):
+    (tmp_path / "weather.csv").write_text(text)
+    return tmp_path / "weather.csv"
+
+def test_weather_with_gaps(tmp_path):
+    weather = read_weather(written(tmp_path, "time,wind speed,temperature,fog\n2018-01-01 05:00,1,10,0\n2018-01-01 01:30,3,M,1\n2018-01-01 01:10,5,2,0\n"))
+    assert weather.index.tolist() == list(pd.date_range("2018-01-01 01:00", periods=5, freq="h"))
+    assert weather.temperature.tolist() == [2, 4, 6, 8, 10] and weather.wind.tolist() == [4, 3.25, 2.5, 1.75, 1] and weather.fog.iloc[0] == .5
+
+@pytest.mark.parametrize("text", ["", "time,temperature\n2018-01-01,1\n", "temperature,wind\n1,2\n", "time,temperature,wind\n", "time,temperature,wind\nnonsense,1,2\n",
+    "time,temperature,wind\n2018-01-01,x,2\n", "time,temperature,wind,Wind Speed\n2018-01-01,1,2,2\n", "time,temperature,wind\n2018-01-01T00:00+01:00,1,2\n", "time,temperature,wind\n,1,2\n"])
+def test_weather_that_is_none(tmp_path, text):
+    with pytest.raises(InputError): read_weather(written(tmp_path, text))
+    with pytest.raises(InputError): read_weather(tmp_path / "nowhere.csv")
+
+def test_the_authors_weather_and_holidays(fetched):
+    files = fetched("la_weather_2014_2015")
+    with pytest.raises(InputError, match="start"): read_weather(files["WeatherFeature.csv"])
+    weather = read_weather(files["WeatherFeature.csv"], start="2014-01-01")
+    assert list(weather) == ["temperature", "wind", "event"] and weather.index[[0, -1]].tolist() == [pd.Timestamp("2014-01-01"), pd.Timestamp("2015-12-31 23:00")]
+    days = read_day_numbers(files["Holiday.txt"])
+    assert len(days) == 85 and days[0] == pd.Timestamp("2014-01-01").date() and days[-1] == pd.Timestamp("2015-12-31").date()
+    times = pd.date_range("2015-07-01", "2015-12-31 23:00", freq="h")
+    found = external_features(times, weather, holidays=days, columns=ALL_EXTERNAL)
+    assert found.shape == (4416, 9) and found.min().min() >= 0 and found.max().max() <= 1 and not found.isna().any(axis=None)
+    assert found.holiday.iloc[3 * 24] == 1 == found.holiday.iloc[-1]
+    # fog comes at night and in the early morning, thunder only twice in two years
+    both = external_features(weather.index, weather, columns=ALL_EXTERNAL)
+    assert (both.index.hour[both.fog == 1] < 10).mean() > .7 and (both.thunder == 1).sum() == 2 and (both.rain == 1).sum() == 243
+    with pytest.raises(InputError, match="weather goes from"): external_features(times + pd.Timedelta(days=1), weather)
+
+def test_external_features_without_weather():
+    times = pd.date_range("2018-07-03", periods=72, freq="h")
+    found = external_features(times)
+    assert list(found) == list(EXTERNAL) and (found.dtypes == np.float32).all()
+    assert (found[["temperature", "wind", "event"]] == 0).all(axis=None)
+    assert found.holiday.tolist() == [0] * 24 + [1] * 24 + [0] * 24 and found.hour.iloc[[0, 23, 24]].tolist() == [0, 1, 0]
+    assert external_features(times, columns=("weekday",)).weekday.iloc[[0, -1]].tolist() == pytest.approx([1 / 6, 3 / 6])
+    assert external_features(times, holidays=None).holiday.sum() == 0
+    assert external_features(times, holidays=["2018-07-05"]).holiday.tolist() == [0] * 48 + [1] * 24
+    assert external_features(pd.date_range("2018-03-05", periods=1, freq="h"), holidays="US-IL").holiday.tolist() == [1]     # Casimir Pulaski's day
+
+def test_the_scale_of_weather_does_not_know_the_future(tmp_path):
+    times = pd.date_range("2018-01-01", periods=48, freq="h")
+    rng = np.random.default_rng(0)
+    weather = pd.DataFrame({"temperature": rng.normal(10, 5, 48), "wind": rng.random(48)}, index=times)
+    later = weather.copy()
+    later.iloc[30:] = 1000.
+    a, b = (external_features(times, w, fit_hours=30) for w in (weather, later))
+    assert a.iloc[:30].equals(b.iloc[:30]) and a.iloc[:30].temperature.max() == 1 and b.iloc[30:].temperature.max() == 1
+
+def test_external_features_refuse():
+    times = pd.date_range("2018-01-01", periods=3, freq="h")
+    for call in (lambda: external_features(times.tz_localize("UTC")), lambda: external_features(times[:0]), lambda: external_features(times, holidays="XX"),
+                 lambda: external_features(times, columns=("moon",)), lambda: external_features(times, fit_hours=4)):
+        with pytest.raises(InputError): call()
+
+def test_day_numbers_refuse(tmp_path):
+    for text in ("0\n", "1.5\n", "x"):
+        (tmp_path / "days.txt").write_text(text)
+        with pytest.raises(InputError): read_day_numbers(tmp_path / "days.txt")
+    with pytest.raises(InputError): read_day_numbers(tmp_path / "nowhere.txt")
+
+# --- split
+
+def test_split_by_time():
+    train, valid, test = split_by_time(4416, first=504)
+    assert np.concatenate([train, valid, test]).tolist() == list(range(504, 4416)) and len(test) == 336 and len(valid) == round(.2 * (4416 - 336 - 504))
+    assert [len(part) for part in split_by_time(100, test=.1, valid=20)] == [70, 20, 10]
+    assert [len(part) for part in split_by_time(100, test=10, valid=0)] == [90, 0, 10]
+    for wrong in (dict(test=100), dict(test=-1), dict(test=50, valid=50), dict(test=10, valid=10, first=80), dict(first=-1, test=10), dict(test=float("nan"))):
+        with pytest.raises(InputError): split_by_time(100, **wrong)
