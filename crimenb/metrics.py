@@ -314,9 +314,9 @@ def _shares(shares):
     if shares.ndim != 1 or not ((shares > 0) & (shares <= 1)).all(): raise InputError(f"shares must lie above 0 and at most 1, as .05 does, not {shares}")
     return shares
 
-def _order(key, size, observed, ties):
-    "Order of the units of each map, highest key first, and where in it a new group of equals begins: every unit, where ties are pessimistic."
-    order = np.lexsort((observed/size, -key)) if ties == "pessimistic" else np.argsort(-key, -1, kind="stable")
+def _order(key, size, observed, training, ties):
+    "Order of the units of each map, highest key first, and where in it a new group of equals begins: every unit, where ties are pessimistic (few events first, and then many training events)."
+    order = np.lexsort((-training/size, observed/size, -key)) if ties == "pessimistic" else np.argsort(-key, -1, kind="stable")
     ordered = np.take_along_axis(key, order, -1)
     new = np.ones(order.shape, bool)
     if ties == "expected": new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
@@ -340,24 +340,25 @@ def _at(shares, size, values):
 def _captured(key, observed, size, training, ties, shares):
     "(4, shares, times): events hit, events that the best map would hit, training events hit, units flagged."
     times, units = key.shape
-    order, new = _order(key, size, observed, ties)
+    training = observed if training is None else training
+    order, new = _order(key, size, observed, training, ties)
     group = np.cumsum(new.ravel()) - 1
     sizes = np.broadcast_to(size, key.shape)
-    ordered = [np.take_along_axis(v, order, 1).ravel() for v in (sizes, observed, observed if training is None else training)] + [np.ones(key.size)]
+    ordered = [np.take_along_axis(v, order, 1).ravel() for v in (sizes, observed, training)] + [np.ones(key.size)]
     if not new.all():
         total = np.bincount(group, ordered[0])
         ordered[1:] = [(np.bincount(group, v)/total)[group]*ordered[0] for v in ordered[1:]]
     s, *rest = [_cumulated(v.reshape(times, units)) for v in ordered]
     hit, trained, flagged = _at(shares, s, rest)
-    best, _ = _order(observed/size, size, observed, "expected")
+    best, _ = _order(observed/size, size, observed, training, "expected")
     most, = _at(shares, _cumulated(np.take_along_axis(sizes, best, 1)), [_cumulated(np.take_along_axis(observed, best, 1))])
     return np.stack([hit, most, trained, flagged])
 
 def _hot_spot_values(hit, most, trained, total, total_trained, shares):
-    "(…, shares, 4) hit rate, PAI, PEI, RRI."
+    "(…, shares, 4) hit rate, PAI, PEI, RRI (NaN where no training event was flagged)."
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = hit/total
-        return np.stack([rate, rate/shares, hit/most, rate/(trained/total_trained)], -1)
+        return np.stack([rate, rate/shares, hit/most, np.where(trained > 0, rate/(trained/total_trained), np.nan)], -1)
 
 HOT_SPOT_METRICS = ["hit rate", "PAI", "PEI", "RRI"]
 
@@ -381,7 +382,7 @@ def hot_spots(predicted,               # (units,) or (times, units): anything th
 
 # %% ../nbs/05_metrics.ipynb #61ba35a2
 def capture_curve(predicted, observed, shares=None, area=None, by="units", rank="count", ties="expected") -> pd.DataFrame:
-    "Hit rate and PEI at every share (default: 0, .01, … 1), to be drawn; arguments as in `hot_spots`. Columns share, hit rate, best (hit rate of the best possible map)."
+    "Hit rate at every share (default: .01, .02, … 1; 0 is put in front), to be drawn; arguments as in `hot_spots`. Columns share, hit rate, best (hit rate of the best possible map)."
     shares = np.linspace(.01, 1, 100) if shares is None else _shares(shares)
     key, observed, size, _ = _maps(predicted, observed, area, by, rank, ties, None)
     hit, most, _, _ = _captured(key, observed, size, None, ties, shares).sum(2)/observed.sum()
@@ -408,7 +409,7 @@ def _hot_spot_draws(predicted, observed, shares, area, by, rank, ties, training,
     if count < 2: raise InputError(f"a bootstrap needs at least two units, not {count}")
     sorts = []
     for k, rule in ((key, ties), (observed/size, "expected")):
-        order, new = (a[0] for a in _order(k, size, observed, rule))
+        order, new = (a[0] for a in _order(k, size, observed, trained, rule))
         sorts.append((order, np.flatnonzero(new), np.stack([size, observed[0], trained[0]])[:, order]))
     rng, draws = np.random.default_rng(seed), []
     step = max(1, entries//units)

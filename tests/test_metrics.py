@@ -1,16 +1,23 @@
-"crimenb.metrics against brute force, scikit-learn, and simulation."
+"crimenb.metrics against brute force, scikit-learn, fairlearn, and simulation."
+import math
 from itertools import permutations
 
+import fairlearn.metrics
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import ndcg_score
+from scipy.stats import poisson
+from sklearn.metrics import brier_score_loss, f1_score, log_loss, mean_poisson_deviance, mean_squared_error, ndcg_score
 
+import crimenb.metrics
 from crimenb.core import InputError
-from crimenb.metrics import TIES, bootstrap_means, interval, paired_interval, rank_counts, ranking_scores, summary
+from crimenb.metrics import (COUNT_METRICS, HOT_SPOT_METRICS, LEVEL_METRICS, TIES, bootstrap_means, capture_curve, count_scores, count_summary,
+                             demographic_parity_difference, equalized_odds_difference, fairness_summary, group_rates, hot_spot_summary, hot_spots,
+                             interval, level_scores, level_summary, paired_count_interval, paired_hot_spot_interval, paired_interval,
+                             poisson_deviance, poisson_floor, rank_counts, ranking_scores, reliability, summary)
 
 COLUMNS = ["HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR"]
 
@@ -216,3 +223,423 @@ def test_summary_holds_what_interval_gives_for_each_column():
 ])
 def test_values_that_have_no_interval_are_refused(call, what):
     with pytest.raises(InputError, match=what): call()
+
+# --- counts ---
+
+def naive_deviance(mu, y):
+    "From the definition, one case."
+    return 2*((y*math.log(y/mu) if y else 0.) - y + mu)
+
+
+@settings(max_examples=30, deadline=None)
+@given(hnp.arrays("float64", (7,), elements=st.floats(1e-6, 50)), hnp.arrays("int64", (7,), elements=st.integers(0, 40)))
+def test_count_scores_are_their_definitions(mu, y):
+    frame = count_scores(mu, y)
+    assert list(frame) == ["squared error", "absolute error", "Poisson deviance"]
+    np.testing.assert_allclose(frame["Poisson deviance"], [naive_deviance(m, c) for m, c in zip(mu, y)], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(frame["squared error"], [(m - c)**2 for m, c in zip(mu, y)])
+    np.testing.assert_allclose(frame["absolute error"], [abs(m - c) for m, c in zip(mu, y)])
+
+
+def test_counts_agree_with_scikit_learn_in_any_shape():
+    rng = np.random.default_rng(0)
+    mu = rng.gamma(1, 1, (5, 4, 3)) + 1e-3
+    y = rng.poisson(mu)
+    value = count_summary(mu, torch.tensor(y), n_boot=20).set_index("metric")["value"]
+    assert value["Poisson deviance"] == pytest.approx(mean_poisson_deviance(y.ravel(), mu.ravel()))
+    assert value["RMSE"] == pytest.approx(mean_squared_error(y.ravel(), mu.ravel())**.5)
+    assert value["MAE"] == pytest.approx(abs(mu - y).mean())
+    assert poisson_deviance(mu, y).shape == mu.shape
+
+
+def test_nothing_expected_and_nothing_happened_is_perfect_and_a_floor_mends_the_rest():
+    assert poisson_deviance([0., 0.], [0, 0]).tolist() == [0, 0]
+    with pytest.raises(InputError, match="infinite"): poisson_deviance([0., 1.], [1, 1])
+    np.testing.assert_allclose(poisson_deviance([0., -1.], [1, 0], floor=.1), [naive_deviance(.1, 1), naive_deviance(.1, 0)])
+    scores = count_scores([0., -1.], [1, 0], floor=.1)
+    assert scores["squared error"].tolist() == [1, 1]      # the floor is for the deviance alone
+
+
+def test_block_bootstrap_of_counts_is_the_naive_one():
+    "The same draws by hand: blocks with replacement, all their cases, the metric of what was drawn."
+    rng = np.random.default_rng(1)
+    mu = rng.gamma(1, 1, 60) + .01
+    y, blocks = rng.poisson(mu), rng.integers(0, 9, 60)*100 - 7
+    table = count_summary(mu, y, blocks, n_boot=300, seed=5).set_index("metric")
+    names, drawn = pd.unique(blocks), np.random.default_rng(5).integers(0, 9, (300, 9))
+    rmse = []
+    for row in drawn:
+        cases = np.concatenate([np.flatnonzero(blocks == names[i]) for i in row])
+        rmse.append(np.sqrt(((mu - y)[cases]**2).mean()))
+    np.testing.assert_allclose(table.loc["RMSE", ["low", "high"]].astype(float), np.quantile(rmse, [.025, .975]), rtol=1e-9)
+    assert (table["n"] == 60).all()
+    other = count_summary(mu, y, (mu > 1) + 2*blocks, n_boot=300, seed=5).set_index("metric")     # other blocks, another interval, the same value
+    assert other.loc["RMSE", "value"] == pytest.approx(table.loc["RMSE", "value"]) and other.loc["RMSE", "low"] != table.loc["RMSE", "low"]
+
+
+def test_a_label_a_row_is_a_label_for_each_of_its_cases():
+    rng = np.random.default_rng(2)
+    mu = rng.gamma(1, 1, (12, 5, 2)) + .01
+    y, week = rng.poisson(mu), np.arange(12)//3
+    pd.testing.assert_frame_equal(count_summary(mu, y, week, 50), count_summary(mu, y, np.broadcast_to(week[:, None, None], mu.shape), 50))
+    pd.testing.assert_frame_equal(count_summary(mu, y, week, 50), count_summary(mu, y, pd.date_range("2024", periods=4)[week], 50))
+
+
+def test_more_cases_than_blocks_give_the_interval_of_independent_cases():
+    rng = np.random.default_rng(3)
+    mu = np.full(50_000, .5)
+    row = count_summary(mu, rng.poisson(mu)).set_index("metric").loc["MAE"]
+    errors = abs(mu - np.random.default_rng(3).poisson(mu))
+    assert (row.high - row.low)/2 == pytest.approx(1.96*errors.std()/np.sqrt(50_000), rel=.08) and row.n == 50_000
+
+
+def test_paired_counts_are_the_difference_of_metrics_over_the_same_blocks():
+    rng = np.random.default_rng(4)
+    mu = rng.gamma(1, 1, 500) + .01
+    y, noisy, blocks = rng.poisson(mu), mu*rng.lognormal(0, .4, 500), np.arange(500)//10
+    for metric in COUNT_METRICS:
+        a, b = (count_summary(x, y, blocks).set_index("metric").loc[metric] for x in (mu, noisy))
+        difference, low, high = paired_count_interval(mu, noisy, y, metric, blocks)
+        assert difference == pytest.approx(a.value - b.value) and low < difference < high
+        assert high - low < (a.high - a.low) + (b.high - b.low)
+        np.testing.assert_allclose(paired_count_interval(noisy, mu, y, metric, blocks), [-difference, -high, -low], rtol=1e-9, atol=1e-12)
+        assert paired_count_interval(mu, mu, y, metric, blocks) == (0, 0, 0)
+    paired_count_interval(np.zeros(500), mu, y, "RMSE")        # no deviance is needed here, so none is refused
+
+
+def test_the_poisson_floor_is_the_mean_error_of_the_truth():
+    lam = np.array([.02, .5, 1., 1.7, 12., 0.])
+    n = np.arange(200)
+    pmf = poisson.pmf(n, lam[:, None])
+    deviance = sum((pmf[i]*[naive_deviance(lam[i], k) for k in n]).sum() for i in range(5))/6
+    floor = poisson_floor(lam).set_index("metric")["value"]
+    assert floor["RMSE"] == pytest.approx(np.sqrt(lam.mean()))
+    assert floor["MAE"] == pytest.approx((pmf*abs(n - lam[:, None])).sum(1).mean())
+    assert floor["Poisson deviance"] == pytest.approx(deviance, rel=1e-8)
+    assert poisson_floor(np.full((2, 3), 3000.))["value"][2] == pytest.approx(1, abs=1e-3)     # chi-square with one degree of freedom
+    assert poisson_floor([0., 0.])["value"].tolist() == [0, 0, 0]
+
+
+MU, Y = np.ones((4, 2)), np.ones((4, 2), int)
+
+@pytest.mark.parametrize("call, what", [
+    (lambda: count_summary(MU, Y[:3]), "same shape"),
+    (lambda: count_summary(MU*np.nan, Y), "expected counts contain NaN"),
+    (lambda: count_summary(MU, Y*np.inf), "observed counts contain NaN or infinity"),
+    (lambda: count_summary(MU, -Y), "observed counts must not be negative"),
+    (lambda: count_summary(-MU, Y), "expected counts must not be negative"),
+    (lambda: count_summary(MU, Y, blocks=[0, 1]), "each row"),
+    (lambda: count_summary(MU, Y, blocks=[0, 0, 0, 0]), "two blocks"),
+    (lambda: count_summary(MU, Y, blocks=[0, 1, np.nan, 2]), "missing label"),
+    (lambda: count_summary(MU, Y, level=95), "level"),
+    (lambda: count_summary(MU, Y, n_boot=0), "n_boot"),
+    (lambda: count_summary([], []), "at least one case"),
+    (lambda: count_summary([["a"]], [[1]]), "real numbers"),
+    (lambda: poisson_deviance(MU, Y, floor=-1), "floor"),
+    (lambda: paired_count_interval(MU, MU, Y, "MSE"), "RMSE, MAE, Poisson deviance"),
+    (lambda: paired_count_interval(MU, MU[:2], Y), "same shape"),
+    (lambda: poisson_floor([-1.]), "negative"),
+])
+def test_counts_that_can_not_be_scored_are_refused(call, what):
+    with pytest.raises(InputError, match=what): call()
+
+
+# --- hot spots ---
+
+def naive_map(predicted, observed, size, share):
+    "Fill the budget from the top, the last unit in part: events hit and training-like sums are dot products with this flag."
+    left, flag = share*size.sum(), np.zeros(len(size))
+    for i in predicted:
+        flag[i] = min(max(left, 0)/size[i], 1)
+        left -= size[i]
+    return flag
+
+
+def brute_hits(key, observed, size, share, extra):
+    "Mean and worst over all orders of the equals: [hits, extra hits]."
+    found = []
+    for order in permutations(range(len(key))):
+        ranked = sorted(order, key=lambda i: -key[i])
+        flag = naive_map(ranked, observed, size, share)
+        found.append((flag @ observed, flag @ extra))
+    return np.array(found)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_hot_spots_by_units_are_the_mean_and_worst_over_all_orders(data):
+    n, seed = data.draw(st.integers(1, 5)), data.draw(st.integers(0, 999))
+    rng = np.random.default_rng(seed)
+    predicted, observed, training = rng.integers(0, 3, n)/2, rng.integers(0, 4, n), rng.integers(0, 4, n)
+    observed[0] += 1; training[-1] += 1
+    share = data.draw(st.floats(.05, 1))
+    brute = brute_hits(predicted, observed, np.ones(n), share, training)
+    best = naive_map(np.argsort(-observed), observed, np.ones(n), share) @ observed
+    row = hot_spots(predicted, observed, share, training=training).loc[0]
+    hit, trained = brute.mean(0)
+    assert row["hit rate"] == pytest.approx(hit/observed.sum()) and row["PAI"] == pytest.approx(hit/observed.sum()/share)
+    assert row["PEI"] == pytest.approx(hit/best) and row["flagged units"] == pytest.approx(share*n)
+    if trained > 1e-9: assert row["RRI"] == pytest.approx((hit/trained)/(observed.sum()/training.sum()))
+    worst = hot_spots(predicted, observed, share, ties="pessimistic").loc[0]
+    assert worst["hit rate"] == pytest.approx(brute[:, 0].min()/observed.sum(), abs=1e-12)
+
+
+@pytest.mark.parametrize("rank", ["count", "density"])
+def test_a_share_of_area_is_a_share_of_units_once_every_unit_is_cut_into_square_metres(rank):
+    rng = np.random.default_rng(1)
+    area = rng.integers(1, 5, 30)
+    predicted, observed, training = rng.integers(0, 4, 30)*1., rng.poisson(1., 30), rng.poisson(1., 30)
+    key = predicted/area if rank == "density" else predicted
+    piece = np.repeat(np.arange(30), area)
+    cut = hot_spots(key[piece], (observed/area)[piece], (.03, .2, .77), training=(training/area)[piece])
+    for ties in ("expected", "pessimistic"):
+        whole = hot_spots(predicted, observed, (.03, .2, .77), area, "area", rank, ties, training)
+        if ties == "expected": np.testing.assert_allclose(whole[HOT_SPOT_METRICS], cut[HOT_SPOT_METRICS])
+        else: np.testing.assert_allclose(whole["hit rate"], hot_spots(key[piece], (observed/area)[piece], (.03, .2, .77), ties=ties)["hit rate"])
+        assert (whole["by"] == "area").all() and (whole["rank"] == rank).all() and (whole["ties"] == ties).all()
+
+
+def test_ranking_by_density_is_ranking_the_densities():
+    rng = np.random.default_rng(2)
+    area, predicted, observed = rng.lognormal(0, 1, 40), rng.random(40), rng.poisson(1., 40)
+    pd.testing.assert_frame_equal(hot_spots(predicted, observed, area=area, rank="density").drop(columns="rank"), hot_spots(predicted/area, observed).drop(columns="rank"))
+    assert not np.allclose(hot_spots(predicted, observed, area=area, rank="density")["PAI"], hot_spots(predicted, observed)["PAI"])
+
+
+def test_maps_over_time_are_a_loop_over_maps():
+    rng = np.random.default_rng(3)
+    predicted, observed, training = rng.integers(0, 5, (30, 12)), rng.poisson(.3, (30, 12)), rng.poisson(2., 12)
+    area = rng.lognormal(0, 1, 12)
+    for how in (dict(), dict(by="area", rank="density"), dict(ties="pessimistic"), dict(by="area", ties="pessimistic")):
+        both = hot_spots(predicted, observed, (.1, .5), area, training=training, **how)
+        some = observed.sum(1) > 0
+        loop = [hot_spots(p, y, (.1, .5), area, training=training, **how) for p, y in zip(predicted[some], observed[some])]
+        hit = sum(one["hit rate"]*y.sum() for one, y in zip(loop, observed[some]))
+        size = area if how.get("by") == "area" else np.ones(12)
+        best = sum(np.array([naive_map(np.argsort(-y/size), y, size, share) @ y for share in (.1, .5)]) for y in observed)
+        np.testing.assert_allclose(both["hit rate"], hit/observed.sum())
+        np.testing.assert_allclose(both["PEI"], hit/best)
+    one = hot_spots(predicted[:1], observed[:1] + 1, (.1, .5), area, training=training)
+    pd.testing.assert_frame_equal(one, hot_spots(predicted[0], observed[0] + 1, (.1, .5), area, training=training))
+
+
+def test_a_map_of_nothing_is_chance_by_any_expected_convention_and_a_perfect_map_has_pei_one():
+    rng = np.random.default_rng(4)
+    observed, area = rng.poisson(.5, 200), rng.lognormal(0, 1, 200)
+    for by in ("units", "area"):
+        blind = hot_spots(np.zeros(200), observed, (.01, .1, .5, 1), area, by)
+        np.testing.assert_allclose(blind["PAI"], 1)
+        perfect = hot_spots(observed if by == "units" else observed/area, observed, (.01, .1, .5, 1), area, by)
+        np.testing.assert_allclose(perfect["PEI"], 1)
+        curve = capture_curve(np.zeros(200), observed, area=area, by=by)
+        np.testing.assert_allclose(curve["hit rate"], curve["share"])
+    assert hot_spots(np.zeros(200), observed, .01, ties="pessimistic")["PAI"][0] == 0
+    assert hot_spots(observed, observed, (.05, .2), training=observed)["RRI"].tolist() == [1, 1]
+
+
+def test_the_curve_rises_to_one_below_the_best_and_holds_what_hot_spots_says():
+    rng = np.random.default_rng(5)
+    predicted, observed = rng.random((7, 50)), rng.poisson(.2, (7, 50))
+    curve = capture_curve(predicted, observed)
+    assert (np.diff(curve["hit rate"]) >= -1e-12).all() and (curve["hit rate"] <= curve["best"] + 1e-12).all()
+    assert curve["hit rate"].iloc[0] == 0 and curve["hit rate"].iloc[-1] == pytest.approx(1)
+    np.testing.assert_allclose(curve["hit rate"].iloc[[1, 5, 10]], hot_spots(predicted, observed)["hit rate"])
+    np.testing.assert_allclose(capture_curve(predicted, observed, (.3, .6))["hit rate"][1:], hot_spots(predicted, observed, (.3, .6))["hit rate"])
+
+
+@pytest.mark.parametrize("how", [dict(), dict(ties="pessimistic"), dict(by="area", rank="density"), dict(by="area")])
+def test_bootstrap_of_one_map_ranks_the_resampled_units_anew(how):
+    "The same draws by hand: units with replacement, a new map of them, its metrics."
+    rng = np.random.default_rng(6)
+    predicted, observed, training, area = rng.integers(0, 9, 40), rng.poisson(1.5, 40), rng.poisson(1.5, 40), rng.lognormal(0, 1, 40)
+    table = hot_spot_summary(predicted, observed, (.1, .4), area, training=training, n_boot=60, seed=3, **how)
+    drawn = np.random.default_rng(3).integers(0, 40, (60, 40))
+    naive = np.array([hot_spots(predicted[i], observed[i], (.1, .4), area[i], training=training[i], **how)[HOT_SPOT_METRICS].to_numpy().ravel() for i in drawn])
+    ends = np.nanquantile(naive, [.025, .975], axis=0)
+    value = hot_spots(predicted, observed, (.1, .4), area, training=training, **how)[HOT_SPOT_METRICS].to_numpy().ravel()
+    np.testing.assert_allclose(table["value"], value)
+    np.testing.assert_allclose(table["low"], np.minimum(ends[0], value), rtol=1e-9)
+    np.testing.assert_allclose(table["high"], np.maximum(ends[1], value), rtol=1e-9)
+    assert table["metric"].tolist() == [f"{m}@{s}%" for s in (10, 40) for m in HOT_SPOT_METRICS] and (table["n"] == 40).all()
+
+
+def test_the_summary_does_not_depend_on_slices_and_blocks_stay_together():
+    rng = np.random.default_rng(7)
+    predicted, observed = rng.random(50), rng.poisson(1., 50)
+    a, b = (crimenb.metrics._hot_spot_draws(predicted, observed, (.1,), None, "units", "count", "expected", None, None, 40, 0, entries=e)[1] for e in (1, 2**20))
+    np.testing.assert_allclose(a, b)
+    wide = hot_spot_summary(np.repeat(predicted, 4), np.repeat(observed, 4), (.1,), blocks=np.repeat(np.arange(50), 4))
+    same = hot_spot_summary(predicted, observed, (.1,))
+    np.testing.assert_allclose(wide[["value", "low", "high"]], same[["value", "low", "high"]])
+    narrow = hot_spot_summary(np.repeat(predicted, 4), np.repeat(observed, 4), (.1,))
+    assert (narrow["high"] - narrow["low"])[1] < .7*(wide["high"] - wide["low"])[1]
+
+
+def test_bootstrap_over_times_is_the_naive_one_and_leaves_out_rri_without_training():
+    rng = np.random.default_rng(8)
+    predicted, observed, days = rng.random((24, 9)), rng.poisson(.7, (24, 9)), np.arange(24)//4
+    table = hot_spot_summary(predicted, observed, (.2,), blocks=days, n_boot=80, seed=2)
+    drawn = np.random.default_rng(2).integers(0, 6, (80, 6))
+    naive = []
+    for row in drawn:
+        times = np.concatenate([np.flatnonzero(days == d) for d in row])
+        naive.append(hot_spots(predicted[times], observed[times], (.2,))[HOT_SPOT_METRICS[:3]].to_numpy()[0])
+    np.testing.assert_allclose(table[["low", "high"]].to_numpy().T, np.quantile(naive, [.025, .975], axis=0), rtol=1e-9)
+    assert table["metric"].tolist() == ["hit rate@20%", "PAI@20%", "PEI@20%"] and (table["n"] == 24).all()
+
+
+@pytest.mark.parametrize("shape", [(300,), (60, 20)])
+def test_paired_hot_spots_are_over_the_same_resamples(shape):
+    rng = np.random.default_rng(9)
+    rate = rng.gamma(.5, 1, shape)
+    observed, noisy = rng.poisson(rate), rate*rng.lognormal(0, 1, shape)
+    difference, low, high = paired_hot_spot_interval(rate, noisy, observed, .1)
+    a, b = (hot_spots(x, observed, .1)["PAI"][0] for x in (rate, noisy))
+    assert difference == pytest.approx(a - b) and 0 < low < difference < high
+    np.testing.assert_allclose(paired_hot_spot_interval(noisy, rate, observed, .1), [-difference, -high, -low], rtol=1e-9)
+    assert paired_hot_spot_interval(rate, 2*rate, observed, .1) == (0, 0, 0)
+    assert paired_hot_spot_interval(rate, noisy, observed, .1, "hit rate")[0] == pytest.approx((a - b)/10)
+
+
+def test_resamples_without_an_event_are_left_out():
+    observed = np.zeros(30); observed[3] = 1
+    table = hot_spot_summary(np.arange(30), observed, (.5,), n_boot=200)
+    assert np.isfinite(table[["value", "low", "high"]]).all(axis=None)
+
+
+P, O = np.arange(6.), np.array([0, 1, 0, 2, 0, 1])
+
+@pytest.mark.parametrize("call, what", [
+    (lambda: hot_spots(P, O[:5]), "shape"),
+    (lambda: hot_spots(P.reshape(1, 2, 3), O.reshape(1, 2, 3)), "shape"),
+    (lambda: hot_spots(P*np.nan, O), "predicted contains NaN"),
+    (lambda: hot_spots(P, -O), "at least 0"),
+    (lambda: hot_spots(P, O*np.nan), "at least 0"),
+    (lambda: hot_spots(P, 0*O), "no event"),
+    (lambda: hot_spots(P, O, 5), "shares"),
+    (lambda: hot_spots(P, O, 0), "shares"),
+    (lambda: hot_spots(P, O, by="area"), "area="),
+    (lambda: hot_spots(P, O, rank="density"), "area="),
+    (lambda: hot_spots(P, O, area=np.zeros(6)), "positive"),
+    (lambda: hot_spots(P, O, area=np.ones(5)), "positive"),
+    (lambda: hot_spots(P, O, by="cells"), "units, area"),
+    (lambda: hot_spots(P, O, rank="risk"), "count, density"),
+    (lambda: hot_spots(P, O, ties="optimistic"), "expected, pessimistic"),
+    (lambda: hot_spots(P, O, training=O[:3]), "training must have the shape"),
+    (lambda: hot_spots(P, O, training=0*O), "no event in the training"),
+    (lambda: hot_spot_summary(P, O, blocks=np.zeros(6)), "two blocks"),
+    (lambda: hot_spot_summary(P, O, n_boot=0), "n_boot"),
+    (lambda: paired_hot_spot_interval(P, P, O, .5, "RRI"), "training="),
+    (lambda: paired_hot_spot_interval(P, P, O, .5, "pai"), "hit rate, PAI"),
+])
+def test_maps_that_can_not_be_scored_are_refused(call, what):
+    with pytest.raises(InputError, match=what): call()
+
+
+# --- levels ---
+
+@pytest.mark.parametrize("k, n", [(5, 300), (3, 7), (2, 40)])
+def test_levels_agree_with_scikit_learn_and_loops(k, n):
+    rng = np.random.default_rng(k)
+    p = rng.dirichlet(np.ones(k), n)
+    true = rng.integers(0, max(2, k - 1), n)                   # the top level never happens, but may be called
+    value = level_scores(p, true).set_index("metric")["value"]
+    called = p.argmax(1)
+    assert list(value.index) == LEVEL_METRICS
+    assert value["accuracy"] == pytest.approx((called == true).mean())
+    assert value["macro-F1"] == pytest.approx(f1_score(true, called, average="macro", zero_division=0))
+    assert value["log loss"] == pytest.approx(log_loss(true, p, labels=range(k)))
+    assert value["Brier"] == pytest.approx(brier_score_loss(true, p, labels=range(k), scale_by_half=False) if k > 2 else 2*brier_score_loss(true, p[:, 1]))
+    assert value["ordinal error"] == pytest.approx(abs(called - true).mean())
+    ece = 0
+    for low in np.arange(10)/10:
+        inside = (p.max(1) >= low) & (p.max(1) < low + .1)
+        if inside.any(): ece += inside.mean()*abs((called == true)[inside].mean() - p.max(1)[inside].mean())
+    assert value["calibration error"] == pytest.approx(ece)
+
+
+def test_certain_and_right_certain_and_wrong_and_ties():
+    right = level_scores(np.eye(3), [0, 1, 2]).set_index("metric")["value"]
+    assert right.tolist() == [1, 1, 0, 0, 0, 0]
+    wrong = level_scores(np.eye(3)[[2, 0]], [0, 2]).set_index("metric")["value"]
+    assert wrong["log loss"] == pytest.approx(-np.log(1e-15)) and wrong["Brier"] == 2 and wrong["ordinal error"] == 2 and wrong["calibration error"] == 1
+    assert level_scores(np.full((1, 4), .25), [0])["value"][0] == 1       # equals: the lowest level is called
+
+
+def test_the_level_bootstrap_is_the_naive_one():
+    rng = np.random.default_rng(3)
+    p, true, blocks = rng.dirichlet(np.ones(4), 80), rng.integers(0, 4, 80), np.arange(80)//8
+    table = level_summary(torch.tensor(p), torch.tensor(true), blocks, n_boot=50, seed=4)
+    drawn = np.random.default_rng(4).integers(0, 10, (50, 10))
+    naive = []
+    for row in drawn:
+        cases = np.concatenate([np.flatnonzero(blocks == b) for b in row])
+        naive.append(level_scores(p[cases], true[cases])["value"])
+    ends, value = np.quantile(naive, [.025, .975], axis=0), level_scores(p, true)["value"]
+    np.testing.assert_allclose(table["low"], np.minimum(ends[0], value)); np.testing.assert_allclose(table["high"], np.maximum(ends[1], value))
+    assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
+
+
+def test_reliability_of_a_calibrated_forecast_is_the_diagonal():
+    rng = np.random.default_rng(5)
+    p = rng.dirichlet(np.ones(3), 20_000)
+    true = (p.cumsum(1) < rng.random((20_000, 1))).sum(1)
+    line = reliability(p, true)
+    assert line["n"].sum() == 20_000 and line["low"].min() == pytest.approx(.3)        # three levels: no confidence below a third
+    assert (abs(line["confidence"] - line["accuracy"]) < 4*np.sqrt(.25/line["n"])).all()
+    assert ((line["low"] <= line["confidence"]) & (line["confidence"] <= line["high"])).all()
+    gap = (line["n"]*abs(line["confidence"] - line["accuracy"])).sum()/20_000
+    assert gap == pytest.approx(level_scores(p, true).set_index("metric")["value"]["calibration error"])
+
+
+@pytest.mark.parametrize("p, true, what", [
+    (np.full((2, 3), .5), [0, 1], "softmax"),
+    (np.array([[1.5, -.5]]), [0], "softmax"),
+    (np.full((2, 2), np.nan), [0, 1], "softmax"),
+    (np.full((2, 2), .5), [0, 2], "class ids from 0 to 2"),
+    (np.full((2, 2), .5), [0., 1.], "integers"),
+    (np.full((2, 2), .5), [0], "shape"),
+    (np.full(2, .5), [0], "shape"),
+])
+def test_levels_that_do_not_fit_are_refused(p, true, what):
+    for call in (level_scores, level_summary, reliability):
+        with pytest.raises(InputError, match=what): call(p, true)
+
+
+# --- fairness ---
+
+def test_fairness_agrees_with_fairlearn():
+    rng = np.random.default_rng(0)
+    for groups in (2, 5):
+        group = rng.integers(0, groups, 600)
+        outcome = (rng.random(600) < .2 + .1*group).astype(int)
+        flagged = (rng.random(600) < .2 + .3*outcome + .05*group).astype(int)
+        table = group_rates(flagged, outcome, group)
+        frame = fairlearn.metrics.MetricFrame(metrics={"selection rate": fairlearn.metrics.selection_rate, "true positive rate": fairlearn.metrics.true_positive_rate,
+                    "false positive rate": fairlearn.metrics.false_positive_rate}, y_true=outcome, y_pred=flagged, sensitive_features=group).by_group
+        np.testing.assert_allclose(table[list(frame)], frame)
+        np.testing.assert_allclose(table["base rate"], pd.Series(outcome).groupby(group).mean())
+        assert demographic_parity_difference(flagged, group) == pytest.approx(fairlearn.metrics.demographic_parity_difference(outcome, flagged, sensitive_features=group))
+        assert equalized_odds_difference(flagged, outcome, group) == pytest.approx(fairlearn.metrics.equalized_odds_difference(outcome, flagged, sensitive_features=group))
+        summary = fairness_summary(flagged, outcome, group).set_index("metric")
+        assert summary["value"].tolist() == pytest.approx([demographic_parity_difference(flagged, group), equalized_odds_difference(flagged, outcome, group)])
+        assert (summary["low"] <= summary["value"]).all() and (summary["value"] <= summary["high"]).all()
+
+
+def test_a_group_in_which_nothing_happened_has_no_true_positive_rate():
+    table = group_rates([1, 0, 1, 0], [0, 0, 1, 0], pd.Categorical(list("aabb")))
+    assert np.isnan(table.loc["a", "true positive rate"]) and table.loc["b", "true positive rate"] == 1 and table["n"].tolist() == [2, 2]
+    assert equalized_odds_difference([1, 0, 1, 0], [0, 0, 1, 0], list("aabb")) == .5      # of the false positive rates alone
+
+
+@pytest.mark.parametrize("flagged, outcome, group, what", [
+    ([.5, 1], [0, 1], [0, 1], "flagged must be 0 or 1"),
+    ([0, 1], [0, 2], [0, 1], "outcome must be 0 or 1"),
+    ([0, 1], [0, np.nan], [0, 1], "outcome must be 0 or 1"),
+    ([0, 1], [0], [0, 1], "outcome must have the shape"),
+    ([0, 1], [0, 1], [0], "group must have a label"),
+    ([0, 1], [0, 1], [None, "a"], "missing label"),
+    ([], [], [], "at least one case"),
+])
+def test_groups_that_can_not_be_compared_are_refused(flagged, outcome, group, what):
+    with pytest.raises(InputError, match=what): group_rates(flagged, outcome, group)
