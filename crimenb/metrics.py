@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['TIES', 'MOST_BLOCKS', 'COUNT_METRICS', 'RANKS', 'SIZES', 'HOT_SPOT_TIES', 'HOT_SPOT_METRICS', 'LEVEL_METRICS',
            'RATES', 'rank_counts', 'ranking_scores', 'bootstrap_means', 'interval', 'paired_interval', 'summary',
-           'poisson_deviance', 'count_scores', 'poisson_floor', 'count_summary', 'paired_count_interval', 'convention',
-           'hot_spots', 'capture_curve', 'hot_spot_summary', 'paired_hot_spot_interval', 'level_scores',
-           'level_summary', 'reliability', 'group_rates', 'demographic_parity_difference', 'equalized_odds_difference',
-           'fairness_summary']
+           'block_labels', 'block_sums', 'poisson_deviance', 'count_scores', 'poisson_floor', 'count_summary',
+           'paired_count_interval', 'convention', 'hot_spots', 'capture_curve', 'hot_spot_summary',
+           'paired_hot_spot_interval', 'level_scores', 'level_summary', 'reliability', 'group_rates',
+           'demographic_parity_difference', 'equalized_odds_difference', 'fairness_summary']
 
 # %% ../nbs/05_metrics.ipynb #9b4d9923
 import numpy as np
@@ -146,7 +146,7 @@ def summary(scores: pd.DataFrame, # one row a spot, one column a metric, from `r
 # %% ../nbs/05_metrics.ipynb #68db92a5
 MOST_BLOCKS = 10_000
 
-def _block_labels(blocks, shape):
+def block_labels(blocks, shape):
     "Block number of each case, flattened, and how many blocks: from None, a label a case, or a label a row."
     n = int(np.prod(shape))
     if blocks is None:
@@ -163,7 +163,7 @@ def _block_labels(blocks, shape):
     if count < 2: raise InputError(f"a bootstrap needs at least two blocks, not {count}")
     return labels, count
 
-def _block_sums(columns, labels, count):
+def block_sums(columns, labels, count):
     "(blocks, columns) sums of each column over the cases of each block; a column None counts the cases."
     return np.stack([np.bincount(labels, None if c is None else np.ravel(c), count) for c in columns], 1)
 
@@ -252,8 +252,8 @@ def count_summary(expected,    # forecast of the mean count of each case, any sh
 ) -> pd.DataFrame:
     "RMSE, MAE and Poisson deviance over all cases with block-bootstrap intervals: rows metric, value, low, high, n."
     scores, shape = count_scores(expected, observed, floor), np.shape(expected)
-    labels, count = _block_labels(blocks, shape)
-    sums = _block_sums([*scores.to_numpy().T, None], labels, count)
+    labels, count = block_labels(blocks, shape)
+    sums = block_sums([*scores.to_numpy().T, None], labels, count)
     return _of_sums(COUNT_METRICS, _count_values, sums, len(scores), n_boot, seed, level)
 
 def paired_count_interval(a,            # forecast of model A, any shape
@@ -270,12 +270,12 @@ def paired_count_interval(a,            # forecast of model A, any shape
     one_of(metric, COUNT_METRICS, "count metric")
     errors = [_count_error(x, observed, metric, floor) for x in (a, b)]
     if errors[0].shape != errors[1].shape: raise InputError(f"a and b must be of the same cases, not of the shapes {errors[0].shape} and {errors[1].shape}")
-    labels, count = _block_labels(blocks, errors[0].shape)
+    labels, count = block_labels(blocks, errors[0].shape)
     def difference(sums):
         mean = sums[..., :2]/sums[..., 2:]
         if metric == "RMSE": mean = np.sqrt(mean)
         return mean[..., :1] - mean[..., 1:]
-    row = _of_sums([metric], difference, _block_sums([*errors, None], labels, count), errors[0].size, n_boot, seed, level)
+    row = _of_sums([metric], difference, block_sums([*errors, None], labels, count), errors[0].size, n_boot, seed, level)
     return tuple(row.loc[0, ["value", "low", "high"]].astype(float))
 
 # %% ../nbs/05_metrics.ipynb #a839ac17
@@ -398,14 +398,14 @@ def _hot_spot_draws(predicted, observed, shares, area, by, rank, ties, training,
     captured = _captured(key, observed, size, training, ties, shares)
     point = _hot_spot_values(*captured[:3].sum(2), observed.sum(), trained.sum(), shares)
     if times > 1:
-        labels, count = _block_labels(blocks, (times,))
-        sums = _block_sums([*captured[:3].reshape(-1, times), observed.sum(1), trained.sum(1)], labels, count)
+        labels, count = block_labels(blocks, (times,))
+        sums = block_sums([*captured[:3].reshape(-1, times), observed.sum(1), trained.sum(1)], labels, count)
         means = bootstrap_means(sums, n_boot, seed)
         hit, most, caught = means[:, :-2].reshape(n_boot, 3, -1).transpose(1, 0, 2)
         return point, _hot_spot_values(hit, most, caught, means[:, -2:-1], means[:, -1:], shares), times
     if n_boot < 1: raise InputError(f"n_boot must be at least 1, not {n_boot}")
     labels, count = np.arange(units), units
-    if blocks is not None: labels, count = _block_labels(blocks, (units,))
+    if blocks is not None: labels, count = block_labels(blocks, (units,))
     if count < 2: raise InputError(f"a bootstrap needs at least two units, not {count}")
     sorts = []
     for k, rule in ((key, ties), (observed/size, "expected")):
@@ -481,7 +481,7 @@ def _level_sums(probabilities, level, labels, count, bins=10):
     right = called == level
     brier = (probabilities**2).sum(1) - 2*probabilities[np.arange(n), level] + 1
     def table(column, wide, weights=None): return np.bincount(labels*wide + column, weights, count*wide).reshape(count, wide)
-    return np.hstack([_block_sums([None, right, abs(called - level), -np.log(own), brier], labels, count),
+    return np.hstack([block_sums([None, right, abs(called - level), -np.log(own), brier], labels, count),
                       table(level, k, right.astype(float)), table(called, k), table(level, k),
                       table(confidence_bin[1], bins, confidence_bin[0] - right)])
 
@@ -511,7 +511,7 @@ def level_summary(probabilities, level,
 ) -> pd.DataFrame:
     "The six `LEVEL_METRICS` with block-bootstrap intervals: rows metric, value, low, high, n. Arguments as in `level_scores`."
     probabilities, level = _levels(probabilities, level)
-    labels, count = _block_labels(blocks, level.shape)
+    labels, count = block_labels(blocks, level.shape)
     sums = _level_sums(probabilities, level, labels, count)
     return _of_sums(LEVEL_METRICS, lambda s: _level_values(s, probabilities.shape[1]), sums, len(level), n_boot, seed, coverage)
 
@@ -584,7 +584,7 @@ def fairness_summary(flagged, outcome, group,
                      level=.95,   # probability that each interval should cover
 ) -> pd.DataFrame:
     "Both differences with block-bootstrap intervals: rows metric, value, low, high, n. A difference is never negative, so noise alone makes it positive: compare with a model that ignores the group."
-    labels, count = _block_labels(blocks, np.shape(flagged))
+    labels, count = block_labels(blocks, np.shape(flagged))
     sums, names = _fair_sums(flagged, outcome, group, labels, count)
     def gaps(flat): return _gaps(_rates(flat.reshape(*flat.shape[:-1], len(names), 4)))
     return _of_sums(["demographic parity difference", "equalised odds difference"], gaps, sums.reshape(count, -1), len(labels), n_boot, seed, level)
