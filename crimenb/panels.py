@@ -266,7 +266,7 @@ class Features:
         first = within(int(length), "length", 1) * S
         begin, stop, _ = train.indices(T)
         if not max(first, begin) < stop: raise InputError(f"{train} leaves nothing to train on: the first row looks back on {first} of the {T} periods, so ask for more")
-        self.panel, self.train, self.length, self.first = panel, train, length, first
+        self.panel, self.train, self.length, self.first, self.severity = panel, train, length, first, severity
         learn, learn_rows = slice(begin * A, stop * A), slice(max(begin - first, 0) * A, (stop - first) * A)
 
         # --- the steps: one row a period and area, fitted on all training periods
