@@ -157,7 +157,7 @@ def unpack(packed,                   # (bytes,) uint8
 ):
     "(n,) float32 of -1, 0 and 1: the inverse of `pack`, by one look into a table a byte."
     table = _table(packing) if table is None else table
-    return table[packed.int()].flatten()[:n]
+    return table.index_select(0, packed.int()).flatten()[:n]
 
 # %% ../../nbs/papers/20_stresnet.ipynb #096c4b9e
 def packed_size(model,                    # a `TernarySTResNet`
@@ -485,7 +485,7 @@ def hit_counts(expected,  # (T,) or (T, …) expected crimes of each hour
     return {"with crime": int(happened.sum()), "candidates": int(candidate.sum()), "hits": int((happened & candidate).sum()),
             "hits by chance": float(happened.sum()*candidate.sum()/happened.size)}
 
-# %% ../../nbs/papers/20_stresnet.ipynb #f3fa4585
+# %% ../../nbs/papers/20_stresnet.ipynb #d6b45e07
 # (super-resolution, kernel, f) → training seconds, training RMSE, test RMSE: Table 1 of the paper, Los Angeles
 PRINTED = pd.DataFrame(
     [("space+time", 3, 64, 104157.02, .143, .207), ("space+time", 3, 32, 30506.27, .189, .231), ("space+time", 3, 16, 15917.58, .255, .298),

@@ -1,0 +1,319 @@
+"crimenb.papers.stresnet: printed counts, the exact ternary projection, packing, the two preparations, training."
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from crimenb.core import InputError
+from crimenb.grids import diurnal_sum, double_time, frame_index
+from crimenb.papers import stresnet
+from crimenb.papers.stresnet import (PACKINGS, PREPARATIONS, PRINTED, RESOLUTIONS, TABLE1, Fitted, PackedSTResNet, STResNet, TernarySTResNet, base_rate,
+                                     fit, hit_counts, load_packed, n_parameters, pack, packed_size, poisson_floor, prepare, save_packed, ternarize,
+                                     to_cumulative, to_hourly, twn, unpack, weighted)
+
+
+def some_counts(hours=24*35, side=4, rate=.3, seed=0):
+    return np.random.default_rng(seed).poisson(rate, (hours, side, side)).astype("float32")
+
+def tiny_ternary(**kwargs):
+    torch.manual_seed(0)
+    model = TernarySTResNet(4, 3, (4, 4), residual_units=2, **kwargs)
+    for part in model.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.running_mean.normal_(); part.running_var.uniform_(.5, 2)
+            nn.init.normal_(part.weight, 1, .3); nn.init.normal_(part.bias)
+    return model.eval()
+
+
+# --- the network ---
+
+@pytest.mark.parametrize("filters, kernel", TABLE1)
+def test_printed_numbers_of_parameters(filters, kernel): assert n_parameters(STResNet(filters, kernel)) == TABLE1[filters, kernel]
+
+@pytest.mark.parametrize("filters, kernel, count", [(64, 3, 1_340_159), (32, 3, 340_127), (16, 3, 88_943), (64, 1, 154_367), (32, 1, 42_143), (16, 1, 13_679)])
+def test_numbers_of_parameters_on_native_maps(filters, kernel, count): assert n_parameters(STResNet(filters, kernel, (16, 16))) == count
+
+def test_printed_numbers_of_the_ternary_network():
+    model = TernarySTResNet(64)
+    assert n_parameters(model) == 1_365_031
+    assert sum(layer.weight.numel() for layer in weighted(model)) == 1_344_306 and len(weighted(model)) == 3*14 + 2
+    full = packed_size(STResNet(64), "float32")
+    assert full == 5_403_644
+    assert round(packed_size(model, "2 bits")/1e6, 2) == .42
+    assert [round(full/packed_size(model, name), 1) for name in PACKINGS] == [12.9, 15.4]
+
+def test_fusion_by_hand():
+    "Branches of constant maps: the output is tanh of their weighted sum plus the external part."
+    model = STResNet(1, 1, (2, 2), residual_units=0).eval()
+    for p in model.parameters(): nn.init.zeros_(p)
+    for value, branch in enumerate(model.branches, 1): nn.init.constant_(branch.last.bias, value/10)
+    with torch.no_grad():
+        model.fusion.copy_(torch.arange(12.).view(3, 2, 2)/10)
+        model.external[3].bias.copy_(torch.tensor([.1, .2, .3, .4]))
+    expected = [[np.tanh(sum((4*b + i)/10*(b + 1)/10 for b in range(3)) + .1*(i + 1)) for i in row] for row in ((0, 1), (2, 3))]
+    np.testing.assert_allclose(model(torch.randn(1, 9, 2, 2), torch.rand(1, 5))[0, 0].detach(), expected, rtol=1e-6)
+
+def test_branches_see_their_own_maps_only():
+    torch.manual_seed(0)
+    model, e = STResNet(3, 3, (5, 5), residual_units=1), torch.zeros(1, 5)
+    x = torch.randn(1, 9, 5, 5, requires_grad=True)
+    with torch.no_grad():
+        for b in (0, 1): model.fusion[b] = 0
+    model(x, e).sum().backward()
+    assert (x.grad[:, :6] == 0).all() and (x.grad[:, 6:] != 0).any()
+
+@pytest.mark.parametrize("bad", [dict(filters=0), dict(kernel=2), dict(residual_units=-1), dict(output="relu"), dict(frames=0)])
+def test_bad_settings_of_the_network(bad):
+    with pytest.raises(InputError): STResNet(**bad)
+
+
+# --- ternary weights ---
+
+def smallest_error(w):
+    "min ‖αT - w‖² over every T."
+    best = float((w**2).sum())
+    for T in itertools.product((-1, 0, 1), repeat=len(w)):
+        T = np.array(T)
+        if T.any() and T @ w > 0: best = min(best, float((((T @ w/(T @ T))*T - w)**2).sum()))
+    return best
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(st.integers(-3, 3), st.floats(-10, 10, allow_nan=False)), min_size=1, max_size=6))
+def test_theorem_6_1_against_every_sign_pattern(w):
+    w = np.array(w, float)
+    alpha, T = ternarize(torch.from_numpy(w))
+    found = float(((float(alpha)*T.numpy() - w)**2).sum())
+    assert found <= smallest_error(w) + 1e-9*(1 + (w**2).sum())
+    a, t = twn(torch.from_numpy(w))
+    assert found <= float(((a*t - torch.from_numpy(w))**2).sum()) + 1e-9*(1 + (w**2).sum())
+
+def test_theorem_6_1_over_every_k():
+    w = torch.randn(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    size = w.abs().sort(descending=True).values
+    errors = []
+    for k in range(1, 501):
+        T = w.sign()*(w.abs() >= size[k - 1])
+        errors.append(float(((size[:k].mean()*T - w)**2).sum()))
+    alpha, T = ternarize(w)
+    assert np.isclose(float(((alpha*T - w)**2).sum()), min(errors)) and int(T.abs().sum()) == int(np.argmin(errors)) + 1
+
+def test_ternarize_keeps_equal_magnitudes_together_and_leaves_zeros():
+    alpha, T = ternarize(torch.tensor([[1., -1.], [1., 0.]]))
+    assert alpha == 1 and T.tolist() == [[1, -1], [1, 0]]
+    alpha, T = ternarize(torch.zeros(3))
+    assert alpha == 0 and (T == 0).all()
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from([-1., 0., 1.]), min_size=1, max_size=40), st.sampled_from(list(PACKINGS)))
+def test_packing_round_trip(T, packing):
+    T = torch.tensor(T)
+    packed = pack(T, packing)
+    assert packed.dtype == torch.uint8 and len(packed) == -(-len(T)//PACKINGS[packing][0])
+    assert torch.equal(unpack(packed, len(T), packing), T)
+
+def test_only_ternary_values_are_packed():
+    with pytest.raises(InputError): pack(torch.tensor([.5]))
+    with pytest.raises(InputError): pack(torch.tensor([1.]), "3 bits")
+    assert unpack(torch.tensor([255], dtype=torch.uint8), 5, "base 3").isnan().all()
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("output", ["tanh", "linear"])
+def test_forecasts_from_packed_weights_are_those_of_the_float_model(packing, output):
+    model = tiny_ternary(output=output)
+    x, e = torch.randn(3, 9, 4, 4), torch.rand(3, 5)
+    torch.testing.assert_close(PackedSTResNet(model, packing)(x, e), model(x, e), rtol=1e-4, atol=1e-5)
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_packed_file_round_trip_and_damage(tmp_path, packing):
+    model = PackedSTResNet(tiny_ternary(), packing)
+    path = save_packed(model, tmp_path/"model.crn")
+    x, e = torch.randn(2, 9, 4, 4), torch.rand(2, 5)
+    again = load_packed(path)
+    assert torch.equal(again(x, e), model(x, e)) and again.settings == model.settings and again.packing == packing
+    whole = path.read_bytes()
+    for cut in (0, 5, 20, len(whole)//2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(InputError): load_packed(path)
+    for at in range(0, len(whole), max(1, len(whole)//50)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:])
+        with pytest.raises(InputError): load_packed(path)
+    path.write_bytes(whole + b"x")
+    with pytest.raises(InputError): load_packed(path)
+    with pytest.raises(InputError): load_packed(tmp_path/"nothing")
+
+def test_gradient_is_taken_at_the_ternary_weights():
+    "One dense layer: the shadow weights get the gradient that the ternary ones have."
+    layer = nn.Linear(3, 2, bias=False)
+    shadow = layer.weight.detach().clone()
+    nn.utils.parametrize.register_parametrization(layer, "weight", stresnet.Ternary())
+    x = torch.randn(4, 3)
+    layer(x).pow(2).sum().backward()
+    alpha, T = ternarize(shadow)
+    w = (alpha*T).requires_grad_()
+    (x @ w.T).pow(2).sum().backward()
+    torch.testing.assert_close(layer.parametrizations.weight.original.grad, w.grad)
+
+def test_algorithm_2_by_hand(monkeypatch):
+    "Two passes over each batch: the second one sees the weights that the first one made."
+    counts = some_counts()
+    prepared = prepare(counts, resolution="none", test=48)
+    seen = []
+    original = TernarySTResNet.move
+    monkeypatch.setattr(TernarySTResNet, "move", lambda self, what: (seen.append((what, self.fusion.detach().clone(), weighted(self)[0].weight.detach().clone())), original(self, what)))
+    fit(prepared, 2, epochs=1, extra_epochs=0, ternary=True, residual_units=1, batch=100, device="cpu")
+    assert [what for what, *_ in seen] == ["weights", "others"]*(len(seen)//2) + ["all"]
+    (_, fusion0, w0), (_, fusion1, w1), (_, fusion2, w2) = seen[:3]
+    assert torch.equal(fusion0, fusion1) and not torch.equal(w0, w1)        # the first moves the weights
+    assert not torch.equal(fusion1, fusion2) and torch.equal(w1, w2)        # the second the others
+
+
+# --- preparing and getting back ---
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+@pytest.mark.parametrize("first_hour", [0, 7])
+def test_true_maps_sent_back_are_the_counts(resolution, first_hour):
+    counts = some_counts()
+    p = prepare(counts, resolution=resolution, test=72, first_hour=first_hour)
+    hours, y = to_cumulative(p, p.series[p.test], p.test)
+    np.testing.assert_array_equal(hours, np.arange(len(counts) - 72, len(counts)))
+    np.testing.assert_allclose(y, diurnal_sum(counts, first_hour)[-72:], atol=1e-4)
+    np.testing.assert_allclose(to_hourly(p, hours, y), counts[-72:], atol=1e-4)
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_the_authors_way_gives_every_test_hour(resolution):
+    counts = some_counts()
+    p = prepare(counts, resolution=resolution, preparation="authors", test=72)
+    hours, y = to_cumulative(p, p.series[p.test], p.test)
+    np.testing.assert_array_equal(hours, np.arange(len(counts) - 72, len(counts)))
+    assert np.sqrt(((to_hourly(p, hours, y) - counts[-72:])**2).mean()) < .1
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+@pytest.mark.parametrize("hour", [600, 601, 700, 791])
+def test_the_future_changes_no_input_of_the_sound_way(resolution, hour):
+    counts = some_counts()
+    poisoned = counts.copy()
+    poisoned[hour:] = 1000
+    step = 2 if resolution == "space+time" else 1
+    clean, dirty = prepare(counts, resolution=resolution, test=48), prepare(poisoned, resolution=resolution, test=48)
+    every = np.concatenate([clean.both, clean.test])
+    index = frame_index(every[every <= step*hour], clean.lags)
+    assert torch.equal(clean.series[index], dirty.series[index])
+    # and what is forecast for that hour did change: the test can fail
+    assert not torch.equal(clean.series[step*hour], dirty.series[step*hour])
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_test_hours_change_nothing_in_sound_training(resolution):
+    counts = some_counts()
+    poisoned = counts.copy()
+    poisoned[-48:] = 1000
+    clean, dirty = (prepare(c, resolution=resolution, test=48) for c in (counts, poisoned))
+    assert (clean.low, clean.high) == (dirty.low, dirty.high)
+    assert torch.equal(clean.series[clean.both], dirty.series[dirty.both])
+    assert torch.equal(clean.series[frame_index(clean.both, clean.lags)], dirty.series[frame_index(dirty.both, dirty.lags)])
+
+def test_the_authors_way_lets_the_future_in():
+    counts = some_counts()
+    poisoned = counts.copy()
+    poisoned[-48:] = 1000
+    clean, dirty = (prepare(c, preparation="authors", test=48) for c in (counts, poisoned))
+    assert not torch.equal(clean.series[clean.both], dirty.series[dirty.both])
+
+@pytest.mark.parametrize("preparation, resolution", list(itertools.product(PREPARATIONS, RESOLUTIONS)))
+def test_parts_do_not_overlap(preparation, resolution):
+    p = prepare(some_counts(), resolution=resolution, preparation=preparation, test=72)
+    assert p.train[-1] < p.valid[0] and p.valid[-1] < p.test[0] and p.both[-1] < p.test[0]
+    assert set(p.train) <= set(p.both) and set(p.valid) <= set(p.both)
+    assert -1 <= p.scale(p.series[p.train]).min() and p.scale(p.series[p.train]).max() <= 1
+    torch.testing.assert_close(p.unscale(p.scale(p.series)), p.series, rtol=1e-4, atol=1e-4)
+
+def test_the_doubling_leak_is_exact():
+    y = diurnal_sum(some_counts())
+    doubled = double_time(y)
+    whole = np.arange(2, len(doubled), 2)
+    np.testing.assert_array_equal(2*doubled[whole - 1] - doubled[whole - 2], y[1:])
+
+def test_step_7():
+    counts = np.zeros((600, 1, 1), "float32")
+    counts[:, 0, 0] = np.arange(600) % 3 == 0
+    p = prepare(np.tile(counts, (1, 2, 2)), resolution="none", test=24)
+    flat = np.full((24, 2, 2), 4., "float32")
+    hourly = to_hourly(p, p.test, flat)[:, 0, 0]
+    assert hourly[0] == 4                                       # midnight: nothing is known yet
+    assert hourly[12] == 0 and (hourly >= 0).all()              # 4 were known at 11: no less than that
+    assert (to_hourly(p, p.test, -flat) >= 0).all()
+
+@pytest.mark.parametrize("bad, words", [(dict(counts=some_counts(100)), "too few"), (dict(counts=some_counts()[0]), "dimensions"), (dict(counts=some_counts()*0), "no crime"),
+                                        (dict(resolution="time"), "resolution"), (dict(preparation="mine"), "preparation"), (dict(external=np.zeros((3, 5))), "external"), (dict(valid=2), "valid")])
+def test_bad_input_to_prepare(bad, words):
+    with pytest.raises(InputError, match=words): prepare(**{"counts": some_counts(), "test": 48, **bad})
+
+
+# --- training ---
+
+QUICK = dict(filters=2, residual_units=1, epochs=2, extra_epochs=1, device="cpu", checks=2)
+
+@pytest.mark.parametrize("change", [{}, {"ternary": True}, {"ternary": True, "evaluations": 1}, {"kernel": 1}], ids=str)
+def test_fit_is_reproducible_and_forecasts_hourly_counts(change):
+    counts = some_counts()
+    prepared = prepare(counts, resolution="space+time", test=48, valid=.3)
+    a, b = (fit(prepared, **{**QUICK, **change}) for _ in range(2))
+    hours, forecast = a.forecast()
+    assert forecast.shape == (48, 4, 4) and (forecast >= 0).all() and hours[-1] == len(counts) - 1
+    np.testing.assert_array_equal(forecast, b.forecast()[1])
+    assert a.log.part.tolist() == ["train", "train", "both"] and a.log.epoch.tolist() == [1, 2, 3]
+
+def test_a_killed_fit_goes_on(tmp_path):
+    prepared = prepare(some_counts(), resolution="none", test=48)
+    whole = fit(prepared, **QUICK).forecast()[1]
+    path = tmp_path/"run.pt"
+    np.testing.assert_array_equal(fit(prepared, **QUICK, checkpoint=path).forecast()[1], whole)
+    assert path.exists() and path.with_suffix(".2.pt").exists()
+    path.with_suffix(".2.pt").unlink()                          # as if it had been killed between the parts
+    np.testing.assert_array_equal(fit(prepared, **QUICK, checkpoint=path).forecast()[1], whole)
+    with pytest.raises(InputError): fit(prepared, **{**QUICK, "filters": 3}, checkpoint=path)
+
+def test_fit_overfits_a_few_maps():
+    "On one repeated day everything can be learnt."
+    day = np.random.default_rng(0).poisson(.5, (24, 4, 4))
+    prepared = prepare(np.tile(day, (30, 1, 1)), resolution="none", test=24)
+    f = fit(prepared, 8, residual_units=1, epochs=30, extra_epochs=0, lr=5e-3, device="cpu", checks=5)
+    start = f.log.loss.iloc[0]
+    assert f.log.loss.iloc[-1] < .1*start
+    assert np.sqrt(((f.forecast()[1] - day)**2).mean()) < .6*poisson_floor(day)
+
+def test_poisson_loss_starts_at_the_base_rate():
+    counts = some_counts()
+    prepared = prepare(counts, resolution="none", test=48)
+    f = fit(prepared, **{**QUICK, "lr": 1e-9}, loss="poisson")
+    hours, forecast = f.forecast()
+    np.testing.assert_allclose(forecast, base_rate(counts, prepared.train[-1] + 1)[hours % 24], rtol=1e-4)
+    with pytest.raises(InputError): fit(prepare(counts, test=48), loss="poisson")
+
+def test_base_rate():
+    counts = np.zeros((72, 1, 2), "float32")
+    counts[::24, 0, 0] = 6                                      # six crimes at midnight of every day in one cell
+    assert base_rate(counts, 72, strength=0)[0, 0].tolist() == [6, 0] and base_rate(counts, 72, strength=0)[1:].sum() == 0
+    assert (base_rate(counts, 72) > 0).all()
+    np.testing.assert_allclose(base_rate(counts, 72, strength=1e9).sum(), 6, rtol=.1)
+    changed = counts.copy()
+    changed[48:] = 99
+    np.testing.assert_array_equal(base_rate(counts, 48), base_rate(changed, 48))
+
+@pytest.mark.parametrize("bad", [dict(loss="mae"), dict(evaluations=3), dict(batch=0), dict(epochs=0), dict(extra_epochs=-1)])
+def test_bad_settings_of_fit(bad):
+    with pytest.raises(InputError): fit(prepare(some_counts(), resolution="none", test=48), **{**QUICK, **bad})
+
+
+# --- what is printed ---
+
+def test_printed_table():
+    assert len(PRINTED) == 18 and PRINTED["test RMSE"].min() == .207
+    assert {(f, k) for _, k, f in PRINTED.index} == set(TABLE1)
+
+def test_hits_and_floor():
+    assert hit_counts(np.array([[.9, .1], [.5, .4]]), np.array([[1, 0], [0, 3]])) == {"with crime": 2, "candidates": 2, "hits": 1, "hits by chance": 1.}
+    assert poisson_floor([0, 1, 0, 3]) == 1
