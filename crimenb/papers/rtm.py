@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['RTM_torch', 'Fit', 'fit_post', 'expected_loss', 'unique_rows', 'solve', 'fit', 'alive', 'bootstrap_weights',
-           'stability', 'irr_intervals', 'z_rule', 'conjunctive', 'top_units', 'risk_map', 'interactive_map',
-           'negative_binomial', 'free_mixture', 'around', 'shrunk_counts']
+           'stability', 'irr_intervals', 'z_rule', 'conjunctive', 'top_units', 'risk_map', 'interactive_map']
 
 # %% ../../nbs/papers/40_rtm.ipynb #a33538f5
 from dataclasses import dataclass
@@ -15,11 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn as nn
-from scipy.optimize import minimize
-from scipy.special import digamma, gammaln, xlogy
 
 from ..core import InputError, needs, one_of, within, write_atomic
-from ..terrain import Points, Terrain, density
 
 # %% ../../nbs/papers/40_rtm.ipynb #626b8d6e
 def _ready(terrain, y):
@@ -469,7 +465,7 @@ def interactive_map(units,           # with an EPSG number `crs`
     from pyproj import Transformer
     if units.crs is None: raise InputError("an interactive map needs units in a known coordinate system: give them an EPSG number as crs")
     lon, lat = Transformer.from_crs(units.crs, 4326, always_xy=True).transform(units.x, units.y)
-    page = folium.Map(location=[float(np.mean(lat)), float(np.mean(lon))], zoom_start=12, tiles="CartoDB positron", prefer_canvas=True)
+    page = folium.Map(location=[float(np.mean(lat)), float(np.mean(lon))], zoom_start=12, tiles="OpenStreetMap", prefer_canvas=True)
     seen = np.zeros(len(units.x)) if observed is None else np.asarray(observed)
     below, above = folium.FeatureGroup(f"{label}"), folium.FeatureGroup(f"top {share:.0%} by expected count")
     for i in np.flatnonzero(seen > 0): folium.CircleMarker([lat[i], lon[i]], radius=1 + float(seen[i])**.5, color="black", weight=0, fill_opacity=.5).add_to(below)
@@ -480,61 +476,3 @@ def interactive_map(units,           # with an EPSG number `crs`
     folium.LayerControl().add_to(page)
     path = Path(path)
     return write_atomic(path, page.get_root().render())
-
-# %% ../../nbs/papers/40_rtm.ipynb #9331855a
-def negative_binomial(z,  # (n, k) covariates, an intercept among them
-                      y,  # (n,) counts
-) -> tuple:
-    "`(b (k,), r)`: maximum likelihood of y with mean exp(z b) and variance mean + mean²/r."
-    z, y = np.asarray(z, float), np.asarray(y, float)
-
-    def loss(theta):
-        b, r = theta[:-1], np.exp(theta[-1])
-        mean = np.exp(np.clip(z @ b, -30, 30))
-        each = gammaln(y + r) - gammaln(r) + r*np.log(r/(r + mean)) + xlogy(y, mean/(r + mean))
-        by_r = digamma(y + r) - digamma(r) + np.log(r/(r + mean)) + 1 - (r + y)/(r + mean)
-        return -each.mean(), -np.append(z.T @ ((y - mean)*r/(r + mean)), r*by_r.sum()) / len(y)
-
-    start = np.append(np.linalg.lstsq(z, np.full(len(y), np.log(y.mean())), rcond=None)[0], 0.)
-    theta = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(None, None)]*z.shape[1] + [(-8, 8)]).x
-    return theta[:-1], np.exp(theta[-1])
-
-def free_mixture(mean,      # (n,) expected counts, above 0
-                 y,         # (n,) counts
-                 grid=np.exp(np.linspace(-6, 4.5, 60)),   # values that the factor θ may take
-                 rounds=300,
-) -> tuple:
-    "`(E[θ | y] (n,), weights of the grid)`: the distribution of θ with the highest likelihood, where y is Poisson with mean θ·mean; EM."
-    rate = np.asarray(mean, float)[:, None] * grid
-    log_chance = xlogy(np.asarray(y, float)[:, None], rate) - rate
-    chance = np.exp(log_chance - log_chance.max(1, keepdims=True))
-    weight = np.full(len(grid), 1/len(grid))
-    for _ in range(rounds):
-        total = chance @ weight
-        weight = weight * (chance / total[:, None]).mean(0)
-    return (chance @ (weight*grid)) / (chance @ weight), weight
-
-def around(terrain: Terrain,
-           y,             # (n,) counts
-           bandwidths,    # k of them, metres
-) -> np.ndarray:
-    "(n, k) log of the counts a unit in a Gaussian neighbourhood of each unit, which itself is left out."
-    units, y = terrain.units, np.asarray(y, float)
-    h = np.atleast_1d(np.asarray(bandwidths, float))
-    near = lambda weight: np.maximum(density(units, Points(units.x, units.y, units.crs, weight), h)*(2*np.pi*h**2/1e6) - weight[:, None], 0)
-    # a third of a unit with the mean count is added, for places with no neighbour in reach
-    return np.log((near(y) + y.mean()/3) / (near(np.ones(len(y))) + 1/3))
-
-def shrunk_counts(terrain: Terrain,
-                  past,       # (n,) counts of a year, or (T, n) of T years
-                  bandwidths=(50., 100., 200., 400.),   # of what happened around, metres
-) -> np.ndarray:
-    "(n,) expected counts of the next year: risk factors and past events around a unit, corrected by its own counts as far as they can be believed."
-    past = np.atleast_2d(np.asarray(past, float))
-    y = past.sum(0)
-    best = fit(terrain, y, pick="deviance")
-    z = np.column_stack([terrain.constants, np.asarray(terrain.x)[:, best.effects > 0], around(terrain, y, bandwidths)])
-    scale = np.abs(z).max(0)
-    z = z / np.where(scale > 0, scale, 1)
-    mean = np.exp(np.clip(z @ negative_binomial(z, y)[0], -30, 30))
-    return mean * free_mixture(mean, y)[0] / len(past)
