@@ -132,6 +132,11 @@ def support_vectors(features: Features, task, fit: slice, predict: slice,
     return np.stack([np.maximum(SVR(C=C).fit(x, root).predict(new), 0)**2 + .25 for root in roots.T], 1)
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #6c68849b
+def _one_thread():
+    "Trees on a few thousand rows are too small to share: threads that wait for each other made them ten times slower on a busy machine."
+    from threadpoolctl import threadpool_limits     # scikit-learn brings it
+    return threadpool_limits(1)
+
 def gradient_boosting(features: Features, task, fit: slice, predict: slice,
                       rate=.05,   # step size
                       rounds=100, # how many trees (a level, or a category)
@@ -142,13 +147,14 @@ def gradient_boosting(features: Features, task, fit: slice, predict: slice,
     fit_rows, rows = _rows(features, task, fit, predict)
     settings = dict(learning_rate=rate, max_iter=rounds, max_leaf_nodes=leaves, early_stopping=False, random_state=seed)
     x, new = features.x_flat[fit_rows], features.x_flat[rows]
-    if task == "levels": return _probabilities(HistGradientBoostingClassifier(**settings).fit(x, features.y_level[fit_rows]), new)
-    def forecast(y):
+    def counts(y):
         # the Poisson loss is not defined where nothing ever happened
         return HistGradientBoostingRegressor(loss="poisson", **settings).fit(x, y).predict(new) if y.any() else np.zeros(len(new))
-    return np.maximum(np.stack([forecast(y) for y in features.y_counts[fit_rows].T], 1), SMALLEST)
+    with _one_thread():
+        if task == "levels": return _probabilities(HistGradientBoostingClassifier(**settings).fit(x, features.y_level[fit_rows]), new)
+        return np.maximum(np.stack([counts(y) for y in features.y_counts[fit_rows].T], 1), SMALLEST)
 
-def _regression(features, fit_rows, rows, alpha):
+def _regression(features, fit_rows, rows, alpha, calendar):
     "Expected counts of the rows `rows`, and of those that were fitted."
     panel, slots, length = features.panel, features.panel.slots, features.length
     T, A, C = panel.counts.shape
@@ -156,7 +162,7 @@ def _regression(features, fit_rows, rows, alpha):
     earlier = np.concatenate([np.zeros((1, slots, A, C)), np.cumsum(by_block, 0)])[:-1].reshape(T, A, C)
     mean = earlier / np.maximum(np.arange(T) // slots, 1)[:, None, None]
     own = [np.log(mean[features.t, features.a] + .5)] + [np.log(panel.counts[features.t - slots * lag, features.a] + .5) for lag in range(1, length + 1)]
-    shared = [i for i, name in enumerate(features.static_names) if name.startswith(("area ", "day of ", "hour"))]
+    shared = [i for i, name in enumerate(features.static_names) if name.startswith(("area ", "hour", *(["day of "] if calendar else [])))]
     found = []
     for c in range(C):
         x = np.hstack([features.x_static[:, shared], np.stack([o[:, c] for o in own], 1)])
@@ -164,7 +170,7 @@ def _regression(features, fit_rows, rows, alpha):
         if not y.any():
             found.append(np.full(len(x), SMALLEST))
             continue
-        model = PoissonRegressor(alpha=alpha, solver="newton-cholesky", max_iter=300).fit(x[fit_rows], y)
+        with _one_thread(): model = PoissonRegressor(alpha=alpha, solver="newton-cholesky", max_iter=300).fit(x[fit_rows], y)
         # a forecast far above all that was seen is the exponential of an extrapolation
         found.append(np.clip(model.predict(x), SMALLEST, 2 * y.max()))
     mu = np.stack(found, 1)
@@ -174,7 +180,7 @@ def _regression(features, fit_rows, rows, alpha):
 def level_probabilities(expected,    # (n, C) means of the counts
                         weights,     # (C,) severity of each category, whole numbers
                         thresholds,  # (4,) on the weighted sum, from `panels.risk_levels`
-                        spread=0.,   # kappa: variance = mean + kappa mean², for the sum of all categories of one weight
+                        spread=0.,   # kappa: variance = (1 + kappa) mean
 ) -> np.ndarray:
     "(n, 5) probabilities of the levels, where counts are Poisson (spread 0) or negative binomial."
     expected, weights = np.asarray(expected, float), np.asarray(weights, float)
@@ -182,35 +188,31 @@ def level_probabilities(expected,    # (n, C) means of the counts
     within(spread, "spread", 0)
     steps = np.unique(weights).astype(int)
     grouped = np.stack([expected[:, weights == w].sum(1) for w in steps], 1)
-    mean, sd = grouped @ steps, np.sqrt((grouped + spread * grouped**2) @ steps.astype(float)**2)
+    mean, sd = grouped @ steps, np.sqrt((1 + spread) * grouped @ steps.astype(float)**2)
     size = 2 ** int(np.ceil(np.log2(max((mean + 12 * sd).max() + 60 * (1 + spread) * steps.max(), np.max(thresholds) + 2))))
     turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1)[None] * steps[:, None] / size) - 1
+    if spread: turn = -np.log(1 - spread * turn) / spread
     cuts = np.floor(np.asarray(thresholds)).astype(int)
     found = []
     for some in np.array_split(grouped, max(1, len(grouped) * size // 2**21)):     # a few million numbers at a time
-        if spread: log_phi = sum(-np.log(1 - spread * some[:, i, None] * turn[i]) / spread for i in range(len(steps)))
-        else: log_phi = some @ turn
-        up_to = np.cumsum(np.fft.irfft(np.exp(log_phi), size), 1)[:, cuts]
+        up_to = np.cumsum(np.fft.irfft(np.exp(some @ turn), size), 1)[:, cuts]
         edges = np.hstack([np.zeros((len(some), 1)), up_to, np.ones((len(some), 1))])
         found.append(np.maximum(np.diff(edges), 0))
     p = np.concatenate(found)
     return p / p.sum(1, keepdims=True)
 
-def _spread(mu, y, weights):
-    "kappa by moments, over sums of categories of one weight: mean of (y - mu)² - mu is kappa times the mean of mu²."
-    pairs = [(mu[:, weights == w].sum(1), y[:, weights == w].sum(1)) for w in np.unique(weights)]
-    mu, y = (np.concatenate(v) for v in zip(*pairs))
-    return float(max(((y - mu)**2 - mu).sum() / (mu**2).sum(), 0))
+def _spread(mu, y): return float(max(((y - mu)**2 - mu).sum() / mu.sum(), 0))
 
 def poisson_regression(features: Features, task, fit: slice, predict: slice,
-                       alpha=.01, # ridge penalty
+                       alpha=.01,     # ridge penalty
+                       calendar=True, # with effects of the day of the year (and of the week)
 ) -> np.ndarray:
     "Poisson regression with area effects, calendar and lagged counts; levels by `level_probabilities`, with the spread of its residuals."
     fit_rows, rows = _rows(features, task, fit, predict)
-    mu, fitted = _regression(features, fit_rows, rows, within(alpha, "alpha", 0))
+    mu, fitted = _regression(features, fit_rows, rows, within(alpha, "alpha", 0), calendar)
     if task == "counts": return mu
     weights = _weights(features.panel, features.severity)
-    return .99 * level_probabilities(mu, weights, features.thresholds, _spread(fitted, features.y_counts[fit_rows], weights)) + .01 / LEVELS
+    return .99 * level_probabilities(mu, weights, features.thresholds, _spread(fitted, features.y_counts[fit_rows])) + .01 / LEVELS
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #c5dfb562
 RULES = {"historical mean": historical_mean, "recent mean": historical_mean, "last week": last_week, "decision tree": decision_tree,
@@ -222,7 +224,7 @@ KINDS = {"historical mean": "trivial", "recent mean": "trivial", "last week": "t
 
 GRIDS = {"historical mean": {"prior": [.5, 2.]}, "recent mean": {"window": [4, 8, 13, 26], "prior": [.5, 2.]}, "last week": {},
          "decision tree": {"leaf": [10, 20, 40, 80]}, "random forest": {"leaf": [2, 5, 15]}, "SVM": {"C": [.1, 1., 10.]},
-         "gradient boosting": {"rounds": [50, 150], "leaves": [4, 16]}, "Poisson GLM": {"alpha": [.0001, .001, .01, .1]}}
+         "gradient boosting": {"rounds": [50, 150], "leaves": [4, 16]}, "Poisson GLM": {"alpha": [.001, .01, .1], "calendar": [True, False]}}
 
 def score(forecast, features: Features, task, periods: slice) -> float:
     "What `choose` makes small: mean log loss of levels, or mean Poisson deviance of counts (forecasts below .01 raised to it)."
@@ -230,15 +232,17 @@ def score(forecast, features: Features, task, periods: slice) -> float:
     if one_of(task, TASKS, "task") == "counts": return float(poisson_deviance(forecast, features.y_counts[rows], floor=.01).mean())
     return float(level_scores(forecast, features.y_level[rows]).set_index("metric").loc["log loss", "value"])
 
+def _tried(rule, features, task, parts, grid):
+    "[(score on validation, settings)], for all combinations."
+    every = [dict(zip(grid, values)) for values in product(*grid.values())]
+    return [(score(rule(features, task, parts.train, parts.valid, **settings), features, task, parts.valid), settings) for settings in every]
+
 def choose(rule,               # a function of this notebook's shape
            features: Features, task, parts: Split, # from `panels.split`
            grid: dict,         # setting -> values to try; all combinations are tried
 ) -> pd.DataFrame:
     "Score on the *validation* periods of every combination of settings: one column a setting, then 'score' (smaller is better); best first, on a tie the one tried first."
-    rows = []
-    for values in product(*grid.values()):
-        settings = dict(zip(grid, values))
-        rows.append({**settings, "score": score(rule(features, task, parts.train, parts.valid, **settings), features, task, parts.valid)})
+    rows = [{**settings, "score": found} for found, settings in _tried(rule, features, task, parts, grid)]
     return pd.DataFrame(rows).sort_values("score", kind="stable", ignore_index=True)
 
 def forecast(name,               # of a rule in `RULES`
@@ -248,8 +252,7 @@ def forecast(name,               # of a rule in `RULES`
     "Answer for the test periods with the settings that validation chose, and these settings."
     rule = RULES[one_of(name, RULES, "rule")]
     grid = GRIDS[name] if grid is None else grid
-    best = {key: value for key, value in choose(rule, features, task, parts, grid).iloc[0].items() if key != "score"} if grid else {}
-    best = {key: int(value) if isinstance(grid[key][0], int) else value for key, value in best.items()}
+    best = min(_tried(rule, features, task, parts, grid), key=lambda tried: tried[0])[1] if grid else {}
     return rule(features, task, parts.train, parts.test, **best), best
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #d6e4dea8
