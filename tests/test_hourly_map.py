@@ -1,0 +1,326 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crimenb.baselines.hourly_map import (FEATURES, RULES, SETTINGS, _training_rows, add_to_day, all_zero, arima, boosted_trees, choose, cross_validate_k, cumulative, echoes, features,
+                                          fit_self_exciting, historical_average, kde_hot_spots, nearest_hours, noise_floor, one_cell, persistence,
+                                          poisson_regression, rhythm, self_exciting, shrunken_average, take_from_day)
+from crimenb.city import simulate
+from crimenb.core import InputError
+from crimenb.grids import GRIDS, Grid, HourlyMaps, hourly_counts
+from crimenb.metrics import count_summary, paired_count_interval, poisson_deviance
+from crimenb.sources import load
+
+# quick settings, where a rule has slow ones
+QUICK = {"boosted trees": {"trees": 10}, "self-exciting": {"steps": 20}}
+
+
+def film(counts, start="2018-01-01"):
+    counts = np.asarray(counts, np.float32)
+    return HourlyMaps(counts, pd.Timestamp(start), Grid(0, 0, 1, 1, *counts.shape[1:]))
+
+def random_film(T=700, rows=3, columns=4, start="2018-03-06 05:00", rate=.3, seed=0): return film(np.random.default_rng(seed).poisson(rate, (T, rows, columns)), start)
+
+@pytest.fixture(scope="module")
+def simulated():
+    events, city = simulate(40_000, days=70, seed=0)
+    maps = hourly_counts(events, Grid.of(city, 8, 8), city.start)
+    test = np.arange(len(maps.counts) - 336, len(maps.counts))
+    return maps, test, int(test[0]), city.expected_counts(8, 8, history=events)[:, ::-1]
+
+# --- one shape, and no future, for all
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_cannot_see_the_future(name):
+    maps, targets, train = random_film(), np.array([560, 561, 600, 650, 699]), 555
+    rule = lambda m, t: RULES[name](m, t, train, **QUICK.get(name, {}))
+    clean = rule(maps, targets)
+    assert clean.shape == (5, 3, 4) and np.isfinite(clean).all() and (clean >= 0).all()
+    rng = np.random.default_rng(1)
+    for i, t in enumerate(targets):
+        poisoned = replace(maps, counts=np.concatenate([maps.counts[:t], 1000 * rng.random((len(maps.counts) - t, 3, 4), np.float32)]))
+        np.testing.assert_array_equal(rule(poisoned, [t])[0], clean[i])
+
+def test_nothing_is_fitted_on_hours_after_training():
+    maps, train = random_film(), 555
+    poisoned = replace(maps, counts=np.concatenate([maps.counts[:train], 1000 * np.random.default_rng(1).random((700 - train, 3, 4), np.float32)]))
+    for fitted in (lambda m: rhythm(m, train), lambda m: cross_validate_k(m, train), lambda m: fit_self_exciting(m, train, steps=5)["background"],
+                   lambda m: fit_self_exciting(m, train, steps=5)["offspring"], lambda m: _training_rows(m, train, None, 0)[0], lambda m: _training_rows(m, train, 99, 0)[1]):
+        np.testing.assert_array_equal(fitted(poisoned), fitted(maps))
+
+def test_arima_cannot_see_the_future():
+    maps, targets = random_film(T=400, rows=1, columns=2), np.array([310, 350, 400])
+    clean = arima(maps, targets, 300, order=(2, 0, 1))
+    assert clean.shape == (3, 1, 2)
+    for i, t in enumerate(targets[:2]):
+        poisoned = replace(maps, counts=np.concatenate([maps.counts[:t], np.full((400 - t, 1, 2), 1000, np.float32)]))
+        np.testing.assert_allclose(arima(poisoned, [t], 300, order=(2, 0, 1))[0], clean[i], rtol=1e-9)
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("targets, train", [([100], 101), ([702], 600), ([], 600), ([650], 0), ([650], 701), ([-1], 600)])
+def test_wrong_hours_are_refused(name, targets, train):
+    with pytest.raises(InputError): RULES[name](random_film(), targets, train)
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_first_unknown_hour_has_a_forecast(name):
+    maps = random_film()
+    assert RULES[name](maps, [700], 600, **QUICK.get(name, {})).shape == (1, 3, 4)
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_city_without_crime(name):
+    quiet = film(np.zeros((700, 2, 2)))
+    if name in ("Poisson regression", "boosted trees"):
+        with pytest.raises(InputError, match="nothing happened"): RULES[name](quiet, [690], 600)
+    else: assert (RULES[name](quiet, [690], 600) == 0).all()
+
+@pytest.mark.parametrize("name", [n for n in RULES if n not in ("all zero", "persistence")])
+def test_in_a_city_of_equal_hours_and_cells_every_rule_knows_the_rate(name):
+    maps = random_film(T=3000, rows=4, columns=4, rate=1.)
+    found = RULES[name](maps, np.arange(2800, 3000), 2800, **QUICK.get(name, {}))
+    assert found.mean() == pytest.approx(1, abs=.04) and found.std() < .3
+
+# --- answers that are known
+
+def test_persistence_and_zero():
+    maps = random_film()
+    assert (persistence(maps, [650, 651], 600) == maps.counts[[649, 650]]).all() and (persistence(maps, [650], 600, lag=168) == maps.counts[[482]]).all()
+    assert all_zero(maps, [650], 600).sum() == 0
+    for lag in (0, 601):
+        with pytest.raises(InputError): persistence(maps, [650], 600, lag)
+
+@pytest.mark.parametrize("by", ["day", "week"])
+def test_historical_average_against_pandas(by):
+    maps = random_film(T=900)
+    targets = np.arange(700, 900)
+    frame = pd.DataFrame(maps.counts[:700].reshape(700, -1), index=maps.times[:700])
+    key = lambda index: index.hour if by == "day" else index.day_of_week * 24 + index.hour
+    expected = frame.groupby(key(frame.index)).mean().loc[key(maps.times[targets])].to_numpy().reshape(-1, 3, 4)
+    np.testing.assert_allclose(historical_average(maps, targets, 700, by), expected, atol=1e-6)
+
+def test_historical_average_of_an_hour_that_was_never_seen():
+    maps = random_film(T=40)
+    np.testing.assert_allclose(historical_average(maps, [30], 30, "week")[0], maps.counts[:30].mean(0), atol=1e-6)
+    with pytest.raises(InputError): historical_average(maps, [30], 30, "month")
+
+def test_shrunken_average_between_average_and_product():
+    maps, t = random_film(T=900, rate=1.), np.arange(700, 900)
+    own, level = historical_average(maps, t, 700), (maps.counts[:700].sum(0, dtype=float) + 24 * maps.counts[:700].mean(dtype=float)) / 724
+    product = level * rhythm(maps, 700)[(t + 24 + 5) % 168][:, None, None]
+    np.testing.assert_allclose(shrunken_average(maps, t, 700, strength=1e-9), own, atol=1e-6)
+    np.testing.assert_allclose(shrunken_average(maps, t, 700, strength=1e12), product, rtol=1e-6)
+    n = np.bincount((np.arange(700) + 5) % 24)[(t + 5) % 24][:, None, None]
+    np.testing.assert_allclose(shrunken_average(maps, t, 700, strength=50.), (n * own + 50 * product) / (n + 50), rtol=1e-6)
+    with pytest.raises(InputError): shrunken_average(maps, t, 700, strength=0)
+
+def test_rhythm():
+    hours = np.arange(168 * 4)
+    maps = film(np.where(hours % 168 == 30, 7., 1.)[:, None, None])
+    p = rhythm(maps, len(hours), strength=1e-9)
+    assert p.mean() == pytest.approx(1) and p[30] / p[31] == pytest.approx(7) and p.argmax() == 30
+    daily = rhythm(maps, len(hours), strength=1e9)
+    assert daily[30] / daily[31] == pytest.approx((7 + 6) / 7)
+
+@given(st.integers(1, 60), st.integers(1, 40))
+@settings(max_examples=30, deadline=None)
+def test_knn_against_a_loop(T, k):
+    maps = random_film(T=T, rows=1, columns=2)
+    targets = np.arange(1, T + 1)
+    np.testing.assert_allclose(nearest_hours(maps, targets, 1, k=k), [maps.counts[max(t - k, 0):t].mean(0) for t in targets], atol=1e-6)
+
+def test_k_is_cross_validated():
+    rng = np.random.default_rng(0)
+    steps = film(np.repeat(rng.poisson(20, 80), 25)[:, None, None] + 0.)        # the last hour is nearly always right
+    noise = film(rng.poisson(1, (2000, 1, 1)) + 0.)                             # the longest mean is best
+    assert cross_validate_k(steps, 2000).idxmin() == 1 and cross_validate_k(noise, 2000).idxmin() == 672
+    assert (nearest_hours(steps, [2000], 1990) == steps.counts[-1]).all()
+    # fold by fold, for k = 1
+    error = np.diff(noise.counts[:, 0, 0])**2
+    assert cross_validate_k(noise, 2000, ks=(1,))[1] == pytest.approx(np.mean([np.sqrt(fold.mean()) for fold in np.array_split(error, 5)]), rel=1e-5)
+    for wrong in (dict(ks=(0,)), dict(folds=1)):
+        with pytest.raises(InputError): cross_validate_k(noise, 2000, **wrong)
+
+@pytest.mark.parametrize("start", ["2018-01-01", "2018-01-01 17:00"])
+def test_from_hours_to_days_and_back(start):
+    maps = random_film(start=start)
+    y, t = cumulative(maps), np.arange(400, 700)
+    np.testing.assert_allclose(add_to_day(maps, t, maps.counts[t]), y.counts[t], atol=1e-5)
+    np.testing.assert_allclose(take_from_day(maps, t, y.counts[t]), maps.counts[t], atol=1e-5)
+    assert (take_from_day(maps, t, y.counts[t] - 100) == 0).all()
+    midnight = t[maps.hour_of_day[t] == 0]
+    assert (add_to_day(maps, midnight, 0) == 0).all()
+    # a forecast of Y has the error of its forecast of X
+    guess = historical_average(maps, t, 400)
+    np.testing.assert_allclose(add_to_day(maps, t, guess) - y.counts[t], guess - maps.counts[t], atol=1e-5)
+
+def test_kernel_density_conserves_counts_and_is_a_bell():
+    counts = np.zeros((24 * 21, 21, 21)); counts[:, 10, 10] = 1
+    found = kde_hot_spots(film(counts), [24 * 21], 24 * 21, bandwidth=1.5, days=14)[0]
+    assert found.sum() == pytest.approx(1) and found[10, 12] / found[10, 10] == pytest.approx(np.exp(-.5 * (2 / 1.5)**2), rel=.02)
+    corner = np.zeros((24 * 21, 6, 6)); corner[:, 0, 0] = 1
+    assert kde_hot_spots(film(corner), [24 * 21], 24 * 21, bandwidth=2)[0].sum() == pytest.approx(1)
+
+def test_hot_spots_are_those_of_the_last_days_up_to_midnight():
+    counts = np.zeros((24 * 30, 2, 2)); counts[:24 * 20, 0, 0] = 1; counts[24 * 20:, 1, 1] = 1
+    maps = film(counts)
+    old, new = kde_hot_spots(maps, [24 * 20 + 5, 24 * 30 - 1], 24 * 20, bandwidth=0, days=9)
+    assert old[0, 0] > 10 * old[1, 1] and new[1, 1] > 10 * new[0, 0]
+    # hours of the target's own day do not count
+    changed = replace(maps, counts=np.concatenate([maps.counts[:24 * 25], 9 + maps.counts[24 * 25:]]))
+    assert (kde_hot_spots(changed, [24 * 25 + 7], 24 * 20) == kde_hot_spots(maps, [24 * 25 + 7], 24 * 20)).all()
+
+def test_echoes_against_their_definition():
+    counts, memories = np.random.default_rng(0).poisson(1, (20, 4, 5)).astype(float), (1, 3, 10)
+    found = echoes(counts, memories)
+    assert found.shape == (6, 21, 4, 5)
+    padded = np.pad(counts, ((0, 0), (1, 1), (1, 1)))
+    ring = sum(padded[:, 1 + i:5 + i, 1 + j:6 + j] for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)) / 8
+    for j, (source, memory) in enumerate((source, memory) for source in (counts, ring) for memory in memories):
+        for t in (0, 1, 7, 20):
+            expected = sum((source[s] / memory * (1 - 1 / memory)**(t - 1 - s) for s in range(t)), np.zeros((4, 5)))
+            np.testing.assert_allclose(found[j, t], expected, atol=1e-12)
+    with pytest.raises(InputError): echoes(counts, (.5,))
+
+def excited(T, side, background, own, near, memory, seed):
+    rng, counts, echo = np.random.default_rng(seed), np.zeros((T, side, side)), np.zeros((side, side))
+    ring = np.zeros((side + 2, side + 2))
+    for t in range(T):
+        ring[1:-1, 1:-1] = echo
+        around = sum(ring[1 + i:side + 1 + i, 1 + j:side + 1 + j] for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)) / 8
+        counts[t] = rng.poisson(background + own * echo + near * around)
+        echo = echo * (1 - 1 / memory) + counts[t] / memory
+    return film(counts)
+
+def test_self_excitation_is_found_again():
+    maps = excited(8000, 6, .03, .3, .3, 10, 0)
+    found = fit_self_exciting(maps, 8000, hours=(10,), steps=200)
+    assert found["offspring"] == pytest.approx([.3, .3], abs=.06) and found["background"].mean() == pytest.approx(.03, abs=.004)
+    # parts add up: what is expected in all training hours is what happened
+    expected = found["background"] * found["rhythm"][np.arange(8000) % 168][:, None, None] + np.tensordot(found["offspring"], echoes(maps.counts, (10,))[:, :-1], 1)
+    assert expected.sum() == pytest.approx(maps.counts.sum(), rel=1e-3)
+    none = fit_self_exciting(random_film(T=6000, rate=.3), 6000, hours=(10,), steps=200)
+    assert none["offspring"].sum() < .2
+
+def test_each_step_of_em_raises_the_likelihood():
+    maps = excited(1500, 4, .05, .4, .1, 6, 1)
+    def likelihood(steps):
+        found = fit_self_exciting(maps, 1500, (6,), steps, trace=0.)
+        rate = found["background"] * found["rhythm"][np.arange(1500) % 168][:, None, None] + np.tensordot(found["offspring"], echoes(maps.counts, (6,))[:, :-1], 1)
+        return (maps.counts * np.log(rate) - rate).sum()
+    climb = [likelihood(steps) for steps in (1, 2, 3, 5, 10, 30)]
+    assert (np.diff(climb) > -1e-6).all() and climb[-1] > climb[0] + 1
+
+def test_self_exciting_beats_the_average_where_there_is_excitation():
+    maps = excited(4000, 5, .03, .5, .2, 10, 2)
+    t = np.arange(3500, 4000)
+    a, b = (poisson_deviance(rule(maps, t, 3500), maps.counts[t]).mean() for rule in (self_exciting, shrunken_average))
+    assert a < .97 * b
+
+def test_features_know_only_the_past_and_what_they_say():
+    rng = np.random.default_rng(0)
+    maps = film(rng.poisson(np.where(np.arange(12).reshape(3, 4) == 5, 2., .5), (2000, 3, 4)), "2018-03-06 05:00")
+    x = features(maps, [1999, 2000])
+    assert x.shape == (2, 3, 4, len(FEATURES)) and x.dtype == np.float32 and np.isfinite(x).all()
+    cell = dict(zip(FEATURES, np.moveaxis(x[1], -1, 0)))["cell"]
+    np.testing.assert_allclose(np.exp(cell), maps.counts.mean(0), rtol=.03)
+    later = replace(maps, counts=np.concatenate([maps.counts[:1500], 0 * maps.counts[1500:]]))
+    np.testing.assert_array_equal(features(later, range(0, 1501)), features(maps, range(0, 1501)))
+    # shifted by a whole week, the same film looks the same, and at another start of the week it does not have another rhythm
+    assert np.array_equal(features(replace(maps, start=maps.start + pd.Timedelta(days=7)), [1999]), x[:1])
+
+def test_regression_and_trees_find_a_rate_that_depends_on_the_last_hours():
+    maps = excited(3000, 5, .05, .6, .0, 8, 3)
+    t = np.arange(2600, 3000)
+    flat = poisson_deviance(shrunken_average(maps, t, 2600), maps.counts[t]).mean()
+    for rule in (poisson_regression, boosted_trees): assert poisson_deviance(rule(maps, t, 2600, rows=30_000), maps.counts[t]).mean() < .95 * flat
+
+def test_arima_knows_an_autoregression_and_rolls():
+    from scipy.signal import lfilter
+    x = 1 + lfilter([1], [1, -.8], .1 * np.random.default_rng(0).normal(size=1500))
+    maps, t = film(x[:, None, None]), np.arange(1200, 1501)
+    for fit in ("hannan_rissanen", "statespace"):
+        assert abs(arima(maps, t, 1200, (1, 0, 0), fit).ravel() - (1 + .8 * (x[t - 1] - 1))).max() < .05
+    walk = film((100 + np.random.default_rng(1).normal(size=800).cumsum())[:, None, None])
+    np.testing.assert_allclose(arima(walk, [700, 800], 600, (0, 1, 0), "statespace").ravel(), walk.counts[[699, 799], 0, 0], rtol=1e-4)
+    for wrong in (dict(fit="magic"), dict(order=(400, 0, 0))):
+        with pytest.raises(InputError): arima(maps, [1300], 1200, **wrong)
+
+def test_one_cell():
+    maps = random_film()
+    one = one_cell(maps, 2, 1)
+    assert one.counts.shape == (700, 1, 1) and (one.counts[:, 0, 0] == maps.counts[:, 2, 1]).all()
+    np.testing.assert_array_equal(historical_average(one, [650], 600)[:, 0, 0], historical_average(maps, [650], 600)[:, 2, 1])
+
+def test_choose_ranks_settings_on_validation_alone():
+    maps, valid = random_film(T=900, rate=1.), np.arange(700, 800)
+    found = choose(nearest_hours, maps, valid, {"k": [1, 500, 5]})
+    assert found.k.tolist() == [500, 5, 1] and found["Poisson deviance"].is_monotonic_increasing
+    expected = nearest_hours(maps, valid, 700, k=5)
+    assert found.RMSE[1] == pytest.approx(np.sqrt(((expected - maps.counts[valid])**2).mean()), rel=1e-6)
+    other = replace(maps, counts=np.concatenate([maps.counts[:800], 0 * maps.counts[800:]]))
+    pd.testing.assert_frame_equal(choose(nearest_hours, other, valid, {"k": [1, 500, 5]}), found)
+    with pytest.raises(InputError): choose(nearest_hours, maps, valid, {"k": [1]}, metric="MAE")
+
+def test_settings_belong_to_rules():
+    import inspect
+    functions = {"historical average, hour of day": historical_average, "shrunken average": shrunken_average, "KNN": nearest_hours, "KDE hot spots": kde_hot_spots,
+                 "self-exciting": self_exciting, "Poisson regression": poisson_regression, "boosted trees": boosted_trees}
+    for name, grid in SETTINGS.items():
+        assert name in RULES and set(grid) <= set(inspect.signature(functions[name]).parameters)
+
+# --- the simulated city: nobody beats the truth
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_truth_beats_every_rule(simulated, name):
+    maps, test, train, truth = simulated
+    forecast = RULES[name](maps, test, train)
+    difference, low, high = paired_count_interval(truth[test], forecast, maps.counts[test], "Poisson deviance", blocks=test // 24, floor=1e-3, n_boot=200)
+    assert difference < 0
+    # a rule that is of use comes close
+    if name not in ("all zero", "persistence", "historical average, hour of week"): assert difference > -.04
+
+def test_the_floor_is_what_the_truth_has(simulated):
+    maps, _, _, truth = simulated
+    rmse = np.sqrt(((truth - maps.counts)**2).mean())
+    assert noise_floor(maps.counts) == pytest.approx(rmse, rel=.01)
+    assert noise_floor(np.full((3, 2, 2), 4)) == 2
+
+# --- real cities
+
+@pytest.fixture(scope="module")
+def chicago(fetched):
+    fetched("chicago_2016_2017")
+    maps = hourly_counts(load("chicago_2016_2017").events, GRIDS["chicago"], "2017-07-01", "2018-01-01")
+    return maps, np.arange(4416 - 336, 4416), 4416 - 336
+
+def test_the_napkin_on_chicago(chicago):
+    "The cumulative count in the last two weeks of 2017, 16 × 16."
+    maps, test, train = chicago
+    y = cumulative(maps)
+    rmse = lambda forecast: np.sqrt(((forecast - y.counts[test])**2).mean())
+    assert maps.counts.sum() == 83_579
+    found = {"all zero": rmse(all_zero(y, test, train)), "HA": rmse(historical_average(y, test, train)), "lag 1": rmse(persistence(y, test, train)),
+             "rule": rmse(add_to_day(maps, test, historical_average(maps, test, train))), "floor": noise_floor(maps.counts[test])}
+    assert found == pytest.approx({"all zero": 1.854, "HA": .98, "lag 1": .72, "rule": .253, "floor": .244}, abs=.005)
+    # the paper's KNN: one step, since it forecasts the sum
+    assert cross_validate_k(y, train).idxmin() == 1 and cross_validate_k(maps, train).idxmin() == 672
+
+def test_what_the_paper_left_out_beats_the_napkin_on_chicago(chicago):
+    maps, test, train = chicago
+    rule, better = historical_average(maps, test, train), poisson_regression(maps, test, train)
+    for metric in ("RMSE", "Poisson deviance"):
+        difference, low, high = paired_count_interval(better, rule, maps.counts[test], metric, blocks=test // 24, floor=1e-3, n_boot=300)
+        assert low < difference < high < 0
+    values = count_summary(better, maps.counts[test], blocks=test // 24, n_boot=50).set_index("metric").value
+    assert values[["RMSE", "Poisson deviance"]].tolist() == pytest.approx([.2502, .2169], abs=.001)
+
+def test_arima_on_the_busiest_cell_of_chicago(chicago):
+    maps, test, train = chicago
+    cell = one_cell(maps, 5, 11)
+    y = cumulative(cell)
+    rmse = lambda forecast: np.sqrt(((forecast - y.counts[test])**2).mean())
+    rolled, last, rule = arima(y, test, train, order=(25, 0, 2)), persistence(y, test, train), add_to_day(cell, test, historical_average(cell, test, train))
+    assert rmse(rule) == pytest.approx(1.136, abs=.005) and rmse(rule) < rmse(rolled) < rmse(last)
