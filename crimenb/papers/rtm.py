@@ -442,7 +442,7 @@ def risk_map(units,           # x and y in metres
     ax = ax or needs("matplotlib.pyplot", "reproduce").subplots(figsize=(7, 6), dpi=72)[1]
     expected = np.asarray(expected, float)
     order = np.argsort(expected, kind="stable")
-    drawn = ax.scatter(units.x[order], units.y[order], c=np.log10(np.maximum(expected[order], 1e-6)), s=40_000 / len(expected), cmap="cividis", marker="s", lw=0)
+    drawn = ax.scatter(units.x[order], units.y[order], c=np.log10(np.maximum(expected[order], 1e-6)), s=90_000 / len(expected), cmap="cividis", marker="s", lw=0)
     ax.figure.colorbar(drawn, ax=ax, label="expected count, log10")
     if observed is not None:
         seen = np.asarray(observed) > 0
@@ -450,7 +450,7 @@ def risk_map(units,           # x and y in metres
     top = top_units(expected, share)
     ax.scatter(units.x[top], units.y[top], s=45, facecolors="none", edgecolors="r", lw=1, label=f"top {share:.0%}")
     ax.set(aspect="equal", xlabel="metres", ylabel="metres")
-    ax.legend(loc="upper left", fontsize=8)
+    ax.legend(loc="upper left", fontsize=8, facecolor="0.4", labelcolor="w")
     return ax
 
 def interactive_map(units,           # with an EPSG number `crs`
