@@ -443,6 +443,8 @@ class Study:
     constants: tuple
     # period -> Counts, oldest first
     counts: dict = field(repr=False)
+    # name -> (units,) older counts that may help to foretell, of whatever source; never what is foretold
+    history: dict = field(default=None, repr=False)
     # simulated cities: names of the design columns that events were drawn with, and their coefficients on the log scale
     planted: dict = None
     # simulated cities: (units,) expected number of recorded events in the whole time
@@ -451,6 +453,11 @@ class Study:
     def terrain(self, **settings) -> Terrain:
         "`design` of this city; settings such as bandwidths or values are its arguments."
         return design(self.units, self.factors, **{"kinds": self.kinds, "constants": self.constants, **settings})
+
+    @property
+    def older(self) -> np.ndarray:
+        "(units, k) the older counts, or None if there are none."
+        return np.column_stack(list(self.history.values())) if self.history else None
 
     def pair(self, past, future) -> tuple:
         "`(past, future)`: int (units, k) counts of the past period(s), oldest first, and (units,) of the future one."
@@ -497,7 +504,7 @@ def from_city(events: pd.DataFrame, # from `city.simulate`
     while city.branching and mass.sum() > 1e-9*city.background:
         mass = city.branching*(city.kernel.T @ mass)
         total = total + mass
-    return Study("simulated city", units, factors, kinds, ("Const",), counts, planted, total*city.area_reporting[city.area_of])
+    return Study("simulated city", units, factors, kinds, ("Const",), counts, None, planted, total*city.area_reporting[city.area_of])
 
 # %% ../nbs/35_terrain.ipynb #68c40513
 VIOLENT = ("ASSAULT WITH DANGEROUS WEAPON", "ADW", "HOMICIDE", "ROBBERY")
@@ -557,7 +564,9 @@ def dc(paths,                 # file name -> path, from `sources.fetch("dc_rtm")
        constants=("Const", "Intersection", "LogArea"),
        limit=150.,            # metres, of snapping
 ) -> Study:
-    "Washington: violent crime on street units; factors alc (licences: distance and density), metro (entrances: distance), c31 (calls: density), as in the post."
+    """Washington: violent crime on street units; factors alc (licences: distance and density), met (entrances: distance), c31 (calls: density), as in the post.
+
+    With whole years, `history` has the violent crimes of 2006 to 2010 of the ward files."""
     one_of(source, DC_SOURCES, "source of Washington's crimes")
     one_of(licences, ("units", "geojson"), "source of licences")
     for name in ("DC_Crime_withAreas.csv", "metro-station-entrances-district.geojson"):
@@ -567,14 +576,16 @@ def dc(paths,                 # file name -> path, from `sources.fetch("dc_rtm")
     alc = at_units(units.columns.TotalLic) if licences == "units" else read_points(paths["liquor-license-locations.geojson"], 26985, box=_DC_BOX, source="licences")
     factors = {"alc": alc, "met": read_points(paths["metro-station-entrances-district.geojson"], 26985, source="entrances"),
                "c31": at_units(sum(units.columns[one_of(c, ("CFS1", "CFS2"), "kind of 311 calls")] for c in calls))}
-    if source == "whole-year": events = {str(y): read_dc_violent(paths, y) for y in (2011, 2012, 2013)}
+    if source == "whole-year":
+        events = {str(y): read_dc_violent(paths, y) for y in (2011, 2012, 2013)}
+        history = {"ward files, 2006 to 2010": snap(read_dc_wards(paths, "2006-01-01", "2011-01-01"), units, limit)}
     else:
-        whole = read_dc_wards(paths, "2006-01-01", "2012-07-18")
+        whole, history = read_dc_wards(paths, "2006-01-01", "2012-07-18"), None
         day = pd.to_datetime(whole.columns.REPORT_DAT, format="%m/%d/%Y %I:%M:%S %p")
         # one reading for all years; each year's account says how many records of other years were left out
         events = {("2012 to 07-17" if y == 2012 else str(y)): whole.where(day.dt.year == y, "another time") for y in range(2006, 2013)}
     return Study(f"Washington, {source} files", units, factors, {"alc": ("distance", "density"), "met": ("distance",), "c31": ("density",)},
-                 tuple(constants), {p: count(e, units, p, limit) for p, e in events.items()})
+                 tuple(constants), {p: count(e, units, p, limit) for p, e in events.items()}, history)
 
 # %% ../nbs/35_terrain.ipynb #e7e9ff2e
 def read_boundaries(path, # .rda with polygons of R's sp package

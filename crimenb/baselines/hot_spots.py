@@ -101,7 +101,7 @@ def kernel_density(terrain: Terrain,
                    past,
                    bandwidth=None,     # metres; None: chosen by thinning among `bandwidths`
                    bandwidths=(25, 50, 100, 200, 400, 800),
-                   per="unit",         # "unit": crimes per unit nearby; "area": crimes per km² x the unit's area
+                   per="area",         # "area": crimes per km² x the unit's area; "unit": crimes per unit nearby
                    seed=0,
 ) -> np.ndarray:
     "(units,) smoothed counts; they add up to the mean total of the past periods."
@@ -316,7 +316,7 @@ def group_lasso(terrain: Terrain, past, penalty=None, folds=5, seed=0) -> np.nda
 def fit_forest(terrain: Terrain,
                y,                    # (units,) counts
                trees=200,
-               min_samples_leaf=5,   # units in a leaf, at least
+               min_samples_leaf=20,  # units in a leaf, at least
                max_features=.33,     # share of the columns that a split may look at
                seed=0, jobs=1,
 ) -> RandomForestRegressor:
@@ -324,7 +324,7 @@ def fit_forest(terrain: Terrain,
     x = np.hstack([terrain.constants, terrain.x])
     return RandomForestRegressor(trees, min_samples_leaf=min_samples_leaf, max_features=max_features, random_state=seed, n_jobs=jobs).fit(x, np.asarray(y, float))
 
-def random_forest(terrain: Terrain, past, trees=200, min_samples_leaf=5, max_features=.33, seed=0, jobs=1) -> np.ndarray:
+def random_forest(terrain: Terrain, past, trees=200, min_samples_leaf=20, max_features=.33, seed=0, jobs=1) -> np.ndarray:
     "(units,) expected counts of a random forest of the surroundings, fitted to the mean of the past periods."
     y = _past(terrain, past).mean(1)
     return fit_forest(terrain, y, trees, min_samples_leaf, max_features, seed, jobs).predict(np.hstack([terrain.constants, terrain.x]))
@@ -386,7 +386,7 @@ def _log_mean(x, y, ridge, rounds=8):
     return eta
 
 # log u of the lognormal in standard deviations
-_GRID = np.linspace(-8, 8, 321)
+_GRID = np.linspace(-10, 10, 401)
 
 def _posterior(log_mean, y, spread, mixing):
     "`(log marginal likelihood, E[λ | y])`, each (units,). spread: standard deviation of u (gamma) or of log u (lognormal)."
@@ -434,7 +434,7 @@ def fit_shrunk(terrain: Terrain,  # standardised columns do better than dummies
                history=None,      # (units, k) older counts of another kind or source, or None
                bandwidths=(50, 100, 200, 400, 800, 1600), # of the neighbours, metres
                mixing="lognormal", # spread of the units about their prior mean: "lognormal" or "gamma"
-               ridge=1.,          # penalty on the squares of the standardised coefficients
+               ridge=10.,         # penalty on the squares of the standardised coefficients
 ) -> dict:
     "`prior` (units,) µ, `spread`, `expected` (units,) E[λ | y], and `likelihood`, the mean log marginal likelihood of the last period's counts."
     one_of(mixing, ("lognormal", "gamma"), "mixing")
@@ -447,7 +447,7 @@ def fit_shrunk(terrain: Terrain,  # standardised columns do better than dummies
     likelihood, expected = _posterior(log_mean, y, spread, mixing)
     return {"prior": np.exp(log_mean), "spread": spread, "expected": expected, "likelihood": float(likelihood.mean())}
 
-def shrunk_counts(terrain: Terrain, past, history=None, bandwidths=(50, 100, 200, 400, 800, 1600), mixing="lognormal", ridge=1.) -> np.ndarray:
+def shrunk_counts(terrain: Terrain, past, history=None, bandwidths=(50, 100, 200, 400, 800, 1600), mixing="lognormal", ridge=10.) -> np.ndarray:
     "(units,) posterior mean of each unit's rate, given its last count, its surroundings, its neighbours and older counts."
     return fit_shrunk(terrain, past, history, bandwidths, mixing, ridge)["expected"]
 
