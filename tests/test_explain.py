@@ -9,6 +9,7 @@ import torch
 
 from crimenb.core import InputError
 from crimenb.explain import METHODS, Explanation, exact_shapley, group_labels, rank_intervals, ranks_first, shapley, summary_plot
+from crimenb.papers.parallel import DNN, GATTCN, LSTMCrimeNet
 from crimenb.training import seeded
 
 
@@ -100,6 +101,26 @@ def test_areas_in_sequences_with_one_area_explained():
     for method in METHODS:
         found = shapley(model, x, x, labels, output, method, draws=200)
         assert (abs(found.values - expected.numpy()) <= 5*found.error + 1e-5).all()
+
+
+RING = torch.tensor([[0, 1, 2, 1, 2, 0], [1, 2, 0, 0, 1, 2]])
+
+@pytest.mark.parametrize("network, shape, labels, output", [
+    (lambda: DNN(5, 3, units=16), (5,), ["hour", "hour", "past", "past", "density"], 1),
+    (lambda: LSTMCrimeNet(3, 3, units=8), (4, 3), ["past", "season", "season"], 1),
+    (lambda: GATTCN(3, 2, RING, units=8, heads=2), (4, 3, 3), ["past", "season", "season"], lambda z: z[:, 0, 1]),
+    (lambda: GATTCN(3, 2, RING, units=8, heads=2), (4, 3, 3), [[["here"], ["left"], ["right"]]], lambda z: z[:, 0, 1]),
+], ids=["DNN", "LSTM", "GAT+TCN by feature", "GAT+TCN by area"])
+def test_the_comparative_study_s_networks_are_explained_as_exactly_as_drawn(network, shape, labels, output):
+    with seeded(5): net, x, usual = network().eval(), torch.randn(6, *shape), torch.randn(8, *shape)
+    exact, names = exact_shapley(net, x, usual, labels, output)
+    found = shapley(net, x, usual, labels, output, draws=120)
+    assert names == found.players and (abs(exact).mean(0) > 0).all()
+    assert abs((found.values - exact)/(found.error + 1e-6)).max() < 5
+    np.testing.assert_allclose(exact.sum(1), found.output - found.base, atol=1e-5)
+    # gradients pass through the gates and the attention, too
+    quick = shapley(net, x, usual, labels, output, "gradient", draws=120)
+    assert np.corrcoef(quick.values.ravel(), exact.ravel())[0, 1] > .9
 
 
 def test_a_column_of_the_output_is_chosen_by_number():
