@@ -78,20 +78,21 @@ def category_groups(categories, # labels of categories
     def of(label): return next((name for name, words in groups.items() if any(word in str(label).upper() for word in words)), list(groups)[-1])
     return {label: of(label) for label in categories}
 
-# %% ../nbs/30_panels.ipynb #b0611b7a
+# %% ../nbs/30_panels.ipynb #3be489d2
 def _period(times, freq, slots, start, end):
     "Starts of the T periods, and for each time its period: -1 before the first whole block, T after the last."
     one_of(slots, (1, 2, 3, 4, 6, 8, 12, 24), "number of slots")
     if freq not in ("MS", "D") and not str(freq).startswith("W-"):
         raise InputError(f"freq {freq!r} is not supported: use 'W-MON' (weeks that begin on Mondays), another 'W-…', 'MS' (months) or 'D' (days)")
-    first = times.min().normalize() if start is None else pd.Timestamp(start)
-    last = times.max().normalize() + pd.Timedelta(days=1) if end is None else pd.Timestamp(end)
-    edges = pd.date_range(first, last, freq=freq, normalize=False)
+    try:
+        first = times.min().normalize() if start is None else pd.Timestamp(start)
+        last = times.max().normalize() + pd.Timedelta(days=1) if end is None else pd.Timestamp(end)
+    except (ValueError, TypeError) as error: raise InputError(f"start {start!r} and end {end!r} are not both dates: write them as '2018-01-31'") from error
+    edges = pd.date_range(first, last, freq=freq)
     if len(edges) < 2: raise InputError(f"no whole period of freq {freq!r} lies between {first:%Y-%m-%d} and {last:%Y-%m-%d}: take a shorter one, or more events")
     block = np.searchsorted(edges.to_numpy(), times.to_numpy(), side="right") - 1
     T = slots * (len(edges) - 1)
     t = np.where(block < 0, -1, np.minimum(block * slots + times.dt.hour.to_numpy() * slots // 24, T))
-    t[block >= len(edges) - 1] = T
     starts = (edges[:-1].to_numpy()[:, None] + np.arange(slots) * np.timedelta64(24 // slots, "h")).ravel()
     return pd.DatetimeIndex(starts).as_unit("s"), t
 
@@ -139,7 +140,7 @@ def from_events(events: pd.DataFrame, # an events table with areas
         used = events["category"].cat.categories
         if missing := [c for c in used if c not in group]: raise InputError(f"group says nothing about the category {missing[0]!r}: give each category a group")
         names = set(group.values())
-        categories = list(GROUPS) if names <= set(GROUPS) else sorted(names)
+        categories = [g for g in GROUPS if g in names] if names <= set(GROUPS) else sorted(names)
         to = np.array([categories.index(group[c]) for c in used])
     starts, t = _period(events["time"], freq, slots, start, end)
     T, A, C = len(starts), len(areas), len(categories)
@@ -158,7 +159,7 @@ def from_events(events: pd.DataFrame, # an events table with areas
     values, names, labels = _attributes(events, attributes, t * A + area, (T, A))
     return Panel(counts, starts, areas, categories, lon, lat, km2, values, names, labels, freq, slots, left_out)
 
-# %% ../nbs/30_panels.ipynb #a4c9141f
+# %% ../nbs/30_panels.ipynb #34ff53d6
 def cell_areas(events: pd.DataFrame, # an events table
                rows=8,               # of the grid, from the north
                columns=8,            # of the grid, from the west
@@ -198,7 +199,7 @@ def city_places(truth: City, # from `city.simulate`
     lon, lat = metres_to_degrees(x, y, truth.corner)
     return pd.DataFrame({"lon": lon, "lat": lat, "km2": cells * truth.cell_m**2 / 1e6}, index=pd.Index(truth.areas, dtype=str, name="area"))
 
-# %% ../nbs/30_panels.ipynb #322d0b6f
+# %% ../nbs/30_panels.ipynb #6bfe3196
 class Split(NamedTuple):
     "Slices of the periods of a panel."
     train: slice
@@ -217,7 +218,7 @@ def split(panel: Panel,
     a, b = (panel.slots * n for n in (blocks - sum(many), blocks - many[1]))
     return Split(slice(0, a), slice(a, b), slice(b, len(panel)))
 
-# %% ../nbs/30_panels.ipynb #6da9e832
+# %% ../nbs/30_panels.ipynb #e35d8d7d
 def risk_levels(panel: Panel,
                 train: slice,               # the training periods
                 severity=SEVERITY,          # weight by group
@@ -231,7 +232,7 @@ def risk_levels(panel: Panel,
     thresholds = np.quantile(score[train], quantiles)
     return np.searchsorted(thresholds, score, side="left"), thresholds
 
-# %% ../nbs/30_panels.ipynb #56363564
+# %% ../nbs/30_panels.ipynb #2095d091
 def _calendar(panel, cyclic):
     "What a calendar says about each period: DataFrame (T, …)."
     if panel.freq is None: return pd.DataFrame(index=range(len(panel)))
@@ -323,7 +324,7 @@ class Features:
         "(periods, areas, …): the same values, for a graph of areas."
         return x.reshape(-1, len(self.panel.areas), *x.shape[1:])
 
-# %% ../nbs/30_panels.ipynb #628ad28c
+# %% ../nbs/30_panels.ipynb #d05b721f
 def knn_graph(lon, lat, # (A,) degrees
               k=4,      # neighbours of each area
 ) -> np.ndarray:
@@ -375,7 +376,7 @@ def adjacency(polygons,         # path of a GeoJSON file, or a table from `read_
     one, other = shapely.STRtree(geometry).query(geometry, predicate="dwithin", distance=within_degrees)
     return _both_ways(one, other, len(geometry))
 
-# %% ../nbs/30_panels.ipynb #509a637a
+# %% ../nbs/30_panels.ipynb #73b0d539
 def read_la_monthly(paths,             # file name -> path, from `sources.fetch("la_2020_2024")`
                     until="2024-02",   # last month to keep, or None: the records thin out from March 2024 on
 ) -> Panel:

@@ -73,6 +73,13 @@ def test_whole_weeks_are_kept_to_the_day():
     assert len(from_events(events, start="2018-01-02")) == 1 and from_events(events, start="2018-01-02").left_out["before the first whole period"] == 1
     assert len(from_events(events, end="2018-01-14")) == 1 and len(from_events(events, end="2018-01-29")) == 4
 
+def test_groups_keep_their_order_and_those_that_nothing_falls_into_are_not_there():
+    events = random_events(0)
+    assert from_events(events, group=category_groups(["THEFT", "BATTERY", "GAMBLING"])).categories == ["violent", "property", "other"]
+    assert from_events(events, group={"THEFT": "property", "BATTERY": "violent", "GAMBLING": "violent"}).categories == ["violent", "property"]
+    own = from_events(events, group={"THEFT": "z", "BATTERY": "a", "GAMBLING": "a"})
+    assert own.categories == ["a", "z"] and (own.counts.sum(2) == from_events(events).counts.sum(2)).all()
+
 def test_attributes_by_hand():
     events = table(["2018-01-01", "2018-01-02", "2018-01-03", "2018-01-07"], ["A", "A", "A", "B"], ["x"]*4, victim_age=[20., 30., np.nan, np.nan],
                    victim_sex=pd.Categorical(["M", "F", "M", None]))
@@ -93,7 +100,7 @@ def test_an_area_without_polygon_lies_where_its_events_of_the_first_half_do():
 @pytest.mark.parametrize("call, message", [
     (lambda: from_events(random_events(0), freq="2h"), "freq"), (lambda: from_events(random_events(0), slots=5), "slots"),
     (lambda: from_events(random_events(0, days=5)), "no whole period"), (lambda: from_events(random_events(0), group={"THEFT": "a"}), "BATTERY"),
-    (lambda: from_events(random_events(0), attributes=["weapon"]), "weapon"), (lambda: split(from_events(random_events(0)), .6, .5), "split"),
+    (lambda: from_events(random_events(0), start="soon"), "dates"), (lambda: from_events(random_events(0), attributes=["weapon"]), "weapon"), (lambda: split(from_events(random_events(0)), .6, .5), "split"),
     (lambda: split(from_events(random_events(0)), 0, 1), "split"), (lambda: split(from_events(random_events(0)), 1.5, 1), "valid"),
     (lambda: from_events(table(["2018-01-01", "2018-02-01"], pd.Categorical([None]*2, pd.Index([], dtype=str)), ["x", "x"])), "areas"),
     (lambda: Features(from_events(random_events(0)), slice(0, 4)), "train"), (lambda: Features(from_events(random_events(0)), slice(0, 9), length=0), "length"),
