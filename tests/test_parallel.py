@@ -160,6 +160,9 @@ def test_cases_of_features_of_a_panel():
     cases = Cases.of(known)
     periods = np.arange(len(panel))
     assert cases.table(periods[parts.test]).flatten().tolist() == list(range(len(cases.area)))[known.rows(parts.test)]
+    bare = Cases.of(known, calendar=False)
+    assert bare.flat.shape[1] == cases.flat.shape[1] - 2 and bare.sequence.shape[2] == cases.sequence.shape[2] - 2
+    assert torch.equal(bare.sequence[..., :len(known.step_names)], cases.sequence[..., :len(known.step_names)])
     assert torch.equal(inputs("GAT+TCN", cases, cases.table(periods[parts.test])), torch.from_numpy(known.by_area(known.x_sequence[known.rows(parts.test)])).transpose(1, 2))
 
 

@@ -53,10 +53,13 @@ class Cases:
         if len(self.level) and not 0 <= self.level.min() <= self.level.max() < LEVELS: raise InputError(f"a risk level lies between 0 and {LEVELS - 1}: these lie between {self.level.min()} and {self.level.max()}")
 
     @classmethod
-    def of(cls, features) -> "Cases":
+    def of(cls, features,
+           calendar=True,  # keep the day of the year; it can't be learnt from less than a year
+    ) -> "Cases":
         "The cases of `panels.Features`."
         f = features
-        return cls(f.x_flat, f.x_sequence, f.t, f.a, f.y_counts, f.y_level)
+        flat, sequence = ([i for i, name in enumerate(names) if calendar or not name.startswith("day of year")] for names in (f.feature_names, f.sequence_names))
+        return cls(f.x_flat[:, flat], f.x_sequence[:, :, sequence], f.t, f.a, f.y_counts, f.y_level)
 
     def rows(self, periods) -> torch.Tensor:
         "(m,) int64: the rows of these periods, ascending."
