@@ -6,7 +6,7 @@
 __all__ = ['BRANCHES', 'TABLE1', 'PACKINGS', 'MARK', 'PREPARATIONS', 'RESOLUTIONS', 'LOSSES', 'PRINTED', 'PRINTED_TERNARY',
            'Branch', 'STResNet', 'n_parameters', 'ternarize', 'twn', 'Ternary', 'TernarySTResNet', 'weighted', 'pack',
            'unpack', 'packed_size', 'PackedLayer', 'PackedSTResNet', 'save_packed', 'load_packed', 'Prepared',
-           'prepare', 'to_cumulative', 'to_hourly', 'base_rate', 'Fitted', 'fit', 'poisson_floor', 'hit_counts']
+           'prepare', 'to_cumulative', 'to_hourly', 'base_rate', 'Fitted', 'fit', 'hit_counts']
 
 # %% ../../nbs/papers/20_stresnet.ipynb #b77ea70b
 import copy
@@ -470,12 +470,7 @@ def fit(prepared: Prepared,
     if ternary: model.move("all")
     return Fitted(model, log, prepared, loss, base)
 
-# %% ../../nbs/papers/20_stresnet.ipynb #41acd2d1
-def poisson_floor(counts) -> float:
-    "The smallest RMSE that is possible for Poisson counts, from the mean of the test counts: √(mean)."
-    return float(np.sqrt(np.mean(counts)))
-
-# %% ../../nbs/papers/20_stresnet.ipynb #2aca7921
+# %% ../../nbs/papers/20_stresnet.ipynb #cacb3eba
 def hit_counts(expected,  # (T,) or (T, …) expected crimes of each hour
                observed,  # the same shape: crimes that happened
                threshold: float = .5,  # an expectation of at least this is a candidate
@@ -485,7 +480,7 @@ def hit_counts(expected,  # (T,) or (T, …) expected crimes of each hour
     return {"with crime": int(happened.sum()), "candidates": int(candidate.sum()), "hits": int((happened & candidate).sum()),
             "hits by chance": float(happened.sum()*candidate.sum()/happened.size)}
 
-# %% ../../nbs/papers/20_stresnet.ipynb #d6b45e07
+# %% ../../nbs/papers/20_stresnet.ipynb #f3fa4585
 # (super-resolution, kernel, f) → training seconds, training RMSE, test RMSE: Table 1 of the paper, Los Angeles
 PRINTED = pd.DataFrame(
     [("space+time", 3, 64, 104157.02, .143, .207), ("space+time", 3, 32, 30506.27, .189, .231), ("space+time", 3, 16, 15917.58, .255, .298),
