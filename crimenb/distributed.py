@@ -134,9 +134,12 @@ def launch(name: str,             # a job, as for `job`
                 text += log.read()
                 log.close()
         if any(process.returncode for process in started):
-            for line in text.splitlines():
+            lines = text.splitlines()
+            for line in lines:
                 if line.startswith("crimenb: "): raise InputError(line.removeprefix("crimenb: "))
-            raise RuntimeError(f"{name} broke: {text[-3000:]}")
+            # what the processes said themselves, if they could; torchrun's own report is long and has no cause in it
+            told = "\n".join([line for line in lines if line.startswith("[rank")] or lines)
+            raise RuntimeError(f"{name} broke: {told[-5000:]}")
         return torch.load(out, weights_only=True)
 
 # %% ../nbs/42_distributed.ipynb #03f1a0ea
@@ -238,7 +241,7 @@ def fit_pipeline(stages: list,            # a module for each rank, the same on 
                 for group in optimizer.param_groups: group["lr"] = learning_rate((epoch + i / len(todo)) / epochs, lr, schedule)
                 # the shapes that travel belong to a plan: one for each size of batch
                 if len(x) not in plans:
-                    plans[len(x)] = ScheduleGPipe(PipelineStage(own, rank, world, device), micro_batches(len(x), micro), loss_fn=loss)
+                    plans[len(x)] = ScheduleGPipe(PipelineStage(_Packed(own), rank, world, device), micro_batches(len(x), micro), loss_fn=loss)
                 optimizer.zero_grad(set_to_none=True)
                 if rank == 0: plans[len(x)].step(x.to(device))
                 elif rank < world - 1: plans[len(x)].step()
@@ -252,6 +255,21 @@ def fit_pipeline(stages: list,            # a module for each rank, the same on 
     for source, stage in enumerate(stages):
         for value in stage.to(device).eval().state_dict().values(): dist.broadcast(value, src=source)
     return pd.DataFrame(rows)
+
+class _Packed(torch.nn.Module):
+    "A stage whose output, and the gradient of whose input, lie in memory in their own order, as what travels has to."
+    def __init__(self, stage):
+        super().__init__()
+        self.stage = stage
+
+    def forward(self, x): return self.stage(_PackedGradient.apply(x)).contiguous()
+
+class _PackedGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x): return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient): return gradient.contiguous()
 
 # %% ../nbs/42_distributed.ipynb #74d86aa3
 def federate(model: torch.nn.Module,          # trained in place
