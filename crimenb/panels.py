@@ -10,6 +10,7 @@ __all__ = ['GROUPS', 'SEVERITY', 'AREA_KEYS', 'Panel', 'category_groups', 'from_
 # %% ../nbs/30_panels.ipynb #079681c9
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -351,7 +352,7 @@ def read_polygons(path,      # GeoJSON, longitude and latitude in degrees
                   key=None,  # property that names the area; None: the first of AREA_KEYS that is there
 ) -> pd.DataFrame:
     "Places of areas, one a row: lon, lat (of the centroid), km2 (on the WGS84 ellipsoid), geometry."
-    try: features = json.loads(open(path, encoding="utf-8").read())["features"]
+    try: features = json.loads(Path(path).read_text(encoding="utf-8"))["features"]
     except (OSError, ValueError, KeyError, TypeError) as error: raise InputError(f"{path} can not be read as GeoJSON: give a FeatureCollection of polygons") from error
     if not features: raise InputError(f"{path} has no polygons: give a FeatureCollection with some")
     key = next((k for k in AREA_KEYS if k in features[0]["properties"]), None) if key is None else key
