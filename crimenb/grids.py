@@ -10,7 +10,7 @@ __all__ = ['GRIDS', 'INTERPOLATIONS', 'LAGS', 'AUTHORS_LAGS', 'WEATHER', 'EVENT_
 
 # %% ../nbs/25_grids.ipynb #bcb697ad
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
