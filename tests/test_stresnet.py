@@ -291,7 +291,8 @@ def test_poisson_loss_starts_at_the_base_rate():
     f = fit(prepared, **{**QUICK, "lr": 1e-9}, loss="poisson")
     hours, forecast = f.forecast()
     np.testing.assert_allclose(forecast, base_rate(counts, prepared.train[-1] + 1)[hours % 24], rtol=1e-4)
-    with pytest.raises(InputError): fit(prepare(counts, test=48), loss="poisson")
+    with pytest.raises(InputError, match="native"): fit(prepare(counts, test=48), loss="poisson")
+    with pytest.raises(InputError, match="ternary"): fit(prepared, loss="poisson", ternary=True)
 
 def test_base_rate():
     counts = np.zeros((72, 1, 2), "float32")

@@ -97,7 +97,7 @@ def ternarize(w,  # a tensor of weights, any shape
     largest = size.flatten().sort(descending=True).values
     gain = largest.cumsum(0, dtype=torch.float64)**2 / torch.arange(1, len(largest) + 1, device=w.device)
     kept = size >= largest[gain.argmax()]
-    return size[kept].mean(), w.sign()*kept
+    return (size*kept).sum()/kept.sum(), w.sign()*kept
 
 def twn(w):
     "The approximation of ternary weight networks (Li, Zhang and Liu 2016): zero below .7 times the mean magnitude; (α, T)."
@@ -348,7 +348,7 @@ LOSSES = ("mse", "poisson")
 def base_rate(counts,                  # (T, r, c) crimes of each hour
               until: int,              # hours from here on are not looked at
               first_hour: int = 0,     # hour of day of the first
-              strength: float = 20.,   # days' worth of belief in cell × hour without their interaction
+              strength: float = 100.,  # days' worth of belief in cell × hour without their interaction
 ):
     "(24, r, c) expected crimes of a cell in an hour of the day: its own mean, drawn to the product of the cell's and the hour's."
     c, hour = np.asarray(counts[:until], "float64"), (np.arange(until) + first_hour) % 24
@@ -413,6 +413,7 @@ def fit(prepared: Prepared,
     base = None
     if loss == "poisson":
         if prepared.resolution != "none" or prepared.preparation != "sound": raise InputError("the Poisson loss counts crimes in native cells: prepare with resolution='none' and preparation='sound'")
+        if ternary: raise InputError("ternary weights are trained with the mean square error: leave loss='mse'")
         base = base_rate(prepared.counts, prepared.train[-1] + 1, prepared.first_hour)
     build = TernarySTResNet if ternary else STResNet
     with seeded(seed):
@@ -420,8 +421,7 @@ def fit(prepared: Prepared,
     if base is not None:
         with torch.no_grad():
             # the base rate is where training starts
-            model.fusion.zero_(); model.external[3].bias.zero_()
-            if not ternary: model.external[3].weight.zero_()
+            for layer in [model.external[3], *(branch.last for branch in model.branches)]: layer.weight.zero_(); layer.bias.zero_()
     model.to(device, memory_format=torch.channels_last)
     series, external = prepared.scale(prepared.series).to(device), prepared.external.to(device)
     index = torch.from_numpy(frame_index(np.arange(prepared.both[0], len(series)), prepared.lags)).to(device)
@@ -459,6 +459,8 @@ def fit(prepared: Prepared,
     score = "valid likelihood" if base is not None else "valid -RMSE"
     data = hashlib.sha256(prepared.series.numpy().tobytes() + external.cpu().numpy().tobytes()).hexdigest()
     shared = {"schedule": "constant", "lr": lr, "device": device, **kwargs}
+    # each layer's projection would be compiled anew
+    if ternary: shared["compile"] = False
     shared["settings"] = {**(kwargs.get("settings") or {}), "data": data, "batch": batch, "evaluations": evaluations, "loss": loss, "ternary": ternary, "best": best,
                           "preparation": prepared.preparation, "first_epochs": epochs, **{k: v if k != "size" else list(v) for k, v in model.settings.items()}}
     paths = [None, None] if checkpoint is None else [Path(checkpoint), Path(checkpoint).with_suffix(".2" + Path(checkpoint).suffix)]
