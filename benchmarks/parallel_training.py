@@ -27,6 +27,7 @@ import os
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -150,22 +151,24 @@ def measure(ways, models, path, batch, epochs):
     return rows
 
 
-def steps(models, path, sizes, n):
-    "Median seconds of a step for batches and widths; the job of one process, or of two."
+def steps(models, path, n):
+    "Seconds of a step (the first decile of `n`, less disturbed by other programs than the median) for batches and widths; the job of one process, or of two."
     torch.set_num_threads(1)
     rows = []
     for name in models:
-        for batch, width in sizes:
+        # attention over all areas of a batch costs more than the other two
+        for batch, width in product((128, 512, 2048), (32, 64, 128) if name == "GAT+TCN" else (32, 128, 256)):
             task = Task(name, path, batch, {"units": width})
             i = torch.arange(task.each) % len(task.learn)
             given = task.cut_out(i)
-            times = []
-            for k in range(3):
-                log = train(task.model, lambda epoch, rng: [given]*n, task.loss, 1, lr=1e-6, device="cpu")
-                times.append(log.seconds.iloc[0]/n)
+            began = []
+            def loss(model, batch, t):
+                began.append(time.perf_counter())
+                return task.loss(model, batch, t)
+            train(task.model, lambda epoch, rng: [given]*(n + 5), loss, 1, lr=1e-6, device="cpu")
             weights = sum(p.numel() for p in task.model.parameters())
             rows.append({"model": name, "cases": given[1].numel(), "weights": weights, "work": float(weights*given[1].numel()), "bytes": 4.*weights,
-                         "processes": ranks()[1], "seconds": float(np.median(times[1:]))})
+                         "processes": ranks()[1], "seconds": float(np.quantile(np.diff(began)[4:], .1))})
     return rows
 
 
@@ -188,37 +191,34 @@ def main():
             ranks_said = launch(f"{__file__}:measure", dict(ways=ways, models=models, path=path, batch=args.batch, epochs=args.epochs), processes, timeout=3600)
             for each in zip(*ranks_said):
                 measured.append({**each[0], "processes": processes, "cpu": sum(r["cpu"] for r in each), "bytes": max(r["bytes"] for r in each), "memory": max(r["memory"] for r in each)})
-        points = None
-        if args.scaling:
-            sizes = [(batch, width) for batch in (128, 512, 2048) for width in (32, 128, 256)]
-            points = pd.DataFrame(sum((launch(f"{__file__}:steps", dict(models=models, path=path, sizes=sizes, n=20), p, timeout=3600)[0] for p in (1, 2)), []))
-    table = pd.DataFrame(measured)
-    alone = table[table.way == "single"].set_index("model").seconds
-    table["speed-up"] = table.model.map(alone) / table.seconds
-    table["efficiency"] = table["speed-up"] / table.processes
-    rows = []
-    for r in table.to_dict("records"):
-        row = dict(method=r["model"], kind="ours", protocol=r["way"], split="train", low=None, high=None, n=args.epochs, printed=None)
-        rows += [{**row, "metric": metric, "value": float(value)} for metric, value in (("seconds an epoch", r["seconds"]), ("CPU seconds an epoch", r["cpu"]), ("speed-up", r["speed-up"]),
-                 ("efficiency", r["efficiency"]), ("bytes sent an epoch", r["bytes"]), ("peak memory, bytes", r["memory"]), ("training loss, last epoch", r["loss"]))]
-        rows += [{**row, "split": "test", **score} for score in r["scores"]]
-    score = lambda r, metric: next(s["value"] for s in r if s["metric"] == metric)
-    print(f"{args.dataset}, batches of {args.batch} cases, {args.epochs} epochs, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(table.assign(accuracy=table.scores.map(lambda r: score(r, "accuracy")), logloss=table.scores.map(lambda r: score(r, "log loss")), MB=table.bytes/1e6, memory=table.memory/1e6)
-          [["model", "way", "seconds", "cpu", "speed-up", "efficiency", "MB", "memory", "loss", "accuracy", "logloss"]].to_string(index=False, float_format=lambda v: f"{v:.3f}"))
-    if points is not None:
+        table = pd.DataFrame(measured)
+        alone = table[table.way == "single"].set_index("model").seconds
+        table["speed-up"] = table.model.map(alone) / table.seconds
+        table["efficiency"] = table["speed-up"] / table.processes
+        rows = []
+        for r in table.to_dict("records"):
+            row = dict(method=r["model"], kind="ours", protocol=r["way"], split="train", low=None, high=None, n=args.epochs, printed=None)
+            rows += [{**row, "metric": metric, "value": float(value)} for metric, value in (("seconds an epoch", r["seconds"]), ("CPU seconds an epoch", r["cpu"]), ("speed-up", r["speed-up"]),
+                     ("efficiency", r["efficiency"]), ("bytes sent an epoch", r["bytes"]), ("peak memory, bytes", r["memory"]), ("training loss, last epoch", r["loss"]))]
+            rows += [{**row, "split": "test", **score} for score in r["scores"]]
+        score = lambda r, metric: next(s["value"] for s in r if s["metric"] == metric)
+        print(f"{args.dataset}, batches of {args.batch} cases, {args.epochs} epochs, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        print(table.assign(accuracy=table.scores.map(lambda r: score(r, "accuracy")), logloss=table.scores.map(lambda r: score(r, "log loss")), MB=table.bytes/1e6, memory=table.memory/1e6)
+              [["model", "way", "seconds", "cpu", "speed-up", "efficiency", "MB", "memory", "loss", "accuracy", "logloss"]].to_string(index=False, float_format=lambda v: f"{v:.3f}"))
+        if args.out:
+            parameters = {k: v for k, v in vars(args).items() if k != "out"}
+            result = dict(study="parallel_training", profile="cpu", dataset=args.dataset, data_sha256=used, seed=0, parameters=parameters, versions=studies.versions(), commit=studies.commit(),
+                          device=describe_device("cpu"), seconds=round(time.perf_counter() - began, 1), peak_memory_bytes=int(table.memory.max()), rows=rows)
+            write_atomic(args.out, json.dumps(studies.validate(result), indent=1, allow_nan=False) + "\n")
+            print("result:", args.out)
+        if not args.scaling: return
+        points = pd.DataFrame(sum((launch(f"{__file__}:steps", dict(models=models, path=path, n=60), p, timeout=3600)[0] for p in (1, 2)), []))
         print(points.assign(ms=points.seconds*1e3)[["model", "cases", "weights", "processes", "ms"]].to_string(index=False, float_format=lambda v: f"{v:.3f}"))
         for name, of in points.groupby("model", sort=False):
             fitted = CostModel.fit(of)
             off = np.abs(fitted.seconds(of.work, of.bytes, of.processes)/of.seconds - 1).median()
             print(f"\n{name}: {fitted}, median error {off:.0%}")
             print(fitted.table(*of[of.processes == 1].iloc[-2][["work", "bytes"]].astype(float)).to_string(index=False, float_format=lambda v: f"{v:.3f}"))
-    if args.out:
-        parameters = {k: v for k, v in vars(args).items() if k != "out"}
-        result = dict(study="parallel_training", profile="cpu", dataset=args.dataset, data_sha256=used, seed=0, parameters=parameters, versions=studies.versions(), commit=studies.commit(),
-                      device=describe_device("cpu"), seconds=round(time.perf_counter() - began, 1), peak_memory_bytes=int(table.memory.max()), rows=rows)
-        write_atomic(args.out, json.dumps(studies.validate(result), indent=1, allow_nan=False) + "\n")
-        print("result:", args.out)
 
 
 if __name__ == "__main__":
