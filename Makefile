@@ -54,14 +54,14 @@ sync: $(STAMP)
 	@$(MAKE) --no-print-directory clean-notebooks
 	@$(MAKE) --no-print-directory readme
 
-# one thread a process: nbdev-test and pytest run $(JOBS) notebooks at a time
+# one thread a process: nbdev-test runs $(JOBS) notebooks at a time, pytest $(JOBS) files
 test: export OMP_NUM_THREADS := 1
 test: $(STAMP)
 	@before=$$(git status --porcelain; git diff); $(MAKE) --no-print-directory sync; \
 	after=$$(git status --porcelain; git diff); \
 	[ "$$before" = "$$after" ] || { echo "make sync changed the tree: commit what it wrote" >&2; git status --short >&2; exit 1; }
 	@"$(BIN)/nbdev-test" --n-workers $(JOBS)
-	@"$(BIN)/python" -m pytest
+	@"$(BIN)/python" -m pytest --numprocesses $(JOBS) --dist loadfile
 
 distclean:
 	rm -rf "$(VENV)" build dist runs nbs/reproduce/runs crimenb.egg-info
