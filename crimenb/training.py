@@ -153,6 +153,7 @@ def train(model: torch.nn.Module,
           evaluate=None,              # `evaluate(model)` gives a dictionary of validation scores
           evaluate_every: int = 1,    # epochs between two evaluations; the last epoch is always evaluated
           select: str = None,         # the validation score by which the best epoch is kept (the higher the better)
+          patience: int = 0,          # evaluations in a row without a new best `select` after which training stops; 0: never
           device=None,                # default: `best_device()`
           precision: str = None,      # one of `PRECISIONS`; default bfloat16 on a GPU, float32 on a CPU
           compile: bool = False,      # `torch.compile` the model
@@ -166,14 +167,15 @@ def train(model: torch.nn.Module,
 
     Under `torch.distributed` each rank takes its part of each batch, weights are rank 0's at the start, and `loss` gets the model
     wrapped in `DistributedDataParallel`: it must call it, and every weight must have a gradient."""
-    for name, value, low in (("epochs", epochs, 1), ("seed", seed, 0), ("weight_decay", weight_decay, 0), ("evaluate_every", evaluate_every, 1), ("max_steps", max_steps, 0)): within(value, name, low)
+    for name, value, low in (("epochs", epochs, 1), ("seed", seed, 0), ("weight_decay", weight_decay, 0), ("evaluate_every", evaluate_every, 1), ("max_steps", max_steps, 0), ("patience", patience, 0)): within(value, name, low)
+    if patience and not (select and evaluate): raise InputError(f"patience = {patience} waits for a better validation score: give evaluate and select as well")
     if lr <= 0 or (clip is not None and clip <= 0): raise InputError(f"lr = {lr} and clip = {clip} must be above 0 (clip may be None)")
     within(warmup, "warmup", 0, .999)
     rank, world = ranks()
     device = torch.device(device) if device else best_device()
     precision = one_of(precision or ("bfloat16" if device.type == "cuda" else "float32"), PRECISIONS, "precision")
     settings = {**(settings or {}), "epochs": epochs, "lr": lr, "seed": seed, "schedule": schedule, "warmup": warmup,
-                "weight_decay": weight_decay, "adam_eps": adam_eps, "clip": clip, "precision": precision}
+                "weight_decay": weight_decay, "adam_eps": adam_eps, "clip": clip, "precision": precision, "patience": patience}
     model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, eps=adam_eps, weight_decay=weight_decay)
     forward = DistributedDataParallel(model) if world > 1 else model
@@ -186,6 +188,8 @@ def train(model: torch.nn.Module,
         start, steps, rows, best = state["epoch"], state["steps"], state["log"], state["best"]
     bar = progress(what=what, total=epochs, unit="epoch", initial=start) if rank == 0 else tqdm(disable=True)
     for epoch in range(start, epochs):
+        # counted from the log: a resumed run, and every rank, stop where the others do
+        if patience and best and sum(select in row for row in rows[best["epoch"]:]) >= patience: break
         began = time.perf_counter()
         with seeded(seed, epoch) as rng:
             model.train()
