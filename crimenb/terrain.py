@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BANDWIDTHS', 'VIOLENT', 'DC_SOURCES', 'Units', 'Points', 'grid_units', 'distance', 'density', 'dummies',
            'standardise', 'Terrain', 'design', 'read_table', 'read_points', 'from_events', 'snap_index', 'snap',
-           'Counts', 'count', 'Study', 'join', 'from_city', 'read_dc_units', 'read_dc_violent', 'read_dc_wards', 'dc',
-           'read_boundaries', 'read_nyc_shootings', 'nyc']
+           'Counts', 'count', 'Study', 'join', 'from_city', 'read_dc_units', 'read_dc_violent', 'read_dc_wards',
+           'read_dc_portal', 'dc', 'read_boundaries', 'read_nyc_shootings', 'nyc']
 
 # %% ../nbs/35_terrain.ipynb #1cd2d5e6
 import gzip
@@ -23,6 +23,7 @@ from pyproj.exceptions import CRSError
 from scipy.spatial import cKDTree
 
 from .core import InputError, needs, one_of, within
+from .events import Cleaned, read_dc
 
 # %% ../nbs/35_terrain.ipynb #f6d5636d
 def _metric(crs, what):
@@ -383,13 +384,18 @@ def _points(table, path, crs, place, from_crs, box, source):
     return Points(x[~gone], y[~gone], crs, None, table[~gone], len(table), {why: int(mask.sum()) for why, mask in reasons.items() if mask.any()}, source)
 
 # %% ../nbs/35_terrain.ipynb #cebe9c1b
-def from_events(events: pd.DataFrame, # a canonical events table
+def from_events(events,               # a `Cleaned` from one of the readers of `crimenb.events`, or its table of events
                 crs,                  # EPSG number of the system in metres that is wanted
                 source="",            # a name for where they come from
+                categories=None,      # the categories that are wanted; None: all
 ) -> Points:
-    "Events as points, in metres, with their time and category; those without a place are counted as dropped."
-    table = events[["time", "category", "lon", "lat"]].reset_index(drop=True)
-    return _points(table, "the events table", crs, ("lon", "lat"), 4326, None, source)
+    "Events as points, in metres, with their time and category; those without a place, or of another category, are counted as dropped."
+    read = events if isinstance(events, Cleaned) else Cleaned(events, len(events))
+    table = read.events.reset_index(drop=True)
+    table = table[["time", "category", "lon", "lat", *(c for c in ("record_id",) if c in table)]]
+    found = _points(table, "the events table", crs, ("lon", "lat"), 4326, None, source)
+    found = Points(found.x, found.y, crs, None, found.columns, read.rows_in, {**read.dropped, **found.dropped}, source)
+    return found if categories is None else found.where(found.columns.category.isin(list(categories)), "another category")
 
 # %% ../nbs/35_terrain.ipynb #820160b2
 def snap_index(points: Points,
@@ -507,7 +513,8 @@ def from_city(events: pd.DataFrame, # from `city.simulate`
     return Study("simulated city", units, factors, kinds, ("Const",), counts, None, planted, total*city.area_reporting[city.area_of])
 
 # %% ../nbs/35_terrain.ipynb #68c40513
-VIOLENT = ("ASSAULT WITH DANGEROUS WEAPON", "ADW", "HOMICIDE", "ROBBERY")
+# as the ward files and as the portal write them
+VIOLENT = ("ADW", "ASSAULT W/DANGEROUS WEAPON", "ASSAULT WITH DANGEROUS WEAPON", "HOMICIDE", "ROBBERY")
 _DC_BOX = (389_000, 125_000, 409_000, 149_000)
 
 def read_dc_units(path, # DC_Crime_withAreas.csv
@@ -555,10 +562,27 @@ def read_dc_wards(paths,      # file name -> path, with ward1.csv.gz … ward8.c
     points = points.where((day >= pd.Timestamp(since)) & (day < pd.Timestamp(until)), "another time")
     return points if offenses is None else points.where(points.columns.OFFENSE.isin(offenses), "another offence")
 
-DC_SOURCES = ("whole-year", "ward")
+def read_dc_portal(paths,      # file name -> path, with exports of the city's portal such as Crime_Incidents_in_2019.csv in it
+                   since,      # the first day
+                   until,      # the day after the last one
+                   offenses=VIOLENT, # names of offences, or None for all
+                   crs=26985,
+) -> Points:
+    "Crimes from the portal's files by year, through `crimenb.events.read_dc`. Each file holds what was reported in its year: an event counts when it began, and once, whichever files have it."
+    names = sorted(n for n in paths if n.lower().startswith("crime_incidents_in_"))
+    if not names: raise InputError(f"there is no file Crime_Incidents_in_YEAR.csv among {', '.join(sorted(paths)) or 'no files at all'}: take the years that are wanted from the city's open data portal")
+    read = [read_dc(paths[n]) for n in names]
+    dropped = {why: sum(part.dropped.get(why, 0) for part in read) for part in read for why in part.dropped}
+    points = from_events(Cleaned(pd.concat([part.events for part in read], ignore_index=True), sum(part.rows_in for part in read), dropped), crs, "Washington's portal")
+    if "record_id" in points.columns: points = points.where(points.columns.record_id.isna() | ~points.columns.record_id.duplicated(), "in another file, too")
+    day = points.columns.time
+    points = points.where((day >= pd.Timestamp(since)) & (day < pd.Timestamp(until)), "another time")
+    return points if offenses is None else points.where(points.columns.category.isin(offenses), "another offence")
+
+DC_SOURCES = ("whole-year", "ward", "portal")
 
 def dc(paths,                 # file name -> path, from `sources.fetch("dc_rtm")`
-       source="whole-year",   # "whole-year": 2011, 2012, 2013 (the main comparison); "ward": 2006 to 2011 and 2012-01-01 to 07-17
+       source="whole-year",   # "whole-year": 2011, 2012, 2013 (the main comparison); "ward": 2006 to 2011 and 2012-01-01 to 07-17; "portal": the years whose Crime_Incidents_in_YEAR.csv are among the files
        calls=("CFS1",),       # which 311 calls: CFS1 litter, CFS2 broken things
        licences="units",      # "units": of 2010, at their unit; "geojson": a later, undated snapshot, at its address
        constants=("Const", "Intersection", "LogArea"),
@@ -579,6 +603,11 @@ def dc(paths,                 # file name -> path, from `sources.fetch("dc_rtm")
     if source == "whole-year":
         events = {str(y): read_dc_violent(paths, y) for y in (2011, 2012, 2013)}
         history = {"ward files, 2006 to 2010": snap(read_dc_wards(paths, "2006-01-01", "2011-01-01"), units, limit)}
+    elif source == "portal":
+        years = sorted(int(n[19:23]) for n in paths if n.lower().startswith("crime_incidents_in_") and n[19:23].isdigit())
+        if not years: raise InputError("there is no file Crime_Incidents_in_YEAR.csv among the files: take the years that are wanted from the city's open data portal")
+        whole, history = read_dc_portal(paths, f"{years[0]}-01-01", f"{years[-1] + 1}-01-01"), None
+        events = {str(y): whole.where(whole.columns.time.dt.year == y, "another time") for y in years}
     else:
         whole, history = read_dc_wards(paths, "2006-01-01", "2012-07-18"), None
         day = pd.to_datetime(whole.columns.REPORT_DAT, format="%m/%d/%Y %I:%M:%S %p")

@@ -1,6 +1,7 @@
 "crimenb.terrain: by hand, against brute force and scikit-learn, on the simulated city, and against known numbers on the real files."
 import json
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,10 @@ from sklearn.neighbors import KernelDensity
 from crimenb import terrain
 from crimenb.city import simulate
 from crimenb.core import InputError
+from crimenb.events import read_dc
 from crimenb.sources import fetch
 from crimenb.terrain import (BANDWIDTHS, Counts, Points, Units, count, dc, density, design, distance, dummies, from_city, from_events, grid_units,
-                             join, nyc, read_boundaries, read_dc_units, read_dc_violent, read_dc_wards, read_nyc_shootings, read_points, snap,
+                             join, nyc, read_boundaries, read_dc_portal, read_dc_units, read_dc_violent, read_dc_wards, read_nyc_shootings, read_points, snap,
                              snap_index, standardise)
 
 
@@ -228,6 +230,27 @@ def test_events_become_points():
     table = pd.DataFrame({"time": pd.to_datetime(["2012-03-01"]*2), "category": ["robbery"]*2, "lon": [-77.0238, np.nan], "lat": [38.9166, np.nan]})
     made = from_events(table, 26985)
     assert len(made) == 1 and made.dropped == {"no place": 1} and abs(made.x[0] - 397_935) < 10 and abs(made.y[0] - 138_744) < 20
+
+def test_the_portals_dialect_becomes_counts(tmp_path):
+    "Washington's portal: years of files, each record counted once, in the year in which it began; its words for assault are known."
+    sample = Path(__file__).parents[1]/"data/samples/dc.csv"
+    read = read_dc(sample)
+    made = from_events(read, 26985)
+    assert made.rows_in == read.rows_in == len(made) + sum(made.dropped.values()) and set(read.dropped) < set(made.dropped)
+    assert from_events(read, 26985, categories=["ROBBERY"]).columns.category.tolist() == ["ROBBERY"]
+    assert len(from_events(read, 26985, categories=["ARSON"])) == 0
+    paths = {f"Crime_Incidents_in_{y}.csv": sample for y in (2018, 2019)}
+    violent = read_dc_portal(paths, "2019-01-01", "2020-01-01")
+    assert sorted(violent.columns.category) == ["ASSAULT W/DANGEROUS WEAPON", "ROBBERY"]
+    assert violent.rows_in == 14 and violent.dropped["in another file, too"] == 4
+    everything = read_dc_portal(paths, "2018-01-01", "2020-01-01", offenses=None)
+    assert len(everything) == 4 and everything.columns.time.dt.year.tolist() == [2018, 2019, 2019, 2019]
+    for call in (lambda: read_dc_portal({}, "2019-01-01", "2020-01-01"), lambda: dc(fetch("dc_rtm"), "portal")):
+        with pytest.raises(InputError, match="Crime_Incidents_in_YEAR"): call()
+    study = dc(fetch("dc_rtm") | paths, "portal")
+    assert list(study.counts) == ["2018", "2019"] and study.counts["2019"].source == "Washington's portal"
+    for year in study.counts.values(): assert year.rows_in == 14 == year.n.sum() + sum(year.dropped.values())
+    with pytest.raises(InputError, match="both from one"): join([washington().counts["2011"]], study.counts["2019"])
 
 def test_files_that_are_missing_are_named():
     with pytest.raises(InputError, match="DC_Crime"): dc({})
