@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crimenb.core import InputError
@@ -114,6 +114,47 @@ def test_selection_ignores_epochs_that_are_worse(tmp_path):
     assert load_checkpoint(tmp_path / "run.pt")["best"]["epoch"] == 2
     two, _ = fit(max_steps=6)
     assert torch.equal(best.weight, two.weight) and log.s.tolist() == [1., 3., 2.]
+
+
+def climb(scores, path=None, **kwargs):
+    "Train with made-up validation scores, one an evaluation; returns the model and the log."
+    def evaluate(m, each=iter(scores)): return {"s": next(each)}
+    return fit(epochs=12, evaluate=evaluate, select="s", checkpoint=path, **kwargs)
+
+
+@given(st.lists(st.integers(0, 5), min_size=12, max_size=12), st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_patience_stops_where_so_many_evaluations_brought_nothing_better(scores, patience):
+    scores = list(map(float, scores))
+    # the naive way: walk on until nothing better has come for so long
+    end = next((i for i in range(1, 13) if i - 1 - scores.index(max(scores[:i])) >= patience), 12)
+    stopped, log = climb(scores, patience=patience)
+    assert log.s.tolist() == scores[:end]
+    whole, _ = climb(scores[:end] + [-1.]*12)
+    assert torch.equal(stopped.weight, whole.weight)
+
+
+def test_patience_counts_evaluations_and_not_epochs():
+    _, log = climb([1., 3., 2., 0., 4.], patience=2, evaluate_every=2)
+    assert log.epoch.iloc[-1] == 8 and log.s.dropna().tolist() == [1., 3., 2., 0.]
+
+
+@pytest.mark.parametrize("killed_after", [1, 3, 4, 5, 6])
+def test_a_run_with_patience_that_was_killed_stops_where_it_would_have_stopped(tmp_path, killed_after):
+    scores, path = [1., 5., 2., 3., 2., 1.], tmp_path / "run.pt"
+    whole, log = climb(scores, patience=4)
+    assert len(log) == 6
+    climb(scores, path, patience=4, max_steps=3*killed_after)
+    for left in (scores[killed_after:], []):          # the rest; and once more, when there is nothing left to do
+        again, log2 = climb(left, path, patience=4)
+        assert torch.equal(again.weight, whole.weight) and log2.s.tolist() == scores
+    with pytest.raises(InputError, match="another patience"): climb([], path, patience=5)
+
+
+def test_patience_needs_a_score_to_wait_for():
+    for wrong in ({}, {"evaluate": lambda m: {"s": 1.}}, {"select": "s"}):
+        with pytest.raises(InputError, match="patience = 2 waits"): fit(patience=2, **wrong)
+    with pytest.raises(InputError, match="patience is -1"): fit(patience=-1)
 
 
 def test_seeded_leaves_the_outer_generators_alone():

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['LEVELS', 'MODELS', 'TASKS', 'LOSSES', 'LEAST', 'GRID', 'BEST', 'Cases', 'DNN', 'LastState', 'LSTMCrimeNet', 'Spatial',
            'Temporal', 'receptive_field', 'GATTCN', 'Head', 'Fitted', 'units', 'inputs', 'build', 'fit', 'grid_search',
-           'random_search', 'as_arguments']
+           'random_search', 'as_arguments', 'search_runs', 'as_command']
 
 # %% ../../nbs/papers/30_parallel.ipynb #cfdc9af5
 import hashlib
 import itertools
+import shlex
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -358,3 +359,18 @@ def as_arguments(setting: dict) -> dict:
     "A setting of the search as arguments of `fit`: what belongs to the network goes into `model`."
     own = ("layers", "units", "heads", "kernel", "dropout")
     return {"model": {k: v for k, v in setting.items() if k in own}, **{k: v for k, v in setting.items() if k not in own}}
+
+# %% ../../nbs/papers/30_parallel.ipynb #60a394e9
+def search_runs(name: str,        # one of `MODELS`
+                settings: list,   # from `grid_search` or `random_search`
+                **common,         # parameters that all runs share: dataset, profile, seed, tasks, patience, …
+) -> list:
+    "A search as runs of the study: its parameters for each setting, one network, one loss, no search of its own. The profile decides on the epochs."
+    called = lambda k: "gat_units" if name == "GAT+TCN" and k == "units" else k
+    alone = {"models": one_of(name, MODELS, "model"), "search": "none", "repeats": 1, "rules": "historical mean"}
+    return [alone | common | {called(k): v for k, v in setting.items() if k != "epochs"} for setting in settings]
+
+def as_command(run: dict) -> str:
+    "The command line of one of these runs."
+    given = [f"-p {shlex.quote(f'{k}={v}')}" for k, v in run.items() if k not in ("dataset", "profile")]
+    return " ".join(["crimenb reproduce parallel", *(f"--{k} {shlex.quote(run[k])}" for k in ("dataset", "profile") if k in run), *given])
