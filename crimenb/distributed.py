@@ -32,7 +32,7 @@ from scipy.optimize import nnls
 from torch.utils.data import DataLoader
 
 from .core import InputError, one_of, within, write_atomic
-from .training import Part, best_device, learning_rate, once, ranks, seeded, share_cases, train
+from .training import Part, best_device, learning_rate, load_checkpoint, once, ranks, save_checkpoint, seeded, share_cases, train
 
 # %% ../nbs/42_distributed.ipynb #7dcce09f
 def job(name: str,  # "module:function" or "path/to/file.py:function"
@@ -217,6 +217,8 @@ def fit_pipeline(stages: list,            # a module for each rank, the same on 
                  schedule: str = "linear",# of the learning rate, one of `training.SCHEDULES`
                  weight_decay: float = 0.,# AdamW's
                  device=None,             # default: `best_device()`
+                 checkpoint=None,         # a path: saved there after each epoch, all stages in one file; resumed from there if it exists
+                 settings: dict = None,   # what the checkpoint must agree on, next to the arguments above
 ) -> pd.DataFrame:
     """Train `stages` in place, one a rank, and give all ranks all weights at the end; returns the log: `epoch, loss, seconds`.
 
@@ -226,14 +228,19 @@ def fit_pipeline(stages: list,            # a module for each rank, the same on 
     within(micro, "micro", 1)
     if world == 1:
         return train(torch.nn.Sequential(*stages), batches, lambda model, batch, t: loss(model(batch[0]), batch[1]), epochs, lr, seed,
-                     schedule, weight_decay=weight_decay, device=device)[["epoch", "loss", "seconds"]]
+                     schedule, weight_decay=weight_decay, device=device, checkpoint=checkpoint, settings=settings)[["epoch", "loss", "seconds"]]
     if len(stages) != world: raise InputError(f"there are {len(stages)} stages for {world} ranks: cut the network into one stage a rank")
     from torch.distributed.pipelining import PipelineStage, ScheduleGPipe
     device = torch.device(device) if device else best_device()
     own = stages[rank].to(device).train()
     optimizer = torch.optim.AdamW(own.parameters(), lr=lr, weight_decay=weight_decay)
     plans, rows = {}, []
-    for epoch in range(epochs):
+    settings = {**(settings or {}), "stages": world, "epochs": epochs, "micro": micro, "lr": lr, "seed": seed, "schedule": schedule, "weight_decay": weight_decay}
+    if state := _found(checkpoint, settings):
+        own.load_state_dict(state["stages"][rank])
+        optimizer.load_state_dict(state["optimizers"][rank])
+        rows = state["log"]
+    for epoch in range(len(rows), epochs):
         began, total = time.perf_counter(), torch.zeros((), device=device)
         with seeded(seed, epoch) as rng: todo = batches(epoch, rng)
         with seeded(seed, epoch, rank):
@@ -252,9 +259,17 @@ def fit_pipeline(stages: list,            # a module for each rank, the same on 
                 optimizer.step()
         dist.broadcast(total, src=world - 1)
         rows.append({"epoch": epoch + 1, "loss": total.item() / len(todo), "seconds": time.perf_counter() - began})
+        if checkpoint:
+            every = [None]*world
+            dist.all_gather_object(every, (own.state_dict(), optimizer.state_dict()))
+            once(lambda: save_checkpoint(checkpoint, {"settings": settings, "log": rows, "stages": [s for s, _ in every], "optimizers": [o for _, o in every]}))
     for source, stage in enumerate(stages):
         for value in stage.to(device).eval().state_dict().values(): dist.broadcast(value, src=source)
     return pd.DataFrame(rows)
+
+def _found(checkpoint, settings):
+    "What the checkpoint holds, on every rank; None where there is none yet."
+    return once(lambda: load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists() else None)
 
 class _Packed(torch.nn.Module):
     "A stage whose output, and the gradient of whose input, lie in memory in their own order, as what travels has to."
@@ -285,6 +300,8 @@ def federate(model: torch.nn.Module,          # trained in place
              optimizer=torch.optim.SGD,       # made anew for each site and round
              evaluate=None,                   # `evaluate(model)` gives a dictionary of scores
              device=None,                     # default: `best_device()`
+             checkpoint=None,                 # a path: the common weights are saved there after each round, and resumed from there
+             settings: dict = None,           # what the checkpoint must agree on, next to the arguments above
 ) -> pd.DataFrame:
     "Federated averaging (McMahan et al. 2017); returns the log: `round, loss` (mean over the local steps), `sites, cases, seconds` and the scores."
     for what, value in (("rounds", rounds), ("local_epochs", local_epochs), ("batch", batch or 1)): within(value, what, 1)
@@ -296,8 +313,12 @@ def federate(model: torch.nn.Module,          # trained in place
     state = [value for value in model.to(device).train().state_dict().values() if value.is_floating_point()]
     if world > 1:
         for value in state: dist.broadcast(value, src=0)
+    settings = {**(settings or {}), "sites": [str(site) for site in sites], "rounds": rounds, "local_epochs": local_epochs, "lr": lr, "batch": batch, "part": part, "seed": seed}
     rows = []
-    for r in range(rounds):
+    if kept := _found(checkpoint, settings):
+        rows = kept["log"]
+        for value, saved in zip(state, kept["weights"]): value.copy_(saved)
+    for r in range(len(rows), rounds):
         began = time.perf_counter()
         with seeded(seed, r) as rng: chosen = set(rng.choice(len(sites), max(1, round(part * len(sites))), replace=False).tolist())
         common = [value.clone() for value in state]
@@ -316,6 +337,7 @@ def federate(model: torch.nn.Module,          # trained in place
             with torch.inference_mode(): row |= once(lambda: {key: float(value) for key, value in evaluate(model).items()})
             model.train()
         rows.append(row)
+        if checkpoint: once(lambda: save_checkpoint(checkpoint, {"settings": settings, "log": rows, "weights": state}))
     model.eval()
     return pd.DataFrame(rows)
 

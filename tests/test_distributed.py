@@ -47,6 +47,20 @@ JOBS = """
         return fit(clip=.1, weight_decay=.1, warmup=.2, evaluate=lambda m: {"s": next(scores)}, select="s",
                    checkpoint=folder and f"{folder}/chosen{ranks()[1]}.pt")
 
+    def patient(folder=None):
+        "Stops two evaluations after the best one; started again, it stays stopped."
+        scores = iter([1., 4., 2., 3., 9.])
+        arguments = dict(epochs=5, evaluate=lambda m: {"s": next(scores)}, select="s", patience=2, checkpoint=folder and f"{folder}/patient{ranks()[1]}.pt")
+        first = fit(**arguments)
+        return {**first, "again": fit(**arguments)["weights"] if folder else first["weights"]}
+
+    def gradients():
+        "What a pipeline leaves in its weights after one batch of 32, cut into 4: the gradient of this rank's stage."
+        net = network()
+        stages = [net[:2], net[2:]] if ranks()[1] == 2 else [net]
+        fit_pipeline(stages, lambda epoch, rng: [(x[:32], y[:32])], F.cross_entropy, epochs=1, micro=4, device="cpu")
+        return [weight.grad.clone() for weight in stages[ranks()[0]].parameters()]
+
     def tiny():
         "Batches of a single case, and of a kind that says itself how it is shared."
         one = fit(batches=lambda epoch, rng: [[5], [7], [5]])
@@ -79,6 +93,35 @@ JOBS = """
         log = federate(model, load, SITES, lambda m, b, t: F.cross_entropy(m(b[0]), b[1]), evaluate=lambda m: {"norm": weights(m).norm()}, device="cpu", **how)
         return {"read": read, **told(model, log)}
 
+    def again(folder):
+        "A pipeline and a federated training that break off after two of four epochs and rounds, are started again, and undisturbed ones."
+        def pipeline(file, breaks):
+            net = network()
+            stages = [net[:2], net[2:]] if ranks()[1] == 2 else [net]
+            def parts(epoch, rng):
+                if breaks and epoch == 2: raise InterruptedError
+                return [(x[i], y[i]) for i in batches(epoch, rng)]
+            return stages, lambda: fit_pipeline(stages, parts, F.cross_entropy, epochs=4, lr=.02, weight_decay=.1, device="cpu", checkpoint=file)
+        def federated(file, breaks, rounds=4):
+            model, round_ = network(), iter(range(rounds))
+            def evaluate(m):
+                if breaks and next(round_) == 2: raise InterruptedError
+                return {}
+            return [model], lambda: federate(model, lambda site: (x[SITES.index(site)::5], y[SITES.index(site)::5]), SITES, lambda m, b, t: F.cross_entropy(m(b[0]), b[1]),
+                                             rounds=rounds, local_epochs=2, batch=16, part=.6, lr=.05, evaluate=evaluate, device="cpu", checkpoint=file)
+        done = {}
+        for make in (pipeline, federated):
+            file = f"{folder}/{make.__name__}{ranks()[1]}.pt"
+            try: make(file, True)[1]()
+            except InterruptedError: done[make.__name__] = {"broke after": len(load_checkpoint(file)["log"])}
+            for what, path in (("resumed", file), ("again", file), ("whole", None)):
+                parts, run = make(path, False)
+                log = run()
+                done[make.__name__][what] = told(torch.nn.Sequential(*parts), log)
+        try: federated(file, False, 5)[1]()
+        except InputError as error: done["refused"] = str(error)
+        return done
+
     def errors():
         "What goes wrong on one rank is said on both."
         says = []
@@ -102,7 +145,7 @@ JOBS = """
 
     def everything(folder):
         before = sent()
-        done = {"dies": mortal(f"{folder}/dies.pt", True), "lives": mortal(f"{folder}/lives.pt", False), "fit": fit(), "chosen": chosen(folder), "tiny": tiny(),
+        done = {"dies": mortal(f"{folder}/dies.pt", True), "lives": mortal(f"{folder}/lives.pt", False), "fit": fit(), "chosen": chosen(folder), "patient": patient(folder), "gradients": gradients(), "again": again(folder), "tiny": tiny(),
                 "threads": ahead(2, "threads"), "processes": ahead(2, "processes"), "piped": piped(), "step": shared_out(rounds=4),
                 "federated": shared_out(rounds=3, local_epochs=2, batch=16, part=.6, lr=.05), "errors": errors(), "dropout": dropout()}
         return {**done, "sent": sent() - before}
@@ -128,7 +171,7 @@ def work(place):
 @pytest.fixture(scope="module")
 def two(place):
     "Everything, in two processes, of which one was killed on the way."
-    return launch(f"{place}/work.py:everything", {"folder": str(place)}, restarts=1, timeout=300)
+    return launch(f"{place}/work.py:everything", {"folder": str(place)}, restarts=1, timeout=900)
 
 
 def same(a, b, atol=2e-5):
@@ -149,6 +192,22 @@ def test_so_it_has_with_clipping_decay_selection_and_a_checkpoint_which_one_proc
     # the finished checkpoint of two processes, read by one
     again = work.fit(clip=.1, weight_decay=.1, warmup=.2, evaluate=lambda m: {"s": 9.}, select="s", checkpoint=place / "chosen2.pt")
     assert again["loss"] == two[0]["chosen"]["loss"] and torch.equal(again["weights"], two[0]["chosen"]["weights"])
+
+
+def test_patience_stops_all_ranks_after_the_same_epoch(two, work):
+    alone = work.patient()
+    assert alone["s"] == [1., 4., 2., 3.]
+    for rank in two:
+        same(rank["patient"], alone)
+        assert rank["patient"]["s"] == alone["s"] and torch.equal(rank["patient"]["again"], rank["patient"]["weights"])
+
+
+def test_a_pipelines_gradients_are_those_of_the_whole_network(two, work):
+    model = work.network()
+    whole = torch.autograd.grad(work.loss(model, slice(0, 32), 0), model.parameters())
+    halves = [gradient for rank in two for gradient in rank["gradients"]]
+    assert len(halves) == len(whole) == 4 and len(two[0]["gradients"]) == 2
+    for half, gradient in zip(halves, whole): assert half.shape == gradient.shape and gradient.abs().max() > .01 and torch.allclose(half, gradient, rtol=1e-5, atol=1e-7)
 
 
 def test_batches_smaller_than_the_number_of_ranks_and_of_another_kind(two, work):
@@ -195,6 +254,17 @@ def test_a_rank_killed_in_the_middle_of_an_epoch_changes_nothing(two):
         assert torch.equal(rank["dies"]["weights"], rank["lives"]["weights"])
 
 
+def test_pipelines_and_federated_trainings_go_on_from_their_checkpoints(two, work, tmp_path):
+    alone = work.again(tmp_path)
+    for done in (*(rank["again"] for rank in two), alone):
+        for kind in ("pipeline", "federated"):
+            assert done[kind]["broke after"] == 2 and len(done[kind]["whole"]["loss"]) == 4
+            for what in ("resumed", "again"):
+                assert done[kind][what]["loss"] == done[kind]["whole"]["loss"] and torch.equal(done[kind][what]["weights"], done[kind]["whole"]["weights"])
+        assert "another rounds" in done["refused"]
+    for kind in ("pipeline", "federated"): same(two[1]["again"][kind]["resumed"], alone[kind]["whole"])
+
+
 def test_errors_of_one_rank_are_errors_of_all(two):
     assert two[0]["errors"] == two[1]["errors"]
     counts, kind, score, stages = two[0]["errors"]
@@ -217,7 +287,7 @@ def test_bytes_that_were_sent_are_counted(two, tmp_path):
 
 
 def test_two_machines_by_two_torchruns_give_the_result_of_one_process(place, work):
-    done = launch(f"{place}/work.py:machines", {"folder": str(place)}, processes=1, nodes=2, timeout=300)
+    done = launch(f"{place}/work.py:machines", {"folder": str(place)}, processes=1, nodes=2, timeout=900)
     assert sorted(rank["host"] for rank in done) == ["0", "1"]
     for rank in done: same(rank["fit"], work.fit())
     assert load_checkpoint(place / "machines.pt")["epoch"] == 3
