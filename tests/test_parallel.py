@@ -1,5 +1,6 @@
 "The three networks of the comparative study: equations, causality, attention, leaks, export, resume."
 import dataclasses
+import shlex
 
 import numpy as np
 import pytest
@@ -7,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings, strategies as st
 
+from crimenb import studies
 from crimenb.core import InputError
 from crimenb.papers import parallel
-from crimenb.papers.parallel import BEST, DNN, GATTCN, GRID, LOSSES, MODELS, TASKS, Cases, Head, LSTMCrimeNet, Spatial, Temporal, as_arguments, fit, grid_search, inputs, random_search, receptive_field
+from crimenb.papers.parallel import BEST, DNN, GATTCN, GRID, LOSSES, MODELS, TASKS, Cases, Head, LSTMCrimeNet, Spatial, Temporal, as_arguments, as_command, fit, grid_search, inputs, random_search, receptive_field, search_runs
 from crimenb.training import seeded
 
 A, T = 5, 30
@@ -291,3 +293,19 @@ def test_a_setting_becomes_arguments(cases):
     assert as_arguments({"lr": .01, "layers": 4, "batch": 64, "units": 8}) == {"model": {"layers": 4, "units": 8}, "lr": .01, "batch": 64}
     fitted = fit("DNN", cases, **quick | as_arguments(grid_search("DNN")[0]))
     assert sum(isinstance(m, torch.nn.Linear) for m in fitted.model.modules()) == 4
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_search_is_a_list_of_commands_that_the_command_line_understands(name):
+    shared = dict(dataset="la_2020_2024", profile="cpu", seed=7, tasks="counts", losses="MSE", patience=10)
+    for tried in (grid_search(name), random_search(name, 5, seed=1)):
+        runs = search_runs(name, tried, **shared)
+        assert len(runs) == len(tried) and len({as_command(run) for run in runs}) == len(runs)
+        for run, setting in zip(runs, tried):
+            program, order, study, *words = shlex.split(as_command(run))
+            assert (program, order, study) == ("crimenb", "reproduce", "parallel") and words[:4] == ["--dataset", "la_2020_2024", "--profile", "cpu"] and set(words[4::2]) == {"-p"}
+            # nothing is lost on the way through the shell, and the study takes it
+            assert studies.from_text("parallel", words[5::2]) | {"dataset": "la_2020_2024", "profile": "cpu"} == run
+        values = studies.resolve("parallel", run)
+        width = values["gat_units"] if name == "GAT+TCN" else values["units"]
+        assert (values["models"], values["search"], values["repeats"], values["lr"], width) == (name, "none", 1, setting["lr"], setting["units"])
+    with pytest.raises(InputError, match="model"): search_runs("CNN", [])
