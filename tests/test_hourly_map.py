@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crimenb.baselines.hourly_map import (FEATURES, RULES, SETTINGS, _training_rows, add_to_day, all_zero, arima, boosted_trees, choose, cross_validate_k, cumulative, echoes, features,
                                           fit_self_exciting, historical_average, kde_hot_spots, nearest_hours, noise_floor, one_cell, persistence,
-                                          poisson_regression, rhythm, self_exciting, shrunken_average, take_from_day)
+                                          poisson_regression, refits, rhythm, rolling, self_exciting, shrunken_average, take_from_day)
 from crimenb.city import simulate
 from crimenb.core import InputError
 from crimenb.grids import GRIDS, Grid, HourlyMaps, hourly_counts
@@ -263,6 +263,23 @@ def test_choose_ranks_settings_on_validation_alone():
     other = replace(maps, counts=np.concatenate([maps.counts[:800], 0 * maps.counts[800:]]))
     pd.testing.assert_frame_equal(choose(nearest_hours, other, valid, {"k": [1, 500, 5]}), found)
     with pytest.raises(InputError): choose(nearest_hours, maps, valid, {"k": [1]}, metric="MAE")
+
+@given(st.integers(1, 50), st.integers(0, 200), st.integers(1, 60))
+@settings(max_examples=40, deadline=None)
+def test_refits(first, more, every):
+    fits = refits(first, first + more, every)
+    assert fits[0] == first and fits[-1] == first + more and (np.diff(fits) > 0).all() and (np.diff(fits)[1:] == every).all() and (np.diff(fits)[:1] <= every).all()
+
+def test_rolling_forecasts_are_those_of_the_latest_fit_and_see_no_future():
+    maps, fits = random_film(), [400, 500, 610]
+    found = rolling(poisson_regression, maps, fits, alpha=1e-3)
+    assert np.isnan(found[:400]).all() and np.isfinite(found[400:]).all() and found.shape == maps.counts.shape
+    for begin, end in ((400, 500), (500, 610), (610, 700)): np.testing.assert_allclose(found[begin:end], poisson_regression(maps, np.arange(begin, end), begin, alpha=1e-3))
+    for t in (400, 450, 500, 609, 650):
+        poisoned = replace(maps, counts=np.concatenate([maps.counts[:t], 1000 * np.random.default_rng(1).random((700 - t, 3, 4), np.float32)]))
+        again = rolling(poisson_regression, poisoned, fits, alpha=1e-3)
+        np.testing.assert_allclose(again[400:t + 1], found[400:t + 1], rtol=1e-9)
+        assert not np.allclose(again[t + 1], found[t + 1], rtol=.01)            # the test can fail
 
 def test_settings_belong_to_rules():
     import inspect

@@ -294,6 +294,30 @@ def test_poisson_loss_starts_at_the_base_rate():
     with pytest.raises(InputError, match="native"): fit(prepare(counts, test=48), loss="poisson")
     with pytest.raises(InputError, match="ternary"): fit(prepared, loss="poisson", ternary=True)
 
+def test_a_given_base_is_corrected():
+    counts = some_counts()
+    prepared = prepare(counts, resolution="none", test=48)
+    base = np.random.default_rng(1).uniform(.2, .4, counts.shape).astype("float32")
+    base[:prepared.both[0]] = np.nan
+    hours, start = fit(prepared, **{**QUICK, "lr": 1e-9}, loss="poisson", base=base).forecast()
+    np.testing.assert_allclose(start, base[hours], rtol=1e-4)
+    # wild steps on noise: the share keeps the validation hours from getting worse
+    f = fit(prepared, **{**QUICK, "extra_epochs": 0, "lr": .1}, loss="poisson", base=base)
+    loss = lambda rate: float((rate - counts[prepared.valid]*np.log(rate)).mean(dtype=float))
+    assert loss(f.forecast(prepared.valid)[1]) <= loss(base[prepared.valid]) + 1e-6 and f.share in stresnet.SHARES
+    f.share = 0.
+    np.testing.assert_array_equal(f.forecast()[1], base[hours])
+    for bad, words in ((base[1:], "shape"), (0*base, "above 0")):
+        with pytest.raises(InputError, match=words): fit(prepared, **QUICK, loss="poisson", base=bad)
+    with pytest.raises(InputError, match="Poisson"): fit(prepared, **QUICK, base=base)
+
+def test_what_the_base_misses_is_learnt():
+    "Twice as many crimes as the base says, everywhere."
+    counts = some_counts(rate=.6)
+    prepared = prepare(counts, resolution="none", test=48)
+    f = fit(prepared, 4, residual_units=1, epochs=8, extra_epochs=0, lr=.02, device="cpu", checks=8, loss="poisson", base=np.full(counts.shape, .3, "float32"))
+    assert f.share > .5 and abs(f.forecast()[1].mean() - .6) < .12
+
 def test_base_rate():
     counts = np.zeros((72, 1, 2), "float32")
     counts[::24, 0, 0] = 6                                      # six crimes at midnight of every day in one cell

@@ -6,7 +6,7 @@
 __all__ = ['ARIMA_FITS', 'MEMORIES', 'FEATURES', 'RULES', 'SETTINGS', 'all_zero', 'persistence', 'historical_average', 'rhythm',
            'shrunken_average', 'cross_validate_k', 'nearest_hours', 'cumulative', 'add_to_day', 'take_from_day',
            'one_cell', 'arima', 'kde_hot_spots', 'echoes', 'fit_self_exciting', 'self_exciting', 'features',
-           'poisson_regression', 'boosted_trees', 'noise_floor', 'choose']
+           'poisson_regression', 'boosted_trees', 'noise_floor', 'choose', 'refits', 'rolling']
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #a4172682
 import warnings
@@ -400,3 +400,23 @@ SETTINGS = {
     "Poisson regression": {"alpha": [1e-6, 1e-4, 1e-2]},
     "boosted trees": {"trees": [50, 100, 200], "leaves": [4, 8]},
 }
+
+# %% ../../nbs/baselines/20_hourly_map.ipynb #1fc4b22d
+def refits(first: int,  # the first hour to forecast
+           last: int,   # the last fit: the first hour of the test
+           every=672,   # hours between two fits
+) -> list:
+    "Hours at which a rule is fitted: `first`, then those that lie whole multiples of `every` before `last`, and `last`."
+    within(every, "hours between two fits", 1)
+    within(last, "the last fit", first)
+    return [first, *(t for t in range(last - (last - first) // every * every, last + 1, every) if t > first)]
+
+def rolling(rule,             # a rule of `RULES`, or one of its shape
+            maps: HourlyMaps, # what happened
+            fits,             # hours at which it is fitted, on all hours before; increasing
+            **settings,       # of the rule
+) -> np.ndarray:
+    "(T, rows, columns): each hour's forecast by the latest fit before it; NaN before the first fit."
+    expected = np.full(maps.counts.shape, np.nan)
+    for begin, end in zip(fits, [*fits[1:], len(maps.counts)]): expected[begin:end] = rule(maps, np.arange(begin, end), begin, **settings)
+    return expected
