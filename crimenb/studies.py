@@ -428,7 +428,7 @@ def read_results(folder=None,  # a folder of result files; the recorded evidence
 
 # %% ../nbs/80_studies.ipynb #fca26da9
 # names of metrics, or beginnings of them, of which less is better
-LOWER_IS_BETTER = ("RMSE", "MAE", "Poisson deviance", "ordinal error", "log loss", "calibration error", "Brier", "demographic parity", "equalized odds", "seconds", "bytes", "peak memory")
+LOWER_IS_BETTER = ("RMSE", "MAE", "Poisson deviance", "ordinal error", "log loss", "calibration error", "Brier", "demographic parity", "equalised odds", "seconds", "bytes", "peak memory")
 
 def lower_is_better(metric: str, # as a result file names it
 ) -> bool:
