@@ -5,7 +5,10 @@ import pytest
 
 from crimenb import studies
 from crimenb.core import InputError
+from crimenb.papers.stresnet import PRINTED, table_1
 
+
+OURS = [f"Poisson regression{part}" for part in (" + ST-ResNet", " + recurrent", " + graph", ", by type + recurrent")]
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
@@ -22,6 +25,7 @@ def test_every_kind_of_method_is_there(result):
     assert set(result.kind) == set(studies.KINDS)
     assert set(result.protocol) == {"native", "fine maps", "fine maps, authors", "one cell"}
     assert {"ST-ResNet, sound", "ST-ResNet, authors", "ternary ST-ResNet, sound", "ternary ST-ResNet, authors", "ST-ResNet, Poisson"} <= set(result.method)
+    assert set(OURS) < set(result[result.kind == "ours"].method) and set(result[result.method == "Poisson regression, by type"].kind) == {"practitioner"}
 
 def test_nothing_printed_among_what_was_measured(result): assert result.printed.isna().all()
 
@@ -32,12 +36,36 @@ def test_every_method_has_every_native_metric(result):
 
 def test_the_true_rates_of_the_city_are_not_beaten(result):
     deviance = result[(result.protocol == "native") & (result.metric == "Poisson deviance")].set_index("method")["value"]
-    assert deviance.idxmin() in ("true rates", "self-exciting", "Poisson regression", "boosted trees", "KDE hot spots", "shrunken average")
+    assert deviance.idxmin() in ("true rates", "self-exciting", "Poisson regression", "boosted trees", "KDE hot spots", "shrunken average", *OURS)
     assert (deviance > .97*deviance["true rates"]).all()
 
 def test_the_same_errors_are_smaller_on_finer_maps(result):
     for method in ("reset + hourly mean", "boosted trees", "all zero"):
         assert value(result, method, "fine maps", "RMSE") < .9*value(result, method, "native", "RMSE")
+
+def test_corrections_start_from_the_regression_and_stay_near_it(result):
+    for metric in ("RMSE", "Poisson deviance"):
+        rule = value(result, "Poisson regression", "native", metric)
+        for method in OURS[:3]: assert value(result, method, "native", metric) == pytest.approx(rule, rel=.02)
+        by_type = value(result, "Poisson regression, by type", "native", metric)
+        assert by_type != rule and value(result, OURS[3], "native", metric) == pytest.approx(by_type, rel=.02)
+
+def test_table_1_is_put_together_from_result_files(result):
+    found = table_1(result)
+    assert len(found) == 36 and found.notna().all(axis=1).sum() == 0                       # 2 filters are none of the paper's
+    of_16 = result.assign(parameters=[{**p, "filters": 16} for p in result.parameters])
+    found = table_1(of_16).dropna()
+    assert found.index.tolist() == [("city", "smoke", p, "space", 3, 16) for p in ("authors", "sound")]
+    for preparation, protocol in (("sound", "fine maps"), ("authors", "fine maps, authors")):
+        own, native = found.loc["city", "smoke", preparation, "space", 3, 16]
+        assert own == value(result, f"ST-ResNet, {preparation}", protocol, "RMSE") and native == value(result, f"ST-ResNet, {preparation}", "native", "RMSE")
+    assert table_1(result.iloc[:0]).empty
+
+@pytest.mark.parametrize("resolution, kernel, filters", PRINTED.index)
+def test_every_line_of_table_1_is_a_run(resolution, kernel, filters):
+    given = studies.from_text("stresnet", {"super_resolution": resolution, "kernel": str(kernel), "filters": str(filters), "methods": "ST-ResNet", "arima": "false"})
+    values = studies.resolve("stresnet", {"profile": "paper", "dataset": "chicago_2018", **given})
+    assert (values["super_resolution"], values["kernel"], values["filters"], values["methods"], values["arima"]) == (resolution, kernel, filters, "ST-ResNet", False)
 
 def test_intervals_hold_their_value(result):
     rows = result.dropna(subset="low")
