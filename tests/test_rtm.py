@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from crimenb.core import InputError
-from crimenb.papers.rtm import (RTM_torch, alive, bootstrap_weights, conjunctive, expected_loss, fit, fit_post, interactive_map,
+from crimenb.papers.rtm import (RTM_torch, alive, bootstrap_weights, conjunctive, expected_loss, fit, fit_loops, fit_post, interactive_map,
                                 irr_intervals, risk_map, solve, stability, top_units, unique_rows, z_rule)
 from crimenb.terrain import Points, Terrain, Units, dc, design, distance
 
@@ -86,6 +86,18 @@ def test_plain_loop_of_the_posts_length_and_fast_fit_agree():
     np.testing.assert_allclose(plain.coef_df().IRR, fast.coef_df().IRR, rtol=.002)
     # the burn-in hovers around the least expected loss
     assert np.abs(plain.burn_in - fast.burn_in).max() < .15
+
+@pytest.mark.parametrize("settings", [{}, {"start": "uniform"}, {"start": "uniform", "prune": "size"}])
+def test_many_loops_at_once_are_the_loops_one_by_one(settings):
+    # columns of the sets interleaved: weights and masks are drawn set by set, whatever the order of the columns
+    mixed = replace(TERRAIN, x=TERRAIN.x[:, [0, 3, 1, 4, 2, 5]], names=[TERRAIN.names[k] for k in (0, 3, 1, 4, 2, 5)], sets={"bar": [0, 2, 4], "school": [1, 3, 5]})
+    before = torch.get_rng_state()
+    many = fit_loops(mixed, Y, (3, 10, 12), steps=150, lr=.02, **settings)
+    assert torch.equal(before, torch.get_rng_state())
+    for b, seed in enumerate((3, 10, 12)):
+        alone = fit_post(mixed, Y, seed, 150, lr=.02, **settings)
+        for part in ("constants", "effects", "burn_in"): np.testing.assert_allclose(getattr(many[b], part), getattr(alone, part), atol=1e-9, err_msg=part)
+    assert many.names == mixed.names and many.effects.shape == (3, 6)
 
 
 # --- the expected loss and its least value ---
@@ -261,6 +273,8 @@ def test_the_posts_picks_come_back(fetched):
     (lambda: fit(replace(TERRAIN, sets={"bar": [0, 1, 2]}), Y), "in one set"),
     (lambda: fit(replace(TERRAIN, x=TERRAIN.x*np.nan), Y), "finite"),
     (lambda: fit_post(TERRAIN, Y, steps=1, relu="both"), "ReLU"),
+    (lambda: fit_loops(replace(TERRAIN, x=TERRAIN.x - .5), Y, [1], 1), "at least 0"), (lambda: fit_loops(TERRAIN, Y, [], 1), "no seeds"),
+    (lambda: fit_loops(TERRAIN, np.stack([Y]*2), [1], 1), "one a unit"), (lambda: fit_loops(TERRAIN, Y, [1], 0), "steps"), (lambda: fit_loops(TERRAIN, Y, [1], 1, prune="sign"), "prune"),
     (lambda: RTM_torch(0, [2]), "const"), (lambda: RTM_torch(1, [2, 0]), "candidates"), (lambda: RTM_torch(1, [2], start="zeros"), "start"),
     (lambda: RTM_torch(1, [2])(torch.ones(4, 2, dtype=torch.float64)), "columns"), (lambda: RTM_torch(1, [2])(torch.ones(4, 3, dtype=torch.float64), "all"), "mask_type"),
     (lambda: RTM_torch(1, [2]).coef_df(["a"]), "names"), (lambda: RTM_torch(1, [2]).l1_prune("sign"), "prune"),

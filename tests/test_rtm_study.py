@@ -44,9 +44,14 @@ def test_pairs_are_differences_of_the_rows(rows):
 def test_shares_of_picks_and_of_the_planted_are_shares(rows):
     picks = rows[rows.metric.str.startswith("share that picks")]
     sums = picks.groupby(["protocol", picks.metric.str.extract(r"\((.*)\)$")[0]]).value.sum()
-    assert len(sums) == 8 and np.allclose(sums, 1)
+    assert set(picks.protocol) == {"bootstrap over units", "uniform starts", "plain loop, seeds"} and len(sums) == 12 and np.allclose(sums, 1)
+    loops = rows[(rows.protocol == "plain loop, seeds") & ~rows.metric.str.startswith("share that picks")].set_index("metric").value
+    assert len(loops) == 3 and loops[loops.index.str.startswith("share with all")].between(0, 1).all()
     found = rows[rows.protocol == "simulated, 500 events"]
-    assert set(found.metric) == {"planted picks found", "sets without effect picked"} and found.value.between(0, 1).all() and set(found.method) >= {"classic RTM", "post's RTM"}
+    assert set(found.metric) == {"planted picks found", "planted generators found", "sets without effect picked"} and found.value.between(0, 1).all()
+    assert set(found.method) == {"classic RTM", "group lasso", "post's RTM", "post's RTM, one uniform start", "post's RTM, picked by deviance"}
+    share = found.pivot(index="method", columns="metric", values="value")
+    assert (share["planted picks found"] <= share["planted generators found"]).all()
 
 def cells():
     notebook = nbformat.read(studies.folder_of("reproduce") / "rtm.ipynb", as_version=4)
