@@ -44,6 +44,8 @@ def test_a_rule_cannot_see_the_future(name):
     for i, t in enumerate(targets):
         poisoned = replace(maps, counts=np.concatenate([maps.counts[:t], 1000 * rng.random((len(maps.counts) - t, 3, 4), np.float32)]))
         np.testing.assert_allclose(rule(poisoned, [t])[0], clean[i], rtol=1e-9)
+        # the test can fail: what looks at the last hours or days has seen the poison 90 hours later
+        if i == 0: assert np.allclose(rule(poisoned, [650])[0], clean[3]) == (name in ("all zero", "historical average, hour of day", "historical average, hour of week", "shrunken average"))
 
 def test_nothing_is_fitted_on_hours_after_training():
     maps, train = random_film(), 555
