@@ -63,7 +63,7 @@ def test_table_1_is_put_together_from_result_files(result):
 
 @pytest.mark.parametrize("resolution, kernel, filters", PRINTED.index)
 def test_every_line_of_table_1_is_a_run(resolution, kernel, filters):
-    given = studies.from_text("stresnet", {"super_resolution": resolution, "kernel": str(kernel), "filters": str(filters), "methods": "ST-ResNet", "arima": "false"})
+    given = studies.from_text("stresnet", [f"super_resolution={resolution}", f"kernel={kernel}", f"filters={filters}", "methods=ST-ResNet", "arima=false"])
     values = studies.resolve("stresnet", {"profile": "paper", "dataset": "chicago_2018", **given})
     assert (values["super_resolution"], values["kernel"], values["filters"], values["methods"], values["arima"]) == (resolution, kernel, filters, "ST-ResNet", False)
 
