@@ -17,7 +17,7 @@ def sequences(*spots, n_classes):
 
 @pytest.fixture(scope="module")
 def split():
-    events, _ = city.simulate(4_000, seed=3)
+    events, _ = city.simulate(8_000, seed=3)
     return leave_last_out(from_events(events))
 
 @pytest.fixture(scope="module")
