@@ -336,6 +336,7 @@ def read_day_numbers(path,               # a file with one number a line, 1 is t
 def _holidays(name, years):
     country, _, state = name.partition("-")
     try: return holiday_calendars.country_holidays(country, subdiv=state or None, years=years)
+    # this is how the library says that it does not know a country or a state
     except NotImplementedError as error: raise InputError(f"there are no holidays for {name!r}: use a code such as US or US-IL, a list of days, or None") from error
 
 def external_features(times,            # (T,) local times of the hours

@@ -296,6 +296,9 @@ def design(units: Units,
 _PLACES = [("longitude", "latitude", True), ("lon", "lat", True), ("entrance longitude", "entrance latitude", True),
            ("xmeters", "ymeters", False), ("xblock", "yblock", False), ("x_coord_cd", "y_coord_cd", False), ("x", "y", False)]
 
+def _there(path):
+    if not Path(path).is_file(): raise InputError(f"there is no file {path}: give the path of a CSV, GeoJSON or .rda file")
+
 def _geojson(path):
     "A table of the properties and the place of each feature, in longitude and latitude (NaN where it is no point)."
     opener = gzip.open if str(path).endswith(".gz") else open
@@ -304,20 +307,22 @@ def _geojson(path):
         places = [f["geometry"]["coordinates"][:2] if (f.get("geometry") or {}).get("type") == "Point" else (np.nan, np.nan) for f in features]
         table = pd.DataFrame([f.get("properties") or {} for f in features])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read as a GeoJSON collection of features ({type(error).__name__})") from None
+        raise InputError(f"{path} cannot be read as a GeoJSON collection of features ({type(error).__name__}): download it again, or save it anew as GeoJSON") from error
     table = table.drop(columns=[c for c in table if c.lower() in ("longitude", "latitude", "lon", "lat")])
     return table.assign(longitude=[p[0] for p in places], latitude=[p[1] for p in places])
 
 def _read_rda(path):
     "The one object in an R data file."
+    _there(path)
     rdata = needs("rdata", "maps")
     try:
         with warnings.catch_warnings():
             # classes of R's sp package come as plain namespaces
-            warnings.simplefilter("ignore")
+            warnings.filterwarnings("ignore", message="Missing constructor for R class")
             found = rdata.read_rda(path)
-    except (OSError, ValueError, NotImplementedError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as R data ({type(error).__name__})") from None
+    # whatever a parser meets in damaged bytes: the kinds of its errors have no end, and all of them mean the same
+    except Exception as error:
+        raise InputError(f"{path} cannot be read as R data ({type(error).__name__}): download it again, or write it anew in R with save()") from error
     if len(found) != 1: raise InputError(f"{path} holds {len(found)} R objects: save the one that is wanted on its own")
     return next(iter(found.values()))
 
@@ -334,18 +339,20 @@ def _to_metres(x, y, from_crs, crs):
 def read_table(path) -> pd.DataFrame:
     "A CSV (also .gz, .zip), GeoJSON or .rda file of points as a table: text in all columns of a CSV; `attrs['crs']` where the file says its system."
     name = str(path).lower()
+    _there(path)
     if name.endswith((".geojson", ".geojson.gz", ".json")):
         table = _geojson(path)
         table.attrs["crs"] = 4326
     elif name.endswith((".rda", ".rdata")):
         thing = _read_rda(path)
+        if not (hasattr(thing, "coords") and hasattr(thing, "data")): raise InputError(f"{path} holds no points with a table (a SpatialPointsDataFrame of R's sp package): save such an object, or read polygons with read_boundaries")
         crs, table = _r_crs(thing, path), thing.data.reset_index(drop=True)
         place = np.asarray(thing.coords)
         table = table.drop(columns=[c for c in ("x", "y") if c in table]).assign(x=place[:, 0], y=place[:, 1])
         table.attrs["crs"] = crs
     else:
         try: table = pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False, na_values=[""])
-        except (OSError, ValueError, EOFError) as error: raise InputError(f"{path} cannot be read as CSV ({type(error).__name__}: {error})") from None
+        except (OSError, ValueError, EOFError) as error: raise InputError(f"{path} cannot be read as CSV ({type(error).__name__}: {' '.join(str(error).split())}): download it again, or save it anew") from error
     return table
 
 def read_points(path,

@@ -1,4 +1,5 @@
 "crimenb.terrain: by hand, against brute force and scikit-learn, on the simulated city, and against known numbers on the real files."
+import bz2
 import json
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from crimenb.core import InputError
 from crimenb.events import read_dc
 from crimenb.sources import fetch
 from crimenb.terrain import (BANDWIDTHS, Counts, Points, Units, count, dc, density, design, distance, dummies, from_city, from_events, grid_units,
-                             join, nyc, read_boundaries, read_dc_portal, read_dc_units, read_dc_violent, read_dc_wards, read_nyc_shootings, read_points, snap,
+                             join, nyc, read_boundaries, read_dc_portal, read_dc_units, read_dc_violent, read_dc_wards, read_nyc_shootings, read_points, read_table, snap,
                              snap_index, standardise)
 
 
@@ -225,6 +226,28 @@ def test_points_from_csv_geojson_and_a_projected_file(tmp_path):
 def test_files_that_hold_no_points_are_refused(tmp_path, name, text, options):
     if text is not None: (tmp_path/name).write_text(text)
     with pytest.raises(InputError): read_points(tmp_path/name, 26985, **options)
+
+@pytest.mark.parametrize("name", ["none.csv", "none.rda", "none.geojson"])
+def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path, name):
+    with pytest.raises(InputError, match="there is no file .*: give the path"): read_points(tmp_path/name, 26985)
+
+def test_damaged_r_data_ends_in_one_sentence_whatever_the_parser_meets(tmp_path):
+    boroughs = fetch("nyc_rtm")["nyc_bor.rda"]
+    with pytest.raises(InputError, match="holds no points .*: save such an object, or read polygons with read_boundaries"): read_table(boroughs)
+    whole = bz2.decompress(boroughs.read_bytes())
+    rng, refused = np.random.default_rng(0), 0
+    for place in rng.integers(5, len(whole), 40):
+        broken = bytearray(whole)
+        broken[place] ^= 255
+        (tmp_path/"a.rda").write_bytes(bz2.compress(bytes(broken), 1))
+        # a wrong byte inside a number can't be seen
+        try: read_table(tmp_path/"a.rda")
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 0
+    (tmp_path/"a.rda").write_bytes(whole[:1000])
+    with pytest.raises(InputError, match="cannot be read as R data .*: download it again"): read_table(tmp_path/"a.rda")
 
 def test_events_become_points():
     table = pd.DataFrame({"time": pd.to_datetime(["2012-03-01"]*2), "category": ["robbery"]*2, "lon": [-77.0238, np.nan], "lat": [38.9166, np.nan]})
