@@ -1,45 +1,21 @@
 "The notebook of explanations and fairness: shares, ranks and verdicts that agree, flags and rates that add up, and what it refuses."
 import json
-import warnings
 
-import matplotlib
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
+import cells
+from cells import one_thread
 from crimenb import studies
 from crimenb.core import InputError
 
 # seconds on one core
 TINY = dict(city_events=6000, city_days=126, epochs=3, evaluations=1, units=16, gat_units=8, heads=2, layers=2, explained=24, usual=20, draws=4, penalties="0,10")
 
-CODE = [c.source for c in nbformat.read(studies.folder_of("reproduce")/"explanations.ipynb", as_version=4).cells if c.cell_type == "code"]
 DATASETS = {"city", "chicago_2018", "chicago_2016_2017", "nyc_2014_2015"}
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    "Two threads that wait for each other cost more than such small networks gain."
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-def run_cells(given, out):
-    "The notebook's cells one after the other in this process: its variables. (The hygiene tests run it in a kernel.)"
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    space = {}
-    with warnings.catch_warnings():
-        exec(CODE[0], space)
-        space |= TINY | given | {"out": str(out)}
-        try:
-            for source in CODE[1:]:
-                warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
-                exec(source, space)
-        finally: plt.close("all")
-    return space
+def run_cells(given, out): return cells.run_cells("explanations", TINY | given, out)
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory): return run_cells({}, tmp_path_factory.mktemp("city"))

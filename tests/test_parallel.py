@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from cells import one_thread
 from hypothesis import given, settings, strategies as st
 
 from crimenb import studies
@@ -30,14 +31,6 @@ def made_up(seed=0, shuffle=False):
 
 @pytest.fixture(scope="module")
 def cases(): return made_up()
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    "Two threads that wait for each other cost more than such small networks gain."
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 quick = dict(train_on=range(20), valid_on=range(20, 25), edge_index=RING, epochs=3, evaluations=3, batch=20, device="cpu", model={"units": 8})
 

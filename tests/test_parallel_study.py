@@ -1,44 +1,22 @@
 "The comparative study's notebook: a small run with everything in it, a killed run that goes on, HAGEN's table, and what it refuses."
 import json
-import warnings
 
-import matplotlib
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given, settings, strategies as st
 
+import cells
+from cells import one_thread
 from crimenb import city, studies
 from crimenb.core import InputError
 
 # one network of each kind in seconds
 TINY = dict(rules="historical mean,Poisson GLM", city_events=3000, city_days=182, epochs=2, evaluations=1, units=16, gat_units=8, heads=2, search="none")
 
-CODE = [c.source for c in nbformat.read(studies.folder_of("reproduce")/"parallel.ipynb", as_version=4).cells if c.cell_type == "code"]
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    "Two threads that wait for each other cost more than such small networks gain."
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
 def run_cells(given, out, see=lambda space: None):
-    "The notebook's cells one after the other in this process, and its result; `see` gets what they leave behind. (The hygiene tests run it in a kernel.)"
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    space = {}
-    with warnings.catch_warnings():
-        exec(CODE[0], space)
-        space |= TINY | given | {"out": str(out)}
-        try:
-            for source in CODE[1:]:
-                warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
-                exec(source, space)
-        finally: plt.close("all")
+    "The result of the study; `see` gets the variables that it leaves behind."
+    space = cells.run_cells("parallel", TINY | given, out)
     see(space)
     return json.loads(space["run"].path(".json").read_text())
 
@@ -160,7 +138,7 @@ def test_every_profile_names_every_data_set_and_the_paper_profile_has_the_papers
 
 def cell_functions(*names):
     "Functions of the notebook's own cells."
-    [cell] = [source for source in CODE if "def best_cut" in source]
+    [cell] = [source for source in cells.code_of("parallel") if "def best_cut" in source]
     space = {"np": np}
     exec(cell[cell.index("def f1("):cell.index("CUTS =")], space)
     return [space[name] for name in names]

@@ -1,10 +1,10 @@
 "The study rtm on a tiny simulated city: its rows, its settings, and that no forecast sees the future."
 import json
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from cells import run_cells
 
 from crimenb import studies, terrain
 from crimenb.core import InputError
@@ -53,19 +53,10 @@ def test_shares_of_picks_and_of_the_planted_are_shares(rows):
     share = found.pivot(index="method", columns="metric", values="value")
     assert (share["planted picks found"] <= share["planted generators found"]).all()
 
-def cells():
-    notebook = nbformat.read(studies.folder_of("reproduce") / "rtm.ipynb", as_version=4)
-    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-
 def test_no_forecast_changes_when_the_future_does(monkeypatch, tmp_path):
-    import matplotlib
-    matplotlib.use("Agg")
     def forecasts():
-        space = {"__name__": "study"}
-        for k, source in enumerate(cells()):
-            exec(source, space)
-            if k == 0: space.update(TINY, out=str(tmp_path))
-            if "forecasts" in space: return space["forecasts"], space["observed"]
+        space = run_cells("rtm", TINY, tmp_path, until="forecasts")
+        return space["forecasts"], space["observed"]
     honest, seen = forecasts()
     pair = terrain.Study.pair
     def poisoned(self, past, future):
@@ -86,8 +77,4 @@ def test_profiles_name_periods_that_are_there(profile):
     assert studies.resolve("rtm", dict(profile="paper", dataset="dc_rtm"))["loop_steps"] == 10_000
 
 def test_two_sources_are_never_mixed(tmp_path):
-    space = {"__name__": "study"}
-    with pytest.raises(InputError, match="unknown source 'years,wards'"):
-        for k, source in enumerate(cells()):
-            exec(source, space)
-            if k == 0: space.update(TINY, out=str(tmp_path), dataset="dc_rtm", source="years,wards")
+    with pytest.raises(InputError, match="unknown source 'years,wards'"): run_cells("rtm", TINY | {"dataset": "dc_rtm", "source": "years,wards"}, tmp_path)
