@@ -919,6 +919,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'crimenb.terrain._points': ('terrain.html#_points', 'crimenb/terrain.py'),
                                  'crimenb.terrain._r_crs': ('terrain.html#_r_crs', 'crimenb/terrain.py'),
                                  'crimenb.terrain._read_rda': ('terrain.html#_read_rda', 'crimenb/terrain.py'),
+                                 'crimenb.terrain._there': ('terrain.html#_there', 'crimenb/terrain.py'),
                                  'crimenb.terrain._to_metres': ('terrain.html#_to_metres', 'crimenb/terrain.py'),
                                  'crimenb.terrain._together': ('terrain.html#_together', 'crimenb/terrain.py'),
                                  'crimenb.terrain.count': ('terrain.html#count', 'crimenb/terrain.py'),
