@@ -440,12 +440,15 @@ def leaderboard(results: pd.DataFrame,  # as from `read_results`
 ) -> pd.DataFrame:
     "One line for each method, setting, data set, protocol and metric; the best measured value first."
     def setting(run):
-        # a rule and a floor don't depend on how anything was trained
-        trained = run["kind"] not in ("floor", "trivial")
-        decides = {k: v for k, v in run["parameters"].items() if trained and k not in ("seed", "methods")}
+        decides = {k: v for k, v in run["parameters"].items() if k not in ("seed", "methods")}
         text = json.dumps([run["dataset"], run["data_sha256"], decides], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
-    results = results.assign(setting=[setting(run) for run in results.to_dict("records")])
+    runs = results.to_dict("records")
+    results = results.assign(setting=[setting(run) for run in runs], data=[json.dumps(run["data_sha256"], sort_keys=True) for run in runs])
+    # a rule doesn't depend on how anything was trained: what came out alike under several settings stands once
+    rule = results["kind"].isin(("floor", "trivial"))
+    alike = results.assign(value=results["value"].map("{:.6g}".format)).duplicated(["study", "dataset", "data", "profile", "protocol", "split", "metric", "method", "seed", "value"])
+    results = results[~(rule & alike)]
     line = ["study", "dataset", "protocol", "split", "metric", "method", "kind", "profile", "setting"]
     each = results.groupby(line, sort=False)
     lines = each.agg(measured=("value", "mean"), low=("low", "min"), high=("high", "max"), n=("n", "max"),

@@ -264,6 +264,12 @@ def test_the_leaderboard_has_one_line_for_a_rule_and_joins_runs_of_other_methods
     assert sorted(studies.leaderboard(studies.read_results(tmp_path))["method"]) == ["A", "B", "a rule"]
 
 
+def test_the_leaderboard_keeps_a_rule_apart_that_was_asked_another_question(tmp_path):
+    rule = a_result()["rows"][0] | {"kind": "trivial", "method": "a rule"}
+    for i, (years, epochs, value) in enumerate(((1, 5, .4), (1, 9, .4), (6, 5, .6))):
+        (tmp_path / f"{i}.json").write_text(json.dumps(a_result(parameters={"seed": 0, "years": years, "epochs": epochs}, rows=[rule | {"value": value}])))
+    assert studies.leaderboard(studies.read_results(tmp_path))["measured"].tolist() == [.6, .4]
+
 def test_the_leaderboard_never_joins_different_data_under_one_name(tmp_path):
     rule, trained = a_result()["rows"][0] | {"kind": "trivial", "method": "a rule"}, a_result()["rows"][0] | {"kind": "paper"}
     for i, sha in enumerate(("00", "11", "11")):
