@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from crimenb.core import InputError
-from crimenb.encoders import ENCODERS, GRU, TCN, NextEvent, Transformer, TransformerLayer
+from crimenb.encoders import ENCODERS, GRU, TCN, NextEvent, Transformer, TransformerLayer, chosen_vectors
 
 
 def tokens(*rows):
@@ -76,3 +76,25 @@ def test_bad_settings_are_named():
 def test_gru_takes_one_layer_without_a_warning(recwarn):
     GRU(8, layers=1)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_the_last_layer_only_where_it_is_asked_gives_the_same_values_and_gradients(layers):
+    torch.manual_seed(0)
+    net = Transformer(d=8, length=9, layers=layers, dropout=0.).double()
+    x = torch.randn(4, 9, 8, dtype=torch.float64, requires_grad=True)
+    real = torch.arange(9) < torch.tensor([[9], [1], [5], [7]])
+    at = torch.tensor([33, 2, 0, 8, 20, 9, 4])            # unordered; one, three and no positions in a row
+    weights = torch.randn(7, 8, dtype=torch.float64)
+    values, grads = [], []
+    for asked in (net(x, real, at), net(x, real).flatten(0, 1)[at]):
+        grads.append(torch.autograd.grad((asked*weights).sum(), [x, *net.parameters()]))
+        values.append(asked)
+    assert torch.allclose(*values) and all(torch.allclose(a, b) for a, b in zip(*grads))
+
+
+def test_an_encoder_with_layers_of_its_own_computes_all_positions():
+    class Echo(Transformer):
+        def forward(self, x, real): return x
+    x, at = torch.randn(2, 3, 8), torch.tensor([4, 1])
+    assert torch.equal(chosen_vectors(Echo(8, 3), x, None, at), x.flatten(0, 1)[at])
