@@ -1,0 +1,211 @@
+"crimenb.sweep: grids and jobs, runs that end well, break, are killed and are stopped, on this machine and on Dask."
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from crimenb import studies, sweep
+from crimenb.core import InputError
+
+PROFILE = "rate: 0.5\nfate: well\ndatasets:\n  fair: {}\n  loaded: {rate: 0.7}\n"
+DECLARED = ('dataset: str = "fair"   # which die\nprofile: str = "smoke"   # where values come from\nseed: int = 0   # seed\n'
+            'rate: float = None   # of sixes\nfate: str = None   # how it ends\nout: str = "runs"   # folder')
+# the result says how it was made; torch, which only names the device, is left out of it
+BEGIN = ('import os, signal, sys, time, types\nfrom pathlib import Path\nfrom crimenb import studies\nfrom crimenb.core import InputError\n'
+         'sys.modules["crimenb.training"] = types.SimpleNamespace(describe_device=lambda: os.environ["OMP_NUM_THREADS"] + " threads")\n'
+         'run = studies.begin("dice", globals(), {folder!r})\nhere = Path({folder!r})')
+END = ('if run.fate == "error": 1/0\n'
+       'if run.fate == "killed": os.kill(os.getppid(), signal.SIGKILL), time.sleep(60)\n'
+       'if run.fate == "slow":\n'
+       '    with open(here / "pids", "a") as f: print(os.getpid(), os.getppid(), file=f)\n'
+       '    while not (here / "go").exists(): time.sleep(.05)\n'
+       'run.add([dict(method="throws", kind="ours", protocol="plain", split="test", metric="mean", value=run.rate, low=None, high=None, n=1)])\nrun.save()')
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    "A folder with one small study, `dice`, and surroundings in which a job starts quickly."
+    folder = tmp_path_factory.mktemp("studies")
+    cells = [new_code_cell(DECLARED, metadata={"tags": ["parameters"]}), new_code_cell(BEGIN.format(folder=str(folder))), new_code_cell(END)]
+    meta = {"kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}}
+    nbformat.write(new_notebook(cells=cells, metadata=meta), folder / "dice.ipynb")
+    (folder / "params").mkdir()
+    (folder / "params" / "dice-smoke.yaml").write_text(PROFILE)
+    # jsonschema can do without it, and it takes most of the time that a job needs to start
+    (folder / "light").mkdir()
+    (folder / "light" / "rfc3987_syntax.py").write_text("raise ImportError('left out')\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder / "light"), os.environ.get("PYTHONPATH")])))
+        yield folder
+
+@pytest.fixture(scope="module")
+def swept(folder):
+    "Three runs, of which one breaks and one is killed: the table, the folder, and what was said meanwhile."
+    (folder / "mixed.yaml").write_text("study: dice\nseed: 7\nfate: [killed, error, well]\n")
+    said, out = io.StringIO(), folder / "runs"
+    return sweep.sweep(folder / "mixed.yaml", out, workers=1, folder=folder, stream=said), out, said.getvalue()
+
+def asked(folder, text):
+    (folder / "asked.yaml").write_text(text)
+    return sweep.jobs(folder / "asked.yaml", folder)
+
+def until(true, seconds=120):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(.05)
+
+def alive(pid):
+    "Whether the process is there and no zombie."
+    try: return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError: return False
+
+
+# --- the sweep file ---
+
+def test_a_list_is_an_axis_and_a_value_holds_for_all(folder):
+    found = asked(folder, "study: dice\ndataset: [fair, loaded]\nseed: [2, 1]\nfate: error\n")
+    assert [(j.values["dataset"], j.values["seed"], j.values["rate"]) for j in found] == [("fair", 2, .5), ("fair", 1, .5), ("loaded", 2, .7), ("loaded", 1, .7)]
+    assert {j.values["fate"] for j in found} == {"error"} and len({j.name for j in found}) == 4
+
+def test_grids_that_come_to_the_same_parameters_are_one_job(folder):
+    found = asked(folder, "- study: dice\n  seed: [0, 1]\n- study: dice\n  rate: [0.5, 0.6]\n  dataset: fair\n")
+    assert [(j.values["seed"], j.values["rate"]) for j in found] == [(0, .5), (1, .5), (0, .6)]
+    assert found[0].name == studies.stem("dice", studies.resolve("dice", {"out": "elsewhere"}, folder))
+
+def test_a_text_is_read_by_the_declared_type(folder):
+    assert [j.values["rate"] for j in asked(folder, "study: dice\nrate: [1e-3, '1', 1]\n")] == [.001, 1.]
+
+@pytest.mark.parametrize("text, says", [
+    ("", "asked.yaml must be a mapping with an entry `study`"), ("- 1\n", "must be a mapping"), ("[]", "must be a mapping"), ("seed: 0\n", "with an entry `study`"),
+    ("study: dice\nseed: []\n", "seed is an empty list: give it a value, or leave the line out"),
+    ("study: dice\nseed: [0, {}]\n", "seed can not be {}: write a text"), ("study: dice\nseed:\n", "seed can not be None"),
+    ("study: dice\ndataset: 2018-01-01\n", "dataset can not be datetime.date"),
+    ("study: dice\nseed: [0, 0]\n", "seed lists 0 twice: leave one out"),
+    ("study: dice\nseed: 0\nseed: 1\n", "seed stands twice in one grid"), ("study: dice\nout: there\n", "give the folder with --out"),
+    ("study: [dice\n", "is not YAML"), ("\x00", "is not YAML"), ("study: !!python/name:os.system\n", "is not YAML"), ("? [a]\n: 1\n", "is not YAML"), ("study: &a [*a]\n", "study can not be"),
+    ("study: cards\n", "unknown study 'cards': use one of dice"), ("study: 1\n", "unknown study 1"),
+    ("study: dice\nsede: 0\n", "unknown parameter of dice 'sede': use one of dataset"), ("study: dice\n1: 0\n", "unknown parameter of dice 1"),
+    ("study: dice\nseed: zero\n", "parameter seed of dice must be of type int, not 'zero'"), ("study: dice\nrate: .nan\n", "must be a finite float, not nan"),
+    ("- study: dice\n- study: dice\n  dataset: round\n", "asked.yaml, grid 2: unknown data set of dice 'round': use one of fair, loaded")])
+def test_a_bad_sweep_file_is_one_sentence_with_the_key_and_the_mend(folder, text, says):
+    with pytest.raises(InputError) as error: asked(folder, text)
+    assert says in str(error.value) and "asked.yaml" in str(error.value) and "\n" not in str(error.value)
+
+def test_nothing_is_written_when_the_file_or_a_setting_is_bad(folder, tmp_path):
+    (folder / "asked.yaml").write_text("study: dice\n")
+    for path, given, says in ((tmp_path / "none.yaml", {}, "can not read .*none.yaml: No such file"), (tmp_path, {}, "can not read"),
+                              (folder / "asked.yaml", dict(threads=0), "threads is 0"), (folder / "asked.yaml", dict(workers=0), "workers is 0"),
+                              (folder / "asked.yaml", dict(scheduler="tcp://127.0.0.1:x"), "no Dask scheduler answers at tcp://127.0.0.1:x: start one")):
+        with pytest.raises(InputError, match=says): sweep.sweep(path, tmp_path / "runs", folder=folder, stream=io.StringIO(), **given)
+    assert not (tmp_path / "runs").exists()
+
+def test_every_study_of_the_library_can_be_swept(tmp_path):
+    (tmp_path / "all.yaml").write_text(f"study: {studies.names()}\nprofile: [smoke, cpu]\nseed: [0, 1]\n")
+    assert len(sweep.jobs(tmp_path / "all.yaml")) == 4 * len(studies.names())
+
+
+# --- runs ---
+
+def test_a_run_that_breaks_or_is_killed_stops_no_other_and_keeps_its_notebook(swept):
+    table, out, _ = swept
+    killed, error, well = table.to_dict("records")
+    assert [killed["state"], error["state"], well["state"]] == ["failed", "failed", "done"]
+    assert "SIGKILL" in killed["reason"] and "ZeroDivisionError: division by zero" in error["reason"] and well["reason"] == ""
+    for line in (killed, error):
+        kept = nbformat.read(out / line["file"], as_version=4)
+        assert line["file"].endswith(".failed.ipynb") and any("fate" in o.get("text", "") for c in kept.cells for o in c.get("outputs", []))
+    assert studies.read_results(out)["file"].tolist() == [well["file"]] and not list(out.glob(".*"))
+
+def test_a_job_has_the_threads_that_it_is_given_and_a_result_like_any_other_run(swept):
+    table, out, _ = swept
+    result = json.loads((out / table["file"].iloc[-1]).read_text())
+    assert result["device"] == "1 threads" and result["parameters"] == dict(dataset="fair", profile="smoke", seed=7, rate=.5, fate="well")
+
+def test_the_summary_is_a_csv_and_a_text(swept):
+    table, out, _ = swept
+    assert list(table) == ["study", "profile", "dataset", "seed", "fate", "state", "seconds", "file", "reason"]
+    assert pd.read_csv(out / "mixed.csv", keep_default_na=False)["state"].tolist() == ["failed", "failed", "done"]
+    text = sweep.summary(table, "there").splitlines()
+    assert text[0].split() == ["study", "profile", "dataset", "seed", "fate", "state", "time", "file"]
+    assert sum(line.startswith("failed: ") for line in text) == 2 and text[-1].startswith("3 runs: 1 done, 2 failed; crimenb leaderboard --results there")
+
+def test_without_a_terminal_every_change_is_a_line(swept):
+    lines = swept[2].splitlines()
+    assert lines[0] == "3 runs: 3 waiting" and "\x1b" not in swept[2]
+    assert sum("] running dice-smoke-fair-s7-" in line for line in lines) == 3
+    assert [line.split()[:2] for line in lines[1:] if "] running" not in line] == [["[1/3]", "failed"], ["[2/3]", "failed"], ["[3/3]", "done"]]
+
+def test_on_a_terminal_the_table_is_drawn_in_place_and_fits():
+    class Terminal(io.StringIO):
+        def isatty(self): return True
+    todo = [sweep.Job(f"dice-{i}", "dice", {"seed": i}, {"profile": "smoke", "dataset": "fair", "seed": i}) for i in range(50)]
+    stream = Terminal()
+    live = sweep._Live(todo, stream)
+    live.set("dice-40", "failed", "a reason that is longer than any line of a small window can hold " * 3)
+    live.set("dice-45", "running")
+    for _ in range(2): live.draw()
+    first, second = stream.getvalue().split("\x1b[J\x1b[A\n")[:2]
+    height = first.count("\n")
+    assert second.startswith(f"\x1b[{height}F") and second.count("\n") == height <= 23
+    lines = live.lines(60, 10)
+    assert len(lines) == 10 and max(map(len, lines)) <= 60 and lines[0].startswith("50 runs: 48 waiting, 1 failed, 1 running · 0:0")
+    assert lines[1].startswith("running  0:0") and lines[2].startswith("failed") and lines[-1] == "… and 42 more"
+    assert len(live.lines(60, 51)) == 51 and live.lines(60, 51)[-1].startswith("waiting")
+
+def test_ctrl_c_leaves_what_is_finished_and_no_process(folder, swept):
+    _, out, _ = swept
+    (folder / "night.yaml").write_text("study: dice\nseed: 7\nfate: [well, slow, error]\n")
+    before = {p: p.stat().st_mtime_ns for p in out.glob("*.json")}
+    code = f"from crimenb.sweep import sweep; sweep({str(folder / 'night.yaml')!r}, {str(out)!r}, workers=1, folder={str(folder)!r})"
+    going = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until(lambda: (folder / "pids").exists() and (folder / "pids").read_text().endswith("\n"))
+    going.send_signal(signal.SIGINT)
+    said = going.communicate(timeout=60)[1]
+    assert f"stopped: 1 of 3 runs are finished and stay in {out}; the same command goes on with the other 2" in said and "KeyboardInterrupt" in said.splitlines()[-1]
+    assert pd.read_csv(out / "night.csv")["state"].tolist() == ["found", "stopped", "waiting"]
+    until(lambda: not any(alive(pid) for pid in (folder / "pids").read_text().split()))
+    assert before == {p: p.stat().st_mtime_ns for p in out.glob("*.json")}
+    (folder / "pids").unlink()
+
+def test_a_finished_run_is_one_with_a_notebook_and_a_valid_result(folder, swept, tmp_path):
+    _, out, _ = swept
+    [job] = asked(folder, "study: dice\nseed: 7\n")
+    assert sweep.finished(job, out) and not sweep.finished(job, tmp_path)
+    whole = (out / f"{job.name}.json").read_text()
+    for text in (whole[:-9], whole.replace('"seed"', '"sede"'), ""):
+        (tmp_path / f"{job.name}.json").write_text(text)
+        (tmp_path / f"{job.name}.ipynb").touch()
+        assert not sweep.finished(job, tmp_path)
+    (tmp_path / f"{job.name}.json").write_text(whole)
+    assert sweep.finished(job, tmp_path)
+    (tmp_path / f"{job.name}.ipynb").unlink()
+    assert not sweep.finished(job, tmp_path)
+
+def test_the_next_call_goes_on_and_on_dask_a_run_whose_worker_is_killed_is_done_by_another(folder, swept):
+    from distributed import LocalCluster
+    _, out, _ = swept
+    (folder / "night.yaml").write_text("study: dice\nseed: 7\nfate: [well, slow]\n")
+    before = {p: p.stat().st_mtime_ns for p in out.glob("*.json")}
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        code = f"from crimenb.sweep import sweep; print(*sweep({str(folder / 'night.yaml')!r}, {str(out)!r}, scheduler={cluster.scheduler_address!r}, folder={str(folder)!r})['state'])"
+        going = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        until(lambda: (folder / "pids").exists() and (folder / "pids").read_text().endswith("\n"))
+        first = (folder / "pids").read_text().split()
+        os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+        # the job of the dead worker ends with it
+        until(lambda: not any(alive(pid) for pid in first))
+        (folder / "go").touch()
+        said = going.communicate(timeout=120)
+    assert said[0].split() == ["found", "done"] and "] running dice-smoke-fair-s7-" in said[1], said
+    assert len((folder / "pids").read_text().splitlines()) == 2
+    assert before.items() <= {p: p.stat().st_mtime_ns for p in out.glob("*.json")}.items() and not list(out.glob(".*"))
