@@ -6,7 +6,7 @@
 __all__ = ['TYPES', 'KINDS', 'NUMBER', 'RESULT', 'ROW', 'PACKAGES', 'LOWER_IS_BETTER', 'folder_of', 'names', 'profiles',
            'Parameter', 'parameters', 'profile', 'resolve', 'from_text', 'validate', 'stem', 'versions', 'commit',
            'peak_memory', 'Run', 'score_rows', 'begin', 'StudyFailed', 'Outputs', 'reproduce', 'page', 'read_results',
-           'lower_is_better', 'leaderboard', 'record']
+           'lower_is_better', 'setting', 'leaderboard', 'record']
 
 # %% ../nbs/80_studies.ipynb #36ebdd3e
 import ast
@@ -436,13 +436,16 @@ def lower_is_better(metric: str, # as a result file names it
     return metric.startswith(LOWER_IS_BETTER)
 
 # %% ../nbs/80_studies.ipynb #0f828960
+def setting(run: dict,  # what a result file holds, or one row of `read_results`
+) -> str:
+    "Eight digits that stand for the data and for every parameter but the seed and the list of methods."
+    decides = {k: v for k, v in run["parameters"].items() if k not in ("seed", "methods")}
+    text = json.dumps([run["dataset"], run["data_sha256"], decides], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
 def leaderboard(results: pd.DataFrame,  # as from `read_results`
 ) -> pd.DataFrame:
     "One line for each method, setting, data set, protocol and metric; the best measured value first."
-    def setting(run):
-        decides = {k: v for k, v in run["parameters"].items() if k not in ("seed", "methods")}
-        text = json.dumps([run["dataset"], run["data_sha256"], decides], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
     runs = results.to_dict("records")
     results = results.assign(setting=[setting(run) for run in runs], data=[json.dumps(run["data_sha256"], sort_keys=True) for run in runs])
     # a rule doesn't depend on how anything was trained: what came out alike under several settings stands once
