@@ -1,4 +1,5 @@
 "crimenb.papers.stresnet: printed counts, the exact ternary projection, packing, the two preparations, training."
+import importlib.util
 import itertools
 
 import numpy as np
@@ -11,9 +12,10 @@ from torch import nn
 from crimenb.core import InputError
 from crimenb.grids import diurnal_sum, double_time, frame_index
 from crimenb.papers import stresnet
-from crimenb.papers.stresnet import (PACKINGS, PREPARATIONS, PRINTED, RESOLUTIONS, TABLE1, PackedSTResNet, STResNet, TernarySTResNet, base_rate,
+from crimenb.papers.stresnet import (PACKINGS, PREPARATIONS, PRINTED, RESOLUTIONS, TABLE1, PackedLayer, PackedSTResNet, STResNet, TernarySTResNet, base_rate,
                                      fit, hit_counts, load_packed, n_parameters, pack, packed_size, prepare, save_packed, ternarize,
                                      to_cumulative, to_hourly, twn, unpack, weighted)
+from crimenb.training import seeded
 
 
 def some_counts(hours=24*35, side=4, rate=.3, seed=0):
@@ -126,6 +128,24 @@ def test_forecasts_from_packed_weights_are_those_of_the_float_model(packing, out
     model = tiny_ternary(output=output)
     x, e = torch.randn(3, 9, 4, 4), torch.rand(3, 5)
     torch.testing.assert_close(PackedSTResNet(model, packing)(x, e), model(x, e), rtol=1e-4, atol=1e-5)
+
+@pytest.mark.parametrize("size", [(4, 4), (5, 7), (40, 40)])
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_additions_alone_give_the_same_forecasts(packing, size):
+    with seeded(0): model = TernarySTResNet(9, 3, size, residual_units=1).eval()
+    packed = PackedSTResNet(model, packing, adds=True)
+    # the layers to 9 maps are added up, the last of each branch and the dense ones are not
+    assert [layer.adds for layer in packed.modules() if isinstance(layer, PackedLayer)] == 3*[True, True, True, False] + 2*[False]
+    x, e = torch.randn(2, 9, *size), torch.rand(2, 5)
+    torch.testing.assert_close(packed(x, e), model(x, e), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(packed(x, e), PackedSTResNet(model, packing, adds=False)(x, e), rtol=1e-4, atol=1e-5)
+    # a map with its columns behind its rows in memory
+    torch.testing.assert_close(packed(x.contiguous(memory_format=torch.channels_last), e), packed(x, e))
+
+def test_without_numba_weights_are_unpacked(monkeypatch):
+    model = tiny_ternary()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert not any(layer.adds for layer in PackedSTResNet(model).modules() if isinstance(layer, PackedLayer))
 
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_packed_file_round_trip_and_damage(tmp_path, packing):

@@ -17,31 +17,53 @@ def result(tmp_path_factory):
     given = dict(epochs=1, extra_epochs=1, filters=2, super_resolution="space", city_days=42, evaluations=1)
     return studies.read_results(studies.reproduce("stresnet", given, out=out).result.parent)
 
-def value(result, method, protocol, metric):
-    [found] = result[(result.method == method) & (result.protocol == protocol) & (result.metric == metric)].value
+def value(result, method, protocol, metric, split="test"):
+    [found] = result[(result.method == method) & (result.protocol == protocol) & (result.metric == metric) & (result.split == split)].value
     return found
+
+def on_test(result, protocol):
+    "Methods × metrics of a protocol, without differences to other methods."
+    rows = result[(result.protocol == protocol) & (result.split == "test") & ~result.metric.str.contains(" less ")]
+    return rows.pivot(index="method", columns="metric", values="value")
 
 def test_every_kind_of_method_is_there(result):
     assert set(result.kind) == set(studies.KINDS)
-    assert set(result.protocol) == {"native", "fine maps", "fine maps, authors", "one cell"}
+    assert set(result.protocol) == {"native", "its own maps", "fine maps", "fine maps, authors", "one cell"}
     assert {"ST-ResNet, sound", "ST-ResNet, authors", "ternary ST-ResNet, sound", "ternary ST-ResNet, authors", "ST-ResNet, Poisson"} <= set(result.method)
     assert set(OURS) < set(result[result.kind == "ours"].method) and set(result[result.method == "Poisson regression, by type"].kind) == {"practitioner"}
 
 def test_nothing_printed_among_what_was_measured(result): assert result.printed.isna().all()
 
 def test_every_method_has_every_native_metric(result):
-    native = result[result.protocol == "native"].pivot(index="method", columns="metric", values="value")
+    native = on_test(result, "native")
     wanted = ["RMSE", "MAE", "Poisson deviance"] + [f"{m}@{share}%" for m in ("PAI", "hit rate") for share in (1, 5, 10)]
     assert set(native.columns) == set(wanted) and native.notna().all(axis=None)
 
 def test_the_true_rates_of_the_city_are_not_beaten(result):
-    deviance = result[(result.protocol == "native") & (result.metric == "Poisson deviance")].set_index("method")["value"]
+    deviance = on_test(result, "native")["Poisson deviance"]
     assert deviance.idxmin() in ("true rates", "self-exciting", "Poisson regression", "boosted trees", "KDE hot spots", "shrunken average", *OURS)
     assert (deviance > .97*deviance["true rates"]).all()
 
 def test_the_same_errors_are_smaller_on_finer_maps(result):
     for method in ("reset + hourly mean", "boosted trees", "all zero"):
         assert value(result, method, "fine maps", "RMSE") < .9*value(result, method, "native", "RMSE")
+
+def test_differences_to_the_rule_are_those_of_the_values(result):
+    native = on_test(result, "native")
+    for reference, methods in (("reset + hourly mean", set(native.index) - {"reset + hourly mean", "all zero", "true rates"}), ("Poisson regression", {*OURS, "Poisson regression, by type"})):
+        for metric in ("RMSE", "Poisson deviance"):
+            rows = result[result.metric == f"{metric} less {reference}"].set_index("method")
+            assert set(rows.index) == methods and ((rows.low <= rows.value) & (rows.value <= rows.high)).all()
+            assert rows.value.to_numpy() == pytest.approx((native[metric][rows.index] - native[metric][reference]).to_numpy(), abs=1e-9)
+
+def test_who_was_trained_on_the_validation_hours_has_no_score_there(result):
+    scored = set(result[result.split == "valid"].method)
+    assert {*OURS, "Poisson regression", "reset + hourly mean"} < scored and not any("ST-ResNet, " in name for name in scored)
+
+def test_rules_can_be_left_out(tmp_path):
+    given = dict(methods="", rules=False, super_resolution="space")
+    rows = studies.read_results(studies.reproduce("stresnet", given, out=tmp_path).result.parent)
+    assert set(rows.method) == {"all zero", "reset + hourly mean", "shrunken average", "true rates", "Poisson noise of the cell"}
 
 def test_corrections_start_from_the_regression_and_stay_near_it(result):
     for metric in ("RMSE", "Poisson deviance"):
@@ -55,24 +77,25 @@ def test_table_1_is_put_together_from_result_files(result):
     assert len(found) == 36 and found.notna().all(axis=1).sum() == 0                       # 2 filters are none of the paper's
     of_16 = result.assign(parameters=[{**p, "filters": 16} for p in result.parameters])
     found = table_1(of_16).dropna()
-    assert found.index.tolist() == [("city", "smoke", p, "space", 3, 16) for p in ("authors", "sound")]
+    assert found.index.tolist() == [("city", "smoke", "1 + 1", p, "space", 3, 16) for p in ("authors", "sound")]
     for preparation, protocol in (("sound", "fine maps"), ("authors", "fine maps, authors")):
-        own, native = found.loc["city", "smoke", preparation, "space", 3, 16]
-        assert own == value(result, f"ST-ResNet, {preparation}", protocol, "RMSE") and native == value(result, f"ST-ResNet, {preparation}", "native", "RMSE")
+        line, name = found.loc["city", "smoke", "1 + 1", preparation, "space", 3, 16], f"ST-ResNet, {preparation}"
+        assert line["test RMSE"] == value(result, name, protocol, "RMSE") == value(result, name, "its own maps", "RMSE")
+        assert line["native RMSE"] == value(result, name, "native", "RMSE") and line["train RMSE"] == value(result, name, "its own maps", "RMSE", "train") and line["seconds"] > 0
     assert table_1(result.iloc[:0]).empty
 
 @pytest.mark.parametrize("resolution, kernel, filters", PRINTED.index)
 def test_every_line_of_table_1_is_a_run(resolution, kernel, filters):
-    given = studies.from_text("stresnet", [f"super_resolution={resolution}", f"kernel={kernel}", f"filters={filters}", "methods=ST-ResNet", "arima=false"])
+    given = studies.from_text("stresnet", [f"super_resolution={resolution}", f"kernel={kernel}", f"filters={filters}", "methods=ST-ResNet", "arima=false", "rules=false"])
     values = studies.resolve("stresnet", {"profile": "paper", "dataset": "chicago_2018", **given})
-    assert (values["super_resolution"], values["kernel"], values["filters"], values["methods"], values["arima"]) == (resolution, kernel, filters, "ST-ResNet", False)
+    assert (values["super_resolution"], values["kernel"], values["filters"], values["methods"], values["arima"], values["rules"]) == (resolution, kernel, filters, "ST-ResNet", False, False)
 
 def test_intervals_hold_their_value(result):
     rows = result.dropna(subset="low")
     assert len(rows) > 100 and ((rows.low <= rows.value) & (rows.value <= rows.high)).all()
 
 def test_hits_on_one_cell_are_possible(result):
-    cell = result[result.protocol == "one cell"].pivot(index="method", columns="metric", values="value").dropna()
+    cell = on_test(result, "one cell").dropna()
     assert (cell["hits"] <= cell[["with crime", "candidates"]].min(axis=1)).all() and cell["with crime"].nunique() == 1
     assert cell.loc["all zero", "candidates"] == 0 and not math.isnan(cell.loc["KNN, cumulative", "RMSE, cumulative"])
 

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['BRANCHES', 'TABLE1', 'PACKINGS', 'MARK', 'PREPARATIONS', 'RESOLUTIONS', 'LOSSES', 'SHARES', 'PRINTED',
-           'PRINTED_TERNARY', 'RESOLUTION_PROTOCOLS', 'Branch', 'STResNet', 'n_parameters', 'ternarize', 'twn',
-           'Ternary', 'TernarySTResNet', 'weighted', 'pack', 'unpack', 'packed_size', 'PackedLayer', 'PackedSTResNet',
+           'PRINTED_TERNARY', 'COLUMNS', 'Branch', 'STResNet', 'n_parameters', 'ternarize', 'twn', 'Ternary',
+           'TernarySTResNet', 'weighted', 'pack', 'unpack', 'packed_size', 'PackedLayer', 'PackedSTResNet',
            'save_packed', 'load_packed', 'Prepared', 'prepare', 'to_cumulative', 'to_hourly', 'base_rate', 'Fitted',
            'fit', 'hit_counts', 'table_1']
 
 # %% ../../nbs/papers/20_stresnet.ipynb #b77ea70b
-import copy
+import functools
 import hashlib
+import importlib.util
 import json
 import struct
 import zlib
@@ -25,7 +26,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
-from ..core import InputError, one_of, within, write_atomic
+from ..core import InputError, needs, one_of, within, write_atomic
 from ..grids import AUTHORS_LAGS, LAGS, diurnal_sum, double_time, first_target, frame_index, recover, super_resolve
 from ..training import best_device, seeded, train
 
@@ -170,10 +171,70 @@ def packed_size(model,                    # a `TernarySTResNet`
     weights = [layer.weight.numel() for layer in weighted(model)]
     return sum(-(-n // per) for n in weights) + 4*(n_parameters(model) - sum(weights) + len(weights))
 
-# %% ../../nbs/papers/20_stresnet.ipynb #5b542d7f
+# %% ../../nbs/papers/20_stresnet.ipynb #0690c877
+@functools.cache
+def _compiled():
+    "Two compiled loops: codes of three weights each from packed bytes, and a 3 × 3 convolution by additions."
+    jit = needs("numba", "fast").njit(boundscheck=False, fastmath={"contract"})
+
+    @jit
+    def read_codes(packed, digits, codes):
+        per = digits.shape[1]
+        weights = np.empty(len(packed)*per, np.int8)
+        for i in range(len(packed)):
+            for k in range(per): weights[i*per + k] = digits[packed[i], k]
+        for i in range(len(codes)): codes[i] = 9*weights[3*i] + 3*weights[3*i + 1] + weights[3*i + 2]
+
+    @jit
+    def sums(x, top, S):
+        # rows `top` and on of one map (R, C), 0 outside it → S[code]: its thirteen sums
+        R, C = x.shape
+        left, here, right = S[9], S[3], S[1]
+        for k in range(S.shape[1]//C):
+            r, at = top + k, k*C
+            if 0 <= r < R:
+                left[at], left[at + 1:at + C] = 0, x[r, :C - 1]
+                here[at:at + C] = x[r]
+                right[at:at + C - 1], right[at + C - 1] = x[r, 1:], 0
+            else: left[at:at + C] = here[at:at + C] = right[at:at + C] = 0
+        for up, down, p, q in ((10, 8, 9, 1), (4, 2, 3, 1), (12, 6, 9, 3), (13, 11, 12, 1), (7, 5, 6, 1)):
+            plus, minus, a, b = S[up], S[down], S[p], S[q]
+            for j in range(len(a)):
+                plus[j] = a[j] + b[j]
+                minus[j] = a[j] - b[j]
+
+    @jit
+    def add_up(x, codes, scale, shift, rows, out):
+        B, I, R, C = x.shape
+        O, m, n = out.shape[1], (rows + 2)*C, np.uint64(rows*C)
+        one, minus, none = np.float32(1), np.float32(-1), np.zeros(3, codes.dtype)
+        S, total = np.zeros((2, 14, m), np.float32), np.empty((O, rows*C), np.float32)
+        s, y = S.reshape(-1), total.reshape(-1)
+        for b in range(B):
+            for top in range(0, R, rows):
+                y[:] = 0
+                for i in range(0, I, 2):
+                    two = i + 1 < I
+                    sums(x[b, i], top - 1, S[0])
+                    if two: sums(x[b, i + 1], top - 1, S[1])
+                    for o in range(O):
+                        c, d = codes[o, i], codes[o, i + 1] if two else none
+                        # unsigned places: numba then needs no look at negative ones, and the loop becomes one of vectors
+                        c0, c1, c2 = np.uint64(abs(c[0])*m), np.uint64(abs(c[1])*m + C), np.uint64(abs(c[2])*m + 2*C)
+                        d0, d1, d2 = np.uint64((14 + abs(d[0]))*m), np.uint64((14 + abs(d[1]))*m + C), np.uint64((14 + abs(d[2]))*m + 2*C)
+                        e0, e1, e2 = one if c[0] >= 0 else minus, one if c[1] >= 0 else minus, one if c[2] >= 0 else minus
+                        f0, f1, f2 = one if d[0] >= 0 else minus, one if d[1] >= 0 else minus, one if d[2] >= 0 else minus
+                        at = np.uint64(o)*n
+                        for j in range(n):
+                            y[at + j] += e0*s[c0 + j] + e1*s[c1 + j] + e2*s[c2 + j] + f0*s[d0 + j] + f1*s[d1 + j] + f2*s[d2 + j]
+                for o in range(O):
+                    for r in range(min(rows, R - top)):
+                        for w in range(C): out[b, o, top + r, w] = total[o, r*C + w]*scale[o] + shift[o]
+    return read_codes, add_up
+
 class PackedLayer(nn.Module):
-    "A ternary convolution or dense layer, with the batch normalisation behind it folded in; weights are unpacked on each call."
-    def __init__(self, layer, norm, packing: str):
+    "A ternary convolution or dense layer, with the batch normalisation behind it folded in; weights are read from their bytes on each call."
+    def __init__(self, layer, norm, packing: str, adds: bool):
         super().__init__()
         alpha, T = ternarize(layer.parametrizations.weight.original.detach())
         scale, shift = alpha.expand(len(T)), layer.bias.detach()
@@ -182,32 +243,53 @@ class PackedLayer(nn.Module):
             scale, shift = gamma*scale, gamma*(shift - norm.running_mean) + norm.bias.detach()
         self.shape, self.packing = tuple(T.shape), packing
         self.padding = layer.padding if T.ndim == 4 else None
+        # with few outputs the sums are not worth making
+        self.adds = adds and self.shape[2:] == (3, 3) and self.shape[0] >= 8
         for name, value in (("packed", pack(T, packing)), ("scale", scale.clone()), ("shift", shift.clone())): self.register_buffer(name, value)
         self.register_buffer("table", _table(packing), persistent=False)
+        self.digits = self.table.nan_to_num().to(torch.int8).numpy()
 
     def forward(self, x):
+        if self.adds and x.device.type == "cpu": return self.add_up(x)
         n = int(np.prod(self.shape))
         w = unpack(self.packed, n, table=self.table).view(self.shape)*self.scale.view(-1, *[1]*(len(self.shape) - 1))
         if self.padding is None: return F.linear(x, w, self.shift)
         return F.conv2d(x, w, self.shift, padding=self.padding)
 
+    def add_up(self, x):
+        "The convolution by additions, float32."
+        read_codes, add_up = _compiled()
+        O, I = self.shape[:2]
+        B, _, R, C = x.shape
+        codes = np.empty(O*I*3, np.int64)
+        read_codes(self.packed.numpy(), self.digits, codes)
+        out = torch.empty(B, O, R, C)
+        # a band of about 1,024 cells, with its sums, fits the cache of a core
+        add_up(x.detach().float().contiguous().numpy(), codes.reshape(O, I, 3), self.scale.numpy(), self.shift.numpy(), min(R, max(1, 1024//C)), out.numpy())
+        return out
+
 class PackedSTResNet(STResNet):
     "A `TernarySTResNet` for forecasting only: packed weights, nothing to train. Same output as the model it is made from in eval mode."
-    def __init__(self, model: TernarySTResNet, packing: str = "2 bits"):
+    def __init__(self,
+                 model: TernarySTResNet,
+                 packing: str = "2 bits",  # a name in `PACKINGS`
+                 adds: bool = None,        # 3 × 3 convolutions on a CPU by additions alone (extra `fast`); None: where numba is installed
+    ):
         super().__init__(**{**model.settings, "normalize": False})
         one_of(packing, PACKINGS, "packing")
+        adds = importlib.util.find_spec("numba") is not None if adds is None else adds
         self.settings, self.packing = dict(model.settings), packing
-        for mine, its in zip([*self.branches, self], [*model.branches, model]):
-            if mine is not self:
-                mine.first = PackedLayer(*its.first, packing)
-                mine.units = nn.ModuleList(nn.Sequential(nn.ReLU(), PackedLayer(u[1], u[2], packing), nn.ReLU(), PackedLayer(u[4], u[5], packing)) for u in its.units)
-                mine.last = PackedLayer(its.last, nn.Identity(), packing)
+        packed = lambda layer, norm: PackedLayer(layer, norm, packing, adds)
+        for mine, its in zip(self.branches, model.branches):
+            mine.first = packed(*its.first)
+            mine.units = nn.ModuleList(nn.Sequential(nn.ReLU(), packed(u[1], u[2]), nn.ReLU(), packed(u[4], u[5])) for u in its.units)
+            mine.last = packed(its.last, nn.Identity())
         first, norm1, _, second, norm2 = model.external
-        self.external = nn.Sequential(PackedLayer(first, norm1, packing), nn.ReLU(), PackedLayer(second, norm2, packing))
+        self.external = nn.Sequential(packed(first, norm1), nn.ReLU(), packed(second, norm2))
         self.fusion = nn.Parameter(model.fusion.detach().clone(), requires_grad=False)
         self.eval()
 
-# %% ../../nbs/papers/20_stresnet.ipynb #62a94a94
+# %% ../../nbs/papers/20_stresnet.ipynb #abe29217
 MARK = b"crimenb ternary 1\n"
 
 def save_packed(model: PackedSTResNet, path) -> Path:
@@ -217,8 +299,10 @@ def save_packed(model: PackedSTResNet, path) -> Path:
     body = MARK + struct.pack("<I", len(header)) + header + b"".join(v.tobytes() for v in state.values())
     return write_atomic(path, body + struct.pack("<I", zlib.crc32(body)))
 
-def load_packed(path) -> PackedSTResNet:
-    "Read what `save_packed` wrote; a file that is not whole is an `InputError`."
+def load_packed(path,        # what `save_packed` wrote
+                adds=None,   # as in `PackedSTResNet`
+) -> PackedSTResNet:
+    "Read a packed model; a file that is not whole is an `InputError`."
     path = Path(path)
     if not path.is_file(): raise InputError(f"there is no packed model at {path}: name a file that save_packed wrote")
     data = path.read_bytes()
@@ -232,11 +316,11 @@ def load_packed(path) -> PackedSTResNet:
         n = int(np.prod(shape))
         state[name] = torch.from_numpy(np.frombuffer(data, kind, n, end).reshape(shape).copy())
         end += n*np.dtype(kind).itemsize
-    model = PackedSTResNet(TernarySTResNet(**header["settings"]), header["packing"])
+    model = PackedSTResNet(TernarySTResNet(**header["settings"]), header["packing"], adds)
     model.load_state_dict(state)
     return model
 
-# %% ../../nbs/papers/20_stresnet.ipynb #6562ece8
+# %% ../../nbs/papers/20_stresnet.ipynb #a3abac96
 PREPARATIONS = ("sound", "authors")
 RESOLUTIONS = ("space+time", "space", "none")
 
@@ -311,7 +395,7 @@ def prepare(counts,                      # (T, r, c) crimes of each hour
     return Prepared(counts, first_hour, torch.from_numpy(series), torch.from_numpy(external[hour]), lags, **part, low=low, high=high,
                     preparation=preparation, resolution=resolution)
 
-# %% ../../nbs/papers/20_stresnet.ipynb #9979b45d
+# %% ../../nbs/papers/20_stresnet.ipynb #e8d78f71
 def to_cumulative(prepared: Prepared,
                   maps,     # (n, R, C) forecasts of crimes since midnight on the network's grid
                   targets,  # (n,) which maps they are, in order and without a gap
@@ -343,7 +427,7 @@ def to_hourly(prepared: Prepared,
     before = np.where(((hours + prepared.first_hour) % 24 == 0)[:, None, None], 0, before)
     return np.maximum(cumulative, before) - before
 
-# %% ../../nbs/papers/20_stresnet.ipynb #90db7ecd
+# %% ../../nbs/papers/20_stresnet.ipynb #fe9e3319
 LOSSES = ("mse", "poisson")
 SHARES = tuple(round(.1*i, 1) for i in range(11))
 
@@ -486,7 +570,7 @@ def fit(prepared: Prepared,
     if ternary: model.move("all")
     return fitted
 
-# %% ../../nbs/papers/20_stresnet.ipynb #cacb3eba
+# %% ../../nbs/papers/20_stresnet.ipynb #f3fa4585
 def hit_counts(expected,  # (T,) or (T, …) expected crimes of each hour
                observed,  # the same shape: crimes that happened
                threshold: float = .5,  # an expectation of at least this is a candidate
@@ -496,7 +580,7 @@ def hit_counts(expected,  # (T,) or (T, …) expected crimes of each hour
     return {"with crime": int(happened.sum()), "candidates": int(candidate.sum()), "hits": int((happened & candidate).sum()),
             "hits by chance": float(happened.sum()*candidate.sum()/happened.size)}
 
-# %% ../../nbs/papers/20_stresnet.ipynb #f3fa4585
+# %% ../../nbs/papers/20_stresnet.ipynb #a09216a8
 # (super-resolution, kernel, f) → training seconds, training RMSE, test RMSE: Table 1 of the paper, Los Angeles
 PRINTED = pd.DataFrame(
     [("space+time", 3, 64, 104157.02, .143, .207), ("space+time", 3, 32, 30506.27, .189, .231), ("space+time", 3, 16, 15917.58, .255, .298),
@@ -509,19 +593,20 @@ PRINTED = pd.DataFrame(
 # Table 3: the fully ternary network, f = 64, space+time
 PRINTED_TERNARY = {"train RMSE": .234, "test RMSE": .242}
 
-# %% ../../nbs/papers/20_stresnet.ipynb #32cbc830
-RESOLUTION_PROTOCOLS = {"sound": "fine maps", "authors": "fine maps, authors"}
+# %% ../../nbs/papers/20_stresnet.ipynb #6c5ec5ad
+COLUMNS = {("its own maps", "train", "RMSE"): "train RMSE", ("its own maps", "test", "RMSE"): "test RMSE",
+           ("native", "test", "RMSE"): "native RMSE", ("its own maps", "train", "seconds"): "seconds"}
 
 def table_1(results,  # as from `crimenb.studies.read_results`
 ) -> pd.DataFrame:
-    "Measured RMSEs in the order of Table 1: one line a data set, profile, preparation and configuration, the mean over seeds; NaN where there was no run."
-    rows = results[(results.study == "stresnet") & (results.metric == "RMSE") & results.method.isin([f"ST-ResNet, {p}" for p in PREPARATIONS])]
-    keys = ["dataset", "profile", "preparation"]
-    rows = rows.assign(preparation=rows.method.str.removeprefix("ST-ResNet, "), **{name: [run[key] for run in rows.parameters] for name, key in
-                                                                                   (("super-resolution", "super_resolution"), ("kernel", "kernel"), ("filters", "filters"))})
-    own = rows.protocol == rows.preparation.map(RESOLUTION_PROTOCOLS)
-    rows = rows.assign(column=np.where(own, "its own maps", np.where(rows.protocol == "native", "native", None))).dropna(subset="column")
-    if not len(rows): return pd.DataFrame(columns=["its own maps", "native"])
-    found = rows.pivot_table(index=[*keys, *PRINTED.index.names], columns="column", values="value", aggfunc="mean")
-    lines = [(*key, *line) for key in found.index.droplevel([3, 4, 5]).unique() for line in PRINTED.index]
-    return found.reindex(pd.MultiIndex.from_tuples(lines, names=found.index.names)).rename_axis(columns=None)
+    "What was measured, in the order of Table 1: a block a data set, profile, epochs and preparation; means over seeds, NaN where there was no run."
+    column = [COLUMNS.get(row) for row in zip(results.protocol, results.split, results.metric)]
+    rows = results.assign(column=column)[(results.study == "stresnet") & results.method.isin([f"ST-ResNet, {p}" for p in PREPARATIONS])].dropna(subset="column")
+    if not len(rows): return pd.DataFrame(columns=list(COLUMNS.values()))
+    setting = lambda name: [run[name] for run in rows.parameters]
+    rows = rows.assign(epochs=[f"{run['epochs']} + {run['extra_epochs']}" for run in rows.parameters], preparation=rows.method.str.removeprefix("ST-ResNet, "),
+                       **{"super-resolution": setting("super_resolution"), "kernel": setting("kernel"), "filters": setting("filters")})
+    block = ["dataset", "profile", "epochs", "preparation"]
+    found = rows.pivot_table(index=[*block, *PRINTED.index.names], columns="column", values="value", aggfunc="mean")
+    lines = [(*key, *line) for key in found.index.droplevel(PRINTED.index.names).unique() for line in PRINTED.index]
+    return found.reindex(pd.MultiIndex.from_tuples(lines, names=found.index.names)).reindex(columns=list(COLUMNS.values()))
