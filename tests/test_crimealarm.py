@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from crimenb.core import InputError
 from crimenb.papers.crimealarm import (
-    CHOICES, METHODS, Curriculum, Instances, Peers, choices_from_code, cloze, cross_entropy_of, crimealarm_loss,
+    ABLATIONS, CHOICES, METHODS, Curriculum, Instances, Peers, choices_from_code, cloze, cost, cross_entropy_of, crimealarm_loss,
     difficult_target_loss, dkd_loss, dml_loss, hopeless, is_target, less_to_more, mean_of_others, mutual_dkd_loss,
-    nontarget_log_probs, peer_cross_entropy, random_crops, score, simple_phase, simple_target_loss, target_log_probs,
+    nontarget_log_probs, nontarget_loss, peer_cross_entropy, random_crops, score, simple_phase, simple_target_loss, target_log_probs,
     train_method,
 )
 from crimenb.sequences import Sequences, leave_last_out
@@ -75,6 +75,33 @@ def test_equation_12_in_every_reading_and_phase(reading, K, t):
         masked = less_to_more(frequency, y, t)
     with seeded(7): ours = crimealarm_loss(z, y, t, frequency, how, slots=50)
     assert math.isclose(ours.item(), by_hand(z, y, t, how, masked.tolist(), coins, 50), rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("lacks, K, t", list(itertools.product(ABLATIONS, (2, 3), (.1, .45, .9))))
+def test_a_part_that_is_switched_off_adds_exactly_nothing(lacks, K, t):
+    "Figure 3: the loss and its gradient are those of the formula without the part, to the last bit of float64 or nearly."
+    z, y = logits(K, seed=K)
+    z.requires_grad_()
+    frequency, how = torch.arange(1., 10), Curriculum(alpha=5., gamma=1.5, beta=2., epsilon=.15, lacks=lacks)
+    with seeded(3):
+        coin = torch.rand(1).item()
+        masked = less_to_more(frequency, y, t)
+    with seeded(3): ours = crimealarm_loss(z, y, t, frequency, how)
+    p = z.detach().softmax(-1)[:, torch.arange(len(y)), y]
+    plain = sum(torch.nn.functional.cross_entropy(peer, y) for peer in z)
+    for k, j in itertools.permutations(range(K), 2):
+        log_p = z[k].log_softmax(-1)[torch.arange(len(y)), y]
+        if lacks != "TC":
+            easy = lacks == "CTC" or simple_phase(t, coin)
+            said = p[j].masked_fill(hopeless(p, .15), 1.)
+            weight = 5.*p[j] if easy else (1 - said)**1.5
+            plain = plain - (weight*log_p).mean()/(K - 1)
+        if lacks != "NC":
+            out = None if lacks == "CNC" else masked
+            q = [nontarget_log_probs(z[i], y, out) for i in (j, k)]
+            plain = plain + 2*nontarget_loss(q[0].detach().exp(), q[1]).mean()/(K - 1)
+    assert math.isclose(ours.item(), plain.item(), rel_tol=1e-12)
+    assert torch.allclose(*(torch.autograd.grad(loss, z, retain_graph=True)[0] for loss in (ours, plain)), atol=1e-14)
 
 
 def test_for_two_peers_averaging_losses_and_logits_is_the_same():
@@ -180,6 +207,7 @@ def test_mean_of_others_and_choices():
     assert choices_from_code("code") == tuple(CHOICES)
     with pytest.raises(InputError, match="unknown choice"): Curriculum(reading="hail")
     with pytest.raises(InputError, match="no phases"): Curriculum(tau0=.8, tau1=.7)
+    with pytest.raises(InputError, match="unknown ablation"): Curriculum(lacks="ABC")
 
 
 def sequences(n_spots=30, n_classes=8, seed=0):
@@ -237,10 +265,40 @@ def test_every_method_learns_what_repeats(method):
                            instances=Instances(length=20, crops=2, copies=1, max_tokens=400), curriculum=Curriculum(alpha=1., beta=1.))
     hits = (trained.scores(split.history("test")).argmax(-1) == split.test_target).mean(1)
     assert (hits > .8).all(), hits
-    assert len(hits) == (1 if method == "Transformer" else 2)
+    assert len(hits) == (2 if method in ("DML", "DKD", "CrimeAlarm") else 1)
 
 
-@pytest.mark.parametrize("method", METHODS)
+class Shares(torch.nn.Module):
+    "What a network needs to be trained like the others: logits that know the shares of the last token's successors."
+    def __init__(self, n_classes, length, d, dropout, init_std):
+        super().__init__()
+        self.after = torch.nn.Embedding(n_classes + 2, n_classes)
+
+    def forward(self, tokens, at): return self.after(tokens.flatten()[(at - 1).clamp(min=0)])
+
+    def loss(self, tokens, at, y, t): return torch.nn.functional.cross_entropy(self(tokens, at), y)
+
+
+def test_another_network_goes_through_the_same_trainer(tmp_path):
+    split = leave_last_out(sequences())
+    def run(**kwargs): return train_method(split, "Shares*", network=Shares, epochs=20, lr=.3, device="cpu", evaluations=2, protocol="full",
+                                           instances=Instances(length=20, crops=2, copies=1, max_tokens=400), **kwargs)
+    trained = run(checkpoint=tmp_path / "it.pt")
+    scores = trained.scores(split.history("test"))
+    assert scores.shape == (1, 30, 8) and (scores.argmax(-1) == split.test_target).mean() > .7
+    assert np.array_equal(run(checkpoint=tmp_path / "it.pt").scores(split.history("test")), scores)
+
+
+@pytest.mark.parametrize("how", [dict(method="CrimeAlarm", peers=3), dict(method="GRU"), dict(method="Shares", network=Shares)])
+def test_costs_are_rates_and_bytes(how):
+    split, how = leave_last_out(sequences()), how | {"d": 8, "instances": Instances(length=20, crops=2, copies=1, max_tokens=400)}
+    training, testing = (cost(split, phase, steps=2, device="cpu", **how) for phase in ("training", "testing"))
+    assert set(training) == {"steps a second, training", "peak memory (MB), training"} and set(testing) == {"spots a second, testing", "peak memory (MB), testing"}
+    for each in (training, testing): assert all(v >= 0 if "memory" in k else v > 0 for k, v in each.items())
+    with pytest.raises(InputError, match="unknown phase"): cost(split, "thinking", **how)
+
+
+@pytest.mark.parametrize("method", ["Transformer", "CrimeAlarm"])
 def test_a_method_that_was_stopped_goes_on_to_the_same_scores(method, tmp_path):
     split = leave_last_out(sequences())
     def run(**kwargs): return train_method(split, method, epochs=4, d=8, device="cpu", evaluations=4, protocol="full",
