@@ -1,0 +1,525 @@
+"""The portal client against a real web server on this machine that speaks SODA and ArcGIS, and misbehaves: nothing is lost or counted twice."""
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import pandas as pd
+import pytest
+
+from crimenb import portal as P
+from crimenb.core import InputError
+from crimenb.events import fold
+
+sys.path.insert(0, os.path.dirname(__file__))
+from portal_server import PortalServer
+from portal_server import dc_rows
+from portal_server import soda_rows
+
+CHICAGO, YEAR = "ijzp-q8t2", ("2018-01-01", "2018-12-31")
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_ours(monkeypatch):
+    # nobody cuts the power here, and waiting for the disk would take most of the time
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    for name in ("SODA_APP_TOKEN", *(f"CRIMENB_PORTAL_{city.upper()}" for city in P.PORTALS)): monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def waits(): return []
+
+
+@pytest.fixture
+def server():
+    with PortalServer({CHICAGO: soda_rows(40)}) as server: yield server
+
+
+@pytest.fixture
+def get(server, tmp_path, waits):
+    "A function that fetches Chicago 2018 from the server in pages of 10, without waiting."
+    def get(folder=tmp_path / "data", **options):
+        given = dict(base=server.base, page=10, patience=P.Patience(sleep=waits.append, jitter=lambda: 1, timeout=(20, 20))) | options
+        return P.fetch("chicago", *YEAR, folder, **given)[0]
+    return get
+
+
+def truth(server, name=CHICAGO, where="date < '2019' AND date >= '2018'", key=":id"):
+    "What the portal has now: key -> the row's values."
+    columns = list(server.types[name])
+    return {row[":id" if "OBJECTID" in key or key == ":id" else key]: {c: row[c] for c in columns} for row in server._select(name, ":id, " + ", ".join(f'"{c}"' for c in columns), where)}
+
+
+def held(path):
+    table = pd.read_csv(path, dtype=str)
+    assert not table[":id"].duplicated().any()
+    return table
+
+
+def is_whole(path, server):
+    "Whether the file is the portal's table, once: by record number and all values."
+    rows, table = truth(server), held(path)
+    assert sorted(table.id) == sorted(row["id"] for row in rows.values())
+    by_record = table.set_index("id")
+    for row in rows.values():
+        for name in ("date", "primary_type", "latitude", "location_description"):
+            there = by_record.loc[row["id"], name]
+            assert there == row[name] or (pd.isna(there) and row[name] is None)
+    assert P.provenance(path)["rows"] == len(rows) == len(P.PORTALS["chicago"].read(path).events)
+    assert not path.with_suffix(".part").exists()
+    return True
+
+
+# --- what is known of the portals -----------------------------------------------------------------------------------
+
+def test_what_the_readers_need_is_what_the_portals_have(samples):
+    exports = {"chicago": "chicago.csv", "nyc": "nypd.csv", "la": "lapd.csv", "dc": "dc.csv"}
+    for city, portal in P.PORTALS.items():
+        header = {fold(name) for name in (samples / exports[city]).open().readline().strip().split(",")}
+        assert {portal.time, portal.record} <= set(portal.required) <= set(portal.columns)
+        assert {fold(name) for name in portal.required} <= header, city
+
+
+@pytest.mark.parametrize("city, rows, server_rows", [("chicago", {2018: CHICAGO}, {CHICAGO: 2018}), ("nyc", {2018: "qgea-i56i"}, {"qgea-i56i": 2018}),
+                                                      ("la", {2019: "63jg-8b9z", 2020: "2nrs-mtv8"}, {"63jg-8b9z": 2019, "2nrs-mtv8": 2020})])
+def test_the_citys_reader_reads_what_was_fetched(city, rows, server_rows, tmp_path, waits):
+    made = {name: soda_rows(25, city, year) for name, year in server_rows.items()}
+    with PortalServer(made) as server:
+        paths = P.fetch(city, f"{min(rows)}-01-01", f"{max(rows)}-12-31", tmp_path, base=server.base, page=10, patience=P.Patience(sleep=waits.append))
+    assert [path.name for path in paths] == [f"{city}-{year}.csv" for year in rows]
+    for path, (year, name) in zip(paths, rows.items()):
+        cleaned = P.PORTALS[city].read(path)
+        assert set(cleaned.events.record_id) == {row[P.PORTALS[city].record] for row in made[name]} and set(cleaned.events.time.dt.year) == {year}
+        assert cleaned.events.lon.notna().all() and not {"(null)", "nan"} & set(cleaned.events.category.cat.categories)
+
+
+@pytest.mark.parametrize("since, until, city, says", [
+    ("2018-13-01", None, "chicago", "2018-01-01"), ("2018-02-01", "2018-01-31", "chicago", "first day comes first"), ("1999-01-01", "1999-12-31", "chicago", "begins in 2001"),
+    (None, None, "la", "not two days"), ("2009-12-31", None, "la", "begins in 2010"), ("2018-01-01", "2018-01-02", "boston", "use one of chicago, nyc, la, dc")])
+def test_days_and_cities_that_cannot_be_asked_for(since, until, city, says, tmp_path):
+    with pytest.raises(InputError, match=says): P.fetch(city, since, until, tmp_path, base="http://127.0.0.1:9")
+
+
+def test_a_window_has_its_own_file_and_only_its_days(server, tmp_path):
+    path, = P.fetch("chicago", "2018-03-01", "2018-04-30", tmp_path, base=server.base)
+    days = held(path).date.str[:10]
+    assert path.name == "chicago-20180301-20180430.csv" and len(days) == len(truth(server, where="date >= '2018-03-01' AND date < '2018-05-01'")) > 0
+    with pytest.raises(InputError, match="no rows from 2017-01-01 to 2017-12-31"): P.fetch("chicago", "2017-01-01", "2017-12-31", tmp_path, base=server.base)
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, "chicago-20180301-20180430.json"}
+
+
+def test_the_day_that_was_asked_for_last_belongs_to_the_window(tmp_path):
+    rows = soda_rows(4)
+    for row, when in zip(rows, ("2018-01-31T23:59:59.000", "2018-02-01T00:00:00.000", "2018-02-02T23:59:59.999", "2018-02-03T00:00:00.000")): row["date"] = when
+    with PortalServer({CHICAGO: rows}) as server:
+        path, = P.fetch("chicago", "2018-02-01", "2018-02-02", tmp_path, base=server.base)
+    assert list(held(path).id) == [rows[1]["id"], rows[2]["id"]]
+
+
+@pytest.mark.parametrize("base", ["data.cityofchicago.org", "", "ftp://data.cityofchicago.org", "https://"])
+def test_an_address_that_is_none(base, tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIMENB_PORTAL_CHICAGO", base or "nonsense")
+    with pytest.raises(InputError, match="no address of a portal"): P.fetch("chicago", *YEAR, tmp_path)
+
+
+def test_address_token_and_folder_from_the_environment(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIMENB_PORTAL_CHICAGO", server.base + "/")
+    monkeypatch.setenv("SODA_APP_TOKEN", "sesame-7")
+    monkeypatch.setenv("CRIMENB_CACHE", str(tmp_path))
+    path, = P.fetch("chicago", *YEAR)
+    assert path == tmp_path / "portal" / "chicago" / "chicago-2018.csv" and is_whole(path, server)
+    assert server.tokens == {"sesame-7"} and not any("sesame" in p.read_text() for p in path.parent.iterdir())
+
+
+# --- faults that pass -------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", ["columns", "count", "page"])
+@pytest.mark.parametrize("fault", ["429", "429:7", "500", "503", "closed", "truncated", "html"])
+def test_a_fault_that_passes_costs_a_wait_and_nothing_else(server, get, waits, kind, fault):
+    good, fault = ["", ""] if kind == "page" else [], [fault] * 3
+    server.misbehave(**{kind: good + fault})
+    assert is_whole(get(), server)
+    assert waits == ([7, 7, 7] if fault[0] == "429:7" else [1, 2, 4])
+    assert server.kinds().count("page") == 5 + 3 * (kind == "page")
+
+
+def test_a_portal_that_does_not_answer_in_time(server, get, waits):
+    server.misbehave(page=["", "hang:1"])
+    path = get(patience=P.Patience(sleep=waits.append, timeout=(20, .5)))
+    assert len(waits) >= 1 and is_whole(path, server)
+
+
+def test_an_answer_that_drips(server, get, waits):
+    hours = iter(range(10**6))
+    with pytest.raises(InputError, match="takes longer than 600 seconds"): get(patience=P.Patience(sleep=waits.append, clock=lambda: 3600 * next(hours)))
+
+
+def test_waiting_is_doubled_with_chance_and_has_limits():
+    patient = P.Patience()
+    for failures in range(1, 12):
+        most = min(60, 2 ** (failures - 1))
+        assert all(most / 2 <= patient.wait(failures) <= most for _ in range(20))
+    assert patient.wait(1, asked=120) == 120
+    assert P._retry_after("7") == 7 and P._retry_after(None) == P._retry_after("soon") == P._retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert 86000 < P._retry_after((pd.Timestamp.now("UTC") + pd.Timedelta(days=1)).strftime("%a, %d %b %Y %H:%M:%S GMT")) <= 86400
+
+
+# --- faults that do not: the error names the cause, and a second call finishes the job -----------------------------
+
+LASTING = {
+    "429": "answers 429 .Too Many Requests., 8 times in a row", "500": "answers 500", "closed": "breaks off in the middle of an answer|closes the connection", "429:86400": "left alone for 86400 seconds",
+    "truncated": "no whole JSON", "html": "no whole JSON .*<html>", "403": "refuses the question: it answers 403 .Invalid app_token specified.; is the app token", "redirect": "from one address to the next without end",
+    "redirect:http://other.example/": "sends us on to other.example", "huge": "more than 1,130,496 bytes", "huge:unannounced": "more than 1,130,496 bytes", "only again": "the same 3 rows again and again",
+}
+
+@pytest.mark.parametrize("fault", LASTING)
+def test_a_fault_that_lasts_is_named_and_a_second_call_finishes(server, get, fault):
+    server.misbehave(page=["", "", *[fault] * 20])
+    with pytest.raises(InputError, match=LASTING[fault]) as error: get()
+    assert "\n" not in str(error.value) and server.sent < 2**25
+    server.misbehave()
+    server.asked.clear()
+    path = get()
+    # two pages were there; the third, the fourth, and the empty one are asked for
+    assert is_whole(path, server) and server.kinds() == ["columns", "page", "page", "page", "count"]
+    assert all(":id >" in where for where in server.pages())
+
+
+def test_a_folder_that_cannot_be_one(get, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="name a folder where you may write"): get(tmp_path / "file" / "data")
+
+
+def test_nobody_there(get):
+    with pytest.raises(InputError, match="cannot be reached"): get(base="http://127.0.0.1:9")
+
+
+def test_a_redirect_within_the_house_is_followed(server, get):
+    server.misbehave(columns=[f"redirect:/api/views/{CHICAGO}.json"])
+    assert is_whole(get(), server)
+
+
+def test_something_else_than_rows(server, get):
+    server.soda = lambda path, query, speak=server.soda: speak(path, query) if "views" in path or "count" in query["$select"] else ("page", lambda: {"rows": []})
+    with pytest.raises(InputError, match="does not answer with rows"): get()
+
+
+# --- rows that come twice, change, come and go -----------------------------------------------------------------------
+
+def test_rows_that_come_twice_are_counted_once(server, get):
+    server.misbehave(page=["", "again", "again", "again"])
+    path = get()
+    assert is_whole(path, server) and path.read_bytes() == get(path.parent / "straight").read_bytes()
+
+
+def test_a_portal_that_caps_its_pages(server, get):
+    server.soda = lambda path, query, speak=server.soda: speak(path, query | {"$limit": str(min(7, int(query.get("$limit", 7))))})
+    assert is_whole(get(page=1000), server)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_is_edited_between_the_questions_the_copy_is_the_portals_table(server, get, seed):
+    chance = random.Random(seed)
+
+    def edit(server):
+        for _ in range(chance.randrange(4)):
+            some = f"id = '{chance.choice(soda_rows(40))['id']}'"
+            what = chance.choice(["change", "delete", "add", "add in front", "move out", "move in"])
+            if what == "change": server.change(CHICAGO, some, primary_type=f"TYPE {chance.randrange(99)}")
+            elif what == "delete": server.delete(CHICAGO, some)
+            elif what == "move out": server.change(CHICAGO, some, date="2019-01-01T00:00:00.000")
+            elif what == "move in": server.change(CHICAGO, "date >= '2019'", date="2018-12-31T23:59:00.000")
+            else: server.insert(CHICAGO, soda_rows(1)[0] | {"id": f"9{chance.randrange(10**8)}"}, number=-chance.randrange(10**6) if what == "add in front" else None)
+
+    server.misbehave(page=[edit] * 8, count=[edit] * 3, keys=[edit] * 2)
+    path = get()
+    # what was edited after the last question is for the next call
+    server.misbehave()
+    assert is_whole(get(), server)
+    fresh = get(path.parent / "fresh")
+    assert path.read_bytes() == fresh.read_bytes() and P.provenance(path)["sha256"] == P.provenance(fresh)["sha256"]
+
+
+def test_a_wrong_count_is_asked_again(server, get, waits):
+    server.misbehave(count=["", "count:3", "count:-2"])
+    assert is_whole(get(), server) and waits == [1, 2]
+
+
+@pytest.mark.parametrize("off", [3, -2])
+def test_a_count_that_stays_wrong_is_an_error_with_both_numbers(server, get, off):
+    server.misbehave(count=[f"count:{off}"] * 20)
+    with pytest.raises(InputError, match=f"counts {40 + off} rows but serves 40 of them"): get()
+    server.misbehave()
+    server.asked.clear()
+    assert is_whole(get(), server) and server.kinds() == ["columns", "page", "count"]
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
+
+def test_a_new_column_comes_along_and_is_noted(server, get):
+    first = get()
+    server.add_column(CHICAGO, "solved", "yes")
+    path = get()
+    assert path == first and set(held(path).solved) == {"yes"} and P.provenance(path)["asked"]["new"] == ["solved"] and is_whole(path, server)
+
+
+def test_a_column_that_is_gone_or_renamed(server, get):
+    server.rename(CHICAGO, "beat", "police_beat")
+    assert P.provenance(get())["asked"]["new"] == ["police_beat"] and "beat" in P.provenance(get())["asked"]["gone"]
+    server.rename(CHICAGO, "primary_type", "offense")
+    with pytest.raises(InputError, match=re.escape("lacks the column(s) primary_type; new there: offense, police_beat: if a column has another name now, say so with renamed={'primary_type': …}").replace("offense,\\ police_beat", "(offense, police_beat|police_beat, offense)")): get()
+    path = get(renamed={"primary_type": "offense"})
+    assert set(held(path).primary_type) == {row["primary_type"] for row in soda_rows(40)} and len(P.PORTALS["chicago"].read(path).events) == 40
+    with pytest.raises(InputError, match="has no column charge"): get(renamed={"primary_type": "charge"})
+    with pytest.raises(InputError, match="unknown column 'Primary'"): get(renamed={"Primary": "offense"})
+
+
+def test_another_spelling_is_the_same_column(server, get):
+    server.rename(CHICAGO, "primary_type", "Primary_Type")
+    server.rename(CHICAGO, "date", "Date")
+    path = get()
+    assert {"primary_type", "date"} <= set(held(path)) and P.provenance(path)["asked"]["new"] == []
+
+
+def test_columns_that_change_between_two_calls_start_the_year_again(server, get):
+    server.misbehave(page=["", "", *["503"] * 8])
+    with pytest.raises(InputError, match="503"): get()
+    server.add_column(CHICAGO, "solved", "yes")
+    path = get()
+    assert set(held(path).solved) == {"yes"} and is_whole(path, server)
+
+
+# --- a process that is killed -----------------------------------------------------------------------------------------
+
+def test_a_killed_process_goes_on_where_it_was_without_asking_twice(server, get, tmp_path):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold(_):
+        reached.set()
+        go_on.wait(60)
+
+    server.misbehave(page=["", "", hold])
+    code = "import sys; from crimenb import portal; portal.fetch('chicago', '2018-01-01', '2018-12-31', sys.argv[1], base=sys.argv[2], page=10)"
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "data"), server.base], stderr=subprocess.PIPE)
+    assert reached.wait(55), child.stderr.read()
+    child.send_signal(signal.SIGKILL)
+    child.wait(20)
+    go_on.set()
+    child.stderr.close()
+    assert child.returncode == -signal.SIGKILL
+    part = tmp_path / "data" / "chicago-2018.part"
+    (tmp_path / "data" / ".chicago-2018.csv.x7").write_text("what a kill during a write leaves")
+    assert sorted(p.name for p in part.iterdir()) == ["00001.parquet", "00002.parquet", "opening.json"]
+    asked = [where for where in server.pages()]
+    server.misbehave()
+    path = get()
+    # the third page is the only one that was asked for twice: it had not come
+    assert is_whole(path, server) and server.pages()[3:] == [asked[2], *server.pages()[4:]] and len(server.pages()) == 6
+    assert {p.name for p in path.parent.iterdir()} == {"chicago-2018.csv", "chicago-2018.json"}
+
+
+@pytest.mark.parametrize("write", range(1, 9))
+def test_a_death_at_any_write_is_survived(server, get, monkeypatch, write):
+    "Whichever file was to be written when the power failed: the next call makes it whole."
+    path = get()
+    server.change(CHICAGO, "id = '201800003'", primary_type="HOMICIDE")
+    real, done = P.write_atomic, []
+
+    def dies(*args):
+        done.append(args)
+        if len(done) == write: raise KeyboardInterrupt
+        return real(*args)
+
+    for folder, writes in ((path.parent, 3), (path.parent / "fresh", 7)):
+        done.clear()
+        monkeypatch.setattr(P, "write_atomic", dies)
+        if write <= writes:
+            with pytest.raises(KeyboardInterrupt): get(folder)
+        monkeypatch.setattr(P, "write_atomic", real)
+        assert is_whole(get(folder), server)
+
+
+def test_two_runs_do_not_write_into_one_folder(server, get):
+    said = []
+
+    def second(_):
+        with pytest.raises(InputError) as error: get()
+        said.append(str(error.value))
+
+    server.misbehave(page=["", second])
+    assert is_whole(get(), server) and len(said) == 1 and "another run" in said[0]
+
+
+def test_a_damaged_page_is_named(server, get):
+    server.misbehave(page=["", "", *["503"] * 8])
+    with pytest.raises(InputError, match="503"): get()
+    server.misbehave()
+    page = next(p for p in (server_folder(get)).rglob("00001.parquet"))
+    page.write_bytes(page.read_bytes()[:100])
+    with pytest.raises(InputError, match="remove that folder"): get()
+
+
+def server_folder(get): return get.__defaults__[0]
+
+
+# --- bringing up to date ----------------------------------------------------------------------------------------------
+
+def test_an_update_fetches_what_changed_and_nothing_else(server, get):
+    path = get()
+    before = path.read_bytes(), P.provenance(path)
+    server.asked.clear()
+    get()
+    assert server.kinds() == ["columns", "count", "count"] and path.read_bytes() == before[0] and P.provenance(path)["fetched"] == before[1]["fetched"]
+    server.change(CHICAGO, "id = '201800003'", primary_type="HOMICIDE")
+    server.insert(CHICAGO, soda_rows(1)[0] | {"id": "201899999"})
+    server.asked.clear()
+    table = held(get())
+    assert is_whole(path, server) and len(table) == 41 and list(table.primary_type[table.id == "201800003"]) == ["HOMICIDE"]
+    assert server.kinds() == ["columns", "count", "count", "count", "page", "page"] and all(":updated_at >" in where for where in server.pages())
+    server.delete(CHICAGO, "id = '201800004'")
+    assert is_whole(get(), server) and "201800004" not in set(held(path).id)
+
+
+def test_a_table_that_is_published_anew_replaces_all_rows_and_can_be_interrupted(server, get):
+    path = get()
+    server.replace(CHICAGO, [row | {"beat": "9999"} for row in soda_rows(42)])
+    server.misbehave(page=["", "", *["503"] * 8])
+    with pytest.raises(InputError, match="503"): get()
+    assert len(held(path)) == 40            # the old file is there until the new one is whole
+    server.misbehave()
+    server.asked.clear()
+    assert is_whole(get(), server) and set(held(path).beat) == {"9999"} and server.kinds().count("page") == 4
+
+
+def test_a_portal_that_is_empty_all_of_a_sudden_is_not_believed(server, get):
+    path = get()
+    rows = path.read_bytes()
+    server.delete(CHICAGO, "1=1")
+    with pytest.raises(InputError, match="no rows any more where chicago-2018.csv has some"): get()
+    assert path.read_bytes() == rows
+
+
+def test_a_file_that_somebody_changed_is_noticed_and_fetched_anew(server, get, tmp_path):
+    path = get()
+    path.write_text(path.read_text().replace("THEFT", "GIFT"))
+    with pytest.raises(InputError, match="not as it was fetched"): P.provenance(path)
+    assert is_whole(get(), server) and P.provenance(path)["rows"] == 40
+    with pytest.raises(InputError, match="not a file that was fetched"): P.provenance(tmp_path / "other.csv")
+
+
+def test_provenance_says_where_it_comes_from(server, get):
+    path = get()
+    noted = json.loads(path.with_suffix(".json").read_text())
+    assert noted == P.provenance(path) and noted["rows"] == 40 and noted["asked"]["address"] == f"{server.base}/resource/{CHICAGO}.json"
+    assert noted["asked"]["where"] == "date >= '2018-01-01T00:00:00' AND date < '2019-01-01T00:00:00'" and noted["stamp"] == "2024-01-01T00:00:00.000Z"
+    assert pd.Timestamp(noted["fetched"]) <= pd.Timestamp(noted["complete"]) <= pd.Timestamp.now("UTC")
+
+
+# --- Washington: ArcGIS ---------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def dc():
+    with PortalServer(layers={"Crime Incidents - 2018": dc_rows(40), "Crime Incidents in 2019": dc_rows(30, 2019), "Crime Incidents - Last 30 Days": dc_rows(3), "Shot Spotter Gun Shots": dc_rows(2)}) as server: yield server
+
+
+@pytest.fixture
+def get_dc(dc, tmp_path, waits):
+    def get(since="2018-01-01", until="2018-12-31", folder=tmp_path / "data", **options):
+        return P.fetch("dc", since, until, folder, **dict(base=dc.base + dc.base_path, page=10, patience=P.Patience(sleep=waits.append, jitter=lambda: 1, timeout=(20, 20))) | options)
+    return get
+
+
+def dc_is_whole(path, server, layer="layer0", where="1=1"):
+    rows, table = server._select(layer, "CCN, OFFENSE, OBJECTID", where), pd.read_csv(path, dtype=str)
+    assert sorted(zip(table.CCN, table.OFFENSE, table.OBJECTID)) == sorted((row["CCN"], row["OFFENSE"], str(row["OBJECTID"])) for row in rows)
+    assert P.provenance(path)["rows"] == len(rows)
+    return True
+
+
+def test_washington_year_by_year_for_its_reader(dc, get_dc, monkeypatch):
+    monkeypatch.setenv("SODA_APP_TOKEN", "sesame-7")
+    paths = get_dc(until="2020-12-31")      # there is no layer of 2020
+    assert [p.name for p in paths] == ["dc-2018.csv", "dc-2019.csv"] and dc_is_whole(paths[0], dc) and dc_is_whole(paths[1], dc, "layer1") and dc.tokens == {None}
+    events = P.PORTALS["dc"].read(paths[0]).events.set_index("record_id")
+    row = dc_rows(40)[7]
+    assert events.time[row["CCN"]] == pd.Timestamp(row["START_DATE"], unit="ms") and events.category[row["CCN"]] == row["OFFENSE"] and len(events) == 40
+    part, = get_dc("2018-03-01", "2018-03-31")
+    april = pd.Timestamp("2018-04-01").value // 10**6
+    assert dc_is_whole(part, dc, where=f"REPORT_DAT >= {april - 31 * 86_400_000} AND REPORT_DAT < {april}") and 0 < len(pd.read_csv(part)) < 40
+
+
+def test_washington_without_layers_of_these_years(dc, get_dc):
+    with pytest.raises(InputError, match="no rows from 2015-01-01 to 2016-12-31"): get_dc("2015-01-01", "2016-12-31")
+    dc.misbehave(layers=["error in the answer:400"])
+    with pytest.raises(InputError, match="answers 400 .Error performing query operation.; has the portal changed"): get_dc()
+
+
+def test_washington_errors_inside_a_good_answer(dc, get_dc, waits):
+    dc.misbehave(page=["", "error in the answer:500", "error in the answer:429", "closed", "truncated"])
+    assert dc_is_whole(get_dc()[0], dc) and waits == [1, 2, 4, 8]
+
+
+def test_washington_caps_pages_and_repeats_rows(dc, get_dc):
+    dc.cap = 7
+    # 40 rows in pages of 7, and the empty one; twice, the second time only to compare
+    assert dc_is_whole(get_dc(page=1000)[0], dc) and len(dc.pages()) == 7 + 7
+
+
+def test_washington_rows_that_come_and_go_between_pages(dc, get_dc):
+    def edit(server):
+        server.delete("layer0", "CCN = '18000002'")
+        server.insert("layer0", dc_rows(1)[0] | {"CCN": "18999999"}, number=-5)
+        server.insert("layer0", dc_rows(1)[0] | {"CCN": "18999998"})
+    dc.misbehave(page=["", edit])
+    assert dc_is_whole(get_dc()[0], dc)
+
+
+def test_washington_filled_anew_with_the_same_numbers_during_the_fetch(dc, get_dc):
+    def refill(server):
+        rows = dc_rows(40)
+        server.delete("layer0", "1=1")
+        for number, row in enumerate(rows[::-1], 1): server.insert("layer0", row, number)
+
+    dc.misbehave(page=["", "", refill])
+    assert dc_is_whole(get_dc()[0], dc)
+
+
+def test_washington_edited_during_the_fetch_starts_again(dc, get_dc):
+    dc.last_edit = 1_700_000_000_000
+
+    def edit(server):
+        server.change("layer0", "CCN = '18000002'", OFFENSE="HOMICIDE")
+        server.last_edit += 1000
+
+    dc.misbehave(page=["", edit])
+    path, = get_dc()
+    assert dc_is_whole(path, dc) and len(dc.pages()) == 5 + 5 + 5
+    dc.asked.clear()
+    get_dc()
+    # not edited since: no row is asked for, only the keys and record numbers
+    assert {query["outFields"] for kind, query in dc.asked if kind == "page"} == {"OBJECTID,CCN"}
+    edit(dc)
+    assert dc_is_whole(get_dc()[0], dc)
+    dc.misbehave(page=[edit] * 40)
+    edit(dc)
+    with pytest.raises(InputError, match="was edited each of 3 times"): get_dc()
+
+
+def test_washington_that_says_nothing_about_edits_is_fetched_anew(dc, get_dc):
+    path, = get_dc()
+    was = path.read_bytes()
+    dc.change("layer0", "CCN = '18000002'", OFFENSE="HOMICIDE")
+    assert dc_is_whole(get_dc()[0], dc) and path.read_bytes() != was
+
+
+def test_washington_with_a_stamp_a_row_is_updated_by_it(dc, get_dc):
+    dc.stamped = True
+    path, = get_dc()
+    dc.change("layer0", "CCN = '18000002'", OFFENSE="HOMICIDE")
+    dc.delete("layer0", "CCN = '18000003'")
+    dc.asked.clear()
+    assert dc_is_whole(get_dc()[0], dc) and len(dc.pages()) == 2 and all("EDITED >" in where for where in dc.pages())
