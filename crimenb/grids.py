@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['GRIDS', 'INTERPOLATIONS', 'LAGS', 'AUTHORS_LAGS', 'WEATHER', 'EVENT_CODES', 'EXTERNAL', 'ALL_EXTERNAL', 'Grid',
-           'HourlyMaps', 'hourly_counts', 'diurnal_sum', 'diurnal_difference', 'super_resolve', 'recover',
+           'HourlyMaps', 'hourly_counts', 'from_store', 'diurnal_sum', 'diurnal_difference', 'super_resolve', 'recover',
            'double_time', 'first_target', 'frame_index', 'Frames', 'read_weather', 'read_day_numbers',
            'external_features', 'Parts', 'split_by_time']
 
 # %% ../nbs/25_grids.ipynb #bcb697ad
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from scipy.ndimage import zoom
 
+from . import store
 from .core import InputError, one_of, within
 from .events import fold, metres_per_degree, metres_to_degrees
 
@@ -139,6 +140,28 @@ def hourly_counts(events,     # an events table
     index = hour[counted].astype(np.int64) * grid.n_cells + cell[counted]
     counts = np.bincount(index, minlength=hours * grid.n_cells).astype(np.float32)
     return HourlyMaps(counts.reshape(hours, grid.rows, grid.columns), start, grid, int((now & ~counted).sum()))
+
+# %% ../nbs/25_grids.ipynb #b50a9cda
+def from_store(city,       # whose store
+               grid: Grid, # where
+               start=None, # the first hour; None: midnight before the first event
+               end=None,   # the hour after the last one; None: midnight after the last event
+               **choice,   # bbox, categories, rows, folder, client: as in `store.each`
+) -> HourlyMaps:
+    "`hourly_counts` of the events in a store, a stretch of days at a time."
+    start, end = (None if t is None else _whole_hour(t, what) for t, what in ((start, "start"), (end, "end")))
+    cut = store.pieces(city, start, end, folder=choice.get("folder"))
+    if not cut and (start is None or end is None): raise InputError(f"the store of {city} has no such event: give start and end, or others")
+    first, last = (cut[0][0], cut[-1][1]) if cut else (start, end)
+    counts = np.zeros((int((last - first) / pd.Timedelta(hours=1)), grid.rows, grid.columns), np.float32)
+    outside = 0
+    for part in store.each(partial(_piece, grid=grid), city, start, end, columns=["time", "lon", "lat"], **choice):
+        hour = int((part.start - first) / pd.Timedelta(hours=1))
+        counts[hour:hour + len(part.counts)] = part.counts
+        outside += part.outside
+    return HourlyMaps(counts, first, grid, outside)
+
+def _piece(events, since, until, grid): return hourly_counts(events, grid, since, until)
 
 # %% ../nbs/25_grids.ipynb #61358a93
 def _day_starts(n, first_hour, day):

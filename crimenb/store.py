@@ -138,7 +138,7 @@ def _pick(names, wanted, needed, path):
     return {w: folded[fold(w)] for w in wanted if fold(w) in folded}
 
 def _read(con, number, path, city, area, now, folder):
-    "Put the rows of one file into the table `rows`, and the lines that can't be read into `rejected`; returns how many rows and lines there were."
+    "Put the rows of one file into a Parquet file in `folder`, and the lines that can't be read into `rejected`; returns how many rows and lines there were."
     portal = PORTALS[city]
     sql, names, is_csv = _source(con, path, folder)
     id_column = next(name for name, ours in portal.optional.items() if ours == "record_id")
@@ -178,45 +178,51 @@ def _read(con, number, path, city, area, now, folder):
                     WHEN record_id IS NULL THEN 'record id missing' END AS reason FROM read)
         SELECT {number}::USMALLINT AS file, record_id, time, CASE WHEN place = 0 THEN lon END AS lon, CASE WHEN place = 0 THEN lat END AS lat, place::UTINYINT AS place,
                {', '.join(f'{name if name in raw else "NULL::VARCHAR"} AS {name}' for name in (*_TEXTS, *_AGES))},
-               try_strptime(rtrim(stamp, 'Z'), {_list(STAMP_TIMES)}) AS updated, reason,
+               try_strptime(rtrim(stamp, 'Z'), {_list([*portal.formats, *STAMP_TIMES])}) AS updated, reason,
                CASE WHEN reason IS NOT NULL THEN to_json({{'time': time_text, 'record_id': record_id, 'lon': lon_text, 'lat': lat_text, 'category': category}})::VARCHAR END AS row
         FROM judged"""
-    try: (read,), = con.execute(f"INSERT INTO rows BY NAME {query}").fetchall()
+    staged = _text(folder/f"{number}.parquet")
+    try: (read,), = con.execute(f"COPY ({query}) TO {staged} (FORMAT parquet, COMPRESSION snappy)").fetchall()
     except duckdb.Error as error:
         raise InputError(f"{path} cannot be read as CSV ({str(error).splitlines()[0][:200]}): download it again, or save it anew") from error
     unread = con.execute("SELECT DISTINCT byte_position, csv_line FROM unread ORDER BY ALL").fetchall() if is_csv else []
     lines = [(number, "line unreadable", len(line.rstrip("\r\n").splitlines()) or 1, line) for _, line in unread]
     if lines: con.executemany("INSERT INTO rejected VALUES (?, ?, ?, ?)", lines)
-    dated, = con.execute("SELECT count(time) FROM rows WHERE file = ?", [number]).fetchone()
+    dated, = con.execute(f"SELECT count(time) FROM read_parquet({staged})").fetchone()
     if read and not dated:
-        example = con.execute("SELECT row FROM rows WHERE file = ? LIMIT 1", [number]).fetchone()[0]
+        example = con.execute(f"SELECT row FROM read_parquet({staged}) LIMIT 1").fetchone()[0]
         raise InputError(f"no date in {path} can be read (the first row is {example[:120]}): write them as {' or '.join(portal.formats)}")
     if not read + len(lines): raise InputError(f"{path} has a header but no rows: download it again")
     return read + sum(n for _, _, n, _ in lines)
 
 # %% ../nbs/09_store.ipynb #79b5d6e0
+def _good(con):
+    "SQL of the rows that nothing speaks against so far: neither their own `reason` nor the table `out`."
+    out, = con.execute("SELECT count(*) FROM out").fetchone()
+    return f"(SELECT rows.* FROM rows {'ANTI JOIN out USING (file, nth)' if out else ''} WHERE rows.reason IS NULL)"
+
 def _settle(con, years):
-    "Mark in `rows` all but the right row of each record, and put into `gone` the stored records that a row replaces. `years`: year -> stored file."
-    con.execute("CREATE TEMP TABLE twice AS SELECT record_id FROM rows WHERE reason IS NULL GROUP BY 1 HAVING count(*) > 1")
-    con.execute("""UPDATE rows SET reason = 'record id repeated' FROM (
-                       SELECT r FROM (SELECT rowid AS r, row_number() OVER (PARTITION BY record_id ORDER BY updated DESC NULLS LAST, rowid) AS place
-                                      FROM rows SEMI JOIN twice USING (record_id) WHERE reason IS NULL) WHERE place > 1) AS late WHERE rows.rowid = late.r""")
+    "Put into `out` all but the right row of each record, and into `gone` the stored records that a row replaces. `years`: year -> stored file."
+    con.execute(f"CREATE TEMP TABLE twice AS SELECT record_id FROM {_good(con)} GROUP BY 1 HAVING count(*) > 1")
+    con.execute(f"""INSERT INTO out SELECT file, nth, 'record id repeated', NULL FROM (
+                        SELECT file, nth, row_number() OVER (PARTITION BY record_id ORDER BY updated DESC NULLS LAST, file, nth) AS place
+                        FROM {_good(con)} AS good SEMI JOIN twice USING (record_id)) WHERE place > 1""")
     con.execute("CREATE TEMP TABLE gone (record_id VARCHAR, year SMALLINT)")
     for year, path in years.items():
-        con.execute(f"""CREATE OR REPLACE TEMP TABLE met AS SELECT old.record_id, rows.rowid AS r, coalesce(rows.updated < old.updated, false) AS older
-                        FROM rows JOIN (SELECT record_id, updated FROM read_parquet({_text(path)})) AS old USING (record_id) WHERE rows.reason IS NULL""")
-        con.execute("UPDATE rows SET reason = 'older than what the store has' FROM met WHERE rows.rowid = met.r AND met.older")
+        con.execute(f"""CREATE OR REPLACE TEMP TABLE met AS SELECT old.record_id, new.file, new.nth, coalesce(new.updated < old.updated, false) AS older
+                        FROM {_good(con)} AS new JOIN (SELECT record_id, updated FROM read_parquet({_text(path)})) AS old USING (record_id)""")
+        con.execute("INSERT INTO out SELECT file, nth, 'older than what the store has', NULL FROM met WHERE older")
         con.execute(f"INSERT INTO gone SELECT record_id, {int(year)} FROM met WHERE NOT older")
 
-def _tidy(con, city, area):
+def _tidy(con, city, area, good):
     "Lookup tables raw text -> label for each column of labels and ages; the labels that occur, and how many of the kept rows have none, for which reason."
     portal, found, mended = PORTALS[city], {}, {}
-    for code, n in con.execute("SELECT place, count(*) FROM rows WHERE reason IS NULL GROUP BY 1 ORDER BY 1").fetchall():
+    for code, n in con.execute(f"SELECT place, count(*) FROM {good} GROUP BY 1 ORDER BY 1").fetchall():
         if code: mended[_PLACES[code - 1]] = n
     has = {ours for ours in {**portal.columns, **portal.optional}.values()} | {"area"}
     for name in (*_TEXTS, *_AGES):
         if name not in has: continue
-        table = con.sql(f"SELECT {name} AS raw, count(*) AS n FROM rows WHERE reason IS NULL GROUP BY 1").df()
+        table = con.sql(f"SELECT {name} AS raw, count(*) AS n FROM {good} GROUP BY 1").df()
         raw = table["raw"].astype(object).where(table["raw"].notna(), np.nan)
         unknown = raw.isna().to_numpy()
         if name in portal.unknown: unknown = unknown | portal.unknown[name](pd.Series(raw, dtype="str")).to_numpy(dtype=bool)
@@ -326,44 +332,46 @@ def ingest(city,            # a name in events.PORTALS: "chicago", "nyc", "la", 
     return result
 
 def _ingest(con, city, paths, place, work, book, area):
-    texts = ", ".join(f"{name} VARCHAR" for name in (*_TEXTS, *_AGES))
-    con.execute(f"CREATE TABLE rows (file USMALLINT, record_id VARCHAR, time TIMESTAMP, lon DOUBLE, lat DOUBLE, place UTINYINT, {texts}, updated TIMESTAMP, reason VARCHAR, row VARCHAR)")
     con.execute("CREATE TABLE rejected (file USMALLINT, reason VARCHAR, lines BIGINT, row VARCHAR)")
     now = pd.Timestamp("now").floor("s")
     files = []
     for number, path in enumerate(progress(paths, f"reading {city}", unit="file")):
         n = _read(con, number, path, city, area, now, work)
         files.append({"file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path), "rows": n})
+    con.execute(f"CREATE VIEW rows AS SELECT *, file_row_number AS nth FROM read_parquet({_list(work/f'{i}.parquet' for i in range(len(paths)))}, file_row_number = true)")
+    con.execute("CREATE TABLE out (file USMALLINT, nth BIGINT, reason VARCHAR, row VARCHAR)")
     # texts of white space only are no category, either
     different = [c for c, in con.execute("SELECT DISTINCT category FROM rows WHERE reason IS NULL").fetchall()]
-    if empty := [c for c, label in zip(different, labels(different)) if label is np.nan or pd.isna(label)]:
-        con.execute(f"UPDATE rows SET reason = 'category missing', row = to_json({{'time': time, 'record_id': record_id, 'category': category}})::VARCHAR WHERE reason IS NULL AND category IN ({', '.join(map(_text, empty))})")
+    if empty := [c for c, label in zip(different, labels(different)) if pd.isna(label)]:
+        con.execute(f"""INSERT INTO out SELECT file, nth, 'category missing', to_json({{'time': time, 'record_id': record_id, 'category': category}})::VARCHAR
+                        FROM rows WHERE reason IS NULL AND category IN ({', '.join(map(_text, empty))})""")
     stored = {year: place/entry["file"] for year, entry in book["years"].items()}
     _settle(con, stored)
-    found, mended, looked_up, has = _tidy(con, city, area)
-    dropped = dict(con.execute("""SELECT reason, sum(lines)::BIGINT FROM (SELECT reason, lines FROM rejected UNION ALL SELECT reason, count(*) FROM rows WHERE reason IS NOT NULL GROUP BY 1)
+    good = _good(con)
+    found, mended, looked_up, has = _tidy(con, city, area, good)
+    dropped = dict(con.execute("""SELECT reason, sum(lines)::BIGINT FROM (SELECT reason, lines FROM rejected UNION ALL SELECT reason, 1 FROM out UNION ALL SELECT reason, count(*) FROM rows WHERE reason IS NOT NULL GROUP BY 1)
                                   GROUP BY 1 ORDER BY 2 DESC, 1""").fetchall())
-    kept, = con.execute("SELECT count(*) FROM rows WHERE reason IS NULL").fetchone()
+    kept, = con.execute(f"SELECT count(*) FROM {good}").fetchone()
     repeated = sum(dropped.get(reason, 0) for reason in ("record id repeated", "older than what the store has"))
     if not kept + repeated: raise InputError(f"no row of {', '.join(str(p) for p in paths)} can be used: {', '.join(f'{reason} {n}' for reason, n in dropped.items())}")
     number = len(book["ingests"]) + 1
 
     # the years that change: where new rows are, and where old ones give way
     columns = ["time", "lon", "lat", *has, "record_id", "updated"]
-    fresh = dict(con.execute("SELECT year(time), count(*) FROM rows WHERE reason IS NULL GROUP BY 1").fetchall())
+    fresh = dict(con.execute(f"SELECT year(time), count(*) FROM {good} GROUP BY 1").fetchall())
     gone = dict(con.execute("SELECT year, count(*) FROM gone GROUP BY 1").fetchall())
-    values = ", ".join(f"{f'tidy_{name}.value' if name in looked_up else f'rows.{name}'} AS {name}" for name in columns)
-    joins = " ".join(f"LEFT JOIN tidy_{name} ON rows.{name} = tidy_{name}.raw" for name in looked_up)
+    values = ", ".join(f"{f'tidy_{name}.value' if name in looked_up else f'good.{name}'} AS {name}" for name in columns)
+    joins = " ".join(f"LEFT JOIN tidy_{name} ON good.{name} = tidy_{name}.raw" for name in looked_up)
     before, years, moves = sum(entry["rows"] for entry in book["years"].values()), {}, []
     for year in progress(sorted(fresh.keys() | gone.keys()), f"writing {city}", unit="year"):
         old = stored.get(str(year))
-        new = f"SELECT {values}, 1 AS late, rows.rowid AS nth FROM rows {joins} WHERE reason IS NULL AND time >= '{year}-01-01' AND time < '{year + 1}-01-01'"
-        if old: new = f"SELECT {', '.join(columns)}, 0 AS late, file_row_number AS nth FROM read_parquet({_text(old)}, file_row_number = true) WHERE record_id NOT IN (SELECT record_id FROM gone WHERE year = {year}) UNION ALL {new}"
+        new = f"SELECT {values}, 1 AS late, good.file, good.nth FROM {good} AS good {joins} WHERE time >= '{year}-01-01' AND time < '{year + 1}-01-01'"
+        if old: new = f"SELECT {', '.join(columns)}, 0 AS late, 0 AS file, file_row_number AS nth FROM read_parquet({_text(old)}, file_row_number = true) WHERE record_id NOT IN (SELECT record_id FROM gone WHERE year = {year}) UNION ALL {new}"
         rows = (book["years"][str(year)]["rows"] if old else 0) - gone.get(year, 0) + fresh.get(year, 0)
         if not rows: continue
         name = f"year={year}/{number:05}.parquet"
         (work/name).parent.mkdir()
-        con.execute(f"COPY (SELECT {', '.join(columns)} FROM ({new}) ORDER BY time, late, nth) TO {_text(work/name)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)")
+        con.execute(f"COPY (SELECT {', '.join(columns)} FROM ({new}) ORDER BY time, late, file, nth) TO {_text(work/name)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)")
         years[str(year)] = {"file": name, "rows": rows}
         moves.append(name)
     name = f"rejects/{number:05}.parquet"
@@ -371,7 +379,8 @@ def _ingest(con, city, paths, place, work, book, area):
     con.execute("CREATE TABLE names (file USMALLINT, name VARCHAR)")
     con.executemany("INSERT INTO names VALUES (?, ?)", [(i, path.name) for i, path in enumerate(paths)])
     con.execute(f"""COPY (SELECT names.name AS file, reason, lines, row FROM (SELECT file, reason, lines, row FROM rejected UNION ALL
-                          SELECT file, reason, 1, row FROM rows WHERE reason NOT IN ('record id repeated', 'older than what the store has')) JOIN names USING (file) ORDER BY ALL)
+                          SELECT file, reason, 1, row FROM rows WHERE reason IS NOT NULL UNION ALL
+                          SELECT file, reason, 1, row FROM out WHERE row IS NOT NULL) JOIN names USING (file) ORDER BY ALL)
                     TO {_text(work/name)} (FORMAT parquet)""")
     moves.append(name)
 
@@ -477,8 +486,10 @@ def load(city,              # whose store
         table = con.sql(f"SELECT {', '.join(map(read, wanted))} FROM {source} WHERE {where}").to_arrow_table()
         events = table.to_pandas()
     for name in wanted:
-        if name in _TEXTS and not known.get(name): events[name] = pd.Categorical([None] * len(events), categories=pd.Index([], dtype=str))
-        elif name in _TEXTS and labels is None: events[name] = events[name].cat.remove_unused_categories()
+        if name in _TEXTS:
+            # what comes back without rows, or without labels, has forgotten what they are
+            if not len(events) or not known.get(name): events[name] = pd.Categorical([None] * len(events), categories=pd.Index(known.get(name, []), dtype=str))
+            if labels is None: events[name] = events[name].cat.remove_unused_categories()
         elif name in ("x", "y", "lon", "lat", *_AGES): events[name] = events[name].astype("float64")
     return validate(events) if columns is None else events
 

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['BANDWIDTHS', 'VIOLENT', 'DC_SOURCES', 'Units', 'Points', 'grid_units', 'distance', 'density', 'dummies',
            'standardise', 'Terrain', 'design', 'read_table', 'read_points', 'from_events', 'snap_index', 'snap',
-           'Counts', 'count', 'Study', 'join', 'from_city', 'read_dc_units', 'read_dc_violent', 'read_dc_wards',
-           'read_dc_portal', 'dc', 'read_boundaries', 'read_nyc_shootings', 'nyc']
+           'Counts', 'count', 'from_store', 'Study', 'join', 'from_city', 'read_dc_units', 'read_dc_violent',
+           'read_dc_wards', 'read_dc_portal', 'dc', 'read_boundaries', 'read_nyc_shootings', 'nyc']
 
 # %% ../nbs/35_terrain.ipynb #1cd2d5e6
 import gzip
 import json
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 from scipy.spatial import cKDTree
 
+from . import store
 from .core import InputError, needs, one_of, within
 from .events import Cleaned, read_dc
 
@@ -442,6 +444,35 @@ def count(points: Points,
     dropped = dict(points.dropped)
     if lost := len(points) - int(n.sum()): dropped[f"farther than {limit:g} m from any unit"] = lost
     return Counts(n, points.source, period, points.rows_in, dropped)
+
+# %% ../nbs/35_terrain.ipynb #6b459516
+def _piece(events, since, until, units, limit):
+    places = events.groupby(["lon", "lat"], sort=False, dropna=False).size()
+    (lon, lat), n = (places.index.get_level_values(i).to_numpy(float) for i in (0, 1)), places.to_numpy()
+    known = np.isfinite(lon)
+    dropped = {"no place": int(n[~known].sum())}
+    x, y = _to_metres(lon[known], lat[known], 4326, units.crs)
+    there, n = np.isfinite(x) & np.isfinite(y), n[known]
+    dropped["no place in the projection"] = int(n[~there].sum())
+    row = snap_index(Points(x[there], y[there], units.crs), units, limit)
+    near = row >= 0
+    dropped[f"farther than {limit:g} m from any unit"] = int(n[there][~near].sum())
+    return np.bincount(row[near], n[there][near], len(units)).astype(np.int64), len(events), dropped
+
+def from_store(city,          # whose store
+               units: Units,  # in a system with an EPSG number
+               period: str,   # its name, such as "2011"
+               limit=150.,    # metres
+               **choice,      # since, until, bbox, categories, rows, folder, client: as in `store.each`
+) -> Counts:
+    "The events of a store on the units: `count` of `from_events`, a stretch of days at a time."
+    if units.crs is None: raise InputError("the units are in a local system, the events in degrees: give units in a system with an EPSG number")
+    n, rows, dropped = np.zeros(len(units), np.int64), 0, {}
+    for part, many, lost in store.each(partial(_piece, units=units, limit=limit), city, columns=["lon", "lat"], **choice):
+        n += part
+        rows += many
+        for why, k in lost.items(): dropped[why] = dropped.get(why, 0) + k
+    return Counts(n, f"store of {city}", period, rows, {why: k for why, k in dropped.items() if k})
 
 # %% ../nbs/35_terrain.ipynb #192f8884
 @dataclass(frozen=True, eq=False)

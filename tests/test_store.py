@@ -1,0 +1,311 @@
+"""The event store: the rules and the books of events.clean, one row a record, all or nothing, and views that do not know the difference."""
+import csv
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from crimenb import events as E
+from crimenb import grids, panels, sequences, store as S, terrain
+from crimenb.core import InputError
+
+CHICAGO = ["ID", "Date", "Primary Type", "Location Description", "Community Area", "Latitude", "Longitude"]
+GOOD = ["1", "01/05/2018 08:15:00 AM", "THEFT", "STREET", "32", "41.88", "-87.63"]
+FILES = {"chicago": "chicago.csv", "nyc": "nypd.csv", "la": "lapd.csv", "dc": "dc.csv"}
+
+
+def write(path, rows, header=CHICAGO):
+    with open(path, "w", newline="", encoding="utf-8") as f: csv.writer(f, lineterminator="\n").writerows([header, *rows])
+    return path
+
+
+def row(**changes): return [changes.get(name.replace(" ", "_"), value) for name, value in zip(CHICAGO, GOOD)]
+
+
+def agree(city, path, folder):
+    "The store of one file has the events and the books of the reader."
+    got, want = S.ingest(city, path, folder), E.read_portal(city, path)
+    assert (got.rows_in, got.kept, got.dropped, got.mended) == (want.rows_in, len(want.events), want.dropped, want.mended)
+    pd.testing.assert_frame_equal(S.load(city, folder=folder), want.events)
+    return got
+
+
+# --- the rules -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("city", FILES)
+def test_samples_as_the_readers_see_them(city, samples, tmp_path):
+    agree(city, samples/FILES[city], tmp_path)
+    packed = tmp_path/"packed"
+    packed.mkdir()
+    (packed/"a.csv.gz").write_bytes(gzip.compress((samples/FILES[city]).read_bytes()))
+    with zipfile.ZipFile(packed/"a.zip", "w") as z: z.write(samples/FILES[city], "a.csv")
+    for name in ("a.csv.gz", "a.zip"): agree(city, packed/name, tmp_path/name)
+
+
+def test_real_parquet_as_the_reader_sees_it(chicago_2018, tmp_path):
+    table = pd.read_parquet(chicago_2018).iloc[::20].reset_index()
+    table["ID"] = np.arange(len(table))
+    table.to_parquet(tmp_path/"part.parquet")
+    assert agree("chicago", tmp_path/"part.parquet", tmp_path/"store").mended["coordinates missing"] > 10
+
+
+def test_dc_without_degrees(samples, tmp_path):
+    table = pd.read_csv(samples/"dc.csv", dtype=str)
+    table.drop(columns=["LATITUDE", "LONGITUDE", "START_DATE"]).to_csv(tmp_path/"older.csv", index=False)
+    agree("dc", tmp_path/"older.csv", tmp_path/"store")
+
+
+text = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs"), exclude_characters='"'), max_size=6)
+values = {
+    "ID": st.sampled_from(["1", "2", "3", "x"]),
+    "Date": st.sampled_from(["01/05/2018 08:15:00 AM", "12/31/2017 11:59:00 PM", "2018-02-03T04:05:06.000", "", "01/05/1018 01:00:00 AM", "01/05/2918 01:00:00 AM", "2018-01-05", "13/05/2018 08:15:00 AM", "(null)"]),
+    "Primary Type": st.sampled_from(["THEFT", " THEFT", "BATTERY", "", "  ", "null"]) | text,
+    "Location Description": st.sampled_from(["STREET", "", "STREET  ", "\u2003"]) | text,
+    "Community Area": st.sampled_from(["32", "032", "32.0", "", "0", "-1", "LOOP", "1.5"]),
+    "Latitude": st.sampled_from(["41.88", "0", "", "nan", "inf", "north", "-41.9", " 41.7"]),
+    "Longitude": st.sampled_from(["-87.63", "0", "", "41.88", "-87.63x"]),
+}
+
+
+@settings(max_examples=12, deadline=None)
+@given(rows=st.lists(st.tuples(*values.values()), max_size=12), shorten=st.integers(1, 7))
+def test_both_engines_judge_the_same_rubbish_alike(tmp_path_factory, rows, shorten):
+    folder = tmp_path_factory.mktemp("any")
+    agree("chicago", write(folder/"a.csv", [row(ID="good"), *map(list, rows), GOOD[:shorten]]), folder)
+
+
+def test_lapd_and_nypd_rubbish(samples, tmp_path):
+    rng = np.random.default_rng(0)
+    for city, name in (("la", "lapd.csv"), ("nyc", "nypd.csv")):
+        table = pd.read_csv(samples/name, dtype=str, keep_default_na=False)
+        many = table.sample(200, replace=True, random_state=1).reset_index(drop=True)
+        # shuffle every column for itself, so that all faults meet
+        for column in many: many[column] = rng.permutation(many[column].to_numpy(object))
+        many.to_csv(tmp_path/name, index=False)
+        agree(city, tmp_path/name, tmp_path/city)
+
+
+# --- the books -------------------------------------------------------------------------------------------------------
+
+def test_lines_that_cannot_be_read_are_counted_and_kept_for_a_look(tmp_path):
+    good = ",".join(GOOD)
+    lines = [",".join(CHICAGO), good, "2,01/05/2018", "3" + good[1:] + ",one too many", "", "4" + good[1:], "5" + good[1:].replace("STREET", 'ST"REET'), '6,"' + good, "7" + good[1:]]
+    (tmp_path/"a.csv").write_bytes(("\n".join(lines) + "\n").encode() + b"8,caf\xe9\n")
+    got = S.ingest("chicago", tmp_path/"a.csv", tmp_path)
+    assert got.rows_in == sum(line != "" for line in lines[1:]) + 1 and got.dropped["line unreadable"] == got.rows_in - got.kept
+    assert "2,01/05/2018" in "".join(S.rejects("chicago", tmp_path).row) and S.rejects("chicago", tmp_path).lines.sum() == got.dropped["line unreadable"]
+
+
+def test_every_row_of_several_ingests_is_accounted_for(samples, tmp_path):
+    rows_in = kept = dropped = replaced = 0
+    for path in [samples/"chicago.csv"] * 2 + [write(tmp_path/"more.csv", [GOOD, row(ID="2", Date="??"), row(ID="90000001"), row(ID="")])]:
+        got = S.ingest("chicago", path, tmp_path)
+        rows_in, kept, dropped, replaced = rows_in + got.rows_in, kept + got.kept, dropped + sum(got.dropped.values()), replaced + got.replaced
+        assert len(S.load("chicago", folder=tmp_path)) == got.rows == kept - replaced == rows_in - dropped - replaced
+    rejected = S.rejects("chicago", tmp_path)
+    assert set(rejected.ingest) == {1, 2, 3} and rejected[rejected.ingest == 3].reason.tolist() == ["date unparsable", "record id missing"]
+    book = S.ingests("chicago", tmp_path)
+    assert book.rows.sum() == rows_in and book.sha256.str.len().eq(64).all() and S.cities(tmp_path).loc["chicago", "rows"] == got.rows
+
+
+# --- which record stays ----------------------------------------------------------------------------------------------
+
+def dated(number, stamp, kind, date="01/05/2018 08:15:00 AM"): return [*row(ID=number, Primary_Type=kind, Date=date), stamp]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), ((0, 1, 2),), ((2, 0, 1),), ((1, 2), 0)])
+def test_the_latest_update_wins_whenever_it_comes(tmp_path, order):
+    versions = [dated("1", "01/01/2019 01:00:00 PM", "A"), dated("1", "01/02/2019 01:00:00 AM", "B", "12/31/2017 08:15:00 AM"), dated("1", "01/03/2019 01:00:00 AM", "C", "01/01/2019 08:15:00 AM")]
+    for i, which in enumerate(order):
+        S.ingest("chicago", write(tmp_path/f"{i}.csv", [versions[k] for k in np.atleast_1d(which)] + [dated("2", "", "X")], [*CHICAGO, "Updated On"]), tmp_path)
+    events = S.load("chicago", folder=tmp_path)
+    assert events.category.tolist() == ["X", "C"] and events.record_id.tolist() == ["2", "1"]
+
+
+def test_without_stamps_the_first_row_stays_and_later_ingests_replace(tmp_path):
+    paths = [write(tmp_path/"1.csv", [row(Primary_Type="A"), row(Primary_Type="B")]), write(tmp_path/"2.csv", [row(Primary_Type="C")])]
+    assert S.ingest("chicago", paths, tmp_path).dropped == {"record id repeated": 2}
+    assert S.load("chicago", folder=tmp_path).category.tolist() == ["A"]
+    assert S.ingest("chicago", paths[1], tmp_path).replaced == 1 and S.load("chicago", folder=tmp_path).category.tolist() == ["C"]
+    # a later version that cannot be used replaces nothing
+    assert S.ingest("chicago", write(tmp_path/"3.csv", [row(Date="??"), row(ID="9")]), tmp_path).replaced == 0
+    assert S.load("chicago", folder=tmp_path).category.tolist() == ["C", "THEFT"]
+
+
+# --- all or nothing --------------------------------------------------------------------------------------------------
+
+def state(folder): return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def test_a_failing_ingest_changes_nothing(tmp_path, monkeypatch):
+    folder = tmp_path/"store"
+    S.ingest("chicago", write(tmp_path/"a.csv", [GOOD]), folder)
+    before = state(folder)
+    bad = write(tmp_path/"b.csv", [row(ID="2", Date="31.12.2018")])
+    with pytest.raises(InputError, match="no date in .*b.csv"): S.ingest("chicago", [tmp_path/"a.csv", bad], folder)
+    assert state(folder) == before
+    def full(*_): raise InputError("no room")
+    monkeypatch.setattr(S, "write_atomic", full)
+    with pytest.raises(InputError, match="no room"): S.ingest("chicago", write(tmp_path/"c.csv", [row(ID="3"), row(Primary_Type="ARSON")]), folder)
+    monkeypatch.undo()
+    assert S.load("chicago", folder=folder).category.tolist() == ["THEFT"]
+    S.ingest("chicago", tmp_path/"c.csv", folder)
+    assert len(S.load("chicago", folder=folder)) == 2 and len(list(folder.rglob("year=*/*.parquet"))) == 1
+
+
+def test_a_killed_ingest_leaves_the_old_store(tmp_path):
+    folder = tmp_path/"store"
+    S.ingest("chicago", write(tmp_path/"a.csv", [GOOD]), folder)
+    write(tmp_path/"b.csv", [row(ID=str(i)) for i in range(2, 50)])
+    # the process stops where the new state would begin to count
+    script = f"""
+import sys, time
+from crimenb import store
+def stop(*_): print("here", flush=True); time.sleep(60)
+store.write_atomic = stop
+store.ingest("chicago", {str(tmp_path/'b.csv')!r}, {str(folder)!r})"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().strip() == "here"
+        with pytest.raises(InputError, match="another ingest is writing"): S.ingest("chicago", tmp_path/"b.csv", folder)
+        os.kill(process.pid, signal.SIGKILL)
+    assert len(S.load("chicago", folder=folder)) == 1
+    assert S.ingest("chicago", tmp_path/"b.csv", folder).rows == 49 and not list(folder.rglob(".new-*"))
+    assert sorted(p.name for p in folder.rglob("year=*/*")) == ["00002.parquet"]
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory):
+    "A store of 6,000 made-up records over three years, and its events table."
+    folder, rng, n = tmp_path_factory.mktemp("city"), np.random.default_rng(0), 6000
+    when = pd.Timestamp("2015-11-03 05:00") + pd.to_timedelta(rng.integers(0, 800*24*60, n), unit="min")
+    table = pd.DataFrame({
+        "ID": np.arange(n), "Date": when.strftime("%m/%d/%Y %I:%M:%S %p"), "Primary Type": rng.choice(["THEFT", "BATTERY", "ASSAULT", "ARSON"], n, p=[.5, .3, .19, .01]),
+        "Location Description": rng.choice(["STREET", "apartment", "BAR", "", "zoo"], n), "Community Area": rng.choice([*map(str, range(9)), "10", ""], n),
+        "Latitude": (41.7 + .01*rng.integers(0, 30, n)).round(4), "Longitude": (-87.8 + .01*rng.integers(0, 20, n)).round(4)})
+    table.loc[rng.choice(n, 50, replace=False), "Latitude"] = np.nan
+    table.to_csv(folder/"a.csv", index=False)
+    S.ingest("chicago", folder/"a.csv", folder)
+    return folder, E.read_chicago(folder/"a.csv").events
+
+
+def test_load_chooses_rows_and_columns(city):
+    folder, table = city
+    S_ = partial(S.load, "chicago", folder=folder)
+    since, until, box = pd.Timestamp("2016-02-29 12:00"), pd.Timestamp("2017-01-01"), (-87.75, 41.75, -87.65, 41.9)
+    inside = table.lon.between(box[0], box[2]) & table.lat.between(box[1], box[3])
+    for choice, mask in [(dict(since=since), table.time >= since), (dict(until="2016-02-29 12:00"), table.time < since), (dict(since=since, until=until), (table.time >= since) & (table.time < until)),
+                         (dict(bbox=box), inside), (dict(categories=["ARSON", "THEFT"], since=since), table.category.isin(["ARSON", "THEFT"]) & (table.time >= since)), (dict(categories="ARSON"), table.category == "ARSON"),
+                         (dict(since="2031-01-01"), table.time < "1990"), (dict(categories=[]), table.time < "1990")]:
+        want = table[mask].reset_index(drop=True)
+        for name in ("category", "premises", "area"): want[name] = want[name].cat.remove_unused_categories()
+        pd.testing.assert_frame_equal(S_(**choice), want)
+    assert list(S_(columns=["lat", "time"]).columns) == ["lat", "time"]
+    book = json.loads((folder/"city=chicago/store.json").read_text())
+    assert sum(e["rows"] for e in book["years"].values()) == len(table) and {f"year={y}" for y in book["years"]} == {p.name for p in (folder/"city=chicago").glob("year=*")}
+
+
+def test_a_period_opens_only_its_years_and_blocks(city, tmp_path):
+    folder, table = city
+    source, where = S._chosen(S._book("chicago", folder), S._place("chicago", folder), "2016-03-01", "2016-04-01", None, None)
+    assert "year=2016" in source and "year=2015" not in source and "year=2017" not in source
+    assert "2016-03-01" in where
+
+
+@pytest.mark.parametrize("choice, words", [
+    (dict(city="boston"), "unknown city 'boston': use one of chicago, nyc, la, dc"), (dict(city="la"), "no store of la in .*crimenb fetch la.*crimenb.store.ingest"),
+    (dict(since="soon"), "since is 'soon'"), (dict(since="2017-01-01T00:00Z"), "local date"), (dict(since="2017", until="2016"), "until has to be later"), (dict(bbox=(1, 2, 3)), "west, south, east, north"),
+    (dict(bbox=(1, 2, 0, 3)), "empty"), (dict(categories=["THEFTS"]), "no category 'THEFTS'"), (dict(columns=["city"]), "unknown column 'city'")])
+def test_what_cannot_be_asked(city, choice, words):
+    with pytest.raises(InputError, match=words): S.load(**{"city": "chicago", "folder": city[0], **choice})
+
+
+@pytest.mark.parametrize("content, words", [(b"", "is empty"), (b"a,b\n1,2\n", "lacks the column"), (b"PAR1" + b"x"*99, "Parquet"), (b"PK\x03\x04" + b"x"*99, "zip"), (bytes(range(256))*40, "."), ((",".join(CHICAGO) + "\n").encode(), "no rows"),
+                                            ((",".join(CHICAGO[1:]) + "\n" + ",".join(GOOD[1:])).encode(), "lacks the column.* ID")])
+def test_what_is_not_an_export(tmp_path, content, words):
+    (tmp_path/"a.csv").write_bytes(content)
+    with pytest.raises(InputError, match=words) as error: S.ingest("chicago", tmp_path/"a.csv", tmp_path/"store")
+    assert "\n" not in str(error.value) and S.cities(tmp_path/"store").empty
+    with pytest.raises(InputError, match="there is no file"): S.ingest("chicago", tmp_path/"b.csv", tmp_path/"store")
+
+
+def test_an_ingest_that_cannot_be(tmp_path, samples):
+    with pytest.raises(InputError, match="no files"): S.ingest("chicago", [], tmp_path)
+    with pytest.raises(InputError, match="memory is 'much'"): S.ingest("chicago", samples/"chicago.csv", tmp_path, memory="much")
+    with pytest.raises(InputError, match="unknown area"): S.ingest("chicago", samples/"chicago.csv", tmp_path, area="Street")
+    S.ingest("chicago", samples/"chicago.csv", tmp_path, area="Beat")
+    with pytest.raises(InputError, match="has Beat as its area, not Ward"): S.ingest("chicago", samples/"chicago.csv", tmp_path, area="Ward")
+    assert S.ingest("chicago", samples/"chicago.csv", tmp_path).replaced == 8
+
+
+def test_pieces_cover_the_time_once(city):
+    folder, table = city
+    for rows, since, until in ((700, None, None), (10**9, None, None), (1, "2016-05-01 10:00", "2016-05-09 11:00")):
+        cut = S.pieces("chicago", since, until, rows, folder)
+        assert all(a[1] == b[0] for a, b in zip(cut, cut[1:]))
+        assert cut[0][0] == (table.time.min().normalize() if since is None else pd.Timestamp(since)) and cut[-1][1] == (table.time.max().normalize() + pd.Timedelta(days=1) if until is None else pd.Timestamp(until))
+        parts = list(S.each(lambda events, *_: events, "chicago", since, until, rows=rows, folder=folder))
+        whole = S.load("chicago", since, until, folder=folder, labels=S.label_lists("chicago", since, until, folder=folder))
+        pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
+    assert S.pieces("chicago", "2031-01-01", folder=folder) == []
+
+
+# --- views -----------------------------------------------------------------------------------------------------------
+
+def same(a, b):
+    "Equal in every field, bit by bit."
+    assert type(a) is type(b)
+    for name in a.__dataclass_fields__:
+        x, y = getattr(a, name), getattr(b, name)
+        if isinstance(x, np.ndarray):
+            assert x.dtype == y.dtype, name
+            np.testing.assert_array_equal(x, y, err_msg=name)
+        elif isinstance(x, pd.DataFrame): pd.testing.assert_frame_equal(x, y)
+        elif isinstance(x, pd.DatetimeIndex): assert x.equals(y)
+        else: assert x == y, name
+
+
+GRID = grids.Grid(-87.79, 41.71, -87.62, 41.99, 5, 4)
+UNITS = terrain.grid_units((430_000, 4_617_000, 450_000, 4_640_000), 1500., 32616)
+
+
+def by_store(folder, **how):
+    "The four views, and one of each with other settings."
+    ask = dict(folder=folder, rows=900, **how)
+    return [sequences.from_store("chicago", **ask), sequences.from_store("chicago", 6, 40, "crimealarm-chicago", since="2016-03-01", **ask), grids.from_store("chicago", GRID, **ask),
+            grids.from_store("chicago", GRID, "2016-01-01 05:00", "2016-07-01", categories=["THEFT"], **ask), panels.from_store("chicago", **ask),
+            panels.from_store("chicago", "MS", panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"]), 4, start="2016-01-01", end="2017-01-01", **ask),
+            terrain.from_store("chicago", UNITS, "all", 900., **ask)]
+
+
+def by_table(table):
+    year = table[(table.time >= "2016-01-01") & (table.time < "2017-01-01")]
+    theft = table[(table.category == "THEFT") & (table.time >= "2016-01-01 05:00") & (table.time < "2016-07-01")]
+    counted = terrain.count(terrain.from_events(table, 32616, "store of chicago"), UNITS, "all", 900.)
+    return [sequences.from_events(table), sequences.from_events(table[table.time >= "2016-03-01"], 6, 40, "crimealarm-chicago"), grids.hourly_counts(table, GRID),
+            grids.hourly_counts(theft, GRID, "2016-01-01 05:00", "2016-07-01"), panels.from_events(table),
+            panels.from_events(year, "MS", panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"]), 4, start="2016-01-01", end="2017-01-01"), counted]
+
+
+def test_the_four_views_of_a_store_are_those_of_the_whole_table(city):
+    for got, want in zip(by_store(city[0]), by_table(city[1]), strict=True): same(got, want)
+
+
+def test_the_four_views_on_two_processes_of_a_cluster(city):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster, distributed.Client(cluster) as client:
+        assert len(set(client.run(os.getpid).values())) == 2
+        for got, want in zip(by_store(city[0], client=client), by_table(city[1]), strict=True): same(got, want)
