@@ -8,13 +8,18 @@ Training, the same gradient steps with the same network, in turn in one process:
   + bfloat16           the same with mixed precision (`precision="bfloat16"`)
 
 Equal results: all four must agree on the loss of the same batches with the same weights; float32 to 1e-5, bfloat16 to 2 %.
-Forecasts: one map at a time on one thread, float32 network, ternary network with weights kept as floats, packed ternary network.
+Forecasts: one map at a time on one thread: the float32 network with maps in either layout, the ternary network with weights kept as
+floats, and packed, either unpacked for PyTorch's convolution or added up (numba). All ternary ones must agree on the forecast.
+What is said of a machine is the median over rounds of the ratio within a round, so that a busy moment hits both sides.
 
-    python benchmarks/hourly_maps.py [--filters 16] [--side 16] [--rounds 5] [--steps 4] [--threads 1]
+    python benchmarks/hourly_maps.py [--filters 16] [--side 16] [--rounds 5] [--steps 4] [--threads 1] [--out FILE]
 """
 import argparse
+import json
+import platform
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,13 +27,13 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from crimenb.grids import frame_index
-from crimenb.papers.stresnet import PACKINGS, PackedSTResNet, STResNet, TernarySTResNet, n_parameters, packed_size, prepare, weighted
+from crimenb.papers.stresnet import PACKINGS, PackedLayer, PackedSTResNet, STResNet, TernarySTResNet, n_parameters, packed_size, prepare, weighted
 
 BATCH = 48
 WAYS = {"copied, float32": (False, False), "indexed, float32": (False, False), "+ channels last": (True, False), "+ bfloat16": (True, True)}
 
 
-def losses(name, args, prepared, model):
+def losses(name, prepared, model):
     "An endless generator of the losses of one way, over the same targets in the same order."
     channels_last, half = WAYS[name]
     series = prepared.scale(prepared.series)
@@ -54,15 +59,21 @@ def a_model(name, args, prepared):
     return model.to(memory_format=torch.channels_last) if WAYS[name][0] else model
 
 
+def summary(found, base, **more):
+    "Median, least and most of each way, and the median ratio to `base` within a round."
+    ratio = lambda values: statistics.median(a/b for a, b in zip(values, found[base]))
+    return {name: {"median": round(statistics.median(v), 2), "min": round(min(v), 2), "max": round(max(v), 2), "ratio": round(ratio(v), 3), **{k: f(name) for k, f in more.items()}} for name, v in found.items()}
+
+
 def training(args, prepared):
-    found = {name: [next(iter_).item() for iter_ in [losses(name, args, prepared, a_model(name, args, prepared))] for _ in range(2)] for name in WAYS}
+    found = {name: [next(iter_).item() for iter_ in [losses(name, prepared, a_model(name, args, prepared))] for _ in range(2)] for name in WAYS}
     base = found["copied, float32"]
     for name, values in found.items(): assert np.allclose(values, base, rtol=.02 if WAYS[name][1] else 1e-5), (name, values, base)
     print(f"equal losses asserted: {base[0]:.4f}, {base[1]:.4f}; bfloat16 {found['+ bfloat16'][0]:.4f}, {found['+ bfloat16'][1]:.4f}")
     runs = {}
     for name in WAYS:
         model = a_model(name, args, prepared)
-        runs[name] = losses(name, args, prepared, model), torch.optim.Adam(model.parameters(), 5e-4)
+        runs[name] = losses(name, prepared, model), torch.optim.Adam(model.parameters(), 5e-4)
     rates = {name: [] for name in WAYS}
     for r in range(args.rounds + 1):
         for name, (source, optimizer) in runs.items():
@@ -72,53 +83,72 @@ def training(args, prepared):
                 next(source).backward()
                 optimizer.step()
             if r: rates[name].append(args.steps*BATCH/(time.perf_counter() - began))       # the first round warms up
-    print(f"{'training':24s}{'maps a second':>16s}{'min':>9s}{'max':>9s}{'ratio':>8s}")
-    for name, r in rates.items():
-        ratio = statistics.median(a/b for a, b in zip(r, rates["copied, float32"]))
-        print(f"{name:24s}{statistics.median(r):16,.1f}{min(r):9,.1f}{max(r):9,.1f}{ratio:7.2f}x")
+    return summary(rates, "copied, float32")
 
 
 @torch.inference_mode()
 def forecasting(args, prepared):
     torch.manual_seed(0)
     full, ternary = STResNet(args.filters, 3, prepared.size).eval(), TernarySTResNet(args.filters, 3, prepared.size).eval()
-    packed = {f"packed, {name}": PackedSTResNet(ternary, name) for name in PACKINGS}
+    packed = {f"packed, {name}, {way}": PackedSTResNet(ternary, name, adds) for name in PACKINGS for way, adds in (("unpacked", False), ("added up", True))}
     x, e = torch.randn(1, 9, *prepared.size), torch.rand(1, 5)
     for model in packed.values(): assert torch.allclose(model(x, e), ternary(x, e), rtol=1e-4, atol=1e-5)
-    bytes_of = {"float32": packed_size(full, "float32"), **{f"packed, {name}": packed_size(ternary, name) for name in PACKINGS}}
+    read = {name: packed_size(ternary, name.split(", ")[1]) for name in packed}
     for layer in weighted(ternary): torch.nn.utils.parametrize.remove_parametrizations(layer, "weight")
-    models = {"float32": full, "ternary, kept as floats": ternary, **packed}
+    last = STResNet(args.filters, 3, prepared.size).to(memory_format=torch.channels_last).eval()
+    last.load_state_dict(full.state_dict())
+    models = {"float32": full, "float32, channels last": last, "ternary, kept as floats": ternary, **packed}
+    inputs = {"float32, channels last": x.contiguous(memory_format=torch.channels_last)}
     times = {name: [] for name in models}
     for r in range(args.rounds*4 + 1):
         for name, model in models.items():
             began = time.perf_counter()
-            model(x, e)
+            model(inputs.get(name, x), e)
             if r: times[name].append(1e3*(time.perf_counter() - began))
-    products = prepared.size[0]*prepared.size[1]*sum(layer.weight.numel() for layer in weighted(full) if layer.weight.ndim == 4)
-    zeros = 1 - float(np.mean([(layer.weight == 0).float().mean() for layer in weighted(ternary)]))
-    print(f"\none forecast: {products/1e6:,.0f} million products in float32; ternary: as many additions, less {1 - zeros:.0%} for weights of 0")
-    print(f"{'forecast, batch of 1':26s}{'ms':>8s}{'min':>8s}{'ratio':>8s}{'weights read, kB':>18s}")
-    for name, t in times.items():
-        read = bytes_of.get(name, 4*n_parameters(ternary))/1e3
-        ratio = statistics.median(a/b for a, b in zip(t, times["float32"]))
-        print(f"{name:26s}{statistics.median(t):8.2f}{min(t):8.2f}{ratio:7.2f}x{read:18,.0f}")
+    # products of a convolution: one a weight and cell. Added up: ten sums a cell of each input map, three look-ups a row of weights
+    cells, convolutions = prepared.size[0]*prepared.size[1], [layer for layer in weighted(full) if layer.weight.ndim == 4]
+    products = cells*sum(layer.weight.numel() for layer in convolutions)
+    added = [layer for layer in next(m for name, m in packed.items() if name.endswith("added up")).modules() if isinstance(layer, PackedLayer) and layer.adds]
+    additions = cells*sum(10*layer.shape[1] + 3*layer.shape[0]*layer.shape[1] for layer in added)
+    others = products - cells*sum(int(np.prod(layer.shape)) for layer in added)
+    zeros = float(np.mean([(layer.weight == 0).float().mean() for layer in weighted(ternary)]))
+    work = {"products": products, "of the weights are 0": round(zeros, 3), "added up: additions": additions, "added up: products left": others}
+    return summary(times, "float32", **{"kB of weights": lambda name: round(read.get(name, 4*n_parameters(full if name.startswith("float32") else ternary))/1e3)}), work
+
+
+def show(title, unit, table):
+    columns = list(next(iter(table.values())))
+    print(f"\n{title:32s}" + "".join(f"{c if c != 'median' else unit:>16s}" for c in columns))
+    for name, line in table.items(): print(f"{name:32s}" + "".join(f"{line[c]:16,}" for c in columns))
+
+
+def processor():
+    "The processor's name, where the system tells it."
+    try: return next(line.split(": ")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration): return platform.processor()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--filters", type=int, default=16)
-    parser.add_argument("--side", type=int, default=16, help="rows and columns of native cells")
-    parser.add_argument("--resolution", default="space", choices=("none", "space", "space+time"))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=1)
+    for name, default in (("filters", 16), ("side", 16), ("rounds", 5), ("steps", 4), ("threads", 1)): parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--out", help="a JSON file to add the result to")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    counts = np.random.default_rng(0).poisson(.09, (24*60, args.side, args.side))
-    prepared = prepare(counts, resolution=args.resolution)
-    print(f"f = {args.filters}, {prepared.size[0]} x {prepared.size[1]} maps, batches of {BATCH}, {args.threads} thread(s)")
-    training(args, prepared)
-    forecasting(args, prepared)
+    counts = np.random.default_rng(0).poisson(.1, (24*40, args.side, args.side)).astype("float32")
+    # the network sees maps of twice the side, as in the paper
+    prepared = prepare(counts, resolution="space", test=168)
+    print(f"{args.filters} filters, maps of {prepared.size[0]} x {prepared.size[1]}, batches of {BATCH}, {args.threads} thread(s)")
+    train = training(args, prepared)
+    show("training", "maps a second", train)
+    forecast, work = forecasting(args, prepared)
+    show("forecast, batch of 1", "ms", forecast)
+    print("\none forecast, millions: " + "; ".join(f"{name} {value/1e6:,.1f}" if value > 1 else f"({value:.0%} {name})" for name, value in work.items()))
+    if args.out:
+        path = Path(args.out)
+        runs = json.loads(path.read_text()) if path.exists() else {}
+        about = {"processor": processor(), "python": platform.python_version(), "torch": torch.__version__, **{k: v for k, v in vars(args).items() if k != "out"}}
+        runs[f"{args.filters} filters, {prepared.size[0]} x {prepared.size[1]}"] = {**about, "training, maps a second": train, "forecast, batch of 1, ms": forecast, "work of one forecast": work}
+        path.write_text(json.dumps(runs, indent=1) + "\n")
 
 
 if __name__ == "__main__": main()

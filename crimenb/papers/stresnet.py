@@ -511,8 +511,12 @@ def fit(prepared: Prepared,
     build = TernarySTResNet if ternary else STResNet
     with seeded(seed):
         model = build(filters, kernel, prepared.size, external=prepared.external.shape[1], residual_units=residual_units, output="linear" if base is not None else "tanh")
-    if base is not None:
-        with torch.no_grad():
+    with torch.no_grad():
+        if base is None:
+            # training starts near each cell's mean
+            mean = prepared.scale(prepared.series[:prepared.train[-1] + 1].mean(0)).clamp(-.99, .99)
+            model.external[4 if ternary else 3].bias.copy_(mean.atanh().flatten())
+        else:
             # the base rate is where training starts
             for layer in [model.external[3], *(branch.last for branch in model.branches)]: layer.weight.zero_(); layer.bias.zero_()
     model.to(device, memory_format=torch.channels_last)
@@ -570,7 +574,7 @@ def fit(prepared: Prepared,
     if ternary: model.move("all")
     return fitted
 
-# %% ../../nbs/papers/20_stresnet.ipynb #f3fa4585
+# %% ../../nbs/papers/20_stresnet.ipynb #e9639f1c
 def hit_counts(expected,  # (T,) or (T, …) expected crimes of each hour
                observed,  # the same shape: crimes that happened
                threshold: float = .5,  # an expectation of at least this is a candidate
@@ -580,7 +584,7 @@ def hit_counts(expected,  # (T,) or (T, …) expected crimes of each hour
     return {"with crime": int(happened.sum()), "candidates": int(candidate.sum()), "hits": int((happened & candidate).sum()),
             "hits by chance": float(happened.sum()*candidate.sum()/happened.size)}
 
-# %% ../../nbs/papers/20_stresnet.ipynb #a09216a8
+# %% ../../nbs/papers/20_stresnet.ipynb #f58682f5
 # (super-resolution, kernel, f) → training seconds, training RMSE, test RMSE: Table 1 of the paper, Los Angeles
 PRINTED = pd.DataFrame(
     [("space+time", 3, 64, 104157.02, .143, .207), ("space+time", 3, 32, 30506.27, .189, .231), ("space+time", 3, 16, 15917.58, .255, .298),
@@ -593,7 +597,7 @@ PRINTED = pd.DataFrame(
 # Table 3: the fully ternary network, f = 64, space+time
 PRINTED_TERNARY = {"train RMSE": .234, "test RMSE": .242}
 
-# %% ../../nbs/papers/20_stresnet.ipynb #6c5ec5ad
+# %% ../../nbs/papers/20_stresnet.ipynb #a544c51f
 COLUMNS = {("its own maps", "train", "RMSE"): "train RMSE", ("its own maps", "test", "RMSE"): "test RMSE",
            ("native", "test", "RMSE"): "native RMSE", ("its own maps", "train", "seconds"): "seconds"}
 
