@@ -23,9 +23,11 @@ from .core import one_of
 from .core import progress
 from .core import write_atomic
 from .events import Cleaned
+from .events import PORTALS
 from .events import read_chicago
 from .events import read_chicago_2016_2017
 from .events import read_nyc_2014_2015
+from .store import load as load_store
 
 # %% ../nbs/10_sources.ipynb #7eda5407
 @cache
@@ -124,10 +126,13 @@ EVENT_FILES = {
     "nyc_2014_2015": ("NYC_Crime.zip", read_nyc_2014_2015),
 }
 
-def load(name: str, # of a data set of events
-) -> Cleaned:
-    "The events of a data set, fetched, verified and cleaned."
-    one_of(name, registry(), "data set")
+def load(name: str,  # of a data set of events, or of a city that has a store: "chicago", "nyc", "la", "dc"
+         **choice,   # a city's: since, until, bbox, categories, columns, folder, as in `store.load`
+) -> "Cleaned | pd.DataFrame":
+    "The events of a data set, fetched, verified and cleaned, as a `Cleaned`; or the chosen events of a city's store, as an events table."
+    if name in PORTALS: return load_store(name, **choice)
+    one_of(name, [*registry(), *PORTALS], "data set")
+    if choice: raise InputError(f"{name} is a file, and read as a whole: choose from what load({name!r}) gives, or from a city's store ({', '.join(PORTALS)})")
     if name in ("nyc16", "chi18"):
         raise InputError(f"{name} holds sequences, not events: "
                          f"read it with crimenb.sequences.read_sequences(crimenb.sources.fetch({name!r})[{name + '.txt'!r}])")

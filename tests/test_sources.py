@@ -196,6 +196,15 @@ def test_load(name):
     assert S.load(name).rows_in == S.registry()[name]["rows"]
 
 
+def test_the_name_of_a_city_is_its_store(samples, tmp_path, monkeypatch):
+    from crimenb import store
+    monkeypatch.setenv("CRIMENB_STORE", str(tmp_path))
+    with pytest.raises(InputError, match="no store of la.*crimenb fetch la"): S.load("la")
+    store.ingest("la", samples / "lapd.csv")
+    assert len(S.load("la")) == 9 and len(S.load("la", since="2020-03-01", columns=["time"])) < 9
+    with pytest.raises(InputError, match="read as a whole"): S.load("chicago_2018", since="2018-02-01")
+
+
 def test_load_says_where_to_go():
     with pytest.raises(InputError, match=r"read_sequences\(crimenb.sources.fetch\('chi18'\)\['chi18.txt'\]\)"): S.load("chi18")
     with pytest.raises(InputError, match="fetch\\('hagen_la'\\)"): S.load("hagen_la")
