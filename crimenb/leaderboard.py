@@ -301,8 +301,8 @@ th[aria-sort=ascending] button::after{content:" \\25B2"}th[aria-sort=descending]
 .text{text-align:left}
 .kind{display:inline-block;font-size:.72rem;padding:0 .35rem;border-radius:3px;color:#fff;margin:0 .3rem;white-space:nowrap}.kind.dark{color:#1a1a1a}
 .note{color:var(--warn);font-size:.78rem;text-align:left;max-width:16rem}
-.differs{font-size:.78rem;font-weight:400;color:var(--soft);max-width:20rem}
-.span{white-space:nowrap}
+.below{font-size:.78rem;font-weight:400;color:var(--soft);max-width:20rem}
+td:not(.text)>.below{white-space:nowrap}
 details summary{cursor:pointer}details div{overflow-wrap:anywhere}
 .filters label.tick{flex-direction:row;align-items:center;gap:.4rem;padding-bottom:.5rem}.filters input[type=checkbox]{width:auto}
 svg.bar{width:130px;height:18px;display:block}
@@ -319,7 +319,7 @@ button.more{font:inherit;margin:.6rem 0;padding:.4rem .8rem}
  tr{display:grid;grid-template-columns:1fr 1fr;gap:.1rem .8rem;border:1px solid var(--line);border-radius:6px;padding:.5rem .7rem;margin:.5rem 0}
  td{display:flex;justify-content:space-between;gap:.6rem;border:0;padding:.05rem 0;text-align:right}
  td::before{content:attr(data-label);color:var(--soft)}
- td:first-child,td.note,td.wide{grid-column:1/-1;max-width:none}td:first-child{font-weight:600;justify-content:flex-start;flex-wrap:wrap;gap:0}.differs{flex-basis:100%;max-width:none}
+ td:first-child,td.note,td.wide{grid-column:1/-1;max-width:none}td:first-child{font-weight:600;justify-content:flex-start;flex-wrap:wrap;gap:0}.text>.below{flex-basis:100%;max-width:none}
  td:first-child::before,td:empty{display:none}td:empty::before{content:none}
  svg.bar{width:55%}
 }
@@ -344,7 +344,6 @@ const columns = [
   ['protocol', 'protocol', r => r.protocol, r => at('protocol').value === all ? r.protocol : '', 'text wide'],
   ['metric', 'metric', r => r.metric, r => at('metric').value === all ? r.metric : '', 'text wide'],
   ['measured', 'measured', r => r.measured, r => digits(r.measured), 'wide'],
-  ['interval', '95 % interval', r => r.low, span, 'span wide'],
   ['picture', 'interval, rule, floor', score, null, 'wide'],
   ['minus_trivial', '\\u2212 best rule', r => r.minus_trivial, r => signed(r.minus_trivial), ''],
   ['floor', 'floor', r => r.floor, r => digits(r.floor), ''],
@@ -352,8 +351,7 @@ const columns = [
   ['minus_printed', '\\u2212 printed', r => r.minus_printed, r => signed(r.minus_printed), ''],
   ['n', 'cases', r => r.n, r => String(r.n), ''],
   ['seeds', 'seeds', r => r.seeds, r => r.seeds, ''],
-  ['seconds', 'run, s', r => r.seconds, r => r.seconds === null ? '' : r.seconds.toFixed(0), ''],
-  ['device', 'device', r => r.device, r => r.device, 'text span wide'],
+  ['seconds', 'run, s', r => r.seconds, r => r.seconds === null ? '' : r.seconds.toFixed(0), 'wide'],
   ['note', 'marks', r => r.note, r => r.note, 'note']];
 const make = (tag, text, cls) => { const e = document.createElement(tag); if (text !== undefined) e.textContent = text; if (cls) e.className = cls; return e; };
 function options(id, values, label, chosen) {
@@ -425,11 +423,12 @@ function draw() {
   const body = at('body'); body.replaceChildren();
   found.slice(0, state.most).forEach(r => { const tr = make('tr');
     shown.forEach(c => { const td = make('td', c[3] ? c[3](r) : undefined, c[4]); td.dataset.label = c[1];
-      if (c[0] === 'method') { td.append(make('span', r.method)); const k = make('span', r.kind, 'kind'); k.style.background = data.colours[r.kind]; td.append(k); if (r.differs) td.append(make('div', r.differs, 'differs')); }
+      if (c[0] === 'method') { td.append(make('span', r.method)); const k = make('span', r.kind, 'kind'); k.style.background = data.colours[r.kind]; td.append(k); if (r.differs) td.append(make('div', r.differs, 'below')); }
       if (c[0] === 'picture') { const e = ends.get(r.study + r.dataset + r.protocol + r.split + r.metric); td.append(bar(r, e[0], e[1])); }
       if (c[0] === 'note') td.replaceChildren(...r.note.split('; ').filter(Boolean).map(mark));
       if (c[0] === 'minus_trivial' && r.rule) td.title = 'best rule: ' + r.rule + ', ' + digits(r.trivial);
-      if (c[0] === 'seconds') td.title = r.files;
+      if (c[0] === 'measured' && r.low !== null) td.append(make('div', span(r), 'below'));
+      if (c[0] === 'seconds') { td.title = r.files; td.append(make('div', r.device, 'below')); }
       tr.append(td); });
     body.append(tr); });
   const direction = at('metric').value === all ? '' : lower.has(at('metric').value) ? ' \\u00b7 less is better' : ' \\u00b7 more is better';
@@ -483,7 +482,7 @@ def page(table: pd.DataFrame,  # from `lines`
 <table><thead><tr id="head"></tr></thead><tbody id="body"></tbody></table>
 <button class="more" id="more" type="button" hidden></button>
 <h2>How to read it</h2>
-<p>Measured is the mean over the seeds; the interval reaches from the lowest to the highest end of the seeds' 95 % intervals. In the small picture the thick line is the interval, the dashed one the best rule, the black one the floor. "Run, s" are the seconds of the whole run that the number is from.</p>
+<p>Measured is the mean over the seeds, and below it stands the interval, which reaches from the lowest to the highest end of the seeds' 95 % intervals. In the small picture the thick line is the interval, the dashed one the best rule, the black one the floor. "Run, s" are the seconds of the whole run that the number is from, on the device below.</p>
 <p>Marks: a profile other than {html.escape(profile)}; code or data that changed since the number was measured, where code is the study's notebook and every definition of crimenb that it reaches.</p>
 <h2>Pictures</h2><div class="pictures">{drawn or "<p>There is nothing to draw yet.</p>"}</div>
 <h2>Not measured</h2>{f"<p>Data sets of the profile {html.escape(profile)} without a result file:</p><ul>{gone}</ul>" if gone else f"<p>Every data set of the profile {html.escape(profile)} has a result file.</p>"}

@@ -11,7 +11,7 @@ NAMES = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chro
 HEAD = "<script>window.problems = []; addEventListener('error', e => problems.push(e.message))</script>"
 END = """<script>addEventListener('load', () => { let seen; try { seen = (() => { %s })(); } catch (e) { problems.push(String(e)); }
 const box = document.createElement('pre'); box.id = 'seen';
-box.textContent = JSON.stringify({seen, problems, fetched: performance.getEntriesByType('resource').map(e => e.name)}); document.body.append(box); })</script>"""
+box.textContent = JSON.stringify({seen, problems, fetched: performance.getEntriesByType('resource').map(e => e.name)}); parent.document.body.append(box); })</script>"""
 
 
 def program():
@@ -23,9 +23,12 @@ def program():
 def visit(page, script, folder, width=1280, height=900):
     "What `script`, the body of a function, returns in the page (a text), after which nothing may be broken and nothing fetched."
     copy = Path(folder) / "visited.html"
-    copy.write_text(page.replace("<head>", "<head>" + HEAD, 1).replace("</body>", END % script + "</body>", 1), encoding="utf-8")
+    inside = page.replace("<head>", "<head>" + HEAD, 1).replace("</body>", END % script + "</body>", 1)
+    # a window is never narrower than 500, a frame can be
+    frame = f'<iframe style="border:0;width:{width}px;height:{height}px" srcdoc="{html.escape(inside)}"></iframe>'
+    copy.write_text(f'<!doctype html><meta charset="utf-8"><body style="margin:0">{frame}</body>', encoding="utf-8")
     command = [program(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND",
-               f"--user-data-dir={folder}/browser", f"--window-size={width},{height}", "--virtual-time-budget=10000", "--dump-dom", copy.as_uri()]
+               f"--user-data-dir={folder}/browser", f"--window-size={max(width, 500)},{height}", "--virtual-time-budget=10000", "--dump-dom", copy.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.S)
     assert found, f"the browser shows nothing: {done.stderr[-2000:]}"
