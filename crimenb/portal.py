@@ -128,6 +128,13 @@ def _retry_after(header):
 
 KEPT = "call again later; what has come is kept"
 
+def _text(value):
+    "A value of an answer as text on one line, None where there is none."
+    if value is None: return None
+    if isinstance(value, bool): return str(value).lower()
+    if isinstance(value, (dict, list)): return json.dumps(value)
+    return " ".join(str(value).splitlines())
+
 class Line:
     "Questions to one portal, and its answers, which are JSON."
     def __init__(self,
@@ -138,6 +145,8 @@ class Line:
     ):
         if not urlsplit(base).scheme in ("http", "https") or not urlsplit(base).hostname:
             raise InputError(f"{base!r} is no address of a portal: give one that begins with https://")
+        # a token that cannot be a header would be quoted in the error of whoever refuses it
+        if token and not re.fullmatch(r"[!-~]+", token): raise InputError("the app token has a space or another character that no token has: look at SODA_APP_TOKEN")
         self.who, self.base, self.patience, self.session = who, base.rstrip("/"), patience, requests.Session()
         self.session.headers["User-Agent"] = f"crimenb/{__version__}"
         if token: self.session.headers["X-App-Token"] = token
@@ -169,6 +178,7 @@ class Line:
                     raise InputError(f"{self.who} sends us on to {urlsplit(url).hostname}, which is not followed: if the portal has moved there, give it as base")
             else: raise InputError(f"{self.who} sends us on from one address to the next without end: {KEPT}")
             with answer: status, reason, body = answer.status_code, answer.reason, self._read(answer, rows, began)
+        except requests.exceptions.SSLError as error: raise InputError(f"{self.who} cannot prove who it is: look at its address, {self.base}, and at this machine's certificates") from error
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
             raise _Passing(_fault(error)) from error
         except requests.RequestException as error: raise InputError(f"{self.who} cannot be asked ({str(error).splitlines()[0]}): look at its address, {self.base}") from error
@@ -180,8 +190,9 @@ class Line:
         # ArcGIS says 200 and puts the error into the answer
         error = value.get("error") if isinstance(value, dict) else None
         if status == 200 and not error: return value
-        if isinstance(error, dict): status, value = int(error.get("code", 400)), error
-        what = f"answers {status} ({str((value or {}).get('message', reason))[:200] if isinstance(value, (dict, type(None))) else reason})"
+        if isinstance(error, dict): status, value = int(error["code"]) if str(error.get("code")).isdigit() else 400, error
+        words = value.get("message") if isinstance(value, dict) else None
+        what = f"answers {status} ({_text(words or reason)[:200]})"
         if status >= 500 or status == 429: raise _Passing(what)
         mend = "is the app token in SODA_APP_TOKEN right" if status in (401, 403) else "has the portal changed, or moved"
         raise InputError(f"{self.who} refuses the question: it {what}; {mend}?")
@@ -206,13 +217,6 @@ def _fault(error):
 # kinds of columns that are not fetched: the place stands in columns of its own
 SHAPES = ("location", "point", "multipoint", "line", "multiline", "polygon", "multipolygon")
 
-def _text(value):
-    "A value of an answer as text on one line, None where there is none."
-    if value is None: return None
-    if isinstance(value, bool): return str(value).lower()
-    if isinstance(value, (dict, list)): return json.dumps(value)
-    return " ".join(str(value).splitlines())
-
 class Soda:
     "One table of a portal that speaks SODA."
     key, stamp = ":id", ":updated_at"
@@ -235,10 +239,9 @@ class Soda:
 
     def census(self, where: str) -> tuple:
         "How many rows fit, and the stamp of the one that changed last (None if there is none)."
-        try:
-            row, = self._rows(1, select=f"count(*) AS n, max({self.stamp}) AS newest", where=where)
-            return int(row["n"]), row.get("newest")
-        except (KeyError, ValueError) as error: raise InputError(f"{self.line.who} does not say how many rows it has: {KEPT}") from error
+        found = self._rows(1, select=f"count(*) AS n, max({self.stamp}) AS newest", where=where)
+        try: return int(found[0]["n"]), found[0].get("newest")
+        except (KeyError, IndexError, ValueError) as error: raise InputError(f"{self.line.who} does not say how many rows it has: {KEPT}") from error
 
     def rows(self, where: str, columns: list, limit: int) -> list:
         "The first `limit` rows that fit, in the portal's order of keys."
@@ -282,15 +285,17 @@ class ArcGIS:
 
     def census(self, where: str) -> tuple:
         "How many rows fit, and when the latest of them was edited; of the whole layer, where rows have no stamp; None if nobody knows."
+        counted = self._query(1, where=where, returnCountOnly="true")
+        if self.stamp is None: latest = self._about()
+        else: latest = self._query(1, where=where, outFields=self.stamp, orderByFields=f"{self.stamp} DESC", resultRecordCount=1)
         try:
-            count = int(self._query(1, where=where, returnCountOnly="true")["count"])
+            count = int(counted["count"])
             if self.stamp is None:
-                edited = self._about().get("editingInfo") or {}
+                edited = latest.get("editingInfo") or {}
                 return count, edited.get("dataLastEditDate", edited.get("lastEditDate"))
-            latest = self._query(1, where=where, outFields=self.stamp, orderByFields=f"{self.stamp} DESC", resultRecordCount=1)["features"]
-            stamps = [row["attributes"][self.stamp] for row in latest]
+            stamps = [row["attributes"][self.stamp] for row in latest["features"]]
             return count, self._time(stamps[0], "%Y-%m-%d %H:%M:%S") if stamps and stamps[0] else None
-        except (KeyError, TypeError, ValueError) as error: raise InputError(f"{self.line.who} does not say how many rows it has: {KEPT}") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error: raise InputError(f"{self.line.who} does not say how many rows it has: {KEPT}") from error
 
     def rows(self, where: str, columns: list, limit: int) -> list:
         "The first `limit` rows that fit, in the order of keys; fewer where the portal caps its pages."
@@ -344,11 +349,16 @@ def match_columns(portal: Portal,
 ) -> tuple:
     "The portal's name of a column -> its name in the file; the columns that are new; those that are gone."
     renamed, ours = dict(renamed or {}), {fold(name): name for name in portal.columns}
-    for name in renamed: one_of(name, portal.columns, "column")
+    for name in renamed:
+        if one_of(name, portal.columns, "column") in there: raise InputError(f"{who} has a column {name} itself: renamed is for columns that are gone")
     if absent := [theirs for theirs in renamed.values() if theirs not in there]:
         raise InputError(f"{who} has no column {', '.join(absent)}: it has {', '.join(there)}")
-    back = {theirs: name for name, theirs in renamed.items()}
-    names = {name: back.get(name) or (name if ours.get(fold(name)) in (None, *renamed) else ours[fold(name)]) for name in there}
+    names, back = {}, {theirs: name for name, theirs in renamed.items()}
+    # names that are ours to the letter come first: area before area_
+    for name in sorted(there, key=lambda name: name not in portal.columns):
+        in_file = back.get(name) or ours.get(fold(name), name)
+        names[name] = name if in_file in names.values() or (in_file in renamed and name not in back) else in_file
+    names = {name: names[name] for name in there}
     new = [name for name, in_file in names.items() if in_file not in portal.columns]
     gone = [name for name in portal.columns if name not in names.values()]
     if lacking := [name for name in portal.required if name in gone]:
@@ -475,11 +485,17 @@ class _Year:
             self.forget()
             return None
         if changed:
-            order = [self.column(self.portal.time), self.column(self.portal.record), self.source.key]
-            held = held.reset_index().sort_values(order).rename(columns=self.names)
+            by = [self.column(self.portal.time), self.column(self.portal.record)]
+            order = held[by].reset_index().sort_values([*by, self.source.key]).index
+            schema = pa.schema([(name, pa.string()) for name in held.head(0).reset_index().rename(columns=self.names)])
             data = io.BytesIO()
-            pa.csv.write_csv(pa.Table.from_pandas(held, preserve_index=False), data)
-            data, sha256 = data.getvalue(), _sha256(data.getvalue())
+            # piece by piece: a sorted copy of a year would need as much memory again
+            with pa.csv.CSVWriter(data, schema) as writer:
+                for i in range(0, len(order), 50_000):
+                    piece = held.iloc[order[i:i + 50_000]].reset_index().rename(columns=self.names)
+                    writer.write(pa.Table.from_pandas(piece, schema, preserve_index=False))
+            data = data.getbuffer()
+            sha256 = _sha256(data)
             if noted.get("asked") == self.asked: write_atomic(self.note, json.dumps({**noted, "coming": sha256}, indent=1))
             write_atomic(self.path, data)
         else: sha256 = noted.get("coming") or noted["sha256"]
