@@ -390,9 +390,26 @@ def test_the_cost_model_finds_its_constants_and_marks_predictions():
         with pytest.raises(InputError, match="at least four steps"): CostModel.fit(few)
 
 
-def test_data_parallel_without_several_gpus_is_the_model_itself():
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_data_parallel_without_several_gpus_is_the_model_itself(gpus, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     model = torch.nn.Linear(1, 1)
-    assert data_parallel(model) is model or torch.cuda.device_count() > 1
+    assert data_parallel(model) is model
+
+
+def test_data_parallel_with_several_gpus_wraps_the_model_and_computes_the_same(monkeypatch):
+    "Two GPUs are pretended; without a real one `DataParallel` hands its batch to the module, so what is tested is the branch, and not its speed."
+    model, x = torch.nn.Linear(3, 2), torch.randn(5, 3)
+    moved = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.nn.Module, "cuda", lambda self: moved.append(self) or self)
+    wrapped = data_parallel(model)
+    assert isinstance(wrapped, torch.nn.DataParallel) and wrapped.module is model and moved == [model]
+    monkeypatch.undo()
+    if torch.cuda.is_available(): wrapped, model = torch.nn.DataParallel(model.cuda()), model.cuda()
+    x = x.to(model.weight.device)
+    assert torch.allclose(wrapped(x), model(x))
+    for one, other in zip(*(torch.autograd.grad(net(x).square().sum(), model.parameters()) for net in (wrapped, model))): assert torch.allclose(one, other)
 
 
 def test_alone_a_pipeline_is_train(work):
