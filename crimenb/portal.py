@@ -281,7 +281,7 @@ class ArcGIS:
 
     def _query(self, rows, **query): return self.line.get(self.path + "/query", {"f": "json", "returnGeometry": "false", **query}, rows)
 
-    def _time(self, milliseconds, form): return f"{pd.Timestamp(int(milliseconds), unit='ms'):{form}}"
+    def _time(self, milliseconds, form): return f"{pd.Timestamp(int(float(milliseconds)), unit='ms'):{form}}"
 
     def census(self, where: str) -> tuple:
         "How many rows fit, and when the latest of them was edited; of the whole layer, where rows have no stamp; None if nobody knows."
@@ -317,7 +317,9 @@ def layers(line: Line) -> dict:
     "year -> number of the layer, as an ArcGIS portal lists its layers of crime incidents."
     try: listed = [(re.search(r"crime incidents\b.*?\b((?:19|20)\d\d)$", layer["name"].strip(), re.I), layer["id"]) for layer in line.get("", {"f": "json"}, rows=1000)["layers"]]
     except (KeyError, TypeError) as error: raise InputError(f"{line.who} does not list its layers: has the portal changed, or moved?") from error
-    return {int(name[1]): number for name, number in listed if name}
+    found = {int(name[1]): str(number) for name, number in listed if name}
+    if not found: raise InputError(f"{line.who} lists no layer named Crime Incidents with a year: has the portal changed, or moved?")
+    return found
 
 # %% ../nbs/08_portal.ipynb #c84fb3f8
 def pages(source,          # a Soda or ArcGIS
@@ -368,7 +370,7 @@ def match_columns(portal: Portal,
 
 # %% ../nbs/08_portal.ipynb #791f5e87
 class _Edited(Exception):
-    "A table without stamps a row was edited while it was fetched."
+    "A table was edited while it was fetched, in a way that only fetching it again can mend."
 
 def _frame(source, columns, rows):
     "Rows as a table of text, by key."
@@ -399,6 +401,8 @@ def settle(source, where: str, columns: list, record: str, held: pd.DataFrame, m
                 there = source.keys(where)
                 right = [held_key for held_key in held.index if held_key in there]
             missing = sorted(set(there).difference(right))
+            # more than a hundred questions for single rows: the pages again are less work for the portal
+            if len(missing) > 10_000: raise _Edited
             edits += len(held) - len(right) + len(missing)
             held = held.loc[right]
             for i in range(0, len(missing), 100):
@@ -418,7 +422,10 @@ class _Year:
     names: dict
     path: Path
     limit: int
+    # what makes two fetches the same: address, condition, columns
     asked: dict
+    # columns that were new, or gone, for the provenance
+    drift: dict
 
     @property
     def part(self): return self.path.with_suffix(".part")
@@ -475,7 +482,7 @@ class _Year:
             try: held, mark, edits = settle(self.source, self.where, list(self.names), self.column(self.portal.record), held, mark, self.limit)
             except _Edited: self.forget()
             else: return self.keep(held, mark, changed=old is None or edits > 0)
-        raise InputError(f"{self.source.line.who} was edited each of 3 times that it was fetched: {KEPT}")
+        raise InputError(f"{self.source.line.who} was edited each of the 3 times that it was fetched: call again at a quieter hour")
 
     def keep(self, held, mark, changed):
         "Write the file and where it comes from."
@@ -498,10 +505,10 @@ class _Year:
             sha256 = _sha256(data)
             if noted.get("asked") == self.asked: write_atomic(self.note, json.dumps({**noted, "coming": sha256}, indent=1))
             write_atomic(self.path, data)
-        else: sha256 = noted.get("coming") or noted["sha256"]
+        else: sha256 = _sha256(self.path.read_bytes())
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         write_atomic(self.note, json.dumps({
-            "file": self.path.name, "rows": len(held), "sha256": sha256, "what": self.portal.what, "asked": self.asked, "stamp": mark,
+            "file": self.path.name, "rows": len(held), "sha256": sha256, "what": self.portal.what, "asked": self.asked, **self.drift, "stamp": mark,
             "fetched": now if changed else noted["fetched"], "complete": now, "crimenb": __version__}, indent=1))
         self.forget()
         return self.path
@@ -540,7 +547,7 @@ def windows(portal: Portal,
             since, until, # dates, of which `until` is the last day; None is the end of this year
 ) -> list:
     "(first day, last day, whether that is the whole year), one a year."
-    try: first, last = (pd.Timestamp(day).normalize() for day in (since, until if until is not None else f"{datetime.now().year}-12-31"))
+    try: first, last = (pd.Timestamp(day).tz_localize(None).normalize() for day in (since, until if until is not None else f"{datetime.now().year}-12-31"))
     # AttributeError: no date at all
     except (ValueError, TypeError, AttributeError) as error: raise InputError(f"{since!r} to {until!r} are not two days: write them as 2018-01-01") from error
     if first > last: raise InputError(f"from {since} to {until} is no span of time: the first day comes first, as 2018-01-01")
@@ -573,18 +580,19 @@ def fetch(city: str,          # one of PORTALS
         for n, (first, last, whole) in enumerate(spans, 1):
             # a portal with a layer a year may have none of this one
             if portal.protocol == "arcgis" and first.year not in by_year: continue
-            table = str(by_year[first.year]) if by_year else portal.resources[max(year for year in portal.resources if year <= first.year)]
+            table = by_year[first.year] if by_year else portal.resources[max(year for year in portal.resources if year <= first.year)]
             if table not in known:
                 source = (ArcGIS if by_year else Soda)(line(table), table)
                 known[table] = source, match_columns(portal, source.columns(), source.line.who, renamed)
             source, (names, new, gone) = known[table]
             when = next(theirs for theirs, in_file in names.items() if in_file == portal.time)
             where = source.window(when, first, last, whole)
-            asked = {"address": source.line.base + source.path, "where": where, "columns": names, "new": new, "gone": gone}
+            asked = {"address": source.line.base + source.path, "where": where, "columns": names}
             name = f"{city}-{first.year}" if whole else f"{city}-{first:%Y%m%d}-{last:%Y%m%d}"
-            path = _Year(source, portal, where, names, folder / f"{name}.csv", limit, asked).run(f"{city} {first.year} ({n} of {len(spans)})")
+            path = _Year(source, portal, where, names, folder / f"{name}.csv", limit, asked, {"new": new, "gone": gone}).run(f"{city} {first.year} ({n} of {len(spans)})")
             if path: paths.append(path)
-    if not paths: raise InputError(f"the portal of {city} has no rows from {spans[0][0]:%Y-%m-%d} to {spans[-1][1]:%Y-%m-%d}: ask for other days")
+    layered = f" (its layers: {', '.join(map(str, sorted(by_year)))})" if by_year else ""
+    if not paths: raise InputError(f"the portal of {city} has no rows from {spans[0][0]:%Y-%m-%d} to {spans[-1][1]:%Y-%m-%d}{layered}: ask for other days")
     return paths
 
 def provenance(path,  # of a file that `fetch` wrote

@@ -285,18 +285,28 @@ def test_a_count_that_stays_wrong_is_an_error_with_both_numbers(server, get, off
     assert is_whole(get(), server) and server.kinds() == ["columns", "page", "count"]
 
 
+def test_thousands_of_missing_rows_are_not_asked_for_one_by_one():
+    class Source:
+        key, stamp, newer = ":id", ":updated_at", None
+        def census(self, where): return 20_000, "2024"
+        def keys(self, where): return {f"row-{i}" for i in range(20_000)}
+
+    held = pd.DataFrame({"id": [str(i) for i in range(9_000)]}, index=pd.Index([f"row-{i}" for i in range(9_000)], name=":id"))
+    with pytest.raises(P._Edited): P.settle(Source(), "1=1", ["id"], "id", held, "2024", 100)
+
+
 # --- columns ----------------------------------------------------------------------------------------------------------
 
 def test_a_new_column_comes_along_and_is_noted(server, get):
     first = get()
     server.add_column(CHICAGO, "solved", "yes")
     path = get()
-    assert path == first and set(held(path).solved) == {"yes"} and P.provenance(path)["asked"]["new"] == ["solved"] and is_whole(path, server)
+    assert path == first and set(held(path).solved) == {"yes"} and P.provenance(path)["new"] == ["solved"] and is_whole(path, server)
 
 
 def test_a_column_that_is_gone_or_renamed(server, get):
     server.rename(CHICAGO, "beat", "police_beat")
-    assert P.provenance(get())["asked"]["new"] == ["police_beat"] and "beat" in P.provenance(get())["asked"]["gone"]
+    assert P.provenance(get())["new"] == ["police_beat"] and "beat" in P.provenance(get())["gone"]
     server.rename(CHICAGO, "primary_type", "offense")
     with pytest.raises(InputError, match=re.escape("lacks the column(s) primary_type; new there: offense, police_beat: if a column has another name now, say so with renamed={'primary_type': …}").replace("offense,\\ police_beat", "(offense, police_beat|police_beat, offense)")): get()
     path = get(renamed={"primary_type": "offense"})
@@ -310,13 +320,13 @@ def test_another_spelling_is_the_same_column(server, get):
     server.rename(CHICAGO, "primary_type", "Primary_Type")
     server.rename(CHICAGO, "date", "Date")
     path = get()
-    assert {"primary_type", "date"} <= set(held(path)) and P.provenance(path)["asked"]["new"] == []
+    assert {"primary_type", "date"} <= set(held(path)) and P.provenance(path)["new"] == []
 
 
 def test_two_spellings_in_one_table_are_two_columns(server, get):
     server.add_column(CHICAGO, "ward_", "99")
     path = get()
-    assert set(held(path).ward) == {"42"} and set(held(path).ward_) == {"99"} and P.provenance(path)["asked"]["new"] == ["ward_"]
+    assert set(held(path).ward) == {"42"} and set(held(path).ward_) == {"99"} and P.provenance(path)["new"] == ["ward_"]
 
 
 def test_columns_that_change_between_two_calls_start_the_year_again(server, get):
@@ -375,6 +385,23 @@ def test_a_death_at_any_write_is_survived(server, get, monkeypatch, write):
             with pytest.raises(KeyboardInterrupt): get(folder)
         monkeypatch.setattr(P, "write_atomic", real)
         assert is_whole(get(folder), server)
+
+
+def test_a_death_during_an_update_that_the_portal_takes_back(server, get, monkeypatch):
+    path, real, done = get(), P.write_atomic, []
+
+    def dies(*args):
+        done.append(args)
+        if len(done) == 2: raise KeyboardInterrupt      # the new fingerprint is noted, the file is the old one
+        return real(*args)
+
+    row = next(row for row in soda_rows(40) if row["id"] == "201800003")
+    server.insert(CHICAGO, row | {"id": "201899999"})
+    monkeypatch.setattr(P, "write_atomic", dies)
+    with pytest.raises(KeyboardInterrupt): get()
+    monkeypatch.setattr(P, "write_atomic", real)
+    server.delete(CHICAGO, "id = '201899999'")
+    assert is_whole(get(), server)
 
 
 def test_two_runs_do_not_write_into_one_folder(server, get):
@@ -487,9 +514,11 @@ def test_washington_year_by_year_for_its_reader(dc, get_dc, monkeypatch):
 
 
 def test_washington_without_layers_of_these_years(dc, get_dc):
-    with pytest.raises(InputError, match="no rows from 2015-01-01 to 2016-12-31"): get_dc("2015-01-01", "2016-12-31")
+    with pytest.raises(InputError, match="no rows from 2015-01-01 to 2016-12-31 .its layers: 2018, 2019."): get_dc("2015-01-01", "2016-12-31")
     dc.misbehave(layers=["error in the answer:400"])
     with pytest.raises(InputError, match="answers 400 .Error performing query operation.; has the portal changed"): get_dc()
+    dc.resources = {"layer3": "Shot Spotter Gun Shots"}
+    with pytest.raises(InputError, match="lists no layer named Crime Incidents with a year"): get_dc()
 
 
 def test_washington_errors_inside_a_good_answer(dc, get_dc, waits):
@@ -540,7 +569,7 @@ def test_washington_edited_during_the_fetch_starts_again(dc, get_dc):
     assert dc_is_whole(get_dc()[0], dc)
     dc.misbehave(page=[edit] * 40)
     edit(dc)
-    with pytest.raises(InputError, match="was edited each of 3 times"): get_dc()
+    with pytest.raises(InputError, match="was edited each of the 3 times"): get_dc()
 
 
 def test_washington_that_says_nothing_about_edits_is_fetched_anew(dc, get_dc):
