@@ -14,13 +14,14 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce record test export clean-notebooks readme sync distclean
+.PHONY: help env reproduce record test export clean-notebooks readme sync docs distclean
 
 help:
 	@echo "make reproduce [STUDY=crimealarm] [PROFILE=smoke|cpu|paper] [DATASET=name] [PARAMS=\"epochs=5 seed=1\"] [OUT=runs]"
 	@echo "make test      every check, in an environment of its own ($(VENV))"
 	@echo "make record    put the results of $(OUT) that are not of the smoke profile into data/results"
 	@echo "make sync      notebooks -> crimenb/, clean notebooks, README.md"
+	@echo "make docs      all notebooks as a site, in _docs"
 	@echo "make distclean remove the environment and everything that was built"
 
 env: $(STAMP)
@@ -63,5 +64,9 @@ test: $(STAMP)
 	@"$(BIN)/nbdev-test" --n-workers $(JOBS)
 	@"$(BIN)/python" -m pytest --numprocesses $(JOBS) --dist loadfile
 
+docs: $(STAMP)
+	@"$(BIN)/python" -c 'import sys; from crimenb import site; site.build(".", "_docs"); sys.exit("\n".join(site.dead_links("_docs")))'
+	@echo "_docs/index.html"
+
 distclean:
-	rm -rf "$(VENV)" build dist runs nbs/reproduce/runs crimenb.egg-info
+	rm -rf "$(VENV)" _docs build dist runs nbs/reproduce/runs crimenb.egg-info

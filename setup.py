@@ -10,7 +10,7 @@ ini.read(here / "settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
 extras = {
     name: cfg[f"{name}_requirements"].split()
-    for name in ("reproduce", "statistics", "explain", "maps", "scale", "fast", "dev")
+    for name in ("reproduce", "statistics", "explain", "maps", "docs", "scale", "fast", "dev")
 }
 extras["dev"] += sum((extras[name] for name in extras if name != "dev"), [])
 version = (here / "crimenb" / "__init__.py").read_text().split('"')[1]

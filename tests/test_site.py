@@ -1,0 +1,96 @@
+"The site: its pages, its links, and what a browser makes of it."
+import json
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from crimenb import site
+from crimenb.core import InputError
+
+ROOT = Path(__file__).parents[1]
+
+def checkout(folder, notebooks, texts=()):
+    for name, cells in notebooks.items():
+        path = folder / "nbs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(new_notebook(cells=cells), path)
+    for name, text in dict(texts).items(): (folder / name).write_text(text)
+    return folder
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    "This checkout's text and exported cells, and their site: outputs and examples hold no links."
+    folder = tmp_path_factory.mktemp("checkout")
+    for path in (ROOT / "nbs").rglob("*.ipynb"):
+        if "runs" in path.parts or ".ipynb_checkpoints" in path.parts: continue
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "markdown" or re.search(r"^#\|\s*(export|default_exp)\b", cell.source, re.M)]
+        for cell in notebook.cells:
+            if cell.cell_type == "code": cell.outputs = []
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, target)
+    for name in site.TEXTS:
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    site.build(folder, folder / "site")
+    return folder
+
+def test_no_link_of_the_library_leads_nowhere(library): assert site.dead_links(library / "site") == []
+
+def test_every_notebook_has_a_page_and_is_in_the_navigation_of_every_other(library):
+    notebooks = {p.relative_to(library / "nbs").with_suffix(".html").as_posix() for p in (library / "nbs").rglob("*.ipynb")}
+    assert len(notebooks) > 30
+    index = (library / "site" / "index.html").read_text()
+    for url in notebooks: assert (library / "site" / url).is_file() and f'href="{url}"' in index
+
+def test_links_between_notebooks_stay_links(library):
+    for page in site.find(library):
+        text = (library / "site" / page.url).read_text()
+        source = "\n".join(cell.source for cell in page.body.cells if cell.cell_type == "markdown")
+        for name in re.findall(r"\]\(([^)\s]+\.ipynb)", source): assert f"{Path(name).stem}.html" in text, f"{page.place}: {name}"
+
+def test_public_functions_have_an_anchor_and_can_be_searched(library):
+    text = (library / "site" / "titles.js").read_text()
+    titles = json.loads(text.removeprefix("const TITLES = ").rstrip(";\n"))
+    found = {name: url for url, name in titles}
+    assert found["terrain.density"] == "35_terrain.html#terrain.density" and found["papers.rtm.RTM_torch"] == "papers/40_rtm.html#papers.rtm.RTM_torch"
+    assert 'id="terrain.density"' in (library / "site" / "35_terrain.html").read_text()
+
+def test_a_name_leads_to_its_definition_and_other_code_does_not(tmp_path):
+    folder = checkout(tmp_path, {
+        "index.ipynb": [new_markdown_cell("# Start\n\n`one.go` and `crimenb.one.Thing.method()`, not `go`, `one.nothing`, `<b>` or `one`.\n\n    one.go\n")],
+        "10_one.ipynb": [new_markdown_cell("# One\n\n`go` is here."), new_code_cell("#| default_exp one"), new_code_cell("#| export\ndef go(): pass\nclass Thing:\n    def method(self): pass\n_hidden = 1")]})
+    site.build(folder, folder / "site")
+    text = (folder / "site" / "index.html").read_text()
+    assert re.findall(r'<a class="name" href="([^"]*)"><code>([^<]*)', text) == [("10_one.html#one.go", "one.go"), ("10_one.html#one.Thing", "crimenb.one.Thing.method()")]
+    assert "<code>&lt;b&gt;</code>" in text
+    assert re.findall(r'class="name" href="([^"]*)"', (folder / "site" / "10_one.html").read_text()) == ["10_one.html#one.go"]
+
+def test_a_page_with_text_that_looks_like_html_does_not_break_the_script(tmp_path):
+    folder = checkout(tmp_path, {"index.ipynb": [new_markdown_cell("# A </script> & `<i>`")]})
+    site.build(folder, folder / "site")
+    assert "</script>" not in (folder / "site" / "titles.js").read_text()
+    assert json.loads((folder / "site" / "titles.js").read_text().removeprefix("const TITLES = ").rstrip(";\n"))
+
+@pytest.mark.parametrize("link, dead", [("20_two.ipynb#Here", False), ("20_two.ipynb#There", True), ("#Start", False), ("#Nowhere", True), ("https://example.org/x", False)])
+def test_dead_links_are_found(tmp_path, link, dead):
+    folder = checkout(tmp_path, {"10_one.ipynb": [new_markdown_cell(f"# Start\n\n[x]({link})")], "20_two.ipynb": [new_markdown_cell("# Two\n\n## Here")]})
+    site.build(folder, folder / "site")
+    assert bool(site.dead_links(folder / "site")) == dead
+
+def test_a_folder_without_notebooks_is_refused(tmp_path):
+    with pytest.raises(InputError, match="has no folder nbs"): site.build(tmp_path, tmp_path / "site")
+
+def test_building_again_changes_nothing(tmp_path):
+    folder = checkout(tmp_path, {"index.ipynb": [new_markdown_cell("# Start\n\n$x^2$")], "papers/20_two.ipynb": [new_markdown_cell("# Two")]}, {"CONTRIBUTING.md": "# Help\n"})
+    read = lambda: {p.name: p.read_bytes() for p in (folder / "site").rglob("*") if p.is_file()}
+    site.build(folder, folder / "site")
+    before = read()
+    site.build(folder, folder / "site")
+    assert read() == before and len(before) == 6
