@@ -162,7 +162,7 @@ def from_events(events: pd.DataFrame, # an events table with areas
     values, names, labels = _attributes(events, attributes, t * A + area, (T, A))
     return Panel(counts, starts, areas, categories, lon, lat, km2, values, names, labels, freq, slots, left_out)
 
-# %% ../nbs/30_panels.ipynb #32a9f313
+# %% ../nbs/30_panels.ipynb #34ff53d6
 def _piece(events, since, until, **settings):
     panel = from_events(events, **settings)
     return panel.counts, panel.left_out
@@ -198,7 +198,7 @@ def from_store(city,         # whose store
             found[whole.areas.index(area)] = np.median(np.repeat(of[name].to_numpy(), of["n"]))
     return replace(whole, **middle)
 
-# %% ../nbs/30_panels.ipynb #34ff53d6
+# %% ../nbs/30_panels.ipynb #5db2be1b
 def cell_areas(events: pd.DataFrame, # an events table
                rows=8,               # of the grid, from the north
                columns=8,            # of the grid, from the west
@@ -238,7 +238,7 @@ def city_places(truth: City, # from `city.simulate`
     lon, lat = metres_to_degrees(x, y, truth.corner)
     return pd.DataFrame({"lon": lon, "lat": lat, "km2": cells * truth.cell_m**2 / 1e6}, index=pd.Index(truth.areas, dtype=str, name="area"))
 
-# %% ../nbs/30_panels.ipynb #6bfe3196
+# %% ../nbs/30_panels.ipynb #f764cab7
 class Split(NamedTuple):
     "Slices of the periods of a panel."
     train: slice
@@ -257,7 +257,7 @@ def split(panel: Panel,
     a, b = (panel.slots * n for n in (blocks - sum(many), blocks - many[1]))
     return Split(slice(0, a), slice(a, b), slice(b, len(panel)))
 
-# %% ../nbs/30_panels.ipynb #e35d8d7d
+# %% ../nbs/30_panels.ipynb #5ba7e6c3
 def risk_levels(panel: Panel,
                 train: slice,               # the training periods
                 severity=SEVERITY,          # weight by group
@@ -271,7 +271,7 @@ def risk_levels(panel: Panel,
     thresholds = np.quantile(score[train], quantiles)
     return np.searchsorted(thresholds, score, side="left"), thresholds
 
-# %% ../nbs/30_panels.ipynb #2095d091
+# %% ../nbs/30_panels.ipynb #bedab748
 def _calendar(panel, cyclic):
     "What a calendar says about each period: DataFrame (T, …)."
     if panel.freq is None: return pd.DataFrame(index=range(len(panel)))
@@ -363,7 +363,7 @@ class Features:
         "(periods, areas, …): the same values, for a graph of areas."
         return x.reshape(-1, len(self.panel.areas), *x.shape[1:])
 
-# %% ../nbs/30_panels.ipynb #d05b721f
+# %% ../nbs/30_panels.ipynb #1ff222e3
 def knn_graph(lon, lat, # (A,) degrees
               k=4,      # neighbours of each area
 ) -> np.ndarray:
@@ -415,7 +415,7 @@ def adjacency(polygons,         # path of a GeoJSON file, or a table from `read_
     one, other = shapely.STRtree(geometry).query(geometry, predicate="dwithin", distance=within_degrees)
     return _both_ways(one, other, len(geometry))
 
-# %% ../nbs/30_panels.ipynb #73b0d539
+# %% ../nbs/30_panels.ipynb #2b0ce1d8
 def read_la_monthly(paths,             # file name -> path, from `sources.fetch("la_2020_2024")`
                     until="2024-02",   # last month to keep, or None: the records thin out from March 2024 on
 ) -> Panel:
