@@ -385,11 +385,12 @@ def _instead(held, changed):
 def settle(source, where: str, columns: list, record: str, held: pd.DataFrame, mark: str, limit: int) -> tuple:
     "`held` made equal to what the portal has now, the stamp to note, and how many rows were put in or dropped. See the text above."
     edits = 0
-    for attempt in range(5):
-        if attempt: source.line.pause(attempt)
-        count, newest = source.census(where)
+    for attempt in range(8):
+        if attempt > 1: source.line.pause(attempt - 1)
+        (count, newest), before = source.census(where), edits
         if source.stamp is None and newest != mark: raise _Edited
-        if source.stamp is not None and newest not in (None, mark):
+        quiet = newest in (None, mark)
+        if source.stamp is not None and not quiet:
             later = where if mark is None else f"({where}) AND {source.newer(mark)}"
             for page in pages(source, later, columns, limit): held, edits = _instead(held, _frame(source, columns, page)), edits + len(page)
         if source.stamp is None or len(held) != count:
@@ -408,7 +409,7 @@ def settle(source, where: str, columns: list, record: str, held: pd.DataFrame, m
             for i in range(0, len(missing), 100):
                 for page in pages(source, f"({where}) AND {source.among(missing[i:i + 100])}", columns, 100): held = _instead(held, _frame(source, columns, page))
         mark = newest
-        if len(held) == count: return held, mark, edits
+        if quiet and edits == before and len(held) == count: return held, mark, edits
     raise InputError(f"{source.line.who} counts {count:,} rows but serves {len(held):,} of them: {KEPT}")
 
 # %% ../nbs/08_portal.ipynb #483c6cdd
