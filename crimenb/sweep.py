@@ -286,9 +286,10 @@ def _outcome(future, job, out):
     except Exception as error: reason = " ".join(f"{type(error).__name__}: {error}".split())
     if reason is None and not finished(job, out): reason = f"its files are not in {out}: all workers must see the folder under this path"
     if reason is None: return "done", ""
-    partial = out / f".{job.name}.partial.ipynb"
-    if partial.exists(): os.replace(partial, out / f"{job.name}.failed.ipynb")
-    return "failed", reason
+    # where `studies.reproduce` keeps the notebook while it runs, and where when it broke
+    partial, broken = out / f".{job.name}.partial.ipynb", out / f"{job.name}.failed.ipynb"
+    if partial.exists(): os.replace(partial, broken)
+    return "failed", reason.removesuffix(f" (see {broken})")
 
 def _written(live, out, path):
     "One line a job, written to `out` and returned: what tells it from the others, how it ended, the seconds that its result tells of, and its file."
