@@ -27,9 +27,10 @@ class CrossEntropy:
         return F.cross_entropy(self(tokens, at).float(), y)
 
 def start(network: nn.Module, std: float):
-    "Draw all weights of linear, convolutional and embedding layers anew, deviation `std`; padding becomes 0."
+    "Draw all weights of linear, convolutional, attention and embedding layers anew, deviation `std`; padding becomes 0."
     for part in network.modules():
         if isinstance(part, (nn.Linear, nn.Conv1d, nn.Embedding)): nn.init.normal_(part.weight, std=std)
+        if isinstance(part, nn.MultiheadAttention): nn.init.normal_(part.in_proj_weight, std=std)
         if isinstance(part, nn.Embedding) and part.padding_idx is not None: nn.init.zeros_(part.weight[part.padding_idx])
 
 def split_heads(x, heads: int):
