@@ -1,19 +1,26 @@
 """Training throughput: windows padded to their full length against batches of like lengths, at equal loss.
 
-Four ways to take the same gradient steps with the same network on the same windows, run in turn in one process:
+Five ways to take gradient steps with the same network, run in turn in one process:
 
-  padded, plain    every window padded to 200; attention as three products with dropout on its weights; as many prediction
-                   slots a window as the longest needs, filled or not: the way of BERT4Rec's published code, which HAIL follows
-  padded, fused    the same batches through this library's encoder: fused attention, only real holes through the head
-  like lengths     this library's batches: windows of like lengths together, at most --max-tokens tokens
-  random crops     the same with one random window a spot (the cpu profile): other data, so its rate is not like for like
+  padded, plain        every window padded to 200; attention as three products with dropout on its weights; as many prediction
+                       slots a window as the longest needs, filled or not: the way of BERT4Rec's published code, which HAIL follows
+  padded, fused        the same batches; fused attention, only real holes through the head
+  like lengths, whole  windows of like lengths together, at most --max-tokens tokens; every position through every layer
+  like lengths         the same, the last layer at the holes only: what this library does
+  random crops         the same with one random window a spot (the cpu profile): other data, so its rate is not like for like
 
-Tokens are real events, padding not counted. Equal loss: the first three are given the same windows, holes and weights with
-dropout off and must agree on the summed loss; that is asserted before anything is timed.
+With --ideas also what was tried and not kept: bfloat16, torch.compile, and two peers in one forward by vmap beside two peers one
+after the other. (Compiling takes minutes.)
 
-    python benchmarks/training.py [--dataset chi18] [--rounds 5] [--steps 6] [--compile]      (Linux: memory is read from /proc)
+Tokens are real events, padding not counted. Seconds are processor seconds on one thread, so that neighbours on a busy machine
+do not count. Equal loss: the first four are given the same windows, holes and weights with dropout off and must agree on the
+summed loss; that is asserted before anything is timed.
+
+    python benchmarks/training.py [--dataset chi18] [--rounds 5] [--steps 6] [--ideas]      (Linux: memory is read from /proc)
 """
 import argparse
+import copy
+import contextlib
 import statistics
 import subprocess
 import sys
@@ -55,6 +62,33 @@ class PlainPeer(torch.nn.Module):
         return F.linear(p.norm(F.gelu(p.dense(chosen))), p.embedding.weight[1:p.n_classes + 1], p.bias)
 
 
+class WholePeer(torch.nn.Module):
+    "A `NextEvent` whose last layer is computed at every position."
+    def __init__(self, peer):
+        super().__init__()
+        self.peer = peer
+
+    def forward(self, tokens, at):
+        p = self.peer
+        hidden = p.encoder(p.embedding(tokens), tokens != 0).flatten(0, 1)[at]
+        return F.linear(p.norm(F.gelu(p.dense(hidden))), p.embedding.weight[1:p.n_classes + 1], p.bias)
+
+
+class TwoPeers(torch.nn.Module):
+    "Two peers: one after the other, or stacked into one call. Logits (2, M, C)."
+    def __init__(self, peers, stacked):
+        super().__init__()
+        self.peers = peers if not stacked else None
+        if not stacked: return
+        stack, _ = torch.func.stack_module_state([WholePeer(p) for p in peers])
+        self.names, self.stack = list(stack), torch.nn.ParameterList(stack.values())
+        shape = copy.deepcopy(WholePeer(peers[0])).to("meta")
+        self.call = torch.func.vmap(lambda w, tokens, at: torch.func.functional_call(shape, w, (tokens, at)), in_dims=(0, None, None), randomness="different")
+
+    def forward(self, tokens, at):
+        return self.peers(tokens, at) if self.peers else self.call(dict(zip(self.names, self.stack)), tokens, at)
+
+
 def to_slots(tokens, at, y):
     "Flat holes -> (B, SLOTS) positions, classes, and which slots are filled; holes beyond the last slot are given up."
     B, L = tokens.shape
@@ -72,7 +106,9 @@ def plain_loss(model, batch):
     return (losses*filled).sum() / filled.sum()
 
 
-def our_loss(model, batch): return F.cross_entropy(model(*batch[:2]), batch[2])
+def our_loss(model, batch):
+    z = model(*batch[:2]).float()
+    return F.cross_entropy(z.flatten(0, -2), batch[2] if z.dim() == 2 else batch[2].repeat(len(z)))
 
 
 def padded(batch, length):
@@ -83,17 +119,17 @@ def padded(batch, length):
 
 
 def check_equal_loss(peer, batches):
-    "Summed loss of the same windows and holes in the three ways, dropout off."
+    "Summed loss of the same windows and holes in four ways, dropout off."
     peer.eval()
-    plain = PlainPeer(peer, 0.).eval()
+    plain, whole = PlainPeer(peer, 0.).eval(), WholePeer(peer).eval()
     with torch.no_grad():
-        sums = np.zeros(3)
+        sums = np.zeros(4)
         for batch in batches:
             at_most = np.bincount((batch[1] // batch[0].shape[1]).numpy()).max()
             assert at_most <= SLOTS, "a window has more holes than slots"
             wide = padded(batch, 200)
             sums += [loss(model, b).item()*len(batch[2]) for loss, model, b in
-                     ((plain_loss, plain, wide), (our_loss, peer, wide), (our_loss, peer, batch))]
+                     ((plain_loss, plain, wide), (our_loss, whole, wide), (our_loss, whole, batch), (our_loss, peer, batch))]
     peer.train()
     assert np.allclose(sums, sums[0], rtol=1e-5), sums
     return sums[0] / sum(len(b[2]) for b in batches)
@@ -103,12 +139,16 @@ def one_way(name, args):
     "Set up one way: a function that takes `steps` optimiser steps and returns real tokens done."
     history = leave_last_out(read_sequences(*fetch(args.dataset).values())).history("valid")
     torch.manual_seed(0)
-    peer = Peers(history.n_classes, 1)[0].train()
-    tight = Instances(copies=1, max_tokens=args.max_tokens)
-    how = {"padded, plain": Instances(copies=1, batch=args.batch), "padded, fused": Instances(copies=1, batch=args.batch),
-           "like lengths": tight, COMPILED: tight, "random crops": Instances(copies=1, crops=1, max_tokens=args.max_tokens)}[name]
-    model, loss = (PlainPeer(peer, .1), plain_loss) if name == "padded, plain" else (peer, our_loss)
-    if name == COMPILED: model = torch.compile(peer, dynamic=True)
+    peers = Peers(history.n_classes, 2).train()
+    peer = peers[0]
+    how = Instances(copies=1, crops=int(name == "random crops"), **({"batch": args.batch} if name.startswith("padded") else {"max_tokens": args.max_tokens}))
+    loss = plain_loss if name == "padded, plain" else our_loss
+    if name == "padded, plain": model = PlainPeer(peer, .1)
+    elif name in ("padded, fused", "like lengths, whole"): model = WholePeer(peer)
+    elif name == "compiled": model = torch.compile(peer, dynamic=True)
+    elif name.startswith("two peers"): model = TwoPeers(peers, "stacked" in name)
+    else: model = peer
+    precision = torch.autocast("cpu", torch.bfloat16) if name == "bfloat16" else contextlib.nullcontext()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     rng, queue = np.random.default_rng(0), []
 
@@ -121,7 +161,8 @@ def one_way(name, args):
             batch = queue.pop()
             if name.startswith("padded"): batch = padded(batch, 200)
             optimizer.zero_grad()
-            loss(model, batch).backward()
+            with precision: value = loss(model, batch)
+            value.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 5.)
             optimizer.step()
             tokens += int((batch[0] != 0).sum())
@@ -129,8 +170,8 @@ def one_way(name, args):
     return run, peer, history
 
 
-COMPILED = "like lengths, compiled"
-WAYS = ("padded, plain", "padded, fused", "like lengths", "random crops")
+WAYS = ("padded, plain", "padded, fused", "like lengths, whole", "like lengths", "random crops")
+IDEAS = ("bfloat16", "compiled", "two peers in turn", "two peers stacked")
 
 
 def peak(name, args):
@@ -147,28 +188,29 @@ def main():
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--batch", type=int, default=64, help="windows in a padded batch")
     parser.add_argument("--max-tokens", type=int, default=8000)
-    parser.add_argument("--compile", action="store_true", help="a row with torch.compile too")
-    parser.add_argument("--only", choices=(*WAYS, COMPILED), help=argparse.SUPPRESS)
+    parser.add_argument("--ideas", action="store_true", help="what was tried and not kept, too")
+    parser.add_argument("--only", choices=WAYS + IDEAS, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    torch.set_num_threads(1)
     if args.only:
         one_way(args.only, args)[0](4)
         # not ru_maxrss: on Linux a new process inherits that of the one that started it
         print(next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
         return
-    chosen = (*WAYS, COMPILED) if args.compile else WAYS
+    chosen = WAYS + IDEAS if args.ideas else WAYS
     ways = {name: one_way(name, args) for name in chosen}
     _, peer, history = ways["like lengths"]
     few_holes = Instances(copies=1, max_tokens=args.max_tokens, mask_rate=.1)      # never more holes than slots
     loss = check_equal_loss(peer, few_holes.epoch(history, np.random.default_rng(0))[:8])
     cut = windows(history)
-    print(f"{args.dataset}: {len(cut)} windows, {cut.length.sum():,} events, {cut.length.sum()/len(cut)/200:.0%} of the padded tokens; {torch.get_num_threads()} threads")
-    print(f"equal loss asserted: {loss:.4f} in all three ways on the same windows, holes and weights")
+    print(f"{args.dataset}: {len(cut)} windows, {cut.length.sum():,} events, {cut.length.sum()/len(cut)/200:.0%} of the padded tokens; one thread")
+    print(f"equal loss asserted: {loss:.4f} in four ways on the same windows, holes and weights")
     rates = {name: [] for name in chosen}
     for r in range(args.rounds + 1):
         for name, (run, *_) in ways.items():
-            began = time.perf_counter()
+            began = time.process_time()
             tokens = run(args.steps)
-            if r: rates[name].append(tokens / (time.perf_counter() - began))       # the first round warms up
+            if r: rates[name].append(tokens / (time.process_time() - began))       # the first round warms up
     print(f"{'':24s}{'events a second':>18s}{'min':>9s}{'max':>9s}{'ratio':>8s}{'peak MB':>9s}")
     base = rates["padded, plain"]
     for name, r in rates.items():
