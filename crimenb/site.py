@@ -22,7 +22,7 @@ from .core import InputError, needs, write_atomic
 # folder below nbs -> what navigation calls it
 ROOMS = {"": "The library", "papers": "The works", "baselines": "Rules and baselines", "reproduce": "Studies, to rerun"}
 # texts beside the notebooks: the README is the index notebook, which is there already
-TEXTS = ("CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "data/results/README.md")
+TEXTS = ("CONTRIBUTING.md", "MODEL_CARDS.md", "CHANGELOG.md", "data/README.md", "data/results/README.md")
 
 class Page(NamedTuple):
     "A notebook or a text, and where its page lies."

@@ -66,7 +66,7 @@ def test_exporting_and_cleaning_change_nothing(tmp_path):
 def test_the_readme_is_the_index_notebook():
     assert (ROOT / "README.md").read_text().strip() == MarkdownExporter().from_filename(str(ROOT / "nbs/index.ipynb"))[0].strip()
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "MODEL_CARDS.md", "CHANGELOG.md", "data/README.md"])
 def test_every_link_to_a_file_has_one(page):
     links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text())
     assert [link for link in links if "://" not in link and not (ROOT / page).parent.joinpath(link).exists()] == []
