@@ -28,6 +28,7 @@ CHICAGO, YEAR = "ijzp-q8t2", ("2018-01-01", "2018-12-31")
 def nothing_of_ours(monkeypatch):
     # nobody cuts the power here, and waiting for the disk would take most of the time
     monkeypatch.setattr(os, "fsync", lambda handle: None)
+    for name in ("NO_PROXY", "no_proxy"): monkeypatch.setenv(name, "127.0.0.1")
     for name in ("SODA_APP_TOKEN", *(f"CRIMENB_PORTAL_{city.upper()}" for city in P.PORTALS)): monkeypatch.delenv(name, raising=False)
 
 
