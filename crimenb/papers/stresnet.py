@@ -174,28 +174,30 @@ def packed_size(model,                    # a `TernarySTResNet`
 # %% ../../nbs/papers/20_stresnet.ipynb #0690c877
 @functools.cache
 def _compiled():
-    "Two compiled loops: codes of three weights each from packed bytes, and a 3 × 3 convolution by additions."
+    "A compiled 3 × 3 convolution from packed weights, by additions."
     jit = needs("numba", "fast").njit(boundscheck=False, fastmath={"contract"})
 
     @jit
-    def read_codes(packed, digits, codes):
+    def read_codes(packed, digits, O, I):
+        # bytes → (O, I, 3): a code for each row of weights of each kernel
         per = digits.shape[1]
-        weights = np.empty(len(packed)*per, np.int8)
+        weights, codes = np.empty(len(packed)*per, np.int8), np.empty(O*I*3, np.int8)
         for i in range(len(packed)):
             for k in range(per): weights[i*per + k] = digits[packed[i], k]
         for i in range(len(codes)): codes[i] = 9*weights[3*i] + 3*weights[3*i + 1] + weights[3*i + 2]
+        return codes.reshape(O, I, 3)
 
     @jit
-    def sums(x, top, S):
-        # rows `top` and on of one map (R, C), 0 outside it → S[code]: its thirteen sums
+    def sums(x, top, least, S):
+        # rows `top` and on of one map (R, C), raised to `least`, 0 outside it → S[code]: its thirteen sums
         R, C = x.shape
         left, here, right = S[9], S[3], S[1]
         for k in range(S.shape[1]//C):
             r, at = top + k, k*C
             if 0 <= r < R:
-                left[at], left[at + 1:at + C] = 0, x[r, :C - 1]
-                here[at:at + C] = x[r]
-                right[at:at + C - 1], right[at + C - 1] = x[r, 1:], 0
+                for w in range(C): here[at + w] = max(x[r, w], least)
+                left[at], left[at + 1:at + C] = 0, here[at:at + C - 1]
+                right[at:at + C - 1], right[at + C - 1] = here[at + 1:at + C], 0
             else: left[at:at + C] = here[at:at + C] = right[at:at + C] = 0
         for up, down, p, q in ((10, 8, 9, 1), (4, 2, 3, 1), (12, 6, 9, 3), (13, 11, 12, 1), (7, 5, 6, 1)):
             plus, minus, a, b = S[up], S[down], S[p], S[q]
@@ -204,10 +206,11 @@ def _compiled():
                 minus[j] = a[j] - b[j]
 
     @jit
-    def add_up(x, codes, scale, shift, rows, out):
+    def add_up(x, packed, digits, scale, shift, least, rows, out):
         B, I, R, C = x.shape
         O, m, n = out.shape[1], (rows + 2)*C, np.uint64(rows*C)
-        one, minus, none = np.float32(1), np.float32(-1), np.zeros(3, codes.dtype)
+        one, minus, none = np.float32(1), np.float32(-1), np.zeros(3, np.int8)
+        codes = read_codes(packed, digits, O, I)
         S, total = np.zeros((2, 14, m), np.float32), np.empty((O, rows*C), np.float32)
         s, y = S.reshape(-1), total.reshape(-1)
         for b in range(B):
@@ -215,8 +218,8 @@ def _compiled():
                 y[:] = 0
                 for i in range(0, I, 2):
                     two = i + 1 < I
-                    sums(x[b, i], top - 1, S[0])
-                    if two: sums(x[b, i + 1], top - 1, S[1])
+                    sums(x[b, i], top - 1, least, S[0])
+                    if two: sums(x[b, i + 1], top - 1, least, S[1])
                     for o in range(O):
                         c, d = codes[o, i], codes[o, i + 1] if two else none
                         # unsigned places: numba then needs no look at negative ones, and the loop becomes one of vectors
@@ -230,18 +233,18 @@ def _compiled():
                 for o in range(O):
                     for r in range(min(rows, R - top)):
                         for w in range(C): out[b, o, top + r, w] = total[o, r*C + w]*scale[o] + shift[o]
-    return read_codes, add_up
+    return add_up
 
 class PackedLayer(nn.Module):
-    "A ternary convolution or dense layer, with the batch normalisation behind it folded in; weights are read from their bytes on each call."
-    def __init__(self, layer, norm, packing: str, adds: bool):
+    "A ternary convolution or dense layer, with the ReLU before it and the batch normalisation behind it; weights are read from their bytes on each call."
+    def __init__(self, layer, norm, packing: str, adds: bool, relu: bool = False):
         super().__init__()
         alpha, T = ternarize(layer.parametrizations.weight.original.detach())
         scale, shift = alpha.expand(len(T)), layer.bias.detach()
         if not isinstance(norm, nn.Identity):
             gamma = norm.weight.detach()/(norm.running_var + norm.eps).sqrt()
             scale, shift = gamma*scale, gamma*(shift - norm.running_mean) + norm.bias.detach()
-        self.shape, self.packing = tuple(T.shape), packing
+        self.shape, self.packing, self.relu = tuple(T.shape), packing, relu
         self.padding = layer.padding if T.ndim == 4 else None
         # with few outputs the sums are not worth making
         self.adds = adds and self.shape[2:] == (3, 3) and self.shape[0] >= 8
@@ -251,21 +254,17 @@ class PackedLayer(nn.Module):
 
     def forward(self, x):
         if self.adds and x.device.type == "cpu": return self.add_up(x)
-        n = int(np.prod(self.shape))
+        n, x = int(np.prod(self.shape)), F.relu(x) if self.relu else x
         w = unpack(self.packed, n, table=self.table).view(self.shape)*self.scale.view(-1, *[1]*(len(self.shape) - 1))
         if self.padding is None: return F.linear(x, w, self.shift)
         return F.conv2d(x, w, self.shift, padding=self.padding)
 
     def add_up(self, x):
         "The convolution by additions, float32."
-        read_codes, add_up = _compiled()
-        O, I = self.shape[:2]
         B, _, R, C = x.shape
-        codes = np.empty(O*I*3, np.int64)
-        read_codes(self.packed.numpy(), self.digits, codes)
-        out = torch.empty(B, O, R, C)
+        out, least = torch.empty(B, self.shape[0], R, C), np.float32(0 if self.relu else -np.inf)
         # a band of about 1,024 cells, with its sums, fits the cache of a core
-        add_up(x.detach().float().contiguous().numpy(), codes.reshape(O, I, 3), self.scale.numpy(), self.shift.numpy(), min(R, max(1, 1024//C)), out.numpy())
+        _compiled()(x.detach().float().contiguous().numpy(), self.packed.numpy(), self.digits, self.scale.numpy(), self.shift.numpy(), least, min(R, max(1, 1024//C)), out.numpy())
         return out
 
 class PackedSTResNet(STResNet):
@@ -279,13 +278,13 @@ class PackedSTResNet(STResNet):
         one_of(packing, PACKINGS, "packing")
         adds = importlib.util.find_spec("numba") is not None if adds is None else adds
         self.settings, self.packing = dict(model.settings), packing
-        packed = lambda layer, norm: PackedLayer(layer, norm, packing, adds)
+        packed = lambda layer, norm, relu=False: PackedLayer(layer, norm, packing, adds, relu)
         for mine, its in zip(self.branches, model.branches):
             mine.first = packed(*its.first)
-            mine.units = nn.ModuleList(nn.Sequential(nn.ReLU(), packed(u[1], u[2]), nn.ReLU(), packed(u[4], u[5])) for u in its.units)
+            mine.units = nn.ModuleList(nn.Sequential(packed(u[1], u[2], True), packed(u[4], u[5], True)) for u in its.units)
             mine.last = packed(its.last, nn.Identity())
         first, norm1, _, second, norm2 = model.external
-        self.external = nn.Sequential(packed(first, norm1), nn.ReLU(), packed(second, norm2))
+        self.external = nn.Sequential(packed(first, norm1), packed(second, norm2, True))
         self.fusion = nn.Parameter(model.fusion.detach().clone(), requires_grad=False)
         self.eval()
 
