@@ -3,7 +3,7 @@
     python benchmarks/recbole_comparison.py [--dataset chi18] [--rounds 3] [--steps 4] [--batch 32] [--save FILE.json]
 
 RecBole 1.2.1 does not work with today's NumPy and setuptools: the first run makes an environment of its own for it below
---environments (about 2 GB, from the ordinary package index), with the same PyTorch as here.
+--environments (about 1.6 GB, from the ordinary package index), with the same PyTorch as here.
 
 RecBole reads the sequences with its own pipeline (every event with the up to 200 before it is a training case), masks them and
 takes its own step: `calculate_loss`, backward, Adam. The windows of its first batches are written down, and ours takes the same:
@@ -15,8 +15,9 @@ takes its own step: `calculate_loss`, backward, Adam. The windows of its first b
 
 Both have two layers, two heads, width 64, 256 inside, dropout .1, a mask rate of .2 and cross-entropy over all classes. Events are
 counted without padding. Seconds are processor seconds on one thread, so that neighbours on a busy machine do not count. Peak memory
-is that of the process that trains (from /proc: Linux), PyTorch, all libraries and RecBole's table of cases included. The order is RecBole, ours, ours, RecBole, ours, ours, …: each in a fresh process, the first two steps not timed. --save's numbers of chi18 are in
-benchmarks/results.
+is that of the process that trains (from /proc: Linux), PyTorch, all libraries and RecBole's table of cases included. The order is
+RecBole, ours, ours, RecBole, ours, ours, …: each in a fresh process, the first two steps not timed. What --save wrote for chi18 is
+in benchmarks/results.
 """
 import argparse
 import json

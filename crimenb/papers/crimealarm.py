@@ -447,21 +447,26 @@ def _resident(line):
     return next(int(row.split()[1])*1024 for row in status.read_text().splitlines() if row.startswith(line))
 
 def cost(split: Split, phase: str, steps: int = 20, max_tokens: int = 32_000, device=None, **how) -> dict:
-    "Steps (training) or spots (testing) a second and the peak memory that it took, of a method as `prepare` makes it; run it in a process of its own."
+    "Steps (training) or spots (testing) a second, on a CPU a processor second, and the peak memory that it took, of a method as `prepare` makes it; run it in a process of its own."
     one_of(phase, ("training", "testing"), "phase")
     device = torch.device(device or best_device())
     model, batches, loss, _ = prepare(split, device=device, **how)
     length = (how.get("instances") or Instances()).length
     model.to(device)
     made = batches(0, np.random.default_rng(0))[:steps]
-    before = torch.cuda.memory_allocated() if device.type == "cuda" else _resident("VmRSS")
+    on_gpu = device.type == "cuda"
+    clock = time.perf_counter if on_gpu else lambda: time.process_time() / torch.get_num_threads()
+    before = torch.cuda.memory_allocated() if on_gpu else _resident("VmRSS")
     if phase == "training":
-        for n in (2, steps): log = train(model, lambda epoch, rng: made[:n], loss, 1, device=device, what=phase)
-        rate = {"steps a second, training": log.steps.iloc[-1] / log.seconds.iloc[-1]}
+        # the first two warm up
+        for n in (2, len(made)):
+            began = clock()
+            train(model, lambda epoch, rng: made[:n], loss, 1, device=device, what=phase)
+        rate = {"steps a second, training": len(made) / (clock() - began)}
     else:
         one, history = model if isinstance(model, Single) else Single(model[0]), split.history("test")
-        began = time.perf_counter()
+        began = clock()
         score(one, history, length, max_tokens)
-        rate = {"spots a second, testing": history.n_spots / (time.perf_counter() - began)}
-    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else _resident("VmHWM")
+        rate = {"spots a second, testing": history.n_spots / (clock() - began)}
+    peak = torch.cuda.max_memory_allocated() if on_gpu else _resident("VmHWM")
     return rate | {f"peak memory (MB), {phase}": (peak - before) / 1e6}
