@@ -255,7 +255,7 @@ def forecast(name,               # of a rule in `RULES`
     best = min(_tried(rule, features, task, parts, grid), key=lambda tried: tried[0])[1] if grid else {}
     return rule(features, task, parts.train, parts.test, **best), best
 
-# %% ../../nbs/baselines/30_area_panel.ipynb #d6e4dea8
+# %% ../../nbs/baselines/30_area_panel.ipynb #a8471750
 def occurrences(panel: Panel, fit: slice, predict: slice,
                 cut="quantile", # or "best F1": the cut on the training rate
                 by="all",       # one cut for all types, or one for each "type"
