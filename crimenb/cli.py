@@ -34,12 +34,12 @@ def _fetch(options):
     for name in options.names: one_of(name, [*sources.registry(), *portal.PORTALS], "data set or city")
     cities = [name for name in options.names if name in portal.PORTALS]
     if cities and options.since is None: raise InputError(f"{cities[0]} is a city, whose portal has decades: say from which day on, with --from 2018-01-01")
-    if not cities and (options.since or options.until): raise InputError("--from and --to are for cities; a data set is fetched as a whole")
+    if not cities and (options.since or options.until or options.folder): raise InputError("--from, --to and --folder are for cities; a data set is fetched as a whole")
     for name in options.names:
         if name not in portal.PORTALS:
             for path in sources.fetch(name).values(): print(path)
             continue
-        paths = portal.fetch(name, options.since, options.until)
+        paths = portal.fetch(name, options.since, options.until, options.folder)
         for path in paths: print(path)
         print(_text(store.ingest(name, paths).report().astype(str), right=("rows",)))
 
@@ -105,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("names", nargs="+", metavar="NAME", help=f"a data set, as crimenb datasets lists it, or a city: {', '.join(portal.PORTALS)}")
     sub.add_argument("--from", dest="since", metavar="DAY", help="a city's first day, such as 2018-01-01")
     sub.add_argument("--to", dest="until", metavar="DAY", help="a city's last day; default: today")
+    sub.add_argument("--folder", type=_path, metavar="DIR", help="where a city's files lie; default: the user's cache")
     sub = command("reproduce", _reproduce, "run a study: an executed notebook, a result file and an HTML page")
     sub.add_argument("study", metavar="STUDY", help=f"one of {', '.join(studies.names())}")
     sub.add_argument("--profile", help="smoke (seconds, simulated city), cpu, paper; default: smoke")

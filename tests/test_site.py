@@ -1,7 +1,9 @@
 "The site: its pages, its links, and what a browser makes of it."
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import nbformat
@@ -10,6 +12,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from crimenb import site
 from crimenb.core import InputError
+
+sys.path.insert(0, os.path.dirname(__file__))
+from browser import visit
 
 ROOT = Path(__file__).parents[1]
 
@@ -94,3 +99,28 @@ def test_building_again_changes_nothing(tmp_path):
     before = read()
     site.build(folder, folder / "site")
     assert read() == before and len(before) == 6
+
+# --- in a browser ---
+
+LOOK = """
+const box = document.getElementById("search"), wide = document.documentElement.scrollWidth, height = document.querySelector("math").getBoundingClientRect().height;
+box.value = "halves room"; box.dispatchEvent(new Event("input"));
+const found = [...document.querySelectorAll("#found a")].map(link => link.getAttribute("href"));
+box.value = "no such thing"; box.dispatchEvent(new Event("input"));
+return JSON.stringify({found, nothing: document.getElementById("found").textContent, wide, height, open: document.getElementById("rooms").open});
+"""
+
+@pytest.mark.parametrize("width, open_", [(375, False), (1280, True)])
+def test_in_a_browser_the_search_finds_and_nothing_is_wider_than_the_window(tmp_path, width, open_):
+    wide = "| " + " | ".join(f"a long heading {i}" for i in range(12)) + " |\n|" + "---|"*12 + "\n| " + " | ".join(["value"]*12) + " |"
+    folder = checkout(tmp_path, {"index.ipynb": [new_markdown_cell(f"# Start\n\nHalf of it is $\\frac{{x}}{{2}}$.\n\n{wide}"), new_code_cell("a_name = " + "'very long'*5 + "*30)],
+                                 "10_room.ipynb": [new_markdown_cell("# A room\n\n## Halves")]})
+    site.build(folder, folder / "site")
+    read = lambda name: (folder / "site" / name).read_text()
+    # the browser is shown one text: what the page would fetch stands in it, and what comes from the network is left out
+    page = read("index.html").replace('<link rel="stylesheet" href="style.css">', f"<style>{read('style.css')}</style>")
+    page = re.sub(r'<script type="module">.*?</script>', "", page, flags=re.S)
+    page = page.replace('<script src="titles.js"></script><script src="site.js"></script>', f"<script>{read('titles.js')}</script><script>{read('site.js')}</script>")
+    seen = json.loads(visit(page, LOOK, tmp_path, width))
+    assert seen["found"] == ["10_room.html#Halves"] and seen["nothing"] == "nothing found"
+    assert seen["wide"] <= width and seen["height"] > 10 and seen["open"] == open_
