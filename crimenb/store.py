@@ -138,7 +138,7 @@ def _pick(names, wanted, needed, path):
     return {w: folded[fold(w)] for w in wanted if fold(w) in folded}
 
 def _read(con, number, path, city, area, now, folder):
-    "Put the rows of one file into a Parquet file in `folder`, and the lines that can't be read into `rejected`; returns how many rows and lines there were."
+    "Put the rows of one file into a Parquet file in `folder`, and the lines that can't be read into `rejected`; returns how many rows and lines there were, and which of our columns."
     portal = PORTALS[city]
     sql, names, is_csv = _source(con, path, folder)
     id_column = next(name for name, ours in portal.optional.items() if ours == "record_id")
@@ -193,7 +193,7 @@ def _read(con, number, path, city, area, now, folder):
         example = con.execute(f"SELECT row FROM read_parquet({staged}) LIMIT 1").fetchone()[0]
         raise InputError(f"no date in {path} can be read (the first row is {example[:120]}): write them as {' or '.join(portal.formats)}")
     if not read + len(lines): raise InputError(f"{path} has a header but no rows: download it again")
-    return read + sum(n for _, _, n, _ in lines)
+    return read + sum(n for _, _, n, _ in lines), set(raw)
 
 # %% ../nbs/09_store.ipynb #79b5d6e0
 def _good(con):
@@ -214,14 +214,13 @@ def _settle(con, years):
         con.execute("INSERT INTO out SELECT file, nth, 'older than what the store has', NULL FROM met WHERE older")
         con.execute(f"INSERT INTO gone SELECT record_id, {int(year)} FROM met WHERE NOT older")
 
-def _tidy(con, city, area, good):
+def _tidy(con, city, area, good, seen):
     "Lookup tables raw text -> label for each column of labels and ages; the labels that occur, and how many of the kept rows have none, for which reason."
-    portal, found, mended = PORTALS[city], {}, {}
+    portal, found, mended, looked_up = PORTALS[city], {}, {}, []
     for code, n in con.execute(f"SELECT place, count(*) FROM {good} GROUP BY 1 ORDER BY 1").fetchall():
         if code: mended[_PLACES[code - 1]] = n
-    has = {ours for ours in {**portal.columns, **portal.optional}.values()} | {"area"}
     for name in (*_TEXTS, *_AGES):
-        if name not in has: continue
+        if name not in seen: continue
         table = con.sql(f"SELECT {name} AS raw, count(*) AS n FROM {good} GROUP BY 1").df()
         raw = table["raw"].astype(object).where(table["raw"].notna(), np.nan)
         unknown = raw.isna().to_numpy()
@@ -238,8 +237,8 @@ def _tidy(con, city, area, good):
             kind = "DOUBLE" if name in _AGES else "VARCHAR"
             con.execute(f"CREATE TEMP TABLE tidy_{name} (raw VARCHAR, value {kind})")
             con.executemany(f"INSERT INTO tidy_{name} VALUES (?, ?)", [(r, v) for r, v in zip(raw, tidy) if pd.notna(v)] or [(None, None)])
-            mended.setdefault("", []).append(name)
-    return found, mended, mended.pop("", []), [name for name in (*_TEXTS, *_AGES) if name in has]
+            looked_up.append(name)
+    return found, mended, looked_up
 
 # %% ../nbs/09_store.ipynb #e164f94a
 MEMORY = "1GB"
@@ -302,7 +301,10 @@ def _alone(place):
         finally: shutil.rmtree(work, ignore_errors=True)
 
 def _sha256(path):
-    with Path(path).open("rb") as f: return hashlib.file_digest(f, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else hashlib.sha256(f.read()).hexdigest()
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as f:
+        while block := f.read(2**20): digest.update(block)
+    return digest.hexdigest()
 
 def ingest(city,            # a name in events.PORTALS: "chicago", "nyc", "la", "dc"
            paths,           # files of that portal: CSV (plain, .gz, .zip) or Parquet; one path or a list
@@ -334,9 +336,10 @@ def ingest(city,            # a name in events.PORTALS: "chicago", "nyc", "la", 
 def _ingest(con, city, paths, place, work, book, area):
     con.execute("CREATE TABLE rejected (file USMALLINT, reason VARCHAR, lines BIGINT, row VARCHAR)")
     now = pd.Timestamp("now").floor("s")
-    files = []
+    files, seen = [], set()
     for number, path in enumerate(progress(paths, f"reading {city}", unit="file")):
-        n = _read(con, number, path, city, area, now, work)
+        n, there = _read(con, number, path, city, area, now, work)
+        seen |= there
         files.append({"file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path), "rows": n})
     con.execute(f"CREATE VIEW rows AS SELECT *, file_row_number AS nth FROM read_parquet({_list(work/f'{i}.parquet' for i in range(len(paths)))}, file_row_number = true)")
     con.execute("CREATE TABLE out (file USMALLINT, nth BIGINT, reason VARCHAR, row VARCHAR)")
@@ -348,7 +351,10 @@ def _ingest(con, city, paths, place, work, book, area):
     stored = {year: place/entry["file"] for year, entry in book["years"].items()}
     _settle(con, stored)
     good = _good(con)
-    found, mended, looked_up, has = _tidy(con, city, area, good)
+    found, mended, looked_up = _tidy(con, city, area, good, seen)
+    # the files of a city have the same columns, whether or not an export had them
+    known = {*PORTALS[city].columns.values(), *PORTALS[city].optional.values(), "area"}
+    has = [name for name in (*_TEXTS, *_AGES) if name in known]
     dropped = dict(con.execute("""SELECT reason, sum(lines)::BIGINT FROM (SELECT reason, lines FROM rejected UNION ALL SELECT reason, 1 FROM out UNION ALL SELECT reason, count(*) FROM rows WHERE reason IS NOT NULL GROUP BY 1)
                                   GROUP BY 1 ORDER BY 2 DESC, 1""").fetchall())
     kept, = con.execute(f"SELECT count(*) FROM {good}").fetchone()
@@ -389,10 +395,10 @@ def _ingest(con, city, paths, place, work, book, area):
     for move in moves:
         (place/move).parent.mkdir(exist_ok=True)
         os.replace(work/move, place/move)
-    book["area"], book["columns"] = area, columns
+    book["area"], book["columns"] = area, [c for c in columns if c in book["columns"] or c in seen or c in ("time", "lon", "lat", "updated")]
     for year in fresh.keys() | gone.keys(): book["years"].pop(str(year), None)
     book["years"] = dict(sorted((book["years"] | years).items()))
-    book["labels"] = {name: [str(label) for label in labels([*book["labels"].get(name, ()), *found.get(name, ())]).categories] for name in has if name in _TEXTS}
+    book["labels"] = {name: [str(label) for label in labels([*book["labels"].get(name, ()), *found.get(name, ())]).categories] for name in has if name in _TEXTS and name in book["columns"]}
     book["ingests"].append({"time": now.isoformat(), "files": files, "rows_in": result.rows_in, "kept": kept, "dropped": dropped, "replaced": replaced, "mended": mended,
                             "rejects": name, "versions": {"duckdb": duckdb.__version__}})
     # from here on the new state counts

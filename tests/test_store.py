@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from functools import partial
 
@@ -309,3 +308,21 @@ def test_the_four_views_on_two_processes_of_a_cluster(city):
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster, distributed.Client(cluster) as client:
         assert len(set(client.run(os.getpid).values())) == 2
         for got, want in zip(by_store(city[0], client=client), by_table(city[1]), strict=True): same(got, want)
+
+
+# --- from the portal -------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("city, resource", [("chicago", "ijzp-q8t2"), ("nyc", "qgea-i56i"), ("la", "63jg-8b9z"), ("dc", None)])
+def test_what_the_portal_client_fetches_goes_into_the_store(city, resource, tmp_path, monkeypatch):
+    from crimenb import portal
+    sys.path.insert(0, os.path.dirname(__file__))
+    from portal_server import PortalServer, dc_rows, soda_rows
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    tables = dict(layers={"Crime Incidents in 2018": dc_rows(30)}) if city == "dc" else dict(soda={resource: soda_rows(30, city)})
+    with PortalServer(**tables) as server: paths = portal.fetch(city, "2018-01-01", "2018-12-31", tmp_path/"csv", base=server.base + (server.base_path if city == "dc" else ""))
+    assert agree(city, paths[0], tmp_path/"store").kept == 30
+    # the same files again change nothing
+    before = S.load(city, folder=tmp_path/"store")
+    assert S.ingest(city, paths, tmp_path/"store").rows == 30
+    pd.testing.assert_frame_equal(S.load(city, folder=tmp_path/"store"), before)
