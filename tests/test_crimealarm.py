@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crimenb import studies
+from crimenb.baselines.sequence_networks import NETWORKS
 from crimenb.core import InputError
 from crimenb.papers.crimealarm import (
     ABLATIONS, CHOICES, METHODS, Curriculum, Instances, Peers, choices_from_code, cloze, cost, cross_entropy_of, crimealarm_loss,
@@ -347,3 +350,15 @@ def test_a_shared_embedding_is_shared():
 def test_the_defaults_are_the_papers():
     assert (Curriculum().tau0, Curriculum().tau1, Curriculum().epsilon) == (.2, .7, .01)
     assert (Instances().length, Instances().stride, Instances().batch, Instances().copies) == (200, 100, 256, 11)
+
+
+def test_every_table_and_figure_is_a_list_of_what_can_be_trained():
+    parts = yaml.safe_load((studies.folder_of("reproduce")/"params"/"crimealarm.parts.yaml").read_text(encoding="utf-8"))
+    assert set(parts) == {"table2", "table3", "figure3", "figure4", "figure5", "figure6", "figure7"}
+    for text in itertools.chain(*parts.values()):
+        pairs = [word for word in text.split() if "=" in word]
+        assert text.removesuffix(" ".join(pairs)).strip() in (*METHODS, *NETWORKS, "count mixer")
+        own = studies.from_text("crimealarm", pairs)
+        assert set(own) <= {"encoder", "peers", "alpha", "gamma", "beta", "lacks", "drop", "measure"} and own.get("lacks", "CTC") in ABLATIONS
+    assert [studies.from_text("crimealarm", [text.split()[1]])["peers"] for text in parts["figure4"]] == [2, 3, 4, 5, 6]
+    assert len(parts["table2"]) == 10 and len(parts["figure3"]) == 1 + len(ABLATIONS)
