@@ -138,7 +138,9 @@ def hourly_counts(events,     # an events table
     now = (hour >= 0) & (hour < hours)
     counted = now & (cell >= 0)
     index = hour[counted].astype(np.int64) * grid.n_cells + cell[counted]
-    counts = np.bincount(index, minlength=hours * grid.n_cells).astype(np.float32)
+    counts = np.zeros(hours * grid.n_cells, np.float32)
+    # in place: a count of integers would need twice the memory of the result
+    np.add.at(counts, index, np.float32(1))
     return HourlyMaps(counts.reshape(hours, grid.rows, grid.columns), start, grid, int((now & ~counted).sum()))
 
 # %% ../nbs/25_grids.ipynb #b50a9cda
