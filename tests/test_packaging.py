@@ -60,7 +60,7 @@ def test_a_fresh_environment_has_a_working_library_and_says_what_a_study_needs(i
     refused = run(installed / "crimenb", "reproduce", "crimealarm", cwd=tmp_path)
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "pip install 'crimenb[reproduce]'" in refused.stderr
     unknown = run(installed / "crimenb", "reproduce", "crimealert", cwd=tmp_path)
-    assert unknown.returncode == 2 and "use one of crimealarm, explanations, parallel, rtm, stresnet" in unknown.stderr
+    assert unknown.returncode == 2 and "use one of crimealarm, deployment, explanations, parallel, parallel_training, rtm, stresnet" in unknown.stderr
     assert list(tmp_path.iterdir()) == []
 
 def test_with_the_extra_the_installed_wheel_reproduces(installed, wheel, tmp_path):
