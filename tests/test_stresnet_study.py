@@ -1,6 +1,8 @@
 "The study of ST-ResNet: its smoke profile, what its rows hold, and what it refuses."
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from crimenb import studies
@@ -60,10 +62,17 @@ def test_who_was_trained_on_the_validation_hours_has_no_score_there(result):
     scored = set(result[result.split == "valid"].method)
     assert {*OURS, "Poisson regression", "reset + hourly mean"} < scored and not any("ST-ResNet, " in name for name in scored)
 
-def test_rules_can_be_left_out(tmp_path):
-    given = dict(methods="", rules=False, super_resolution="space")
-    rows = studies.read_results(studies.reproduce("stresnet", given, out=tmp_path).result.parent)
-    assert set(rows.method) == {"all zero", "reset + hourly mean", "shrunken average", "true rates", "Poisson noise of the cell"}
+def test_los_angeles_from_an_export_and_rules_left_out(tmp_path, samples):
+    rng, n = np.random.default_rng(0), 8000
+    row = pd.read_csv(samples/"lapd.csv", dtype=str).iloc[[0]]
+    when = pd.Timestamp("2015-07-01") + pd.to_timedelta(rng.integers(0, 184*24*60, n), unit="min")
+    export = row.loc[row.index.repeat(n)].assign(**{"DR_NO": [str(150000000 + i) for i in range(n)], "DATE OCC": when.strftime("%m/%d/%Y 12:00:00 AM"), "Date Rptd": "01/09/2016 12:00:00 AM",
+                                                    "TIME OCC": when.strftime("%H%M"), "Vict Age": ["0"] + ["30"]*(n - 1), "LAT": rng.uniform(33.7, 34.38, n).round(4), "LON": rng.uniform(-118.7, -118.12, n).round(4)})
+    export.to_csv(tmp_path/"export.csv", index=False)
+    given = dict(dataset="la_2015h2", export=str(tmp_path/"export.csv"), methods="", rules=False)
+    rows = studies.read_results(studies.reproduce("stresnet", given, out=tmp_path/"out").result.parent)
+    assert set(rows.method) == {"all zero", "reset + hourly mean", "shrunken average", "Poisson noise", "Poisson noise of the cell"}
+    assert value(rows, "Poisson noise", "native", "RMSE") == pytest.approx((n/(184*24*64))**.5, rel=.1)
 
 def test_corrections_start_from_the_regression_and_stay_near_it(result):
     for metric in ("RMSE", "Poisson deviance"):
