@@ -18,6 +18,7 @@ import tempfile
 import warnings
 import zipfile
 from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -72,6 +73,8 @@ def _connect(memory, threads=None, folder=None, database=":memory:"):
     except duckdb.Error: raise InputError(f"memory is {memory!r}: write it as '1GB' or '800MB'") from None
     if threads: con.execute(f"SET threads = {int(within(threads, 'threads', 1))}")
     if folder: con.execute(f"SET temp_directory = {_text(folder)}")
+    # our own bar counts files and years; in a notebook without ipywidgets DuckDB has none, and refuses to be told
+    with suppress(duckdb.InvalidInputException): con.execute("SET enable_progress_bar = false")
     return con
 
 # %% ../nbs/09_store.ipynb #f0846b33
