@@ -295,7 +295,7 @@ def clean(raw: pd.DataFrame,           # a portal's values under our names: time
     found = {name: labels(raw[name], name in numbers) for name in (*COLUMNS, *OPTIONAL)
              if name in raw and {**COLUMNS, **OPTIONAL}[name] == "category"}
 
-    ages = {name: pd.to_numeric(raw[name], errors="coerce").where(lambda age: age.between(0, OLDEST))
+    ages = {name: pd.to_numeric(raw[name], errors="coerce").astype("float64").where(lambda age: age.between(0, OLDEST))
             for name, dtype in OPTIONAL.items() if name in raw and dtype == "float64"}
 
     faults = {

@@ -29,7 +29,7 @@ def shell(capsys, *argv):
 @pytest.mark.parametrize("argv, says", [
     ([], "COMMAND"), (["forecast"], "invalid choice: 'forecast'"), (["--verbose"], "COMMAND"),
     (["fetch"], "NAME"), (["fetch", "nyc16", "nyc17"], "unknown data set or city 'nyc17': use one of nyc16, chi18"), (["fetch", "chicago"], "--from"), (["fetch", "nyc16", "--from", "2018-01-01"], "are for cities"),
-    (["fetch", "chicago", "--from", "last year"], "last year"), (["sweep"], "FILE"), (["sweep", "nowhere.yaml"], "nowhere.yaml"), (["sweep", "x.yaml", "--workers", "two"], "--workers"),
+    (["fetch", "chicago", "--from", "last year"], "last year"), (["sweep"], "FILE"), (["ingest", "chicago"], "FILE"), (["ingest", "boston", "x.csv"], "unknown city 'boston'"), (["sweep", "nowhere.yaml"], "nowhere.yaml"), (["sweep", "x.yaml", "--workers", "two"], "--workers"),
     (["leaderboard", "--html", "page", "--metric", "MRR"], "leave out"), (["leaderboard", "--html", "page", "--results", "nowhere"], "there is no folder nowhere"),
     (["reproduce"], "STUDY"), (["reproduce", "crimealert"], "unknown study 'crimealert': use one of"),
     (["reproduce", "crimealarm", "--profile", "gpu"], "unknown profile of crimealarm 'gpu': use one of cpu, paper, smoke"),
@@ -72,6 +72,13 @@ def test_fetching_a_city_fills_its_store_and_again_brings_what_is_new(capsys, mo
         server.insert("ijzp-q8t2", soda_rows(41)[40] | {"id": "99999999"})
         assert shell(capsys, *asked)[0] == 0
     assert len(sources.load("chicago")) == len(first) + 1 and 30 < len(first) <= 40
+
+def test_files_that_are_there_are_put_into_a_store_too(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("CRIMENB_STORE", str(tmp_path))
+    assert "there is no store yet" in shell(capsys, "stores")[1]
+    code, out, err = shell(capsys, "ingest", "la", Path(__file__).parents[1] / "data/samples/lapd.csv")
+    assert code == 0 and "kept" in out and "dropped" in out
+    assert "la" in shell(capsys, "stores")[1] and len(sources.load("la")) > 5
 
 def test_a_sweep_ends_with_1_where_a_run_failed(capsys, monkeypatch, tmp_path):
     outcomes = iter(["done", "failed"])

@@ -404,3 +404,9 @@ def test_dc_files_without_degrees_are_turned_from_state_plane_metres(samples, tm
 def test_the_old_ward_files_of_dc_are_read(fetched):
     found = E.read_dc(fetched("dc_rtm")["ward1.csv.gz"])
     assert found.rows_in == 31_073 and found.dropped == {"record id repeated": 10} and found.mended == {"coordinates outside the city": 1}
+
+
+def test_whole_ages_without_a_gap_are_numbers_all_the_same():
+    raw = pd.DataFrame({"time": ["01/05/2018 10:00:00 PM"]*2, "lon": ["-87.6"]*2, "lat": ["41.8"]*2, "category": ["THEFT"]*2, "victim_age": ["30", "41"]})
+    ages = E.clean(raw, formats=E.CHICAGO_TIMES).events["victim_age"]
+    assert ages.dtype == "float64" and ages.tolist() == [30, 41]
