@@ -6,7 +6,7 @@
 __all__ = ['COLUMNS', 'WORKS', 'HOW', 'SENSES', 'FACTS', 'PROFILES', 'OTHERS', 'DERIVED', 'VERDICTS', 'read', 'agrees', 'fact',
            'prepared', 'look_up', 'verdict', 'ledger', 'summary']
 
-# %% ../nbs/86_ledger.ipynb #94a8f725
+# %% ../nbs/86_ledger.ipynb #c5b38647
 import importlib
 import inspect
 import math
@@ -24,7 +24,7 @@ from .core import InputError, one_of
 from .grids import GRIDS, super_resolve
 from .papers import stresnet
 
-# %% ../nbs/86_ledger.ipynb #4d482be7
+# %% ../nbs/86_ledger.ipynb #2be3f3c7
 COLUMNS = ("work", "place", "what", "printed", "sense", "within", "unit", "how", "ours", "study", "dataset", "elsewhere", "method", "protocol",
            "split", "metric", "settings", "pending", "lacks", "note")
 WORKS = {"crimealarm": "CrimeAlarm (Hu et al., 2024)", "stresnet": "ST-ResNet and its ternarization (Wang et al., 2017)",
@@ -51,7 +51,7 @@ def read(path=None,  # a CSV file with `COLUMNS`; the library's own if not given
             if not row[column]: raise InputError(f"{column} {where} is empty: a row of how {row['how']} needs it")
     return rows
 
-# %% ../nbs/86_ledger.ipynb #a5d11b59
+# %% ../nbs/86_ledger.ipynb #e3541c80
 def agrees(printed: str,    # as printed, with its digits
            ours: float,     # what we have
            low=math.nan,    # ends of its interval, NaN where there is none
@@ -68,7 +68,7 @@ def agrees(printed: str,    # as printed, with its digits
     half = .5*10.**-len(printed.partition(".")[2])*(1 + 1e-6)
     return bool(abs(ours - p) <= (float(within)*(1 + 1e-9) if sense == "~" else half) or low <= p <= high)
 
-# %% ../nbs/86_ledger.ipynb #bda5d628
+# %% ../nbs/86_ledger.ipynb #6da8bcd0
 def _follow(value, keys):
     "Item by item, or attribute by attribute."
     for key in keys:
@@ -124,7 +124,7 @@ def fact(name: str,  # a number, or what is named as above
         raise InputError(f"nothing in the library is called {name}: mend the ledger's column ours") from None
     return value if not times else value*float(times[1:]) if times[0] == "*" else value/float(times[1:])
 
-# %% ../nbs/86_ledger.ipynb #fe1ab618
+# %% ../nbs/86_ledger.ipynb #17b1c9a1
 PROFILES = ("paper", "cpu")
 
 def _allowed(parameters, wanted):
@@ -166,7 +166,7 @@ def look_up(results: pd.DataFrame,  # as from `prepared`
                         device="; ".join(sorted(set(some["device"]))), files=sorted(set(some["file"])))
     return None
 
-# %% ../nbs/86_ledger.ipynb #95cf86dd
+# %% ../nbs/86_ledger.ipynb #0fe85fda
 OTHERS = ("DuroNet", "HAIL", "CLC", "STOSA", "Informer", "DKD", "DML")
 
 def _improvement(results, row, rows, dataset, metric):
@@ -176,7 +176,9 @@ def _improvement(results, row, rows, dataset, metric):
     for profile in PROFILES:
         settings = results[results["profile"] == profile].sort_values(["epochs", "seconds"], ascending=False)["setting"].unique()
         for setting in settings:
-            found = {one["method"]: look_up(results[results["setting"] == setting], one) for one in asked.to_dict("records")}
+            some = results[results["setting"] == setting]
+            if not set(asked["method"]) <= set(some["method"]): continue
+            found = {one["method"]: look_up(some, one) for one in asked.to_dict("records")}
             if None not in found.values(): return _gain(found)
     return None
 
@@ -212,7 +214,7 @@ def _pick(results, row, rows, variable):
 
 DERIVED = {"improvement": _improvement, "best": _best_setting, "pick": _pick}
 
-# %% ../nbs/86_ledger.ipynb #2f642797
+# %% ../nbs/86_ledger.ipynb #680b54d1
 VERDICTS = ("reproduced", "not reproduced", "cannot be measured", "not measured yet", "taken over", "set otherwise", "no claim")
 
 def verdict(row,         # a row of `read`, as a mapping
@@ -232,7 +234,7 @@ def verdict(row,         # a row of `read`, as a mapping
     how_made = f"profile {found['profile']}" + (f", {found['epochs']} epochs" if found["epochs"] else "") if found["profile"] else ""
     return "not reproduced", "; ".join(filter(None, [how_far, how_made, row["note"]]))
 
-# %% ../nbs/86_ledger.ipynb #fd55aa08
+# %% ../nbs/86_ledger.ipynb #6f470fad
 def ledger(results=None,  # as from `studies.read_results`; the recorded ones if not given
            path=None,     # the CSV file; the library's own if not given
 ) -> pd.DataFrame:
