@@ -30,7 +30,7 @@ setup(
     # The reproduction notebooks and the recorded results are data of the package, under names inside it.
     packages=find_packages(include=["crimenb", "crimenb.*"]) + ["crimenb.reproduce", "crimenb.results"],
     package_dir={"crimenb.reproduce": "nbs/reproduce", "crimenb.results": "data/results"},
-    package_data={"crimenb": ["*.json"], "crimenb.reproduce": ["*.ipynb", "params/*.yaml"], "crimenb.results": ["*.json"]},
+    package_data={"crimenb": ["*.json", "*.csv"], "crimenb.reproduce": ["*.ipynb", "params/*.yaml"], "crimenb.results": ["*.json"]},
     include_package_data=False,
     install_requires=cfg["requirements"].split(),
     extras_require=extras,

@@ -42,7 +42,7 @@ def install(bin, what):
 
 def test_the_wheel_holds_the_package_its_registry_the_studies_and_the_evidence_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    package = {"crimenb/" + p.relative_to(ROOT / "crimenb").as_posix() for p in (ROOT / "crimenb").rglob("*") if p.suffix in (".py", ".json")}
+    package = {"crimenb/" + p.relative_to(ROOT / "crimenb").as_posix() for p in (ROOT / "crimenb").rglob("*") if p.suffix in (".py", ".json", ".csv")}
     studies = {"crimenb/reproduce/" + p.relative_to(ROOT / "nbs/reproduce").as_posix()
                for pattern in ("*.ipynb", "params/*.yaml") for p in (ROOT / "nbs/reproduce").glob(pattern)}
     evidence = {f"crimenb/results/{p.name}" for p in (ROOT / "data/results").glob("*.json")}
