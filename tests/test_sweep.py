@@ -166,7 +166,9 @@ def test_ctrl_c_leaves_what_is_finished_and_no_process(folder, swept):
     _, out, _ = swept
     (folder / "night.yaml").write_text("study: dice\nseed: 7\nfate: [well, slow, error]\n")
     before = {p: p.stat().st_mtime_ns for p in out.glob("*.json")}
-    code = f"from crimenb.sweep import sweep; sweep({str(folder / 'night.yaml')!r}, {str(out)!r}, workers=1, folder={str(folder)!r})"
+    # a shell without job control starts what runs in the background deaf to Ctrl-C, and so would be everything below it
+    hear = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code = hear + f"from crimenb.sweep import sweep; sweep({str(folder / 'night.yaml')!r}, {str(out)!r}, workers=1, folder={str(folder)!r})"
     going = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, start_new_session=True)
     until(lambda: (folder / "pids").exists() and (folder / "pids").read_text().endswith("\n"))
     going.send_signal(signal.SIGINT)
