@@ -47,6 +47,24 @@ class _Code(NamedTuple):
     names: dict     # what it defines -> (hash, the names in it)
     modules: tuple  # what it imports, dotted, as far as the text says
 
+class _Bare(ast.NodeTransformer):
+    "Takes out what measures nothing: docstrings and type hints."
+    def visit_FunctionDef(self, node):
+        node.returns = None
+        if ast.get_docstring(node) is not None: node.body = node.body[1:]
+        return self.generic_visit(node)
+    def visit_ClassDef(self, node):
+        if ast.get_docstring(node) is not None: node.body = node.body[1:]
+        for line in node.body:
+            # a field is one because it has a hint, whatever that says
+            if isinstance(line, ast.AnnAssign): line.annotation = None
+        return self.generic_visit(node)
+    def visit_arg(self, node): return ast.arg(node.arg)
+    def visit_AnnAssign(self, node):
+        node = self.generic_visit(node)
+        if node.annotation is None: return node
+        return node.value and ast.Assign([node.target], node.value)
+
 @functools.lru_cache(maxsize=None)
 def _taken_apart(source, package):
     "A source text's definitions and imports; `package` is the dotted name that its relative imports start from."
@@ -60,8 +78,7 @@ def _taken_apart(source, package):
         elif isinstance(node, ast.Import): modules += [alias.name for alias in node.names]
         else:
             defined = [node.name] if hasattr(node, "name") else [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-            for inner in ast.walk(node):
-                if isinstance(inner, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(inner) is not None: inner.body = inner.body[1:]
+            node = _Bare().visit(node)
             found = hashlib.sha256(ast.dump(node).encode()).hexdigest(), frozenset(_names(node))
             for name in defined: names[name] = found
     return _Code(names, tuple(modules))

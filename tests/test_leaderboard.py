@@ -48,6 +48,16 @@ def test_a_study_reaches_what_its_names_lead_to_and_nothing_else():
     ("nbs/reproduce/one.ipynb", "# One", "# Two", [])])
 def test_only_code_that_is_reached_counts(path, old, new, names): assert changed(path, old, new) == names
 
+@pytest.mark.parametrize("bare, other, same", [
+    ("def total(x, *y, z=1, **w): return x", "def total(x: list, *y: int, z: int = 1, **w: 'Box') -> 'Box': return x", True), ("def total(x): return x", "def total(x: other) -> other: return x", True),
+    ("def total(x: int) -> int: return x", "def total(x: str) -> str: return x + x", False), ("def total(x: int = 1): return x", "def total(x: int = 2): return x", False),
+    ("def total(x):\n    y = x\n    return y", "def total(x):\n    y: list[int] = x\n    z: int\n    return y", True), ("total = 1", "total: float = 1", True), ("total: int = 1", "total: int = 2", False),
+    ("class total:\n    size: int = 1", "class total:\n    size: float = 1", True), ("class total:\n    size: int = 1", "class total:\n    size: int = 2", False),
+    ("class total:\n    size: int", "class total:\n    width: int", False), ("class total:\n    size: int = 1", "class total:\n    size = 1", False)])
+def test_a_type_hint_measures_nothing(bare, other, same):
+    a, b = (leaderboard.code_of("one", FILES | {"crimenb/core.py": text}) for text in (bare, other))
+    assert "core.total" in a and (a == b) == same
+
 def test_what_every_study_of_the_library_reaches_is_found():
     now = leaderboard._files(Path(leaderboard.__file__).parents[1])
     for study in studies.names():
