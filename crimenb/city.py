@@ -314,9 +314,9 @@ def _with_offspring(city, background, branching):
     first = branching * (1 - city.decay)
     return lfilter([1, -city.decay], [1, -city.decay - first], background)
 
-def expected_by_area(city,           # the truth
-                     hours=168,      # length of a period, hours
-                     recorded=True,  # False: all that happens
+def expected_by_area(city,                  # the truth
+                     hours: int = 168,      # length of a period, hours
+                     recorded: bool = True, # False: all that happens
 ) -> np.ndarray:
     "(periods, areas) expected counts; an incomplete last period is left out."
     if not isinstance(hours, Integral) or not 1 <= hours <= city.hours:
@@ -371,8 +371,8 @@ def _offspring(city, rng, old, favourite, offset):
             "category": np.where(same, old["category"][parent], _pick(rng, favourite, spot))}
 
 # %% ../nbs/15_city.ipynb #0b7a3a7e
-def draw(city,    # the truth, from `plan`
-         seed=0,  # of the events; the city stays what it is
+def draw(city,          # the truth, from `plan`
+         seed: int = 0, # of the events; the city stays what it is
 ) -> "tuple[pd.DataFrame, City]":
     """`(events, truth)`: recorded events in the canonical table (with victim columns and record_id), in time order, and the city with `full` filled in.
 
@@ -467,13 +467,13 @@ def intensity_map(city,           # the truth
     if recorded: rate = rate * city.area_reporting[city.area_of]
     return rate.reshape(city.side, city.side) / (city.cell_m / 1000)**2
 
-def background_intensity(city, x, y, time, recorded=True) -> np.ndarray:
+def background_intensity(city: City, x: np.ndarray, y: np.ndarray, time: np.ndarray, recorded: bool = True) -> np.ndarray:
     "(n,) events per km² and hour at places x, y (metres) and times, offspring left out."
     cell, hour = _cells(city, x, y), _hours(city, time)
     rate = city.background * city.base[cell] * city.profile[city.area_of[cell], hour] / (city.cell_m / 1000)**2
     return rate * city.area_reporting[city.area_of[cell]] if recorded else rate
 
-def conditional_intensity(city, history, x, y, time, recorded=True) -> np.ndarray:
+def conditional_intensity(city: City, history: pd.DataFrame, x: np.ndarray, y: np.ndarray, time: np.ndarray, recorded: bool = True) -> np.ndarray:
     "(n,) events per km² and hour at places x, y and times, given the events in `history` before the hour of each; one map is made for each hour asked for."
     cell, hour = np.broadcast_arrays(np.atleast_1d(_cells(city, x, y)), _hours(city, time))
     result = np.empty(len(cell))
@@ -520,7 +520,7 @@ def expected_counts(city,            # the truth
 City.expected_counts = expected_counts
 
 # %% ../nbs/15_city.ipynb #5b827146
-def expected_panel(city, hours=168, recorded=True) -> np.ndarray:
+def expected_panel(city: City, hours: int = 168, recorded: bool = True) -> np.ndarray:
     "(periods, areas, categories) expected counts in periods of `hours` hours; an incomplete last period is left out."
     if not isinstance(hours, Integral) or not 1 <= hours <= city.hours:
         raise InputError(f"hours is {hours!r}: use a whole number from 1 to {city.hours}")

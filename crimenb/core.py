@@ -10,6 +10,8 @@ import importlib
 import os
 import tempfile
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -21,17 +23,17 @@ class InputError(ValueError):
 def one_of(value,      # what was given
            known,      # the names that are allowed
            what: str,  # what kind of name it is, for the sentence: "profile", "data set", …
-):
+) -> Any:
     "`value` if it is in `known`, else an `InputError` that lists what is."
     if value in known: return value
     raise InputError(f"unknown {what} {value!r}: use one of {', '.join(map(str, known))}")
 
 # %% ../nbs/00_core.ipynb #df2d8d41
-def within(value,             # the number that was given
-           what: str,         # its name, for the sentence
-           low: float,        # the smallest that is allowed
-           high: float = None # the largest that is allowed, or None
-):
+def within(value,                      # the number that was given
+           what: str,                  # its name, for the sentence
+           low: float,                 # the smallest that is allowed
+           high: "float | None" = None # the largest that is allowed, or None
+) -> Any:
     "`value` if `low <= value <= high`, else an `InputError` that says where it has to lie."
     if value >= low and (high is None or value <= high): return value
     raise InputError(f"{what} is {value}: it must be {f'at least {low}' if high is None else f'between {low} and {high}'}")
@@ -39,7 +41,7 @@ def within(value,             # the number that was given
 # %% ../nbs/00_core.ipynb #13d434ab
 def needs(module: str, # name of a module of an optional package
           extra: str,  # the extra of crimenb that brings it
-):
+) -> ModuleType:
     "The imported module, or an `InputError` that says how to get it."
     try: return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -49,7 +51,7 @@ def needs(module: str, # name of a module of an optional package
 
 # %% ../nbs/00_core.ipynb #c6b0a780
 def write_atomic(path,                  # where the file shall be
-                 data: "bytes | str",   # what shall be in it; text is written as UTF-8
+                 data: "bytes | str | memoryview", # what shall be in it; text is written as UTF-8
 ) -> Path:
     "Write `data` to `path` so that a reader sees the old file or the whole new one, never a part; an `InputError` where that can't be."
     path = Path(path)
@@ -74,12 +76,12 @@ def write_atomic(path,                  # where the file shall be
     return path
 
 # %% ../nbs/00_core.ipynb #04c48f00
-def progress(items=None,        # what to iterate over, or None for a bar that is moved by hand with `update`
-             what: str = "",    # what is being done
-             total: int = None, # how many there are, where `items` does not know
-             unit: str = "it",  # what is counted
-             **kwargs,          # passed on to tqdm
-):
+def progress(items=None,                 # what to iterate over, or None for a bar that is moved by hand with `update`
+             what: str = "",             # what is being done
+             total: "int | None" = None, # how many there are, where `items` does not know
+             unit: str = "it",           # what is counted
+             **kwargs,                   # passed on to tqdm
+) -> tqdm:
     "A `tqdm` bar on standard error; off when standard error is not a terminal and `CRIMENB_PROGRESS` is not 1."
     import sys
     watched = sys.stderr.isatty() or os.environ.get("CRIMENB_PROGRESS") == "1"

@@ -20,9 +20,11 @@ import sys
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,12 +38,12 @@ from .training import Part, best_device, learning_rate, load_checkpoint, once, r
 
 # %% ../nbs/42_distributed.ipynb #7dcce09f
 def job(name: str,  # "module:function" or "path/to/file.py:function"
-):
+) -> Callable:
     "The function of that name."
     place, _, function = name.rpartition(":")
     try:
         if place.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+            spec: Any = importlib.util.spec_from_file_location(Path(place).stem, place)
             module = importlib.util.module_from_spec(spec)
             # worker processes of a loader look the module up by its name
             sys.modules[spec.name] = module
@@ -54,7 +56,7 @@ def job(name: str,  # "module:function" or "path/to/file.py:function"
 
 def command(name: str,             # a job, as for `job`
             out,                   # file for the results
-            settings: dict = None, # what the function is called with
+            settings: "dict | None" = None, # what the function is called with
             processes: int = 2,    # on each machine
             nodes: int = 1,        # machines
             endpoint: str = "127.0.0.1:0",  # host:port that all machines reach; port 0: any free one, for a single machine
@@ -100,12 +102,12 @@ def main(argv=None,  # the arguments; those of the process if not given
 if __name__ == "__main__" and "__file__" in globals(): sys.exit(main())
 
 # %% ../nbs/42_distributed.ipynb #7f299826
-def launch(name: str,             # a job, as for `job`
-           settings: dict = None, # what the function is called with
-           processes: int = 2,    # on each "machine"
-           nodes: int = 1,        # how many torchruns, each standing for a machine
-           restarts: int = 0,     # how often all processes may be started again after one has died
-           timeout: float = 600.  # seconds
+def launch(name: str,                      # a job, as for `job`
+           settings: "dict | None" = None, # what the function is called with
+           processes: int = 2,             # on each "machine"
+           nodes: int = 1,                 # how many torchruns, each standing for a machine
+           restarts: int = 0,              # how often all processes may be started again after one has died
+           timeout: float = 600.           # seconds
 ) -> list:
     "Run a job in many processes on this machine; returns what each rank returned: tensors, numbers, strings, lists, dictionaries."
     for what, value in (("processes", processes), ("nodes", nodes)): within(value, what, 1)
@@ -207,18 +209,18 @@ def micro_batches(n: int,      # cases in a batch
     "Into how many micro-batches of one size a batch is cut."
     return max(m for m in range(1, min(n, micro) + 1) if n % m == 0)
 
-def fit_pipeline(stages: list,            # a module for each rank, the same on all; alone, any number. Each takes and gives one tensor
-                 batches,                 # `batches(epoch, rng)` gives a list of (x, y); all randomness from `rng`
-                 loss,                    # `loss(output, y)`, a mean over the cases
-                 epochs: int,             # passes over `batches`
-                 micro: int = 4,          # micro-batches in a batch, at most
-                 lr: float = 1e-3,        # Adam's learning rate
-                 seed: int = 0,           # everything random depends on this and the epoch
+def fit_pipeline(stages: list,                   # a module for each rank, the same on all; alone, any number. Each takes and gives one tensor
+                 batches,                        # `batches(epoch, rng)` gives a list of (x, y); all randomness from `rng`
+                 loss,                           # `loss(output, y)`, a mean over the cases
+                 epochs: int,                    # passes over `batches`
+                 micro: int = 4,                 # micro-batches in a batch, at most
+                 lr: float = 1e-3,               # Adam's learning rate
+                 seed: int = 0,                  # everything random depends on this and the epoch
                  schedule: str = "linear",# of the learning rate, one of `training.SCHEDULES`
                  weight_decay: float = 0.,# AdamW's
-                 device=None,             # default: `best_device()`
-                 checkpoint=None,         # a path: saved there after each epoch, all stages in one file; resumed from there if it exists
-                 settings: dict = None,   # what the checkpoint must agree on, next to the arguments above
+                 device=None,                    # default: `best_device()`
+                 checkpoint=None,                # a path: saved there after each epoch, all stages in one file; resumed from there if it exists
+                 settings: "dict | None" = None, # what the checkpoint must agree on, next to the arguments above
 ) -> pd.DataFrame:
     """Train `stages` in place, one a rank, and give all ranks all weights at the end; returns the log: `epoch, loss, seconds`.
 
@@ -260,7 +262,7 @@ def fit_pipeline(stages: list,            # a module for each rank, the same on 
         dist.broadcast(total, src=world - 1)
         rows.append({"epoch": epoch + 1, "loss": total.item() / len(todo), "seconds": time.perf_counter() - began})
         if checkpoint:
-            every = [None]*world
+            every: list = [None]*world
             dist.all_gather_object(every, (own.state_dict(), optimizer.state_dict()))
             once(lambda: save_checkpoint(checkpoint, {"settings": settings, "log": rows, "stages": [s for s, _ in every], "optimizers": [o for _, o in every]}))
     for source, stage in enumerate(stages):
@@ -294,14 +296,14 @@ def federate(model: torch.nn.Module,          # trained in place
              rounds: int,                     # how often weights are averaged
              local_epochs: int = 1,           # passes of a site over its cases in a round
              lr: float = .1,                  # learning rate at the sites
-             batch: int = None,               # cases in a site's step at most; None: all of them
+             batch: "int | None" = None,      # cases in a site's step at most; None: all of them
              part: float = 1.,                # share of the sites that take part in a round
              seed: int = 0,                   # everything random depends on this, the round and the site
              optimizer=torch.optim.SGD,       # made anew for each site and round
              evaluate=None,                   # `evaluate(model)` gives a dictionary of scores
              device=None,                     # default: `best_device()`
              checkpoint=None,                 # a path: the common weights are saved there after each round, and resumed from there
-             settings: dict = None,           # what the checkpoint must agree on, next to the arguments above
+             settings: "dict | None" = None,  # what the checkpoint must agree on, next to the arguments above
 ) -> pd.DataFrame:
     "Federated averaging (McMahan et al. 2017); returns the log: `round, loss` (mean over the local steps), `sites, cases, seconds` and the scores."
     for what, value in (("rounds", rounds), ("local_epochs", local_epochs), ("batch", batch or 1)): within(value, what, 1)
@@ -379,9 +381,9 @@ class CostModel:
         # columns of one length: the constants differ by many powers of ten
         scale = np.maximum(np.linalg.norm(terms, axis=0), np.finfo(float).tiny)
         constants = nnls(terms / scale, np.ones(len(points)))[0] / scale
-        return cls(*map(float, constants), largest=int(points.processes.max()))
+        return cls(*map(float, constants), largest=int(points.processes.max()))  # type: ignore[misc, arg-type]
 
-    def seconds(self, work, size, processes) -> np.ndarray:
+    def seconds(self, work: "np.ndarray | float", size: "np.ndarray | float", processes: "np.ndarray | float") -> np.ndarray:
         "Seconds of a step of that work, with that many bytes of gradient, on that many processes."
         return self._terms(work, size, processes) @ np.array([self.work, self.byte, self.hop, self.fixed])
 

@@ -10,12 +10,13 @@ __all__ = ['ENCODERS', 'place_in_row', 'TransformerLayer', 'Transformer', 'GRU',
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from typing import Any
 
 from .core import InputError, one_of
 
 # %% ../nbs/45_encoders.ipynb #8dd11680
 def place_in_row(row,          # (M,) int64, the row that each position lies in
-                 n_rows: int):
+                 n_rows: int) -> tuple:
     "(M,) int64, how many of the positions before it lie in the same row, and the largest number of positions in a row."
     count = torch.bincount(row, minlength=n_rows)
     order = row.argsort(stable=True)
@@ -32,12 +33,12 @@ class TransformerLayer(nn.Module):
         self.up, self.down = nn.Linear(d, inner), nn.Linear(inner, d)
         self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
 
-    def attend(self, q, k, v, real):
+    def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         "Queries (B, H, d) to keys and values (B, L, d): (B, H, d)."
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=real).transpose(1, 2).flatten(2)
 
-    def forward(self, x, real, at=None):
+    def forward(self, x: torch.Tensor, real: torch.Tensor, at: "torch.Tensor | None" = None) -> torch.Tensor:
         "`x` (B, L, d), `real` (B, 1, 1, L) true where a token is no padding; returns (B, L, d), or (M, d) at the flat positions `at` (M,)."
         if at is None: mixed = self.attend(*self.qkv(x).chunk(3, -1), real)
         else:
@@ -67,7 +68,7 @@ class Transformer(nn.Module):
         self.norm, self.dropout = nn.LayerNorm(d), nn.Dropout(dropout)
         self.layers = nn.ModuleList(TransformerLayer(d, heads, inner, dropout) for _ in range(layers))
 
-    def forward(self, x, real, at=None):
+    def forward(self, x: torch.Tensor, real: torch.Tensor, at: "torch.Tensor | None" = None) -> torch.Tensor:
         "`x` (B, L, d) embedded tokens, `real` (B, L) bool; returns (B, L, d), or (M, d) at the flat positions `at` (M,)."
         x = self.dropout(self.norm(x + self.position.weight[:x.shape[1]]))
         seen = real[:, None, None, :]
@@ -83,7 +84,7 @@ class GRU(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.gru = nn.GRU(d, d, layers, batch_first=True, dropout=dropout if layers > 1 else 0.)
 
-    def forward(self, x, real):
+    def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         "`x` (B, L, d), `real` (B, L); returns (B, L, d)."
         return self.dropout(self.gru(self.dropout(x))[0])
 
@@ -96,7 +97,7 @@ class TemporalBlock(nn.Module):
         self.conv1, self.conv2 = (nn.Conv1d(d, d, kernel, dilation=gap) for _ in range(2))
         self.norm = nn.LayerNorm(d)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         "`x` (B, d, L); returns the same shape."
         y = self.dropout(F.relu(self.conv1(F.pad(x, (self.reach, 0)))))
         y = self.dropout(F.relu(self.conv2(F.pad(y, (self.reach, 0)))))
@@ -113,7 +114,7 @@ class TCN(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.Sequential(*(TemporalBlock(d, kernel, gap, dropout) for gap in gaps))
 
-    def forward(self, x, real):
+    def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         "`x` (B, L, d), `real` (B, L); returns (B, L, d)."
         return self.blocks(self.dropout(x).transpose(1, 2)).transpose(1, 2)
 
@@ -121,7 +122,7 @@ class TCN(nn.Module):
 ENCODERS = {"Transformer": Transformer, "GRU": GRU, "TCN": TCN}
 
 # %% ../nbs/45_encoders.ipynb #5a6d398a
-def chosen_vectors(encoder, x, real, at):
+def chosen_vectors(encoder: nn.Module, x: torch.Tensor, real: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
     "(M, d): the encoder's vectors of `x` (B, L, d) at the flat positions `at` (M,), by the shortest way that the encoder has."
     # a subclass has layers of its own
     if type(encoder) is Transformer: return encoder(x, real, at)
@@ -130,12 +131,12 @@ def chosen_vectors(encoder, x, real, at):
 class NextEvent(nn.Module):
     "An embedding, an encoder and a tied head: tokens and positions in, logits over the event classes out."
     def __init__(self,
-                 n_classes: int,                   # number of event classes, |I|
-                 encoder: str = "Transformer",     # one of `ENCODERS`
-                 d: int = 64,                      # width of embedding and hidden vectors
-                 embedding: nn.Embedding = None,   # share this one (between peers) instead of making one
-                 init_std: float = .02,            # deviation of the initial weights; BERT4Rec: .02
-                 **kwargs):                        # passed on to the encoder
+                 n_classes: int,                          # number of event classes, |I|
+                 encoder: str = "Transformer",            # one of `ENCODERS`
+                 d: int = 64,                             # width of embedding and hidden vectors
+                 embedding: "nn.Embedding | None" = None, # share this one (between peers) instead of making one
+                 init_std: float = .02,                   # deviation of the initial weights; BERT4Rec: .02
+                 **kwargs: Any):                          # passed on to the encoder
         super().__init__()
         self.n_classes = n_classes
         # padding, the classes, the mask
@@ -148,7 +149,7 @@ class NextEvent(nn.Module):
             if isinstance(module, (nn.Linear, nn.Embedding)): nn.init.normal_(module.weight, std=init_std)
         with torch.no_grad(): self.embedding.weight[0] = 0
 
-    def forward(self, tokens, at):
+    def forward(self, tokens: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         "`tokens` (B, L) int64, `at` (M,) int64 indices into the flattened (B·L) positions; returns logits (M, n_classes)."
         # the encoder's precision, which on a GPU is not the embedding's
         hidden = chosen_vectors(self.encoder, self.embedding(tokens), tokens != 0, at)

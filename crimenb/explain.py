@@ -11,6 +11,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from math import comb
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -162,7 +163,7 @@ def shapley(model,             # tensor (n, …) → tensor; a network is put in
 def summary_plot(explanation: Explanation,
                  most=10, # players that are shown, the most important ones
                  ax=None, # matplotlib axes; None: new ones
-):
+) -> Any:
     "A beeswarm: one row a player, one dot a case, coloured from the feature's lowest (dark) to its highest rank (light); grey where the player is a group. Returns the axes."
     plt = needs("matplotlib.pyplot", "reproduce")
     importance = explanation.importance.head(within(most, "most", 1))

@@ -10,6 +10,8 @@ __all__ = ['CONSTRAINTS', 'LOOP_METHODS', 'ALLOCATIONS', 'LOOP_MEASURES', 'betwe
 import numpy as np
 import pandas as pd
 import torch
+from collections.abc import Callable
+from typing import Any
 
 from .core import InputError, needs, one_of, progress, within
 from .metrics import bootstrap_means, summary
@@ -37,7 +39,7 @@ def fair_loss(loss,         # `loss(model, batch, t)` as for `training.train`
               group,        # (N,) group of every case; a batch is an index into it
               weight,       # of the penalty: 0 is the loss alone
               outcome=None, # (N,) what happened (not 0: something did): then for equalised odds, else for demographic parity
-):
+) -> Callable:
     "A loss for `training.train`: `loss + weight * between_groups`. It calls the model a second time for the score. Batches should be large enough to hold all groups."
     within(weight, "weight", 0)
     labels, codes = np.unique(np.asarray(group), return_inverse=True)
@@ -60,7 +62,7 @@ def fair_classifier(estimator,                       # a scikit-learn classifier
                     constraint="demographic parity", # one of `CONSTRAINTS`
                     slack=.02,                       # difference that is allowed
                     rounds=30,                       # most refits
-):
+) -> Any:
     "fairlearn's exponentiated gradient round the classifier: `.fit(x, y, sensitive_features=group)`, then `.predict(x, random_state=…)`, which draws from a mixture of models."
     reductions = needs("fairlearn.reductions", "explain")
     name = CONSTRAINTS[one_of(constraint, CONSTRAINTS, "constraint")]
@@ -71,7 +73,7 @@ LOOP_METHODS = ("all events", "even patrols", "records", "random patrols", "repo
 ALLOCATIONS = ("proportional", "top")
 LOOP_MEASURES = ("forecast", "records", "patrols", "largest", "per event", "recorded")
 
-def map_distance(p, q) -> np.ndarray:
+def map_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     "Total variation distance of shares along the last axis: half the sum of absolute differences, 0 to 1."
     return abs(np.asarray(p, float) - np.asarray(q, float)).sum(-1)/2
 

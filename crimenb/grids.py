@@ -9,11 +9,12 @@ __all__ = ['GRIDS', 'INTERPOLATIONS', 'LAGS', 'AUTHORS_LAGS', 'WEATHER', 'EVENT_
            'external_features', 'Parts', 'split_by_time']
 
 # %% ../nbs/25_grids.ipynb #bcb697ad
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from numbers import Integral
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import holidays as holiday_calendars
 import numpy as np
@@ -22,6 +23,7 @@ import torch
 from scipy.ndimage import zoom
 
 from . import store
+from .city import City
 from .core import InputError, one_of, within
 from .events import fold, metres_per_degree, metres_to_degrees
 
@@ -51,7 +53,7 @@ class Grid:
         east, north = metres_per_degree((self.south + self.north) / 2)
         return (self.east - self.west) * east * (self.north - self.south) * north / self.n_cells / 1e6
 
-    def cells(self, lon, lat) -> np.ndarray:
+    def cells(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
         "(n,) int64: row * columns + column of each place; -1 where it's outside the box or unknown."
         lon, lat = np.asarray(lon, float), np.asarray(lat, float)
         inside = (lon >= self.west) & (lon <= self.east) & (lat >= self.south) & (lat <= self.north)
@@ -66,13 +68,13 @@ class Grid:
         return lon, lat
 
     @classmethod
-    def around(cls, events, rows=16, columns=16) -> "Grid":
+    def around(cls, events: pd.DataFrame, rows: int = 16, columns: int = 16) -> "Grid":
         "The smallest grid that holds every event with a known place."
         if not events.lon.notna().any(): raise InputError("no event has coordinates: a grid needs some")
         return cls(events.lon.min(), events.lat.min(), events.lon.max(), events.lat.max(), rows, columns)
 
     @classmethod
-    def of(cls, city, rows=16, columns=16) -> "Grid":
+    def of(cls, city: City, rows: int = 16, columns: int = 16) -> "Grid":
         "The grid over a simulated city's whole map. The city numbers its rows from the south: compare with `expected_counts(…)[:, ::-1]`."
         (west, south), metres = city.corner, city.side * city.cell_m
         east, north = (float(v) for v in metres_to_degrees(metres, metres, city.corner))
@@ -154,6 +156,8 @@ def from_store(city,       # whose store
     start, end = (None if t is None else _whole_hour(t, what) for t, what in ((start, "start"), (end, "end")))
     cut = store.pieces(city, start, end, folder=choice.get("folder"))
     if not cut and (start is None or end is None): raise InputError(f"the store of {city} has no such event: give start and end, or others")
+    first: Any
+    last: Any
     first, last = (cut[0][0], cut[-1][1]) if cut else (start, end)
     counts = np.zeros((int((last - first) / pd.Timedelta(hours=1)), grid.rows, grid.columns), np.float32)
     outside = 0
@@ -166,13 +170,13 @@ def from_store(city,       # whose store
 def _piece(events, since, until, grid): return hourly_counts(events, grid, since, until)
 
 # %% ../nbs/25_grids.ipynb #61358a93
-def _day_starts(n, first_hour, day):
+def _day_starts(n, first_hour: int, day):
     if not isinstance(first_hour, Integral) or not 0 <= first_hour < day: raise InputError(f"first_hour is {first_hour!r}: use a whole number from 0 to {day - 1}")
     return (np.arange(n) + first_hour) % day == 0
 
-def diurnal_sum(counts,         # (T, …) counts
-                first_hour=0,   # hour of the day of counts[0]
-                day=24,         # frames a day
+def diurnal_sum(counts,              # (T, …) counts
+                first_hour: int = 0, # hour of the day of counts[0]
+                day=24,              # frames a day
 ) -> np.ndarray:
     "Equation (1): (T, …) the sum since midnight, this hour included. The same dtype; exact for whole numbers."
     counts = np.asarray(counts)
@@ -183,9 +187,9 @@ def diurnal_sum(counts,         # (T, …) counts
     summed = padded.reshape(-1, day, *counts.shape[1:]).cumsum(1, dtype=counts.dtype)
     return summed.reshape(padded.shape)[before:before + len(counts)]
 
-def diurnal_difference(y,            # (T, …) sums since midnight
-                       first_hour=0, # hour of the day of y[0]
-                       day=24,       # frames a day
+def diurnal_difference(y,                   # (T, …) sums since midnight
+                       first_hour: int = 0, # hour of the day of y[0]
+                       day=24,              # frames a day
 ) -> np.ndarray:
     "The inverse of `diurnal_sum`: (T, …) what each hour added."
     y = np.asarray(y)
@@ -284,7 +288,7 @@ class Frames:
         self.lags, self.first = dict(lags), first_target(lags)
         self._lags, self._sizes = torch.as_tensor(_flat(lags)), [len(group) for group in lags.values()]
 
-    def to(self, device) -> "Frames":
+    def to(self, device: "str | torch.device") -> "Frames":
         "The same frames on another device."
         moved = object.__new__(Frames)
         moved.__dict__ = {k: v.to(device) if torch.is_tensor(v) else v for k, v in self.__dict__.items()}
@@ -305,7 +309,7 @@ class Frames:
     def batches(self, targets,  # (n,) frames to forecast
                 size,           # targets a batch
                 rng=None,       # a NumPy generator to shuffle the targets with; None: in the order given
-    ):
+    ) -> Iterator:
         "`batch` after `batch`, until all targets have had their turn; the last one may be smaller."
         within(size, "the size of a batch", 1)
         targets = np.asarray(targets, np.int64)

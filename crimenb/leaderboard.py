@@ -17,7 +17,7 @@ import re
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -49,19 +49,19 @@ class _Code(NamedTuple):
 
 class _Bare(ast.NodeTransformer):
     "Takes out what measures nothing: docstrings and type hints."
-    def visit_FunctionDef(self, node):
+    def visit_FunctionDef(self, node: Any):
         node.returns = None
         if ast.get_docstring(node) is not None: node.body = node.body[1:]
         return self.generic_visit(node)
-    def visit_ClassDef(self, node):
+    def visit_ClassDef(self, node: Any):
         if ast.get_docstring(node) is not None: node.body = node.body[1:]
         for line in node.body:
             # a field is one because it has a hint, whatever that says
-            if isinstance(line, ast.AnnAssign): line.annotation = None
+            if isinstance(line, ast.AnnAssign): line.annotation = None  # type: ignore[assignment]
         return self.generic_visit(node)
     def visit_arg(self, node): return ast.arg(node.arg)
-    def visit_AnnAssign(self, node):
-        node = self.generic_visit(node)
+    def visit_AnnAssign(self, node: Any):
+        self.generic_visit(node)
         if node.annotation is None: return node
         return node.value and ast.Assign([node.target], node.value)
 
@@ -118,7 +118,7 @@ def code_of(study: str,   # name of a study
     return reached
 
 # %% ../nbs/87_leaderboard.ipynb #4a283f41
-def _files(root, commit=None):
+def _files(root, commit=None) -> Any:
     "Path -> text of the notebooks and modules in the checkout `root`, now or at a commit; None where there is no such commit."
     if commit is None:
         return {p.relative_to(root).as_posix(): p.read_text(encoding="utf-8") for pattern in ("crimenb/**/*.py", "nbs/reproduce/*.ipynb") for p in Path(root).glob(pattern)}
@@ -126,7 +126,7 @@ def _files(root, commit=None):
     except OSError: return None
     if done.returncode: return None
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
-        return {m.name: tar.extractfile(m).read().decode() for m in tar if m.isfile() and m.name.endswith((".py", ".ipynb"))}
+        return {m.name: tar.extractfile(m).read().decode() for m in tar if m.isfile() and m.name.endswith((".py", ".ipynb"))}  # type: ignore[union-attr]
 
 def stale(results: pd.DataFrame,  # as from `studies.read_results`
           root=None,              # the checkout with the history; that of the package if not given
@@ -134,7 +134,8 @@ def stale(results: pd.DataFrame,  # as from `studies.read_results`
     "Name of a result file -> what has changed since it was made, or an empty text; without a commit to compare with, that is said."
     root = Path(root or Path(crimenb.__file__).parents[1])
     known = {name: file["sha256"] for about in sources.registry().values() for name, file in about["files"].items()}
-    now, then, found = _files(root), {}, {}
+    now, found = _files(root), {}
+    then: dict = {}
     for file, run in results.drop_duplicates("file").set_index("file").iterrows():
         commit, said = run["commit"], []
         if commit and commit not in then: then[commit] = None if commit.endswith("-dirty") else _files(root, commit)

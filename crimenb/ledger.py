@@ -55,7 +55,7 @@ def read(path=None,  # a CSV file with `COLUMNS`; the library's own if not given
 def agrees(printed: str,    # as printed, with its digits
            ours: float,     # what we have
            low=math.nan,    # ends of its interval, NaN where there is none
-           high=math.nan,
+           high: float = math.nan,
            sense: str = "=",  # one of `SENSES`
            within=0.,       # for the sense ~
 ) -> bool:
@@ -100,7 +100,7 @@ def _edge(side, number):
     if side == "south": return grid.south + number*(grid.north - grid.south)/grid.rows
     return grid.west + number*(grid.east - grid.west)/grid.columns
 
-FACTS = {"profile": _profile,
+FACTS: dict = {"profile": _profile,
          "default": lambda of, name, *keys: _follow(inspect.signature(_of_module(of)).parameters[name].default, keys),
          "constant": lambda of, *keys: _follow(_of_module(of), keys),
          "count": lambda of, *keys: len(_follow(_of_module(of), keys)),
@@ -116,7 +116,7 @@ def fact(name: str,  # a number, or what is named as above
 ) -> float:
     "A number that needs no results."
     if re.fullmatch(r"-?[\d.]+", name): return float(name)
-    body, times = re.fullmatch(r"(.+?)((?:[*/]\d+)?)", name).groups()
+    body, times = re.fullmatch(r"(.+?)((?:[*/]\d+)?)", name).groups()  # type: ignore[union-attr]
     kind, *keys = body.split(":")
     try: value = float(FACTS[one_of(kind, FACTS, "kind of fact")](*keys))
     except (AttributeError, KeyError, IndexError, ModuleNotFoundError, TypeError, ValueError) as error:
@@ -146,7 +146,7 @@ def prepared(results: pd.DataFrame,  # as from `studies.read_results`
 
 def look_up(results: pd.DataFrame,  # as from `prepared`
             row,                    # a row of `read`, as a mapping
-):
+) -> "dict | None":
     "The one number that the results have for a row, as a mapping: value, low, high, dataset, profile, epochs, seeds, device, files; None if there is none."
     methods = row["method"].split(" + ")
     found = results[(results["study"] == row["study"]) & (results["protocol"] == row["protocol"]) & (results["split"] == row["split"]) & (results["metric"] == row["metric"])]
@@ -212,7 +212,7 @@ def _pick(results, row, rows, variable):
         if found: return found | dict(value=float(metric.removeprefix(start)), low=math.nan, high=math.nan)
     return None
 
-DERIVED = {"improvement": _improvement, "best": _best_setting, "pick": _pick}
+DERIVED: dict = {"improvement": _improvement, "best": _best_setting, "pick": _pick}
 
 # %% ../nbs/86_ledger.ipynb #680b54d1
 VERDICTS = ("reproduced", "not reproduced", "cannot be measured", "not measured yet", "taken over", "set otherwise", "no claim")

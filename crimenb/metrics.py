@@ -146,7 +146,7 @@ def summary(scores: pd.DataFrame, # one row a spot, one column a metric, from `r
 # %% ../nbs/05_metrics.ipynb #68db92a5
 MOST_BLOCKS = 10_000
 
-def block_labels(blocks, shape):
+def block_labels(blocks: "np.ndarray | None", shape: tuple) -> tuple:
     "Block number of each case, flattened, and how many blocks: from None, a label a case, or a label a row."
     n = int(np.prod(shape))
     if blocks is None:
@@ -163,7 +163,7 @@ def block_labels(blocks, shape):
     if count < 2: raise InputError(f"a bootstrap needs at least two blocks, not {count}")
     return labels, count
 
-def block_sums(columns, labels, count):
+def block_sums(columns: list, labels: np.ndarray, count: int) -> np.ndarray:
     "(blocks, columns) sums of each column over the cases of each block; a column None counts the cases."
     return np.stack([np.bincount(labels, None if c is None else np.ravel(c), count) for c in columns], 1)
 
@@ -214,7 +214,7 @@ def _count_error(expected, observed, metric, floor):
     expected, observed = _counts(expected, observed)
     return (expected - observed)**2 if metric == "RMSE" else abs(expected - observed)
 
-def count_scores(expected, observed, floor=0.) -> pd.DataFrame:
+def count_scores(expected: np.ndarray, observed: np.ndarray, floor: float = 0.) -> pd.DataFrame:
     "Squared error, absolute error and Poisson deviance of each case (flattened), to be averaged. `floor` is for the deviance alone, as in `poisson_deviance`."
     errors = [_count_error(expected, observed, metric, floor).ravel() for metric in COUNT_METRICS]
     return pd.DataFrame(dict(zip(("squared error", "absolute error", "Poisson deviance"), errors)))
@@ -281,7 +281,7 @@ def paired_count_interval(a,            # forecast of model A, any shape
 # %% ../nbs/05_metrics.ipynb #a839ac17
 RANKS, SIZES, HOT_SPOT_TIES = ("count", "density"), ("units", "area"), ("expected", "pessimistic")
 
-def convention(by="units", rank="count", ties="expected") -> str:
+def convention(by: str = "units", rank: str = "count", ties: str = "expected") -> str:
     "The convention in words, for a table."
     return f"share of {one_of(by, SIZES, 'size')}, ranked by {one_of(rank, RANKS, 'rank')}, ties {one_of(ties, HOT_SPOT_TIES, 'rule for ties')}"
 
@@ -381,7 +381,7 @@ def hot_spots(predicted,               # (units,) or (times, units): anything th
     return pd.DataFrame({"share": shares, **dict(zip(HOT_SPOT_METRICS, values.T)), "flagged units": flagged/len(key), "by": by, "rank": rank, "ties": ties})
 
 # %% ../nbs/05_metrics.ipynb #61ba35a2
-def capture_curve(predicted, observed, shares=None, area=None, by="units", rank="count", ties="expected") -> pd.DataFrame:
+def capture_curve(predicted: np.ndarray, observed: np.ndarray, shares: "tuple | None" = None, area: "np.ndarray | None" = None, by: str = "units", rank: str = "count", ties: str = "expected") -> pd.DataFrame:
     "Hit rate at every share (default: .01, .02, … 1; 0 is put in front), to be drawn; arguments as in `hot_spots`. Columns share, hit rate, best (hit rate of the best possible map)."
     shares = np.linspace(.01, 1, 100) if shares is None else _shares(shares)
     key, observed, size, _ = _maps(predicted, observed, area, by, rank, ties, None)
@@ -427,7 +427,7 @@ def _hot_spot_draws(predicted, observed, shares, area, by, rank, ties, training,
         draws.append(_hot_spot_values(hit.T, most.T, caught.T, total[:, None], total_trained[:, None], shares))
     return point, np.concatenate(draws), units
 
-def hot_spot_summary(predicted, observed, shares=(.01, .05, .1), area=None, by="units", rank="count", ties="expected", training=None,
+def hot_spot_summary(predicted: np.ndarray, observed: np.ndarray, shares: tuple = (.01, .05, .1), area: "np.ndarray | None" = None, by: str = "units", rank: str = "count", ties: str = "expected", training: "np.ndarray | None" = None,
                      blocks=None, # label of the block of each unit, or of each time for maps over time; None: each its own
                      n_boot=1000, # number of resamples
                      seed=0,      # of the resampling
@@ -446,7 +446,7 @@ def paired_hot_spot_interval(a,            # forecast of model A, (units,) or (t
                              observed,     # counts of what happened then
                              share,        # share of the city that is flagged
                              metric="PAI", # one of `HOT_SPOT_METRICS`
-                             area=None, by="units", rank="count", ties="expected", training=None, blocks=None, n_boot=1000, seed=0, level=.95,
+                             area: "np.ndarray | None" = None, by: str = "units", rank: str = "count", ties: str = "expected", training: "np.ndarray | None" = None, blocks: "np.ndarray | None" = None, n_boot: int = 1000, seed: int = 0, level: float = .95,
 ) -> "tuple[float, float, float]":
     "Metric of A minus metric of B at one share, with its interval: both are taken over the same resampled units (or times). Above 0: A is better."
     which = HOT_SPOT_METRICS.index(one_of(metric, HOT_SPOT_METRICS, "hot spot metric"))
@@ -503,7 +503,7 @@ def level_scores(probabilities, # (n, k) probability of each level, rows sum to 
     sums = _level_sums(probabilities, level, np.zeros(len(level), int), 1)[0]
     return pd.DataFrame({"metric": LEVEL_METRICS, "value": _level_values(sums, probabilities.shape[1]), "n": len(level)})
 
-def level_summary(probabilities, level,
+def level_summary(probabilities: np.ndarray, level: np.ndarray,
                   blocks=None, # label of the block that each case belongs to; None: as in `count_summary`
                   n_boot=1000, # number of resamples
                   seed=0,      # of the resampling
@@ -515,7 +515,7 @@ def level_summary(probabilities, level,
     sums = _level_sums(probabilities, level, labels, count)
     return _of_sums(LEVEL_METRICS, lambda s: _level_values(s, probabilities.shape[1]), sums, len(level), n_boot, seed, coverage)
 
-def reliability(probabilities, level, bins=10) -> pd.DataFrame:
+def reliability(probabilities: np.ndarray, level: np.ndarray, bins: int = 10) -> pd.DataFrame:
     "The reliability diagram: columns low, high (of the bin), n, confidence (mean), accuracy; empty bins are left out. Arguments as in `level_scores`."
     probabilities, level = _levels(probabilities, level)
     confidence, which = _confidence(probabilities, int(within(bins, "bins", 1)))
@@ -569,15 +569,15 @@ def _gaps(rates):
     gap = np.ma.filled(masked.max(-2) - masked.min(-2), np.nan)
     return np.stack([gap[..., 0], np.fmax(gap[..., 1], gap[..., 2])], -1)
 
-def demographic_parity_difference(flagged, group) -> float:
+def demographic_parity_difference(flagged: np.ndarray, group: np.ndarray) -> float:
     "Largest selection rate of a group less the smallest: 0 is parity."
     return float(_gaps(group_rates(flagged, np.zeros(len(flagged), int), group)[RATES].to_numpy())[0])
 
-def equalized_odds_difference(flagged, outcome, group) -> float:
+def equalized_odds_difference(flagged: np.ndarray, outcome: np.ndarray, group: np.ndarray) -> float:
     "The larger of the gaps between groups in true and in false positive rate: 0 is equal odds. Groups without such a rate are left out."
     return float(_gaps(group_rates(flagged, outcome, group)[RATES].to_numpy())[1])
 
-def fairness_summary(flagged, outcome, group,
+def fairness_summary(flagged: np.ndarray, outcome: np.ndarray, group: np.ndarray,
                      blocks=None, # label of the block that each case belongs to; None: as in `count_summary`
                      n_boot=1000, # number of resamples
                      seed=0,      # of the resampling

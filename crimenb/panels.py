@@ -9,6 +9,7 @@ __all__ = ['GROUPS', 'SEVERITY', 'AREA_KEYS', 'Panel', 'category_groups', 'from_
 
 # %% ../nbs/30_panels.ipynb #079681c9
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -50,7 +51,7 @@ class Panel:
     # name of an attribute that is a label -> the labels that its numbers stand for
     attribute_labels: dict = field(default_factory=dict)
     # length of a block as pandas writes it: "W-MON", "MS", "D"; None: steps of unknown length, no calendar
-    freq: str = "W-MON"
+    freq: "str | None" = "W-MON"
     slots: int = 1
     # reason -> events that are not in the table
     left_out: dict = field(default_factory=dict)
@@ -75,7 +76,7 @@ GROUPS = {
 SEVERITY = {"violent": 4., "property": 2., "other": 1.}
 
 def category_groups(categories, # labels of categories
-                    groups=GROUPS,
+                    groups: dict = GROUPS,
 ) -> dict:
     "label -> name of its group: the first of `groups` that has a word in the label, the last where none has."
     def of(label): return next((name for name, words in groups.items() if any(word in str(label).upper() for word in words)), list(groups)[-1])
@@ -169,11 +170,11 @@ def _piece(events, since, until, **settings):
 
 def from_store(city,         # whose store
                freq="W-MON", # as in `from_events`
-               group=None,
-               slots=1,
-               places=None,
-               start=None,
-               end=None,
+               group: "Callable | None" = None,
+               slots: int = 1,
+               places: "pd.DataFrame | None" = None,
+               start: "pd.Timestamp | str | None" = None,
+               end: "pd.Timestamp | str | None" = None,
                **choice,     # bbox, categories, rows, folder, client: as in `store.each`
 ) -> Panel:
     "`from_events` of the events in a store, a stretch of days at a time; without attributes."
@@ -191,7 +192,7 @@ def from_store(city,         # whose store
         for why, n in left_out.items(): whole.left_out[why] += n
     if places is not None: return whole
     early = max(len(whole) // 2, 1)
-    middle = {name: np.full(len(whole.areas), np.nan) for name in ("lon", "lat")}
+    middle: dict = {name: np.full(len(whole.areas), np.nan) for name in ("lon", "lat")}
     until = whole.starts[early] if early < len(whole) else pd.Timestamp(settings["end"])
     for name, found in middle.items():
         for area, of in store.tally(city, ["area", name], whole.starts[0], until, **where).dropna().groupby("area"):
@@ -359,7 +360,7 @@ class Features:
         return slice(max(start - self.first, 0) * A, max(stop - self.first, 0) * A)
 
     def by_area(self, x, # (rows, …): any array whose rows are whole periods
-    ):
+    ) -> np.ndarray:
         "(periods, areas, …): the same values, for a graph of areas."
         return x.reshape(-1, len(self.panel.areas), *x.shape[1:])
 
@@ -432,7 +433,7 @@ def read_la_monthly(paths,             # file name -> path, from `sources.fetch(
     area = places.index.get_indexer(table["area"])
     if (area < 0).any(): raise InputError(f"no polygon is named {table['area'].iloc[int(np.argmin(area))]!r}: the polygons and the counts are not of one city")
     np.add.at(counts, (months.get_indexer(month), area, pd.Index(categories).get_indexer(table["category"])), table["crimes"].to_numpy())
-    return Panel(counts, months.to_timestamp().as_unit("s"), areas, categories, *(places[c].to_numpy(float) for c in ("lon", "lat", "km2")),
+    return Panel(counts, months.to_timestamp().as_unit("s"), areas, categories, *(places[c].to_numpy(float) for c in ("lon", "lat", "km2")),  # type: ignore[call-arg, misc]
                  np.empty((len(months), len(areas), 0)), [], freq="MS", left_out={"after the last month that is kept": late})
 
 def read_hagen(paths, # file name -> path: three files that end in train.npz, val.npz and test.npz
@@ -450,6 +451,6 @@ def read_hagen(paths, # file name -> path: three files that end in train.npz, va
     states = np.concatenate([np.roll(x[0], shift, -1), y[:, 0]]).astype("int32")
     T, A, C = states.shape
     edges = x.shape[1] + np.cumsum([0, *many])
-    panel = Panel(states, pd.DatetimeIndex(np.datetime64("1970-01-01", "s") + np.arange(T) * np.timedelta64(1, "D")), [str(i) for i in range(A)],
+    panel = Panel(states, pd.DatetimeIndex(np.datetime64("1970-01-01", "s") + np.arange(T) * np.timedelta64(1, "D")), [str(i) for i in range(A)],  # type: ignore[call-arg, misc]
                   [f"type {i}" for i in range(C)], *np.full((3, A), np.nan), np.empty((T, A, 0)), [], freq=None)
     return panel, Split(*(slice(int(i), int(j)) for i, j in zip(edges[:-1], edges[1:])))

@@ -9,9 +9,11 @@ __all__ = ['UNKNOWN', 'PREPARATIONS', 'PROTOCOLS', 'Sequences', 'read_sequences'
 
 # %% ../nbs/20_sequences.ipynb #c1b04020
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +41,7 @@ class Sequences:
     # one row a class (its labels), or None
     classes: pd.DataFrame = None
     # reason -> how many rows of the events table were left out, where it was made from one
-    dropped: dict = None
+    dropped: "dict | None" = None
 
     def __post_init__(self):
         steps = np.diff(self.offsets)
@@ -68,7 +70,7 @@ class Sequences:
         "(n_records,) int64: how many events of its spot come after each event; 0 for the last one."
         return np.repeat(self.offsets[1:], self.lengths) - np.arange(len(self.events)) - 1
 
-    def spot(self, i: int) -> np.ndarray:
+    def spot(self, i: "int | np.integer") -> np.ndarray:
         "The class ids of spot `i`, a view."
         return self.events[self.offsets[i]:self.offsets[i + 1]]
 
@@ -88,7 +90,7 @@ class Sequences:
         return self.take(self.to_end >= k)
 
 # %% ../nbs/20_sequences.ipynb #467be082
-def read_sequences(path) -> Sequences:
+def read_sequences(path: "str | Path") -> Sequences:
     "Read a file of `spot event` lines: ids from 1, a spot's lines together and in time order. `InputError` on anything else."
     path = Path(path)
     if not path.is_file(): raise InputError(f"there is no file {path}: fetch the data set or name another file")
@@ -118,7 +120,7 @@ def table1(seqs: Sequences) -> pd.DataFrame:
 UNKNOWN = "(unknown)"
 
 # how rows without a place are treated: areas that are none, and categories that are kept without premises
-PREPARATIONS = {
+PREPARATIONS: dict = {
     "plain": {"no_areas": (), "keep_unplaced": ()},
     "crimealarm-chicago": {"no_areas": ("0",), "keep_unplaced": ("DECEPTIVE PRACTICE",)},
 }
@@ -205,7 +207,7 @@ def join(parts: list,         # Sequences with labels, of stretches of time one 
     place_of = pd.Index(places)
     spot = [np.searchsorted(areas, part.spots.area.to_numpy(object)) * len(places) + place_of.get_indexer(part.spots.premises) for part in parts]
     key = [np.searchsorted(categories, part.classes.category.to_numpy(object)) * slots + part.classes["slot"].to_numpy() for part in parts]
-    size = sum(np.bincount(at, part.lengths, len(areas) * len(places)).astype(np.int64) for at, part in zip(spot, parts))
+    size: Any = sum(np.bincount(at, part.lengths, len(areas) * len(places)).astype(np.int64) for at, part in zip(spot, parts))
     few = size < min_events
     dropped = {}
     for part in parts:
@@ -214,7 +216,7 @@ def join(parts: list,         # Sequences with labels, of stretches of time one 
     kept = np.flatnonzero(~few & (size > 0))
     if not len(kept): raise InputError(f"no spot has {min_events} events: give more events or a smaller min_events")
     stays = [np.repeat(~few[at], part.lengths) for at, part in zip(spot, parts)]
-    seen = sum(np.bincount(k[part.events[stay]], minlength=len(categories) * slots) for k, part, stay in zip(key, parts, stays))
+    seen: Any = sum(np.bincount(k[part.events[stay]], minlength=len(categories) * slots) for k, part, stay in zip(key, parts, stays))
     occurs = np.flatnonzero(seen)
     number = np.zeros(len(seen), np.int32)
     number[occurs] = np.arange(len(occurs))
@@ -247,7 +249,7 @@ def from_store(city,                       # whose store
         # a stretch without any usable event
         else: lost = {reason: lost.get(reason, 0) + n for reason, n in dropped.items()}
     if not parts: raise InputError("no event has a time, a category, an area and premises: choose others")
-    whole = join(parts, min_events)
+    whole: Any = join(parts, min_events)
     return replace(whole, dropped={reason: n + lost.get(reason, 0) for reason, n in whole.dropped.items()})
 
 # %% ../nbs/20_sequences.ipynb #ba388af0
@@ -391,7 +393,7 @@ def token_batches(lengths,                        # (n,) how many tokens each wi
                   max_tokens: int,                # the most tokens a batch may have, padding included
                   generator: np.random.Generator, # where the shuffling comes from
                   jitter: float = 0.1,            # before sorting, lengths are stretched by up to this share
-):
+) -> Iterator:
     "Yield index arrays that hold every window once, windows of like length together, `len(batch) * longest <= max_tokens`, in random order."
     lengths = np.asarray(lengths)
     if len(lengths) == 0: return
@@ -422,12 +424,12 @@ def gather(seqs: Sequences,
 # %% ../nbs/20_sequences.ipynb #7ef1077f
 PROTOCOLS = ("popularity-100", "uniform-99", "full")
 
-def candidates(seqs: Sequences,  # whole sequences: what a spot ever had is no negative for it
-               target,           # (n_spots,) class ids
-               how: str,         # one of PROTOCOLS
-               n: int = None,    # how many negatives; by default the number in the protocol's name
-               seed: int = 0,    # the same seed draws the same
-):
+def candidates(seqs: Sequences,        # whole sequences: what a spot ever had is no negative for it
+               target,                 # (n_spots,) class ids
+               how: str,               # one of PROTOCOLS
+               n: "int | None" = None, # how many negatives; by default the number in the protocol's name
+               seed: int = 0,          # the same seed draws the same
+) -> "np.ndarray | None":
     """(n_spots, 1+n) int64: the target in column 0, then `n` classes that the spot never had, drawn without replacement.
 
     'popularity-100' (paper, section 4.1) draws by class counts in the training part, all but the last two events; 'uniform-99' evenly; 'full' is None: all classes compete.

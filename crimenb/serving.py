@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ class Answer(torch.nn.Module):
         super().__init__()
         self.net, self.head = fitted.model.to("cpu").eval(), fitted.head.to("cpu")
 
-    def forward(self, x): return self.head.predict(self.net(x).flatten(0, -2))
+    def forward(self, x: torch.Tensor) -> torch.Tensor: return self.head.predict(self.net(x).flatten(0, -2))
 
 def _last_week(name, features):
     "What the network `name` gets for the last period of `features`."
@@ -64,7 +65,7 @@ def export(fitted: Fitted,      # from `papers.parallel.fit`
 # %% ../nbs/70_serving.ipynb #91736518
 class Journal:
     "An append-only file of JSON lines, each on the disk before `write` returns."
-    def __init__(self, path):
+    def __init__(self, path: "str | Path"):
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,13 +87,13 @@ class Journal:
         try: return [json.loads(line) for line in whole.splitlines()]
         except ValueError: raise InputError(f"the journal {self.path} has a broken line before its end: it was edited; restore it from a copy") from None
 
-    def write(self, records: list):
+    def write(self, records: list) -> None:
         "Add records, and wait until the disk has them."
         self.file.write(b"".join(json.dumps(record).encode() + b"\n" for record in records))
         self.file.flush()
         os.fsync(self.file.fileno())
 
-    def close(self): self.file.close()
+    def close(self) -> None: self.file.close()
 
 # %% ../nbs/70_serving.ipynb #3697b2b2
 FIELDS = ("record_id", "time", "area", "category")
@@ -140,7 +141,7 @@ class Scorer:
         self.counts[week, area, category] += 1
         self.seen.add(event["record_id"])
 
-    def take(self, events) -> list:
+    def take(self, events: list) -> list:
         "Count new events; returns `{record_id, status}` for each, after the journal has those that count."
         answers, new, newest = [], {}, self.newest
         for event in events:
@@ -167,19 +168,19 @@ class Scorer:
         counts = np.zeros((week + 1, *self.counts.shape[1:]), "int32")
         # of the week itself nothing is known
         counts[:week] = np.pad(self.counts, ((0, max(0, week - len(self.counts))), (0, 0), (0, 0)))[:week]
-        panel = Panel(counts, self.start + pd.to_timedelta(7*np.arange(week + 1), "D"), a["areas"], a["categories"], *(np.array(a[k], float) for k in ("lon", "lat", "km2")),
+        panel = Panel(counts, self.start + pd.to_timedelta(7*np.arange(week + 1), "D"), a["areas"], a["categories"], *(np.array(a[k], float) for k in ("lon", "lat", "km2")),  # type: ignore[call-arg, arg-type]
                       np.zeros((week + 1, len(a["areas"]), 0)), [], {}, a["freq"])
         features = Features(panel, slice(*a["train"]), a["cyclic"], a["length"], a["severity"])
         with torch.inference_mode(): values = self.model(_last_week(a["network"], features)).numpy()
         columns = a["categories"] if a["task"] == "counts" else [f"level {k}" for k in range(values.shape[1])]
         return pd.concat([pd.DataFrame({"week": panel.starts[-1], "area": a["areas"]}), pd.DataFrame(values, columns=columns)], axis=1)
 
-    def close(self): self.journal.close()
+    def close(self) -> None: self.journal.close()
 
 # %% ../nbs/70_serving.ipynb #20d2dfa1
 def read_events(file,                  # text, line by line
                 form: str = "jsonl",   # "jsonl" or "csv" (with a header line)
-):
+) -> Iterator:
     "The events in a stream of text, one by one; a line that can't be read gives its text."
     if one_of(form, ("jsonl", "csv"), "format") == "csv":
         yield from csv.DictReader(file)

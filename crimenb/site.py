@@ -13,7 +13,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from .core import InputError, needs, write_atomic
@@ -31,7 +31,7 @@ class Page(NamedTuple):
     url: str      # its page's path from the top of the site
     room: str     # one of `ROOMS`' names
     title: str    # its first heading
-    body: "nbformat.NotebookNode"  # what it holds; a text is a notebook of one cell
+    body: Any     # what it holds, an nbformat notebook; a text is one of one cell
 
 def find(root, # the checkout: a folder with nbs in it
 ) -> list:
@@ -55,7 +55,7 @@ def find(root, # the checkout: a folder with nbs in it
 def definitions(pages, # as from `find`
 ) -> dict:
     "Full name without crimenb -> (page's url, number of the cell), for what the notebooks export; a module's own name leads to the top of its page."
-    found = {}
+    found: dict = {}
     for page in pages:
         module = None
         for i, cell in enumerate(page.body.cells):

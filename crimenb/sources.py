@@ -65,7 +65,7 @@ def _sha256(path):
 
 def locate(name: str, # of a data set
            file: str, # one of its files
-):
+) -> "Path | None":
     "The verified path of a file that is on this machine, or None if there is none; one with a wrong SHA-256 is an `InputError`."
     entry = registry()[name]["files"][file]
     for path in places(name, file):
@@ -120,7 +120,7 @@ def datasets() -> pd.DataFrame:
 
 # %% ../nbs/10_sources.ipynb #01909084
 # data set -> its file of events, and the reader for it
-EVENT_FILES = {
+EVENT_FILES: dict = {
     "chicago_2018": ("crimes-2018-06-30.parquet", read_chicago),
     "chicago_2016_2017": ("CHI_Crime.zip", read_chicago_2016_2017),
     "nyc_2014_2015": ("NYC_Crime.zip", read_nyc_2014_2015),

@@ -22,7 +22,7 @@ import tempfile
 import time
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -224,6 +224,12 @@ def peak_memory() -> int:
 # %% ../nbs/80_studies.ipynb #a47b5acd
 class Run:
     "One run of a study: its parameters as attributes, and the rows measured so far."
+    # parameters that every study has
+    dataset: str
+    profile: str
+    seed: int
+    out: str
+
     def __init__(self,
                  study: str,    # name of the study
                  values: dict,  # every parameter, as from `resolve`
@@ -239,14 +245,14 @@ class Run:
     def used(self,
              name: str,  # what the data is called, the file's name if it is a file
              data,       # a path, or a numpy array for data that was made and not read
-    ):
+    ) -> None:
         "Note the SHA-256 of data that the run rests on."
-        content = np.ascontiguousarray(data) if isinstance(data, np.ndarray) else Path(data).read_bytes()
+        content: Any = np.ascontiguousarray(data) if isinstance(data, np.ndarray) else Path(data).read_bytes()
         self.data_sha256[name] = hashlib.sha256(content).hexdigest()
 
     def add(self,
             rows,  # a table or a list of mappings with the columns of `ROW`; `printed` may be left out
-    ):
+    ) -> None:
         "Add measured rows."
         for row in pd.DataFrame(rows).to_dict("records"):
             row = {"printed": None} | {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
@@ -257,7 +263,7 @@ class Run:
 
     def spent(self,
               seconds: float,  # of earlier starts of this same run
-    ):
+    ) -> None:
         "Count time that earlier starts of this run have spent; `seconds` of the result is the sum."
         self._started -= within(seconds, "seconds", 0)
 

@@ -19,7 +19,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
@@ -122,7 +122,7 @@ def _in_process(study, given, out, folder, threads, stop=None):
     "Run one job in a process of its own; None, or why it failed."
     surroundings = os.environ | dict.fromkeys(THREADS, str(threads)) | {"CRIMENB_PROGRESS": "0"}
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen([sys.executable, "-c", "from crimenb.sweep import _work; _work()"], env=surroundings, text=True,
+        process: Any = subprocess.Popen([sys.executable, "-c", "from crimenb.sweep import _work; _work()"], env=surroundings, text=True,
                                    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True)
         try:
             # a process that is dead already says so with its exit code

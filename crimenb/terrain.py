@@ -15,6 +15,7 @@ import warnings
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ class Units:
     x: np.ndarray
     y: np.ndarray
     # square metres, NaN where not known; None: not known anywhere
-    area: np.ndarray = None
+    area: Any = None
     crs: "int | None" = None
     # whatever else came with the units, one row a unit
     columns: pd.DataFrame = field(default=None, repr=False)
@@ -88,11 +89,11 @@ class Points:
     y: np.ndarray
     crs: "int | None" = None
     # how many each stands for; None: one each
-    weight: np.ndarray = None
+    weight: Any = None
     # whatever else came with them
     columns: pd.DataFrame = field(default=None, repr=False)
     # records that were read, and reason -> how many of them are not here; None: as many as there are
-    rows_in: int = None
+    rows_in: Any = None
     dropped: dict = field(default_factory=dict)
     # where they come from: counts of different sources are never compared
     source: str = ""
@@ -114,7 +115,7 @@ class Points:
     def xy(self) -> np.ndarray:
         "(n, 2) metres."
         return np.column_stack([self.x, self.y])
-    def where(self, keep, reason: str) -> "Points":
+    def where(self, keep: np.ndarray, reason: str) -> "Points":
         "Those with `keep` (a boolean each); the others are counted under `reason`."
         keep = np.asarray(keep, dtype=bool)
         dropped = dict(self.dropped)
@@ -239,7 +240,7 @@ class Terrain:
     sets: dict
     # float64 (n, q) and their names; Const is all ones
     constants: np.ndarray = field(repr=False)
-    constant_names: list = ("Const",)
+    constant_names: "list | tuple" = ("Const",)
     # "dummy", "standardised" or "raw"
     values: str = "dummy"
 
@@ -338,7 +339,7 @@ def _to_metres(x, y, from_crs, crs):
     except CRSError: raise InputError(f"{from_crs!r} is no coordinate system: give an EPSG number such as 4326") from None
     return mover.transform(np.asarray(x, float), np.asarray(y, float))
 
-def read_table(path) -> pd.DataFrame:
+def read_table(path: "str | Path") -> pd.DataFrame:
     "A CSV (also .gz, .zip), GeoJSON or .rda file of points as a table: text in all columns of a CSV; `attrs['crs']` where the file says its system."
     name = str(path).lower()
     _there(path)
@@ -357,7 +358,7 @@ def read_table(path) -> pd.DataFrame:
         except (OSError, ValueError, EOFError) as error: raise InputError(f"{path} cannot be read as CSV ({type(error).__name__}: {' '.join(str(error).split())}): download it again, or save it anew") from error
     return table
 
-def read_points(path,
+def read_points(path: "str | Path",
                 crs,               # EPSG number of the system in metres that is wanted
                 place=None,        # (x, y) names of the columns; None: found by name
                 from_crs=None,     # EPSG number of the file's own system; None: degrees by name, or what the file says
@@ -418,7 +419,7 @@ def snap_index(points: Points,
     away, row = cKDTree(units.xy).query(points.xy)
     return np.where(away <= limit, row, -1)
 
-def snap(points: Points, units: Units, limit=150.) -> np.ndarray:
+def snap(points: Points, units: Units, limit: float = 150.) -> np.ndarray:
     "(n units,) int: how many points have each unit as their nearest, not farther than `limit` metres."
     row = snap_index(points, units, limit)
     return np.bincount(row[row >= 0], minlength=len(units))
@@ -488,22 +489,22 @@ class Study:
     # period -> Counts, oldest first
     counts: dict = field(repr=False)
     # name -> (units,) older counts that may help to foretell, of whatever source; never what is foretold
-    history: dict = field(default=None, repr=False)
+    history: "dict | None" = field(default=None, repr=False)
     # simulated cities: names of the design columns that events were drawn with, and their coefficients on the log scale
-    planted: dict = None
+    planted: "dict | None" = None
     # simulated cities: (units,) expected number of recorded events in the whole time
-    expected: np.ndarray = field(default=None, repr=False)
+    expected: "np.ndarray | None" = field(default=None, repr=False)
 
-    def terrain(self, **settings) -> Terrain:
+    def terrain(self, **settings: Any) -> Terrain:
         "`design` of this city; settings such as bandwidths or values are its arguments."
         return design(self.units, self.factors, **{"kinds": self.kinds, "constants": self.constants, **settings})
 
     @property
-    def older(self) -> np.ndarray:
+    def older(self) -> "np.ndarray | None":
         "(units, k) the older counts, or None if there are none."
         return np.column_stack(list(self.history.values())) if self.history else None
 
-    def pair(self, past, future) -> tuple:
+    def pair(self, past: Any, future: Any) -> tuple:
         "`(past, future)`: int (units, k) counts of the past period(s), oldest first, and (units,) of the future one."
         past = [past] if isinstance(past, str) else list(past)
         for period in (*past, future): one_of(period, list(self.counts), f"period of {self.name}")
@@ -569,7 +570,7 @@ def read_dc_units(path, # DC_Crime_withAreas.csv
 
 def read_dc_violent(paths, # file name -> path, with assaultYYYY.csv, homicideYYYY.csv and robberyYYYY.csv in it
                     year: int,
-                    crs=26985,
+                    crs: int = 26985,
 ) -> Points:
     "Violent crimes of one whole year, from the files by offence and year. Records of another year are dropped and counted."
     parts = []
@@ -586,7 +587,7 @@ def read_dc_wards(paths,      # file name -> path, with ward1.csv.gz … ward8.c
                   since,      # the first day
                   until,      # the day after the last one
                   offenses=VIOLENT, # names of offences, or None for all
-                  crs=26985,
+                  crs: int = 26985,
 ) -> Points:
     "Crimes from the files by ward (2006-01-01 to 2012-07-17), with columns REPORT_DAT, OFFENSE, CCN and others. What lies outside the dates and offences is counted as dropped, too."
     names = sorted(n for n in paths if n.startswith("ward"))
@@ -604,7 +605,7 @@ def read_dc_portal(paths,      # file name -> path, with exports of the city's p
                    since,      # the first day
                    until,      # the day after the last one
                    offenses=VIOLENT, # names of offences, or None for all
-                   crs=26985,
+                   crs: int = 26985,
 ) -> Points:
     "Crimes from the portal's files by year, through `crimenb.events.read_dc`. Each file holds what was reported in its year: an event counts when it began, and once, whichever files have it."
     names = sorted(n for n in paths if n.lower().startswith("crime_incidents_in_"))
@@ -623,7 +624,7 @@ def dc(paths,                 # file name -> path, from `sources.fetch("dc_rtm")
        source="whole-year",   # "whole-year": 2011, 2012, 2013 (the main comparison); "ward": 2006 to 2011 and 2012-01-01 to 07-17; "portal": the years whose Crime_Incidents_in_YEAR.csv are among the files
        calls=("CFS1",),       # which 311 calls: CFS1 litter, CFS2 broken things
        licences="units",      # "units": of 2010, at their unit; "geojson": a later, undated snapshot, at its address
-       constants=("Const", "Intersection", "LogArea"),
+       constants: tuple = ("Const", "Intersection", "LogArea"),
        limit=150.,            # metres, of snapping
 ) -> Study:
     """Washington: violent crime on street units; factors alc (licences: distance and density), met (entrances: distance), c31 (calls: density), as in the post.
@@ -671,7 +672,7 @@ def read_boundaries(path, # .rda with polygons of R's sp package
     return shapes
 
 def read_nyc_shootings(path,             # nyc_shoot.rda
-                       crs=32118,
+                       crs: int = 32118,
                        unit="incidents", # or "victims": one record a person hit
 ) -> Points:
     "New York's shootings with a column date; further victims of an incident are counted as dropped where incidents are wanted."
@@ -685,7 +686,7 @@ def read_nyc_shootings(path,             # nyc_shoot.rda
 
 def nyc(paths,             # file name -> path, from `sources.fetch("nyc_rtm")`
         cell=200.,         # width of a grid cell, metres
-        crs=32118,
+        crs: int = 32118,
         unit="incidents",  # what is counted: "incidents" or "victims"
 ) -> Study:
     "New York: shootings by year on a grid inside the five boroughs; factors alc (licences: distance and density) and sub (subway entrances: distance and density)."

@@ -11,9 +11,10 @@ import io
 import os
 import random
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ def ranks() -> tuple:
     if not (dist.is_available() and dist.is_initialized()): return 0, 1
     return dist.get_rank(), dist.get_world_size()
 
-def describe_device(device=None) -> str:
+def describe_device(device: Any = None) -> str:
     "The device as a result file names it: the GPU's name, or the CPU with its number of threads."
     device = torch.device(device) if device else best_device()
     if device.type == "cuda": return f"cuda, {torch.cuda.get_device_name(device)}"
@@ -47,7 +48,7 @@ def describe_device(device=None) -> str:
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 @contextmanager
-def seeded(*numbers: int):
+def seeded(*numbers: int) -> Iterator:
     "Start every global random generator from `numbers` inside the context; yields a NumPy generator of its own."
     to_numpy, to_torch, to_python, own = np.random.SeedSequence(numbers).spawn(4)
     state = random.getstate(), np.random.get_state(), torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -64,14 +65,14 @@ def seeded(*numbers: int):
             torch.use_deterministic_algorithms(state[2], warn_only=state[3])
 
 # %% ../nbs/40_training.ipynb #9e327ca7
-def save_checkpoint(path, state: dict) -> Path:
+def save_checkpoint(path: "str | Path", state: dict) -> Path:
     "Write tensors, numbers and strings in `state` to `path`, atomically."
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return write_atomic(path, buffer.getvalue())
 
-def load_checkpoint(path,
-                    settings: dict = None,  # what the run that reads it uses; compared with what the file says
+def load_checkpoint(path: "str | Path",
+                    settings: "dict | None" = None,  # what the run that reads it uses; compared with what the file says
 ) -> dict:
     "Read what `save_checkpoint` wrote, tensors on the CPU. An unreadable file and other settings are an `InputError`."
     path = Path(path)
@@ -124,11 +125,11 @@ def share_cases(batch,       # an array, tensor or list of cases, or a tuple or 
 
 # %% ../nbs/40_training.ipynb #4bf57797
 def once(do,  # a function without arguments
-):
+) -> Any:
     "What `do()` gives on rank 0, on every rank; what it raises there is raised everywhere. Alone: just `do()`."
     rank, world = ranks()
     if world == 1: return do()
-    told = [None, None]
+    told: list = [None, None]
     if rank == 0:
         try: told[0] = do()
         except Exception as error: told[1] = error
@@ -140,28 +141,28 @@ def once(do,  # a function without arguments
 PRECISIONS = ("float32", "bfloat16")
 
 def train(model: torch.nn.Module,
-          batches,                    # `batches(epoch, rng)` gives the epoch's list of batches (anything with a length that can be gone through); all its randomness comes from `rng`
-          loss,                       # `loss(model, batch, t)` gives a scalar tensor
-          epochs: int,                # passes over `batches`
-          lr: float = 1e-3,           # Adam's learning rate
-          seed: int = 0,              # everything random depends on this and the epoch
-          schedule: str = "linear",   # one of `SCHEDULES`
-          warmup: float = 0.,         # share of training with a rising learning rate
-          weight_decay: float = 0.,   # AdamW's decoupled weight decay; 0 is plain Adam
-          adam_eps: float = 1e-8,     # Adam's epsilon
-          clip: float = None,         # largest norm of the gradient
-          evaluate=None,              # `evaluate(model)` gives a dictionary of validation scores
-          evaluate_every: int = 1,    # epochs between two evaluations; the last epoch is always evaluated
-          select: str = None,         # the validation score by which the best epoch is kept (the higher the better)
-          patience: int = 0,          # evaluations in a row without a new best `select` after which training stops; 0: never
-          device=None,                # default: `best_device()`
-          precision: str = None,      # one of `PRECISIONS`; default bfloat16 on a GPU, float32 on a CPU
-          compile: bool = False,      # `torch.compile` the model
-          max_steps: int = 0,         # stop after that many steps (to try a long profile); 0: no limit
-          checkpoint=None,            # a path: saved there after each evaluated epoch, resumed from there if it exists
-          settings: dict = None,      # what the checkpoint must agree on, next to the arguments above
-          share=share_cases,          # `share(batch, rank, world)` gives a rank's `Part`; a batch that is a `Part` already is taken as it is
-          what: str = "training",     # for the progress bar
+          batches,                        # `batches(epoch, rng)` gives the epoch's list of batches (anything with a length that can be gone through); all its randomness comes from `rng`
+          loss,                           # `loss(model, batch, t)` gives a scalar tensor
+          epochs: int,                    # passes over `batches`
+          lr: float = 1e-3,               # Adam's learning rate
+          seed: int = 0,                  # everything random depends on this and the epoch
+          schedule: str = "linear",       # one of `SCHEDULES`
+          warmup: float = 0.,             # share of training with a rising learning rate
+          weight_decay: float = 0.,       # AdamW's decoupled weight decay; 0 is plain Adam
+          adam_eps: float = 1e-8,         # Adam's epsilon
+          clip: "float | None" = None,    # largest norm of the gradient
+          evaluate=None,                  # `evaluate(model)` gives a dictionary of validation scores
+          evaluate_every: int = 1,        # epochs between two evaluations; the last epoch is always evaluated
+          select: "str | None" = None,    # the validation score by which the best epoch is kept (the higher the better)
+          patience: int = 0,              # evaluations in a row without a new best `select` after which training stops; 0: never
+          device=None,                    # default: `best_device()`
+          precision: "str | None" = None, # one of `PRECISIONS`; default bfloat16 on a GPU, float32 on a CPU
+          compile: bool = False,          # `torch.compile` the model
+          max_steps: int = 0,             # stop after that many steps (to try a long profile); 0: no limit
+          checkpoint=None,                # a path: saved there after each evaluated epoch, resumed from there if it exists
+          settings: "dict | None" = None, # what the checkpoint must agree on, next to the arguments above
+          share=share_cases,              # `share(batch, rank, world)` gives a rank's `Part`; a batch that is a `Part` already is taken as it is
+          what: str = "training",         # for the progress bar
 ) -> pd.DataFrame:
     """Train `model` in place; returns the log, one row an epoch: `epoch, loss, lr, steps, seconds` and the validation scores.
 

@@ -8,6 +8,7 @@ __all__ = ['LEVELS', 'TASKS', 'SMALLEST', 'RULES', 'KINDS', 'GRIDS', 'historical
            'score', 'choose', 'forecast', 'occurrences', 'f1_scores']
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #70a89c68
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -48,7 +49,7 @@ def _weights(panel, severity):
     group = category_groups(panel.categories)
     return np.array([severity[group[c]] for c in panel.categories])
 
-def historical_mean(features: Features, task, # "levels" or "counts"
+def historical_mean(features: Features, task: str, # "levels" or "counts"
                     fit: slice, predict: slice, # of periods
                     window=None,      # how many blocks to average; None: all before
                     prior=.5,         # blocks of the average area that are added
@@ -68,7 +69,7 @@ def historical_mean(features: Features, task, # "levels" or "counts"
 # a count that is forecast is never below this: one event in a thousand weeks
 SMALLEST = .001
 
-def last_week(features: Features, task, fit: slice, predict: slice,
+def last_week(features: Features, task: str, fit: slice, predict: slice,
               least=.05, # a count of 0 becomes this
 ) -> np.ndarray:
     "The block before (the same slot of the day), once more."
@@ -95,14 +96,14 @@ def _with_trees(features, task, fit, predict, classifier, regressor, settings):
     y = features.y_counts[fit_rows]
     return np.maximum(regressor(**settings).fit(x, y).predict(new).reshape(len(new), y.shape[1]), SMALLEST)
 
-def decision_tree(features: Features, task, fit: slice, predict: slice,
+def decision_tree(features: Features, task: str, fit: slice, predict: slice,
                   leaf=20, # fewest rows in a leaf
                   seed=0,  # of ties between features
 ) -> np.ndarray:
     "One tree (Gini impurity; squared error)."
     return _with_trees(features, task, fit, predict, DecisionTreeClassifier, DecisionTreeRegressor, {"min_samples_leaf": leaf, "random_state": seed})
 
-def random_forest(features: Features, task, fit: slice, predict: slice,
+def random_forest(features: Features, task: str, fit: slice, predict: slice,
                   leaf=5,    # fewest rows in a leaf
                   trees=200, # how many
                   share=1/3, # of the features that a node may choose from
@@ -112,7 +113,7 @@ def random_forest(features: Features, task, fit: slice, predict: slice,
     return _with_trees(features, task, fit, predict, RandomForestClassifier, RandomForestRegressor,
                        {"min_samples_leaf": leaf, "n_estimators": trees, "max_features": share, "random_state": seed})
 
-def support_vectors(features: Features, task, fit: slice, predict: slice,
+def support_vectors(features: Features, task: str, fit: slice, predict: slice,
                     C=1.,      # price of a violated margin
                     cap=3000,  # at most so many rows are fitted, drawn at random
                     seed=0,    # of the draw
@@ -137,11 +138,11 @@ def _one_thread():
     from threadpoolctl import threadpool_limits     # scikit-learn brings it
     return threadpool_limits(1)
 
-def gradient_boosting(features: Features, task, fit: slice, predict: slice,
+def gradient_boosting(features: Features, task: str, fit: slice, predict: slice,
                       rate=.05,   # step size
                       rounds=100, # how many trees (a level, or a category)
                       leaves=8,   # of a tree
-                      seed=0,
+                      seed: int = 0,
 ) -> np.ndarray:
     "Gradient-boosted trees: log loss for levels, Poisson deviance for counts."
     fit_rows, rows = _rows(features, task, fit, predict)
@@ -203,7 +204,7 @@ def level_probabilities(expected,    # (n, C) means of the counts
 
 def _spread(mu, y): return float(max(((y - mu)**2 - mu).sum() / mu.sum(), 0))
 
-def poisson_regression(features: Features, task, fit: slice, predict: slice,
+def poisson_regression(features: Features, task: str, fit: slice, predict: slice,
                        alpha=.01,     # ridge penalty
                        calendar=True, # with effects of the day of the year (and of the week)
 ) -> np.ndarray:
@@ -215,7 +216,7 @@ def poisson_regression(features: Features, task, fit: slice, predict: slice,
     return .99 * level_probabilities(mu, weights, features.thresholds, _spread(fitted, features.y_counts[fit_rows])) + .01 / LEVELS
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #c5dfb562
-RULES = {"historical mean": historical_mean, "recent mean": historical_mean, "last week": last_week, "decision tree": decision_tree,
+RULES: dict = {"historical mean": historical_mean, "recent mean": historical_mean, "last week": last_week, "decision tree": decision_tree,
          "random forest": random_forest, "SVM": support_vectors, "gradient boosting": gradient_boosting, "Poisson GLM": poisson_regression}
 
 # kind of each rule in a table of results
@@ -226,7 +227,7 @@ GRIDS = {"historical mean": {"prior": [.5, 2.]}, "recent mean": {"window": [4, 8
          "decision tree": {"leaf": [10, 20, 40, 80]}, "random forest": {"leaf": [2, 5, 15]}, "SVM": {"C": [.1, 1., 10.]},
          "gradient boosting": {"rounds": [50, 150], "leaves": [4, 16]}, "Poisson GLM": {"alpha": [.001, .01, .1], "calendar": [True, False]}}
 
-def score(forecast, features: Features, task, periods: slice) -> float:
+def score(forecast: np.ndarray, features: Features, task: str, periods: slice) -> float:
     "What `choose` makes small: mean log loss of levels, or mean Poisson deviance of counts (forecasts below .01 raised to it)."
     rows = features.rows(periods)
     if one_of(task, TASKS, "task") == "counts": return float(poisson_deviance(forecast, features.y_counts[rows], floor=.01).mean())
@@ -237,8 +238,8 @@ def _tried(rule, features, task, parts, grid):
     every = [dict(zip(grid, values)) for values in product(*grid.values())]
     return [(score(rule(features, task, parts.train, parts.valid, **settings), features, task, parts.valid), settings) for settings in every]
 
-def choose(rule,               # a function of this notebook's shape
-           features: Features, task, parts: Split, # from `panels.split`
+def choose(rule: Callable,     # a function of this notebook's shape
+           features: Features, task: str, parts: Split, # from `panels.split`
            grid: dict,         # setting -> values to try; all combinations are tried
 ) -> pd.DataFrame:
     "Score on the *validation* periods of every combination of settings: one column a setting, then 'score' (smaller is better); best first, on a tie the one tried first."
@@ -246,7 +247,7 @@ def choose(rule,               # a function of this notebook's shape
     return pd.DataFrame(rows).sort_values("score", kind="stable", ignore_index=True)
 
 def forecast(name,               # of a rule in `RULES`
-             features: Features, task, parts: Split,
+             features: Features, task: str, parts: Split,
              grid=None,          # None: that of `GRIDS`
 ) -> "tuple[np.ndarray, dict]":
     "Answer for the test periods with the settings that validation chose, and these settings."

@@ -7,6 +7,7 @@ __all__ = ['SIZES', 'PLACES', 'HALF_LIVES', 'NEIGHBOURS', 'EVIDENCE', 'SEEN', 'F
            'Known', 'evidence', 'apart', 'shortlist', 'Scorer', 'CountMixer', 'fit']
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #ff1e8434
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,9 +54,9 @@ PLACES = ("area", "premises")
 class Known:
     "What the sequences of all spots say about classes. A spot without events in `base` takes no part."
     def __init__(self,
-                 base: Sequences,             # nothing later than may be known
-                 topics=(20, 60),             # how many topics, few and many
-                 places: pd.DataFrame = None, # one row a spot with the columns `PLACES`, missing where unknown
+                 base: Sequences,                      # nothing later than may be known
+                 topics=(20, 60),                      # how many topics, few and many
+                 places: "pd.DataFrame | None" = None, # one row a spot with the columns `PLACES`, missing where unknown
     ):
         counts = base.counts()
         total, length = counts.sum(0), counts.sum(1, keepdims=True)
@@ -176,7 +177,7 @@ def apart(seqs: Sequences, # nothing later than may be known of any spot
           end,             # (n,) the flat position in `seqs.events` that is asked for
           topics, places,  # for `Known`
           most=1000,       # questions at once
-):
+) -> Iterator:
     "Yield (rows of the questions, their evidence): what is known for a question comes from spots of other hands than its own."
     hand = np.arange(seqs.n_spots) % FOLDS
     for f in range(FOLDS):
@@ -199,7 +200,7 @@ def shortlist(x,               # (n, n_classes, F) evidence
 
 class Scorer(nn.Module):
     "Evidence (n, k, F) of k classes (n, k) to logits (n, k)."
-    def __init__(self, mean, scale, n_classes: int, hidden: int = 16):
+    def __init__(self, mean: np.ndarray, scale: np.ndarray, n_classes: int, hidden: int = 16):
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
@@ -209,7 +210,7 @@ class Scorer(nn.Module):
         nn.init.zeros_(self.line.weight)
         nn.init.zeros_(self.bias.weight)
 
-    def forward(self, x, classes):
+    def forward(self, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         x = (x.float() - self.mean)/self.scale
         return (self.line(x) + self.net(x) + self.bias(classes)).squeeze(-1)
 
@@ -260,7 +261,7 @@ def fit(split: Split,               # from `sequences.leave_last_out`; only its 
         topics=(20, 60),            # how many topics, few and many
         members: int = 3,           # how many scorers of each kind
         short: int = 64,            # classes on the shortlist
-        places: pd.DataFrame = None,# one row a spot with the columns `PLACES`, missing where unknown: `split.whole.spots`, where the data name them
+        places: "pd.DataFrame | None" = None,# one row a spot with the columns `PLACES`, missing where unknown: `split.whole.spots`, where the data name them
         seed: int = 0,              # of the initial weights and the order of the questions
 ) -> CountMixer:
     "Train the scorers on the last `positions` training events of every spot; shorter spots are asked less often."

@@ -11,6 +11,7 @@ __all__ = ['RULES', 'KINDS', 'STANDARDISED', 'uniform', 'area', 'last_counts', '
 # %% ../../nbs/baselines/40_hot_spots.ipynb #f9c2f355
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,29 +35,29 @@ def _past(terrain, past):
     if not past[:, -1].any(): raise InputError("no event in the last past period: there is nothing to learn from")
     return past
 
-def uniform(terrain: Terrain, past) -> np.ndarray:
+def uniform(terrain: Terrain, past: np.ndarray) -> np.ndarray:
     "(units,) the same for all: the mean count."
     past = _past(terrain, past)
     return np.full(len(past), past.mean())
 
-def area(terrain: Terrain, past) -> np.ndarray:
+def area(terrain: Terrain, past: np.ndarray) -> np.ndarray:
     "(units,) in proportion to the area; adds up to the mean total of the past periods."
     past, size = _past(terrain, past), terrain.units.area
     if not (size > 0).all(): raise InputError("the rule 'area' needs the area of every unit, above 0 m²")
     return size/size.sum()*past.sum()/past.shape[1]
 
-def last_counts(terrain: Terrain, past) -> np.ndarray:
+def last_counts(terrain: Terrain, past: np.ndarray) -> np.ndarray:
     "(units,) the counts of the last period."
     return _past(terrain, past)[:, -1].copy()
 
-def mean_counts(terrain: Terrain, past) -> np.ndarray:
+def mean_counts(terrain: Terrain, past: np.ndarray) -> np.ndarray:
     "(units,) the mean count over all past periods."
     return _past(terrain, past).mean(1)
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #6c3ae2d8
 def thin(counts,      # whole numbers, any shape
          share=.5,    # chance that an event goes to the first pile
-         seed=0,
+         seed: "int | list" = 0,
 ) -> tuple:
     "`(kept, held)`: counts split event by event. Poisson counts become two independent Poisson counts."
     counts = np.asarray(counts)
@@ -65,7 +66,7 @@ def thin(counts,      # whole numbers, any shape
     kept = np.random.default_rng(seed).binomial(counts.astype(np.int64), share)
     return kept, counts.astype(np.int64) - kept
 
-def deviance(expected, observed) -> float:
+def deviance(expected: np.ndarray, observed: np.ndarray) -> float:
     "Mean Poisson deviance, expectations raised to at least a millionth of their mean."
     expected, observed = np.asarray(expected, float), np.asarray(observed, float)
     expected = np.maximum(expected, 1e-6*expected.mean() + 1e-300)
@@ -78,7 +79,7 @@ def choose(rule,             # a function terrain, past, **settings -> expected
            grid: dict,       # setting -> values to try; all combinations are tried
            splits=2,         # how many times the past is thinned
            share=.5,         # of the events that the rule sees
-           seed=0,
+           seed: int = 0,
            **settings,       # fixed ones, passed on
 ) -> pd.DataFrame:
     "Mean deviance on thinned-out events of the last past period for every combination: one column a setting, and `deviance`; best first, on a tie the one tried first."
@@ -98,11 +99,11 @@ def _smooth(units, counts, bandwidths):
     return tuple(density(units, Points(units.x, units.y, units.crs, weight), bandwidths) for weight in (counts, None))
 
 def kernel_density(terrain: Terrain,
-                   past,
+                   past: np.ndarray,
                    bandwidth=None,     # metres; None: chosen by thinning among `bandwidths`
-                   bandwidths=(25, 50, 100, 200, 400, 800),
+                   bandwidths: tuple = (25, 50, 100, 200, 400, 800),
                    per="area",         # "area": crimes per km² x the unit's area; "unit": crimes per unit nearby
-                   seed=0,
+                   seed: int = 0,
 ) -> np.ndarray:
     "(units,) smoothed counts; they add up to the mean total of the past periods."
     one_of(per, ("unit", "area"), "value of per")
@@ -196,7 +197,7 @@ def lasso(terrain: Terrain,
           y,                # (units,) counts
           kind="positive",  # or "group"
           penalty=None,     # λ; None: the best of `steps` values by cross-validation
-          folds=5, steps=12, seed=0,
+          folds: int = 5, steps: int = 12, seed: int = 0,
 ) -> tuple:
     "`(coefficients (constants + p,), λ)` of the positive lasso or the group lasso."
     y = np.asarray(y, float)
@@ -232,7 +233,7 @@ class Fit:
     survivors: list = field(default_factory=list, repr=False)
     penalty: float = np.nan
 
-    def expected(self, terrain) -> np.ndarray:
+    def expected(self, terrain: Terrain) -> np.ndarray:
         "(units,)"
         return np.exp(np.hstack([terrain.constants, terrain.x[:, self.columns]]) @ self.coefficients)
 
@@ -264,7 +265,7 @@ def bic_steps(terrain: Terrain,
             else:
                 out = [k for k in now if set_of[k] == set_of[c]]
                 name = f"add {terrain.names[c]}" if not out else f"{terrain.names[out[0]]} -> {terrain.names[c]}"
-                moves[name] = tuple(sorted([k for k in now if k not in out] + [c]))
+                moves[name] = tuple(sorted([k for k in now if k not in out] + [c]))  # type: ignore[list-item]
         if not moves: break
         best = min(moves, key=lambda m: fit(moves[m])[0])
         if fit(moves[best])[0] >= fit(now)[0] - 1e-9: break
@@ -276,7 +277,7 @@ def bic_steps(terrain: Terrain,
 def fit_classic(terrain: Terrain,
                 y,             # (units,) counts
                 penalty=None,  # λ of the lasso; None: by cross-validation
-                folds=5, seed=0,
+                folds: int = 5, seed: int = 0,
 ) -> Fit:
     "Both steps of classic RTM: positive lasso, then BIC steps among its survivors."
     b, penalty = lasso(terrain, y, "positive", penalty, folds, seed=seed)
@@ -284,7 +285,7 @@ def fit_classic(terrain: Terrain,
     found = bic_steps(terrain, y, left)
     return Fit(found.names, found.columns, found.coefficients, found.bic, found.steps, [terrain.names[c] for c in left], penalty)
 
-def classic_rtm(terrain: Terrain, past, penalty=None, folds=5, seed=0) -> np.ndarray:
+def classic_rtm(terrain: Terrain, past: np.ndarray, penalty: "float | None" = None, folds: int = 5, seed: int = 0) -> np.ndarray:
     "(units,) expected counts of classic RTM, fitted to the sum of the past periods."
     past = _past(terrain, past)
     return fit_classic(terrain, past.sum(1), penalty, folds, seed).expected(terrain)/past.shape[1]
@@ -292,13 +293,13 @@ def classic_rtm(terrain: Terrain, past, penalty=None, folds=5, seed=0) -> np.nda
 # %% ../../nbs/baselines/40_hot_spots.ipynb #9ee66f2b
 def fit_negative_binomial(x, # (n, p) columns, an intercept among them
                           y, # (n,) counts
-):
+) -> Any:
     "statsmodels' result of a negative binomial regression (NB2: variance µ + α µ²); the last parameter is α."
     discrete = needs("statsmodels.discrete.discrete_model", "statistics")
     start = np.append(_poisson(x, np.asarray(y, float))[0], .5)
     return discrete.NegativeBinomial(np.asarray(y, float), x).fit(start_params=start, method="bfgs", maxiter=200, disp=0)
 
-def negative_binomial(terrain: Terrain, past, penalty=None, folds=5, seed=0) -> np.ndarray:
+def negative_binomial(terrain: Terrain, past: np.ndarray, penalty: "float | None" = None, folds: int = 5, seed: int = 0) -> np.ndarray:
     "(units,) expected counts of a negative binomial regression on the columns that classic RTM chooses."
     past = _past(terrain, past)
     y = past.sum(1)
@@ -306,7 +307,7 @@ def negative_binomial(terrain: Terrain, past, penalty=None, folds=5, seed=0) -> 
     x = np.hstack([terrain.constants, terrain.x[:, chosen]])
     return np.exp(x @ fit_negative_binomial(x, y).params[:-1])/past.shape[1]
 
-def group_lasso(terrain: Terrain, past, penalty=None, folds=5, seed=0) -> np.ndarray:
+def group_lasso(terrain: Terrain, past: np.ndarray, penalty: "float | None" = None, folds: int = 5, seed: int = 0) -> np.ndarray:
     "(units,) expected counts of a Poisson regression with a group lasso over the sets, λ by cross-validation unless given."
     past = _past(terrain, past)
     b, _ = lasso(terrain, past.sum(1), "group", penalty, folds, seed=seed)
@@ -315,16 +316,16 @@ def group_lasso(terrain: Terrain, past, penalty=None, folds=5, seed=0) -> np.nda
 # %% ../../nbs/baselines/40_hot_spots.ipynb #65eff9db
 def fit_forest(terrain: Terrain,
                y,                    # (units,) counts
-               trees=200,
+               trees: int = 200,
                min_samples_leaf=20,  # units in a leaf, at least
                max_features=.33,     # share of the columns that a split may look at
-               seed=0, jobs=1,
+               seed: int = 0, jobs: int = 1,
 ) -> RandomForestRegressor:
     "A forest on constants and columns of the terrain."
     x = np.hstack([terrain.constants, terrain.x])
     return RandomForestRegressor(trees, min_samples_leaf=min_samples_leaf, max_features=max_features, random_state=seed, n_jobs=jobs).fit(x, np.asarray(y, float))
 
-def random_forest(terrain: Terrain, past, trees=200, min_samples_leaf=20, max_features=.33, seed=0, jobs=1) -> np.ndarray:
+def random_forest(terrain: Terrain, past: np.ndarray, trees: int = 200, min_samples_leaf: int = 20, max_features: float = .33, seed: int = 0, jobs: int = 1) -> np.ndarray:
     "(units,) expected counts of a random forest of the surroundings, fitted to the mean of the past periods."
     y = _past(terrain, past).mean(1)
     return fit_forest(terrain, y, trees, min_samples_leaf, max_features, seed, jobs).predict(np.hstack([terrain.constants, terrain.x]))
@@ -447,7 +448,7 @@ def fit_shrunk(terrain: Terrain,  # standardised columns do better than dummies
     likelihood, expected = _posterior(log_mean, y, spread, mixing)
     return {"prior": np.exp(log_mean), "spread": spread, "expected": expected, "likelihood": float(likelihood.mean())}
 
-def shrunk_counts(terrain: Terrain, past, history=None, bandwidths=(50, 100, 200, 400, 800, 1600), mixing="lognormal", ridge=10.) -> np.ndarray:
+def shrunk_counts(terrain: Terrain, past: np.ndarray, history: "np.ndarray | None" = None, bandwidths: tuple = (50, 100, 200, 400, 800, 1600), mixing: str = "lognormal", ridge: float = 10.) -> np.ndarray:
     "(units,) posterior mean of each unit's rate, given its last count, its surroundings, its neighbours and older counts."
     return fit_shrunk(terrain, past, history, bandwidths, mixing, ridge)["expected"]
 

@@ -27,7 +27,7 @@ def surprises(counts, # (T, types, rows, columns) crimes of each hour
     return np.nan_to_num(np.clip((counts - base)/np.sqrt(base + .1), -5, 5))
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #0f38d136
-def lattice(rows: int, columns: int):
+def lattice(rows: int, columns: int) -> torch.Tensor:
     "(2, edges) int64 tensor: from each cell to its neighbours in the north, west, south and east; cells are numbered row by row."
     cell = torch.arange(rows*columns).view(rows, columns)
     pairs = [(cell[1:], cell[:-1]), (cell[:, 1:], cell[:, :-1])]
@@ -47,7 +47,7 @@ class Recurrent(nn.Module):
         self.gru = nn.GRU(3*types, hidden, batch_first=True)
         self.head = _head(hidden + types + external, hidden, types)
 
-    def forward(self, past, level, external):
+    def forward(self, past: torch.Tensor, level: torch.Tensor, external: torch.Tensor) -> torch.Tensor:
         B, L, K, R, C = past.shape
         around = F.avg_pool2d(past.flatten(0, 1), 3, 1, 1, count_include_pad=False).view(past.shape)
         seen = torch.cat([past, around, past.mean((-2, -1), keepdim=True).expand_as(past)], 2)
@@ -63,14 +63,14 @@ class Graph(nn.Module):
         self.first, self.second = GraphConv(n_in, hidden, aggr="mean"), GraphConv(hidden, hidden, aggr="mean")
         self.head = _head(hidden + n_in, hidden, types)
 
-    def forward(self, past, level, external):
+    def forward(self, past: torch.Tensor, level: torch.Tensor, external: torch.Tensor) -> torch.Tensor:
         B, L, K, R, C = past.shape
         edges = lattice(R, C).to(past.device)
         x = torch.cat([past.flatten(1, 2), level, external[:, :, None, None].expand(-1, -1, R, C)], 1).flatten(2).transpose(1, 2)
         h = F.relu(self.second(F.relu(self.first(x, edges)), edges))
         return self.head(torch.cat([h, x], 2)).transpose(1, 2).view(B, K, R, C)
 
-NETWORKS = {"recurrent": Recurrent, "graph": Graph}
+NETWORKS: dict = {"recurrent": Recurrent, "graph": Graph}
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #e18a812a
 SHARES = tuple(round(.1*i, 1) for i in range(11))
@@ -88,18 +88,18 @@ class Correction:
     # how much of the correction is used, chosen on validation
     share: float = 1.
 
-    def inputs(self, hours):
+    def inputs(self, hours: np.ndarray) -> tuple:
         "What the network sees for each of the hours: surprises of the `history` hours before, the hour's log forecasts and external features."
         hours = torch.as_tensor(hours, device=self.base.device)
         past = self.surprise[hours[:, None] - torch.arange(self.history, 0, -1, device=hours.device)]
         return past, self.base[hours].log(), self.external[hours]
 
-    def corrections(self, hours, batch: int = 64) -> torch.Tensor:
+    def corrections(self, hours: np.ndarray, batch: int = 64) -> torch.Tensor:
         "(n, types, R, C): g, before the share."
         self.model.eval()
         with torch.inference_mode(): return torch.cat([self.model(*self.inputs(part)).float().clamp(-3, 3) for part in torch.as_tensor(np.asarray(hours)).split(batch)])
 
-    def forecast(self, hours) -> np.ndarray:
+    def forecast(self, hours: np.ndarray) -> np.ndarray:
         "(n, types, R, C) expected crimes of each hour."
         g = self.corrections(hours)
         return (self.base[torch.as_tensor(np.asarray(hours), device=g.device)]*(self.share*g).exp()).cpu().numpy()

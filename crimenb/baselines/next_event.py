@@ -109,7 +109,7 @@ def choose(rule,          # a function history, **settings -> scores
 GRIDS = {"smoothed counts": {"strength": [3., 10., 30., 100., 300.]},
          "markov": {"weight": [.05, .1, .2, .3, .5], "spot_prior": [1., 3., 10., 30., 100.]}}
 
-CHOSEN = {"popularity-100": {"smoothed counts": {"strength": 3.}, "markov": {"weight": .05, "spot_prior": 1.}},
+CHOSEN: dict = {"popularity-100": {"smoothed counts": {"strength": 3.}, "markov": {"weight": .05, "spot_prior": 1.}},
           "uniform-99": {"smoothed counts": {"strength": 3.}, "markov": {"weight": .05, "spot_prior": 1.}},
           "full": {"smoothed counts": {"strength": 300.}, "markov": {"weight": .3, "spot_prior": 30.}}}
 

@@ -11,6 +11,7 @@ __all__ = ['OBJECTIVES', 'NETWORKS', 'CrossEntropy', 'start', 'split_heads', 'jo
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #3f0a8413
 import math
+from typing import Any
 
 import torch
 import torch.nn as nn
@@ -22,22 +23,22 @@ from ..encoders import NextEvent, Transformer
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #61f18728
 class CrossEntropy:
     "The loss of a network that says nothing else about it."
-    def loss(self, tokens, at, y, t: float):
+    def loss(self: Any, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor, t: float) -> torch.Tensor:
         "Mean cross-entropy of the hidden classes `y` (M,) at the flat positions `at` (M,) of `tokens` (B, L), a scalar."
         return F.cross_entropy(self(tokens, at).float(), y)
 
-def start(network: nn.Module, std: float):
+def start(network: nn.Module, std: float) -> None:
     "Draw all weights of linear, convolutional, attention and embedding layers anew, deviation `std`; padding becomes 0."
     for part in network.modules():
         if isinstance(part, (nn.Linear, nn.Conv1d, nn.Embedding)): nn.init.normal_(part.weight, std=std)
         if isinstance(part, nn.MultiheadAttention): nn.init.normal_(part.in_proj_weight, std=std)
         if isinstance(part, nn.Embedding) and part.padding_idx is not None: nn.init.zeros_(part.weight[part.padding_idx])
 
-def split_heads(x, heads: int):
+def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
     "(B, L, d) → (B, heads, L, d/heads)."
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
-def join_heads(x):
+def join_heads(x: torch.Tensor) -> torch.Tensor:
     "(B, heads, L, e) → (B, L, heads · e)."
     return x.transpose(1, 2).flatten(2)
 
@@ -50,7 +51,7 @@ class LocalContext(nn.Module):
         self.summary, self.gate = nn.Linear(d, d), nn.Linear(2*d, 1)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x, real):
+    def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         "`x` (B, L, d), `real` (B, L, 1) 1 where a token is no padding; returns (B, L, d)."
         x = x*real
         local = F.relu(self.dropout(F.relu(self.conv(x.transpose(1, 2)))).transpose(1, 2) + x)
@@ -69,7 +70,7 @@ class DuroNetLayer(nn.Module):
         self.up, self.down = nn.Linear(d, inner), nn.Linear(inner, d)
         self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
 
-    def forward(self, x, real):
+    def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         "`x` (B, L, d), `real` (B, 1, 1, L) true where a token is no padding; returns (B, L, d)."
         steps = real[:, 0, 0, :, None].to(x.dtype)
         q, k, v = (split_heads(part, self.heads) for part in (self.query(self.norm1(x)), self.keys(x, steps), self.values(x, steps)))
@@ -83,7 +84,7 @@ class DuroNetEncoder(Transformer):
         self.layers.extend(DuroNetLayer(d, heads, inner, kernel, dropout) for _ in range(layers))
         self.last = nn.LayerNorm(d)
 
-    def forward(self, x, real): return self.last(super().forward(x, real))
+    def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor: return self.last(super().forward(x, real))
 
 class DuroNet(CrossEntropy, NextEvent):
     "DuroNet* (Hu et al., ACM TOIT 2021) with cross-entropy instead of the squared error."
@@ -106,7 +107,7 @@ class DuroNet(CrossEntropy, NextEvent):
 def exclusivity_loss(z,          # (M, C) logits of the network that learns
                      p_teacher,  # (M, C) probabilities of the other one, taken as constants
                      y,          # (M,) target classes
-                     gamma: float = 1.):
+                     gamma: float = 1.) -> torch.Tensor:
     "HAIL's mutual exclusivity distillation, (M,): the target as the teacher doubts it, the other classes as it believes in them."
     log_p = z.log_softmax(-1)
     p_teacher = p_teacher.detach()
@@ -115,17 +116,17 @@ def exclusivity_loss(z,          # (M, C) logits of the network that learns
     unlikely = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
     return -torch.where(target, (1 - p_teacher)**gamma * log_p, p_teacher**gamma * unlikely).sum(-1)
 
-def not_noise(losses,         # (K, M) a loss for every network and sample
-              beta: float):   # the share of largest losses
+def not_noise(losses,                       # (K, M) a loss for every network and sample
+              beta: float) -> torch.Tensor: # the share of largest losses
     "(M,) bool: false where a sample is among the floor(beta · M) largest losses of every network."
     rank = losses.argsort(-1, descending=True).argsort(-1)
     return (rank >= math.floor(beta*losses.shape[-1])).any(0)
 
-def hail_loss(z,                    # (2, M, C) logits of both networks
-              y,                    # (M,) target classes
-              alpha: float = .5,    # weight of the cross-entropy
-              beta: float = .02,    # share that may be noise
-              gamma: float = 1.):   # exponent of the teacher's doubt
+def hail_loss(z,                                  # (2, M, C) logits of both networks
+              y,                                  # (M,) target classes
+              alpha: float = .5,                  # weight of the cross-entropy
+              beta: float = .02,                  # share that may be noise
+              gamma: float = 1.) -> torch.Tensor: # exponent of the teacher's doubt
     "HAIL's loss, a scalar: the sum over both networks of alpha · CE + (1 - alpha) · exclusivity."
     hard = torch.stack([F.cross_entropy(one, y, reduction="none") for one in z])
     soft = torch.stack([exclusivity_loss(z[k], z[1 - k].softmax(-1), y, gamma) for k in range(2)])
@@ -144,7 +145,7 @@ class HAIL(NextEvent):
                  alpha: float = .5,      # weight of the cross-entropy
                  beta: float = .02,      # share of samples that may be noise; HAIL on CHI18: .01
                  gamma: float = 1.,      # exponent of the teacher's doubt
-                 **kwargs):              # of the Transformer: layers, heads, inner
+                 **kwargs: Any):         # of the Transformer: layers, heads, inner
         for name, value in (("alpha", alpha), ("beta", beta)): within(value, name, 0, 1)
         within(gamma, "gamma", 0)
         kwargs |= {"d": d, "init_std": init_std, "length": length, "dropout": dropout}
@@ -154,11 +155,11 @@ class HAIL(NextEvent):
         for name in ("position", "norm"): setattr(self.second.encoder, name, getattr(self.encoder, name))
         self.how = {"alpha": alpha, "beta": beta, "gamma": gamma}
 
-    def both(self, tokens, at):
+    def both(self, tokens: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         "Logits of both networks, (2, M, n_classes); arguments as in `forward`."
         return torch.stack([self(tokens, at), self.second(tokens, at)])
 
-    def loss(self, tokens, at, y, t: float):
+    def loss(self, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor, t: float) -> torch.Tensor:
         "`hail_loss` of both networks; arguments as in `CrossEntropy.loss`."
         return hail_loss(self.both(tokens, at).float(), y, **self.how)
 
@@ -168,7 +169,7 @@ def continuous_labels(tokens,         # (B, L) windows with holes
                       y,              # (M,) hidden classes
                       n_classes: int,
                       bandwidth: float, # h, in steps
-                      reach: int):    # how many steps to each side count
+                      reach: int) -> torch.Tensor:  # how many steps to each side count
     "(M, n_classes) in [0, 1]: 1 for the hidden class; for the classes of other events nearby exp(-steps² / 2h²), the largest one where there are several."
     whole = tokens.flatten().index_put((at,), y + 1).view_as(tokens)
     offsets = torch.arange(-reach, reach + 1, device=tokens.device)
@@ -178,9 +179,9 @@ def continuous_labels(tokens,         # (B, L) windows with holes
     height = torch.exp(-(offsets/bandwidth)**2 / 2).expand(nearby.shape)
     return torch.zeros(len(at), n_classes + 1, device=tokens.device).scatter_reduce(1, nearby, height, "amax")[:, 1:]
 
-def clc_loss(z,                # (M, C) logits
-             labels,           # (M, C) in [0, 1]
-             weight: float):   # ω, of the labels above 0
+def clc_loss(z,                              # (M, C) logits
+             labels,                         # (M, C) in [0, 1]
+             weight: float) -> torch.Tensor: # ω, of the labels above 0
     "Weighted binary cross-entropy with continuous labels, summed over classes and averaged over samples: a scalar."
     return F.binary_cross_entropy_with_logits(z, labels, weight=1 + (weight - 1)*(labels > 0), reduction="sum") / len(z)
 
@@ -196,7 +197,7 @@ class CLC(NextEvent):
                  bandwidth: float = .5, # h, in steps
                  reach: int = 2,          # how many steps to each side have a label
                  weight: float = 20.,   # ω, how much more a label above 0 counts
-                 **kwargs):               # of the Transformer: layers, heads, inner
+                 **kwargs: Any):          # of the Transformer: layers, heads, inner
         if bandwidth <= 0: raise InputError(f"bandwidth is {bandwidth}: it must be above 0; reach=0 switches the bumps off")
         within(reach, "reach", 0)
         within(weight, "weight", 1)
@@ -205,18 +206,18 @@ class CLC(NextEvent):
         # every class starts as rare as it is on average, and not at one half
         nn.init.constant_(self.bias, math.log(weight/n_classes))
 
-    def loss(self, tokens, at, y, t: float):
+    def loss(self, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor, t: float) -> torch.Tensor:
         "`clc_loss` with `continuous_labels`; arguments as in `CrossEntropy.loss`."
         labels = continuous_labels(tokens, at, y, self.n_classes, self.bandwidth, self.reach)
         return clc_loss(self(tokens, at).float(), labels, self.weight)
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #e81883d5
-def deviation(variance):
+def deviation(variance: torch.Tensor) -> torch.Tensor:
     "The square root of variances, with a finite slope at 0."
     return variance.clamp(min=1e-6).sqrt()
 
-def wasserstein(mean1, variance1,   # (…, A, e) of the first Gaussians
-                mean2, variance2):  # (…, B, e) of the second
+def wasserstein(mean1: torch.Tensor, variance1: torch.Tensor,                  # (…, A, e) of the first Gaussians
+                mean2: torch.Tensor, variance2: torch.Tensor) -> torch.Tensor: # (…, B, e) of the second
     "Squared 2-Wasserstein distances between Gaussians with diagonal covariances, (…, A, B), at least 0."
     # differences of large squares: bfloat16 would lose them
     with torch.autocast(mean1.device.type, enabled=False):
@@ -224,8 +225,8 @@ def wasserstein(mean1, variance1,   # (…, A, e) of the first Gaussians
         return (a.square().sum(-1)[..., None] + b.square().sum(-1)[..., None, :] - 2*a @ b.transpose(-1, -2)).clamp(min=0)
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #2ed3b58a
-def wasserstein_attention(q, k, v,   # each a pair (mean, variance) of (B, heads, L, e)
-                          real):     # (B, 1, 1, L) true where a token is no padding
+def wasserstein_attention(q, k, v,                                                    # each a pair (mean, variance) of (B, heads, L, e)
+                          real: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]": # (B, 1, 1, L) true where a token is no padding
     "STOSA's attention: (mean, variance) of the weighted sum of the values, (B, heads, L, e) each."
     near = -wasserstein(*q, *k) / q[0].shape[-1]**.5
     weights = near.masked_fill(~real, -torch.inf).softmax(-1).to(v[0].dtype)
@@ -240,7 +241,7 @@ class Stream(nn.Module):
         self.up, self.down = nn.Linear(d, inner), nn.Linear(inner, d)
         self.norm1, self.norm2, self.dropout = nn.LayerNorm(d), nn.LayerNorm(d), nn.Dropout(dropout)
 
-    def forward(self, x, mixed):
+    def forward(self, x: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
         "`x` (B, L, d) before the attention, `mixed` (B, L, d) after it; returns (B, L, d)."
         x = self.norm1(x + self.dropout(self.out(mixed)))
         return self.norm2(x + self.dropout(self.down(F.elu(self.up(x)))))
@@ -251,7 +252,7 @@ class StochasticLayer(nn.Module):
         super().__init__()
         self.heads, self.mean, self.variance = heads, Stream(d, inner, dropout), Stream(d, inner, dropout)
 
-    def forward(self, mean, variance, real):
+    def forward(self, mean: torch.Tensor, variance: torch.Tensor, real: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]":
         "`mean`, `variance` (B, L, d), `real` (B, 1, 1, L); returns the same pair."
         means = (split_heads(part, self.heads) for part in self.mean.qkv(mean).chunk(3, -1))
         variances = (split_heads(F.elu(part) + 1, self.heads) for part in self.variance.qkv(variance).chunk(3, -1))
@@ -262,7 +263,7 @@ class StochasticLayer(nn.Module):
 def unseen(tokens,         # (B, L) windows with holes
            at,             # (M,) flat positions of the holes
            y,              # (M,) hidden classes
-           n_classes: int):
+           n_classes: int) -> torch.Tensor:
     "(M,) int64: for each hole a class drawn evenly from those that its window doesn't have; any class but `y` where it has all."
     whole = tokens.flatten().index_put((at,), y + 1).view_as(tokens)
     had = torch.zeros(len(tokens), n_classes + 1, dtype=torch.bool, device=tokens.device).scatter(1, whole, True)[:, 1:]
@@ -273,7 +274,7 @@ def unseen(tokens,         # (B, L) windows with holes
 def pairwise_loss(right,     # (M,) distance from the hidden position to the right class
                   wrong,     # (M,) to the wrong class
                   between,   # (M,) between the two classes
-                  weight: float):
+                  weight: float) -> torch.Tensor:
     "STOSA's loss, a scalar: BPR on distances, and λ times how much nearer the two classes are than they should be."
     return (F.softplus(right - wrong) + weight*F.relu(right - between)).mean()
 
@@ -302,7 +303,7 @@ class STOSA(nn.Module):
         self.layers = nn.ModuleList(StochasticLayer(d, heads, inner, dropout) for _ in range(layers))
         start(self, init_std)
 
-    def hidden(self, tokens, at):
+    def hidden(self, tokens: torch.Tensor, at: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]":
         "The Gaussians at the flat positions `at` (M,): mean and variance, (M, d) each."
         L = tokens.shape[1]
         mean = F.elu(self.dropout(self.mean_norm(self.means(tokens) + self.mean_positions.weight[:L])))
@@ -311,15 +312,15 @@ class STOSA(nn.Module):
         for layer in self.layers: mean, variance = layer(mean, variance, real)
         return mean.flatten(0, 1)[at], variance.flatten(0, 1)[at]
 
-    def classes(self):
+    def classes(self) -> "tuple[torch.Tensor, torch.Tensor]":
         "The classes' Gaussians: mean and variance, (n_classes, d) each."
         return self.means.weight[1:self.n_classes + 1], F.elu(self.variances.weight[1:self.n_classes + 1]) + 1
 
-    def forward(self, tokens, at):
+    def forward(self, tokens: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         "`tokens` (B, L) int64, `at` (M,) flat positions; returns logits (M, n_classes), minus squared distances."
         return -wasserstein(*self.hidden(tokens, at), *self.classes())
 
-    def loss(self, tokens, at, y, t: float):
+    def loss(self, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor, t: float) -> torch.Tensor:
         "`pairwise_loss` with a drawn class a position, or cross-entropy over all; arguments as in `CrossEntropy.loss`."
         z = self(tokens, at)
         if self.objective == "cross-entropy": return F.cross_entropy(z, y)
@@ -331,14 +332,14 @@ class STOSA(nn.Module):
         return pairwise_loss(right, wrong, between, self.weight)
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #3980a222
-def active_queries(n,             # (B,) real tokens of each window
-                   factor: int):  # c
+def active_queries(n,                            # (B,) real tokens of each window
+                   factor: int) -> torch.Tensor: # c
     "(B,) int64: how many queries attend, c · ceil(ln n), at least 1 and at most n (Informer, section 3)."
     return torch.minimum((factor*n.float().log().ceil()).long().clamp(min=1), n)
 
-def probsparse_attention(q, k, v,       # (B, heads, L, e)
-                         real,          # (B, L) true where a token is no padding
-                         factor: int):  # c
+def probsparse_attention(q, k, v,                      # (B, heads, L, e)
+                         real,                         # (B, L) true where a token is no padding
+                         factor: int) -> torch.Tensor: # c
     "Informer's eqs. 3 and 4: (B, heads, L, e). The queries with the sharpest attention attend, the others get the mean of the real values."
     n = real.sum(1)
     u = active_queries(n, factor)
@@ -360,7 +361,7 @@ class SparseAttention(nn.Module):
         super().__init__()
         self.heads, self.factor, self.qkv, self.out = heads, factor, nn.Linear(d, 3*d), nn.Linear(d, d)
 
-    def forward(self, x, real):
+    def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         "`x` (B, L, d), `real` (B, L); returns (B, L, d)."
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, -1))
         return self.out(join_heads(probsparse_attention(q, k, v, real, self.factor)))
@@ -374,7 +375,7 @@ class InformerLayer(nn.Module):
         self.up, self.down = nn.Linear(d, inner), nn.Linear(inner, d)
         self.norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(3 if decoder else 2))
 
-    def forward(self, x, real, memory=None, kept=None):
+    def forward(self, x: torch.Tensor, real: torch.Tensor, memory: "torch.Tensor | None" = None, kept: Any = None) -> torch.Tensor:
         "`x` (B, L, d), `real` (B, L) and for a decoder `memory` (B, L', d), `kept` (B, L'); returns (B, L, d)."
         x = self.norms[0](x + self.dropout(self.attention(x, real)))
         if self.cross: x = self.norms[1](x + self.dropout(self.cross(x, memory, memory, key_padding_mask=~kept, need_weights=False)[0]))
@@ -386,7 +387,7 @@ class Distil(nn.Module):
         super().__init__()
         self.conv = nn.Conv1d(d, d, 3, padding=1)
 
-    def forward(self, x, real):
+    def forward(self, x: torch.Tensor, real: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]":
         "`x` (B, L, d), `real` (B, L); returns half the steps, (B, ceil(L/2), d), and which of them are real."
         gone = ~real[:, None]
         y = F.elu(self.conv(x.transpose(1, 2).masked_fill(gone, 0))).masked_fill(gone, -torch.inf)
@@ -401,7 +402,7 @@ class InformerEncoder(Transformer):
         self.distil = nn.ModuleList(Distil(d) for _ in range(layers - 1))
         self.decoder = InformerLayer(d, heads, inner, dropout, factor, decoder=True)
 
-    def forward(self, x, real):
+    def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         "`x` (B, L, d) embedded tokens, `real` (B, L) bool; returns (B, L, d)."
         x = self.dropout(self.norm(x + self.position.weight[:x.shape[1]]))
         memory, kept = self.layers[0](x, real), real
