@@ -244,6 +244,31 @@ def test_a_poisoned_future_changes_no_feature_up_to_it(slots, cyclic):
     moment = train.stop
     assert (Features(poisoned(panel, moment), train).x_flat[clean.rows(slice(moment + slots, None))] != Features(panel, train).x_flat[clean.rows(slice(moment + slots, None))]).any()
 
+def learnt_by(features):
+    "(part of a transformer, name) -> what it has learnt, as text: whatever scikit-learn keeps under a name that ends in _."
+    found = {("levels", "thresholds"): features.thresholds}
+    for which in ("step_transformer", "static_transformer"):
+        for group, pipeline in getattr(features, which).named_transformers_.items():
+            for part, transformer in getattr(pipeline, "named_steps", {}).items():
+                found |= {((which, group, part), name): value for name, value in vars(transformer).items() if name.endswith("_") and not name.startswith("_")}
+    return {key: repr([np.asarray(v).tolist() for v in value] if isinstance(value, list) else np.asarray(value).tolist()) for key, value in found.items()}
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_every_transformer_learns_from_training_alone(slots):
+    clean, dirty = city_panel(slots=slots), city_panel(slots=slots)
+    train = slice(0, len(clean)//slots//3*slots)          # what comes later is more, so that it would move a mode and a median
+    labelled = np.array([name in dirty.attribute_labels for name in dirty.attribute_names])
+    # from the end of training on: other counts, ages a thousand times as high, and a label that training never saw
+    for name in dirty.attribute_labels: dirty.attribute_labels[name] = [*dirty.attribute_labels[name], "MOON BASE"]
+    new = np.array([len(dirty.attribute_labels.get(name, [0])) - 1 for name in dirty.attribute_names])
+    dirty.counts[train.stop:] = 9_999
+    dirty.attributes[train.stop:] = np.where(labelled, new, 1e5)
+    here, there = learnt_by(Features(clean, train)), learnt_by(Features(dirty, train))
+    assert here == there
+    # whoever looked at everything would be found out, each of them
+    caught = {key[0] for key, value in learnt_by(Features(dirty, slice(0, len(dirty)))).items() if here.get(key) != value}
+    assert {key[0] for key in here} <= caught and len(caught) == 7, caught
+
 def test_slots_of_the_same_week_are_never_read():
     panel = city_panel(slots=4)
     train, week = split(panel).train, split(panel).valid.start
