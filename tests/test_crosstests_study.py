@@ -1,0 +1,94 @@
+"The cross-tests on tiny simulated cities: their rows, that nothing of the forecast time or of the other city leaks, and what is refused."
+import numpy as np
+import pandas as pd
+import pytest
+from cells import one_thread, run_cells  # noqa: F401
+
+from crimenb import grids, studies
+from crimenb.core import InputError
+
+TINY = dict(city_events=8000, passes=3, n_boot=20, trees=5, rules="kernel density", shares="1/4,1", years="2,4", cells="600,300")
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory): return studies.read_results(studies.reproduce("crosstests", TINY, tmp_path_factory.mktemp("crosstests")).result.parent)
+
+def values(result, protocol, metric): return result[(result.protocol == protocol) & (result.metric == metric)].set_index("method").value
+
+def test_every_protocol_has_its_trivial_rules_and_intervals(result):
+    single = result[~result.protocol.str.endswith("paired")]
+    assert set(single.protocol) == {"hour by hour", "period ahead", "period ahead, cells of 600 m", "period ahead, cells of 300 m", "weekly, by area",
+                                    *(f"{what}, {share} of the history" for what in ("hourly", "popularity-100", "full") for share in ("1/4", "1")),
+                                    *(f"street units, last {k} of 4 years" for k in (2, 4))}
+    for protocol, rows in single.groupby("protocol"): assert "trivial" in set(rows.kind), protocol
+    assert result.low.notna().all() and ((result.low <= result.value) & (result.value <= result.high)).all()
+    assert result.printed.isna().all()                                 # no paper has them
+
+def test_the_hour_by_hour_sum_of_the_last_hour_is_no_forecast(result):
+    # the fortnight's own counts, an hour late: as good a map as there is
+    assert values(result, "hour by hour", "PEI@10%")["persistence"] > .95 > values(result, "period ahead", "PEI@10%")["persistence"]
+
+def test_a_map_of_equal_cells_has_a_pai_of_one(result):
+    for protocol in ("hour by hour", "period ahead", "period ahead, cells of 600 m"):
+        assert values(result, protocol, "PAI@5%")["all cells alike"] == pytest.approx(1)
+
+def test_plain_counts_are_the_same_in_both_protocols(result):
+    for name in ("last fortnight's counts", "all counts so far"):
+        assert values(result, "hour by hour", "PAI@5%")[name] == values(result, "period ahead", "PAI@5%")[name]
+
+def test_pairs_are_differences_of_the_rows(result):
+    pairs = result[result.protocol.str.endswith(", paired")]
+    assert len(pairs) > 40 and (pairs.protocol == "weekly, by area, paired").any()
+    for row in pairs.itertuples():
+        a, b = row.method.split(" minus ")
+        single = values(result, row.protocol.removesuffix(", paired"), row.metric)
+        assert row.value == pytest.approx(single[a] - single[b], abs=1e-9)
+
+def test_no_forecast_known_at_its_start_changes_when_the_future_does(monkeypatch, tmp_path):
+    honest = run_cells("crosstests", TINY, tmp_path, until="foretold")
+    counts, called = grids.hourly_counts, []
+    def poisoned(*args, **kwargs):
+        maps = counts(*args, **kwargs)
+        # the first one is that of the city where the test is
+        if not called: maps.counts[-honest["run"].test_hours:] = 3 + maps.counts[-honest["run"].test_hours:][::-1]
+        called.append(1)
+        return maps
+    monkeypatch.setattr(grids, "hourly_counts", poisoned)
+    other = run_cells("crosstests", TINY, tmp_path, until="foretold")
+    assert len(honest["foretold"]) == 10 and not np.array_equal(honest["observed"], other["observed"])
+    for name, forecast in honest["foretold"].items(): np.testing.assert_array_equal(forecast, other["foretold"][name], err_msg=name)
+    assert not np.array_equal(honest["walked"]["persistence"], other["walked"]["persistence"])
+
+def test_a_model_from_elsewhere_has_seen_nothing_of_here(monkeypatch, tmp_path):
+    honest = run_cells("crosstests", TINY, tmp_path, until="own_network")
+    counts, called = grids.hourly_counts, []
+    def other_city(*args, **kwargs):
+        maps = counts(*args, **kwargs)
+        if not called: maps.counts[:] = maps.counts[::-1].copy()
+        called.append(1)
+        return maps
+    monkeypatch.setattr(grids, "hourly_counts", other_city)
+    other = run_cells("crosstests", TINY, tmp_path, until="own_network")
+    np.testing.assert_array_equal(honest["foreign"].coef_, other["foreign"].coef_)
+    assert not np.allclose(honest["own"].coef_, other["own"].coef_)
+    for a, b in zip(honest["foreign_network"].model.parameters(), other["foreign_network"].model.parameters()): assert (a == b).all()
+
+def test_history_is_cut_from_behind(tmp_path):
+    space = run_cells("crosstests", TINY, tmp_path, until="last_of")
+    from crimenb.sequences import Sequences
+    seqs = Sequences(np.arange(13, dtype=np.int32), np.array([0, 10, 13]), 13)
+    assert space["last_of"](seqs, .5).events.tolist() == [4, 5, 6, 7, 8, 9, 10, 11, 12] and space["last_of"](seqs, 1).events.tolist() == list(range(13))
+    maps, train = space["maps"], space["train"]
+    less, kept = space["cut"](maps, .25, train)
+    assert kept % 24 == 0 and abs(kept - .25*train) < 24 and np.array_equal(less.counts, maps.counts[train - kept:]) and less.times[-1] == maps.times[-1]
+
+@pytest.mark.parametrize("profile", ["smoke", "cpu", "paper"])
+@pytest.mark.parametrize("dataset", ["city", "chicago_2018", "nyc_2015h2", "nyc16", "chi18", "dc_rtm"])
+def test_profiles_give_every_parameter(profile, dataset):
+    found = studies.resolve("crosstests", dict(profile=profile, dataset=dataset))
+    assert found["years"].endswith("6" if dataset == "dc_rtm" else "4") and found["test_hours"] % 24 == 0 and (profile == "smoke" or found["shares"] == "1/8,1/4,1/2,1")
+
+@pytest.mark.parametrize("wrong, words", [(dict(shares="1/8,half"), "no share"), (dict(shares="2,1"), "above 0"), (dict(shares="1/2"), "must be 1"), (dict(test_hours=100), "whole days"),
+                                          (dict(dataset="dc_rtm", rules="area"), "rule for street units")])
+def test_wrong_parameters_are_refused(wrong, words, tmp_path):
+    with pytest.raises(InputError, match=words): run_cells("crosstests", TINY | wrong, tmp_path, until="here")
