@@ -425,7 +425,7 @@ class _Year:
     limit: int
     # what makes two fetches the same: address, condition, columns
     asked: dict
-    # columns that were new, or gone, for the provenance
+    # for the provenance: columns that were new, or gone, and the first and last day of which all rows are here
     drift: dict
 
     @property
@@ -590,7 +590,10 @@ def fetch(city: str,          # one of PORTALS
             where = source.window(when, first, last, whole)
             asked = {"address": source.line.base + source.path, "where": where, "columns": names}
             name = f"{city}-{first.year}" if whole else f"{city}-{first:%Y%m%d}-{last:%Y%m%d}"
-            path = _Year(source, portal, where, names, folder / f"{name}.csv", limit, asked, {"new": new, "gone": gone}).run(f"{city} {first.year} ({n} of {len(spans)})")
+            # what a layer takes for its year ends some hours before or after New Year: its first and last day may be shared with another
+            margin = pd.Timedelta(days=1 if by_year and whole else 0)
+            drift = {"new": new, "gone": gone, "days": [f"{first + margin:%Y-%m-%d}", f"{last - margin:%Y-%m-%d}"]}
+            path = _Year(source, portal, where, names, folder / f"{name}.csv", limit, asked, drift).run(f"{city} {first.year} ({n} of {len(spans)})")
             if path: paths.append(path)
     layered = f" (its layers: {', '.join(map(str, sorted(by_year)))})" if by_year else ""
     if not paths: raise InputError(f"the portal of {city} has no rows from {spans[0][0]:%Y-%m-%d} to {spans[-1][1]:%Y-%m-%d}{layered}: ask for other days")

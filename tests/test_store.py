@@ -326,3 +326,98 @@ def test_what_the_portal_client_fetches_goes_into_the_store(city, resource, tmp_
     before = S.load(city, folder=tmp_path/"store")
     assert S.ingest(city, paths, tmp_path/"store").rows == 30
     pd.testing.assert_frame_equal(S.load(city, folder=tmp_path/"store"), before)
+
+
+# --- what the portal has withdrawn -----------------------------------------------------------------------------------
+
+@pytest.fixture
+def portal(tmp_path, monkeypatch):
+    "A portal of this machine with 40 records of Chicago's 2018, where `crimenb fetch` looks for it."
+    sys.path.insert(0, os.path.dirname(__file__))
+    from portal_server import PortalServer, soda_rows
+    for name in ("NO_PROXY", "no_proxy"): monkeypatch.setenv(name, "127.0.0.1")
+    monkeypatch.setenv("CRIMENB_CACHE", str(tmp_path/"cache"))
+    monkeypatch.setenv("CRIMENB_STORE", str(tmp_path/"store"))
+    with PortalServer({"ijzp-q8t2": soda_rows(40)}) as server:
+        monkeypatch.setenv("CRIMENB_PORTAL_CHICAGO", server.base)
+        yield server
+
+
+def ids(): return set(S.load("chicago").record_id)
+
+
+def at_the_portal(server): return {row["id"] for row in server._select("ijzp-q8t2", "id")}
+
+
+def test_crimenb_fetch_drops_what_the_portal_has_withdrawn_and_says_how_many(portal, tmp_path, capsys):
+    from crimenb import cli
+
+    def fetch(*days):
+        cli.main(["fetch", "chicago", "--from", days[0], "--to", days[1]])
+        return {words[0]: int(words[-1]) for line in capsys.readouterr().out.splitlines() if len(words := line.split()) > 1 and words[-1].isdigit()}
+
+    # a record of another year, from an export: nobody says anything about it
+    S.ingest("chicago", write(tmp_path/"export.csv", [row(ID="old", Date="12/31/2017 11:59:00 PM")]))
+    assert fetch("2018-01-01", "2018-12-31")["withdrawn"] == 0 and ids() == at_the_portal(portal) | {"old"}
+    portal.delete("ijzp-q8t2", "id IN ('201800003', '201800004')")
+    portal.change("ijzp-q8t2", "id = '201800005'", primary_type="HOMICIDE")
+    portal.insert("ijzp-q8t2", {"id": "new", "date": "2018-05-05T05:05:00.000", "primary_type": "THEFT", "latitude": "41.8", "longitude": "-87.6"})
+    # the portal has the record, although its row cannot be used: the version that can is kept
+    portal.change("ijzp-q8t2", "id = '201800006'", primary_type=None)
+    said = fetch("2018-01-01", "2018-12-31")
+    assert said["withdrawn"] == 2 and ids() == at_the_portal(portal) | {"old"} and len(ids()) == 40 and said["in"] == 40
+    assert S.load("chicago").set_index("record_id").category["201800005"] == "HOMICIDE"
+    # of a half of the year only that half is judged
+    spring, autumn = (next(r["id"] for r in portal._select("ijzp-q8t2", "id, date") if r["date"].startswith(month)) for month in (("2018-03", "2018-04"), ("2018-09", "2018-10")))
+    portal.delete("ijzp-q8t2", f"id IN ('{spring}', '{autumn}')")
+    assert fetch("2018-01-01", "2018-06-30")["withdrawn"] == 1 and ids() == at_the_portal(portal) | {"old", autumn}
+    assert fetch("2018-01-01", "2018-12-31")["withdrawn"] == 1 and ids() == at_the_portal(portal) | {"old"}
+    assert fetch("2018-01-01", "2018-12-31")["withdrawn"] == 0
+    assert [entry["withdrawn"] for entry in S._book("chicago")["ingests"]] == [0, 0, 2, 1, 1, 0]
+
+
+def test_what_is_no_proof_withdraws_nothing(portal, tmp_path):
+    from crimenb.portal import fetch
+    path, = fetch("chicago", "2018-01-01", "2018-12-31")
+    S.ingest("chicago", path)
+    lines, note = path.read_text().splitlines(keepends=True), json.loads(path.with_suffix(".json").read_text())
+    assert note["days"] == ["2018-01-01", "2018-12-31"]
+
+    def ingest(text, **changes):
+        "The file with another text, and with a note that was changed."
+        other = tmp_path/"other.csv"
+        other.write_text(text)
+        if changes: other.with_suffix(".json").write_text(json.dumps({**note, "sha256": S._sha256(other), **changes}))
+        return S.ingest("chicago", other)
+
+    fewer = "".join(lines[:-2])
+    assert ingest(fewer).withdrawn == 0
+    assert ingest(fewer, sha256=note["sha256"], complete="2999-01-01T00:00:00+00:00").withdrawn == 0
+    assert ingest(fewer, complete="2020-01-01T00:00:00+00:00").withdrawn == 0
+    assert ingest(fewer + "one,line,too,short\n", complete="2999-01-01T00:00:00+00:00").withdrawn == 0
+    assert ids() == at_the_portal(portal)
+    # and what is one
+    got = ingest(fewer, complete="2999-01-01T00:00:00+00:00")
+    assert got.withdrawn == 2 and got.rows == 38 == got.before + got.kept - got.replaced - got.withdrawn and len(ids()) == 38
+    # from here on a copy of today is an old one
+    assert S.ingest("chicago", path).withdrawn == 0 and len(ids()) == 40
+
+
+def test_washington_withdraws_by_the_day_of_the_report(tmp_path, monkeypatch):
+    from crimenb.portal import fetch
+    sys.path.insert(0, os.path.dirname(__file__))
+    from portal_server import PortalServer, dc_rows
+    for name in ("NO_PROXY", "no_proxy"): monkeypatch.setenv(name, "127.0.0.1")
+    day, rows = 86_400_000, dc_rows(30)
+    new_year = pd.Timestamp("2018-01-01").value//10**6
+    # a crime of 2017 that was reported in 2018, and one of a layer's last day, of which another layer may have a part
+    rows[3] |= {"START_DATE": new_year - 40*day, "REPORT_DAT": new_year + 40*day}
+    rows[4] |= {"START_DATE": new_year + 364*day, "REPORT_DAT": new_year + 364*day + day//2}
+    with PortalServer(layers={"Crime Incidents in 2018": rows, "Crime Incidents in 2019": dc_rows(10, 2019)}) as server:
+        def update(since="2018-01-01", until="2018-12-31"): return S.ingest("dc", fetch("dc", since, until, tmp_path/"csv", base=server.base + server.base_path), tmp_path/"store")
+        assert update(until="2019-12-31").rows == 40
+        server.delete("layer0", f"CCN IN ('{rows[3]['CCN']}', '{rows[4]['CCN']}')")
+        assert update("2018-02-01", "2018-02-28").withdrawn == 1
+        got = update()
+    left = set(S.load("dc", folder=tmp_path/"store").record_id)
+    assert (got.withdrawn, got.rows) == (0, 39) and rows[3]["CCN"] not in left and rows[4]["CCN"] in left
