@@ -8,6 +8,13 @@ shared = Path(__file__).resolve().parents[2] / "shared" / "data"
 if shared.is_dir(): os.environ.setdefault("CRIMENB_DATA", str(shared))
 
 
+# begun first, so that at the end no process waits for another one
+LONGEST = ("test_hygiene.py", "test_packaging.py", "test_stresnet_study.py")
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def fetched():
     "A function: name of a data set -> its verified files, file name -> path."

@@ -163,17 +163,8 @@ def test_listing_data_sets_does_not_wait_for_torch():
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "0 False False"
 
-def test_the_installed_command_runs_a_study_and_a_broken_pipe_is_no_crash(tmp_path):
+def test_a_broken_pipe_is_no_crash(tmp_path):
+    # that the installed command runs a study is seen in test_packaging
     env = {k: v for k, v in os.environ.items() if k != "CRIMENB_DATA"} | {"CRIMENB_CACHE": str(tmp_path / "cache")}
-    # one step of training; the whole smoke profile runs in test_packaging
-    done = subprocess.run([CRIMENB, "reproduce", "crimealarm", "-p", "max_steps=1"], cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    files = [Path(tmp_path, line.split()[-1]) for line in done.stdout.splitlines()]
-    assert [f.suffix for f in files] == [".ipynb", ".json", ".html"] and all(f.exists() for f in files)
-    # a kernel that is stopped on a busy machine may complain of its own tasks
-    assert not any(line.startswith(("crimenb", "Traceback")) for line in done.stderr.splitlines())
-    assert sorted((tmp_path / "runs").iterdir()) == sorted(files)
-    lines = studies.read_results(tmp_path / "runs")
-    assert {"popularity-100", "uniform-99", "full"} <= set(lines["protocol"]) and "trivial" in set(lines["kind"])
     piped = subprocess.run(f'"{CRIMENB}" datasets | head -1', shell=True, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert piped.stdout.startswith("name") and piped.stderr == ""

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cells import one_thread, run_cells
 from crimenb import studies
 from crimenb.core import InputError
 from crimenb.papers.stresnet import PRINTED, table_1
@@ -17,7 +18,8 @@ def result(tmp_path_factory):
     "The smoke profile with as little training as there can be."
     out = tmp_path_factory.mktemp("stresnet")
     given = dict(epochs=1, extra_epochs=1, filters=2, super_resolution="space", city_days=42, evaluations=1)
-    return studies.read_results(studies.reproduce("stresnet", given, out=out).result.parent)
+    run_cells("stresnet", given, out)
+    return studies.read_results(out)
 
 def value(result, method, protocol, metric, split="test"):
     [found] = result[(result.method == method) & (result.protocol == protocol) & (result.metric == metric) & (result.split == split)].value
@@ -70,7 +72,8 @@ def test_los_angeles_from_an_export_and_rules_left_out(tmp_path, samples):
                                                     "TIME OCC": when.strftime("%H%M"), "Vict Age": ["0"] + ["30"]*(n - 1), "LAT": rng.uniform(33.7, 34.38, n).round(4), "LON": rng.uniform(-118.7, -118.12, n).round(4)})
     export.to_csv(tmp_path/"export.csv", index=False)
     given = dict(dataset="la_2015h2", export=str(tmp_path/"export.csv"), methods="", rules=False)
-    rows = studies.read_results(studies.reproduce("stresnet", given, out=tmp_path/"out").result.parent)
+    run_cells("stresnet", given, tmp_path/"out")
+    rows = studies.read_results(tmp_path/"out")
     assert set(rows.method) == {"all zero", "reset + hourly mean", "shrunken average", "Poisson noise", "Poisson noise of the cell"}
     assert value(rows, "Poisson noise", "native", "RMSE") == pytest.approx((n/(184*24*64))**.5, rel=.1)
 
@@ -119,4 +122,4 @@ def test_wrong_parameters_are_refused(bad, words, tmp_path):
     with pytest.raises(InputError, match=words): studies.reproduce("stresnet", bad, out=tmp_path)
 
 def test_los_angeles_needs_its_export(tmp_path):
-    with pytest.raises(InputError, match="export"): studies.reproduce("stresnet", dict(dataset="la_2015h2"), out=tmp_path)
+    with pytest.raises(InputError, match="export"): run_cells("stresnet", dict(dataset="la_2015h2"), tmp_path)
