@@ -1,16 +1,21 @@
 """From a portal's CSV files to each of the four views, at 1, 10 and 100 million records: the event store, and plain pandas.
 
     python benchmarks/scale.py                                   # 1 million, half a minute
-    python benchmarks/scale.py --records 1000000 10000000        # 10 million: 2.2 GB of CSV
-    python benchmarks/scale.py --records 100000000 --no-pandas   # 22 GB of CSV, 30 GB of disk
-    python benchmarks/scale.py --json benchmarks/scale.json      # keeps what was measured
+    python benchmarks/scale.py --records 10000000                # 2.3 GB of CSV, 4 GB of disk
+    python benchmarks/scale.py --records 100000000 --no-pandas   # 23 GB of CSV, 36 GB of disk
+    python benchmarks/scale.py --json benchmarks/scale.json      # keeps what was measured, beside other sizes
+
+A run that was interrupted goes on where it was: what a step has measured is kept in the folder, a CSV file that is there is whole,
+and the same command does the rest. The CSV files are removed when the last step that reads them is done, the store after the last
+view. At the end stands how time and memory grow from one size to the next.
 
 The records are drawn from a simulated city (100,000 events of the size and shape of New York's, with their places moved to
 Chicago) and written in Chicago's dialect, 22 columns, one file a year of twenty years; half of the times are full or half hours,
 as people write them. One record in 200 has no place, one in 500 no kind of place, one in 10,000 an impossible date; one in
 1,000 comes twice, the second time with another category and a later stamp.
 
-Every step runs in a process of its own. Seconds are wall-clock time, CPU seconds those of all threads; memory is the peak
+Every step runs in a process of its own, one after the other; a machine with other work makes the seconds useless and the CPU seconds
+too high. Seconds are wall-clock time, CPU seconds those of all threads; memory is the peak
 resident size of the process, its libraries included (about 300 MB, line "imports"). The store uses two threads and allows DuckDB
 512 MB. Pandas reads only the columns that it needs, and works as a practised user would: no loops over rows. Both have to give
 the same views, or the script stops.
@@ -54,6 +59,7 @@ def make(folder, n):
     con.execute("CREATE TABLE base AS SELECT * FROM base")
     each = n // len(YEARS)
     for k, year in enumerate(YEARS):
+        if (folder / f"{year}.csv").exists(): continue
         con.execute(f"""COPY (
             WITH drawn AS (SELECT r + {k * each} AS id, hash(r, {year}, 1) AS a, hash(r, {year}, 2) AS b, hash(r, {year}, 3) AS c FROM range({each}) t(r)),
                  rows AS (SELECT *, id % 1000 = 7 AS twice, TIMESTAMP '{year}-01-01' + to_days((b % 365)::INT) + to_hours(hour) + to_minutes((CASE WHEN c % 2 = 0 THEN 30 * (c % 4 // 2) ELSE c % 60 END)::INT) AS t
@@ -64,7 +70,8 @@ def make(folder, n):
                    false AS "Arrest", false AS "Domestic", '0111' AS "Beat", '001' AS "District", 42 AS "Ward", area AS "Community Area", '06' AS "FBI Code", 1175000 AS "X Coordinate", 1900000 AS "Y Coordinate",
                    {year} AS "Year", '01/1' || version || '/{year + 1} 03:49:14 PM' AS "Updated On", CASE WHEN id % 200 = 1 THEN NULL ELSE lat END AS "Latitude", CASE WHEN id % 200 = 1 THEN NULL ELSE lon END AS "Longitude",
                    CASE WHEN id % 200 = 1 THEN NULL ELSE '(' || lat || ', ' || lon || ')' END AS "Location"
-            FROM twofold) TO '{folder / f'{year}.csv'}' (HEADER, DELIMITER ',')""")
+            FROM twofold) TO '{folder / f'{year}.half'}' (HEADER, DELIMITER ',')""")
+        (folder / f"{year}.half").rename(folder / f"{year}.csv")
     return sum(path.stat().st_size for path in folder.glob("*.csv"))
 
 
@@ -86,6 +93,12 @@ def summary(view, result):
     flat = counts.ravel()
     places = np.flatnonzero(flat)
     return [int(flat.sum(dtype=np.float64)), len(places), int((places % 1009 * flat[places].astype(np.int64)).sum())]
+
+
+def size(view, result):
+    "Bytes of a view's own arrays."
+    if view == "sequences": return result.events.nbytes + result.offsets.nbytes
+    return (result.counts if view in ("grids", "panels") else result.n).nbytes
 
 
 def by_store(view, folder, grid, units):
@@ -169,7 +182,7 @@ def child(step, folder):
     else:
         result = by_store(step, folder, grid, units)
         done(step)
-        lines[-1]["summary"] = summary(step, result)
+        lines[-1] |= {"summary": summary(step, result), "output": size(step, result)}
     return lines
 
 
@@ -179,29 +192,64 @@ def run(step, folder):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def steps_of(n, folder, pandas):
+    "Do what is not done yet; step -> the lines that it measured."
+    place = folder / "steps.json"
+    done = json.loads(place.read_text()) if place.exists() else {}
+    def keep(**more):
+        done.update(more)
+        place.with_suffix(".half").write_text(json.dumps(done))
+        place.with_suffix(".half").rename(place)
+    reads = [step for step in ("ingest", *(["pandas"] if pandas else [])) if step not in done]
+    if reads:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = sum(path.stat().st_size for path in (folder / "csv").glob("*.csv"))
+        # 235 bytes a record as CSV, and as much as half of that on the way into the store
+        if (missing := 360 * n - there - shutil.disk_usage(folder).free) > 0: raise SystemExit(f"{n:,} records need {missing / 1e9:.0f} GB more of disk in {folder}: name another --folder")
+        keep(csv=make(folder / "csv", n))
+    for step in reads:
+        if step == "ingest": shutil.rmtree(folder / "store", ignore_errors=True)
+        keep(**{step: run(step, folder)})
+    return done, keep
+
+
+def growth(book):
+    "How each step grows from one size to the next: CPU seconds a million records, and memory beyond the libraries and the view itself."
+    print("growth of the store's steps: CPU seconds a million records; MB beyond libraries and result")
+    sizes = sorted(book, key=int)
+    print(f"{'':12}" + "".join(f"{int(n):>14,}{'MB':>8}" for n in sizes) + "   exponent of the last two")
+    for i, step in enumerate(("ingest", *VIEWS)):
+        lines = [book[n]["store"][i] for n in sizes]
+        cells = "".join(f"{line['cpu'] / int(n) * 1e6:14.2f}{(line['peak'] - book[n]['imports_peak'] - line.get('output', 0)) / 1e6:8.0f}" for n, line in zip(sizes, lines))
+        # 1: ten times as many records take ten times as long
+        power = f"{np.log(lines[-1]['cpu'] / lines[-2]['cpu']) / np.log(int(sizes[-1]) / int(sizes[-2])):10.2f}" if len(sizes) > 1 else ""
+        print(f"{step:12}{cells}{power}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--no-pandas", action="store_true")
-    parser.add_argument("--folder", type=Path, help="where the files go; with --keep they stay there and are used again")
-    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "crimenb-scale", help="where the files go; default: %(default)s")
+    parser.add_argument("--keep", action="store_true", help="remove nothing at the end")
     parser.add_argument("--json", type=Path, help="put what was measured into this file, beside what it has of other sizes")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child: return print(json.dumps(child(args.child, args.folder)))
-    top = args.folder or Path(tempfile.mkdtemp())
-    imports = run("imports", top)[0]["peak"]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, pandas {pd.__version__}; peak memory after imports {imports / 1e6:.0f} MB\n")
+    book = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    imports = run("imports", args.folder)[0]["peak"]
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, pandas {pd.__version__}; peak memory after imports {imports / 1e6:.0f} MB\n")
     for n in args.records:
-        folder = top / str(n)
-        if not (folder / "csv" / f"{YEARS[-1]}.csv").exists(): make(folder / "csv", n)
-        size = sum(path.stat().st_size for path in (folder / "csv").glob("*.csv"))
-        shutil.rmtree(folder / "store", ignore_errors=True)
-        print(f"{n:,} records, {size / 1e9:.2f} GB of CSV in {len(YEARS)} files")
-        ours = {line["step"]: line for step in ("ingest", *VIEWS) for line in run(step, folder)}
-        theirs = {} if args.no_pandas else {line["step"]: line for line in run("pandas", folder)}
+        folder = args.folder / str(n)
+        done, keep = steps_of(n, folder, not args.no_pandas)
+        if not args.keep: shutil.rmtree(folder / "csv", ignore_errors=True)
+        for view in VIEWS:
+            if view not in done: keep(**{view: run(view, folder)})
+        ours = {line["step"]: line for step in ("ingest", *VIEWS) for line in done[step]}
+        theirs = {line["step"]: line for line in done.get("pandas", [])}
         for view in VIEWS:
             if theirs and ours[view]["summary"] != theirs[view]["summary"]: raise SystemExit(f"{view}: the store gives {ours[view]['summary']}, pandas {theirs[view]['summary']}")
+        print(f"{n:,} records, {done['csv'] / 1e9:.2f} GB of CSV in {len(YEARS)} files")
         print(f"{'':12}{'store':>24}{'MB':>8}{'pandas':>24}{'MB':>8}{'times':>8}{'memory':>8}")
         def show(name, a, b, peak_a, peak_b):
             form = lambda x: f"{x[0]:10.1f} s ({x[1]:6.1f} CPU)" if x else ""
@@ -209,17 +257,20 @@ def main():
         of = lambda line: (line["seconds"], line["cpu"])
         add = lambda *lines: tuple(map(sum, zip(*map(of, lines))))
         show("ingest/read", of(ours["ingest"]), of(theirs["read"]) if theirs else None, ours["ingest"]["peak"], theirs["read"]["peak"] if theirs else 0)
-        for view in VIEWS: show(view, of(ours[view]), of(theirs[view]) if theirs else None, ours[view]["peak"], theirs[view]["peak"] if theirs else 0)
-        print("from the CSV files:")
-        for view in VIEWS: show(view, add(ours["ingest"], ours[view]), add(theirs["read"], theirs[view]) if theirs else None, max(ours["ingest"]["peak"], ours[view]["peak"]), theirs[view]["peak"] if theirs else 0)
+        # pandas has to read the files again for every view, unless it keeps them all in memory; the store has been read once
+        for title, first in (("a view alone:", False), ("from the store, against pandas from the CSV files:", None), ("from the CSV files:", True)):
+            print(title)
+            for view in VIEWS:
+                a = add(ours["ingest"], ours[view]) if first else of(ours[view])
+                b = None if not theirs else of(theirs[view]) if first is False else add(theirs["read"], theirs[view])
+                show(view, a, b, max(ours["ingest"]["peak"] if first else 0, ours[view]["peak"]), theirs[view]["peak"] if theirs else 0)
         show("all four", add(*ours.values()), add(*theirs.values()) if theirs else None, max(line["peak"] for line in ours.values()), max((line["peak"] for line in theirs.values()), default=0))
         print(flush=True)
-        if args.json:
-            book = json.loads(args.json.read_text()) if args.json.exists() else {}
-            book[str(n)] = {"csv_bytes": size, "imports_peak": imports, "memory_limit": MEMORY, "threads": THREADS, "store": list(ours.values()), "pandas": list(theirs.values()),
-                            "machine": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version(), "pandas_version": pd.__version__}
-            args.json.write_text(json.dumps(dict(sorted(book.items(), key=lambda item: int(item[0]))), indent=1) + "\n")
+        book[str(n)] = {"csv_bytes": done["csv"], "imports_peak": imports, "memory_limit": MEMORY, "threads": THREADS, "store": list(ours.values()), "pandas": list(theirs.values()),
+                        "machine": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version(), "pandas_version": pd.__version__}
+        if args.json: args.json.write_text(json.dumps(dict(sorted(book.items(), key=lambda item: int(item[0]))), indent=1) + "\n")
         if not args.keep: shutil.rmtree(folder)
+    growth(book)
 
 
 if __name__ == "__main__":
