@@ -13,10 +13,9 @@ TINY = dict(side=16, city_events=1500, sizes="500", cities=1, starts=5, resample
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory): return studies.reproduce("rtm", dict(TINY, loop_steps=30), tmp_path_factory.mktemp("runs"))
-
-@pytest.fixture(scope="module")
-def rows(outputs): return pd.DataFrame(studies.validate(json.loads(outputs.result.read_text()))["rows"])
+def rows(tmp_path_factory):
+    space = run_cells("rtm", dict(TINY, loop_steps=30), tmp_path_factory.mktemp("runs"))
+    return pd.DataFrame(studies.validate(json.loads(space["run"].path(".json").read_text()))["rows"])
 
 
 def test_every_method_has_every_measure_with_its_convention(rows):
