@@ -135,7 +135,10 @@ def stale(results: pd.DataFrame,  # as from `studies.read_results`
 ) -> dict:
     "Name of a result file -> what has changed since it was made, or an empty text; without a commit to compare with, that is said."
     root = Path(root or Path(crimenb.__file__).parents[1])
-    known = {name: file["sha256"] for about in sources.registry().values() for name, file in about["files"].items()}
+    # data sets can have files of one name
+    known = {}
+    for about in sources.registry().values():
+        for name, file in about["files"].items(): known.setdefault(name, set()).add(file["sha256"])
     now, found = _files(root), {}
     then: dict = {}
     for file, run in results.drop_duplicates("file").set_index("file").iterrows():
@@ -149,7 +152,7 @@ def stale(results: pd.DataFrame,  # as from `studies.read_results`
             # what is new changes a number only through something that was there and now calls it
             differ = sorted(name for name in a if a[name] != b.get(name))
             if differ: said.append(f"code changed: {', '.join(differ[:5])}{f' and {len(differ) - 5} more' if len(differ) > 5 else ''}")
-        data = sorted(name for name, sha in run["data_sha256"].items() if known.get(name, sha) != sha)
+        data = sorted(name for name, sha in run["data_sha256"].items() if sha not in known.get(name, {sha}))
         if data: said.append(f"data changed: {', '.join(data)}")
         found[file] = "; ".join(said)
     return found

@@ -77,11 +77,11 @@ def history(tmp_path):
 
 def test_a_result_is_stale_when_its_code_or_data_are_others_now(history, tmp_path, monkeypatch):
     root, commit = history
-    monkeypatch.setattr(sources, "registry", lambda: {"set": {"files": {"a.txt": {"sha256": "00"}}}})
+    monkeypatch.setattr(sources, "registry", lambda: {"set": {"files": {"a.txt": {"sha256": "00"}}}, "other": {"files": {"a.txt": {"sha256": "55"}}}})
     made = lambda **changes: leaderboard.stale(read(tmp_path, result("one", commit=commit, data_sha256={"a.txt": "00", "an array": "77"}) | changes), root)["0.json"]
     assert made() == ""
     (root / "crimenb/scores.py").write_text("# new\n" + FILES["crimenb/scores.py"] + "def newer(): return total\n")
-    assert made() == "" and made(data_sha256={"a.txt": "11"}) == "data changed: a.txt"
+    assert made() == "" and made(data_sha256={"a.txt": "11"}) == "data changed: a.txt" and made(data_sha256={"a.txt": "55"}) == ""
     (root / "crimenb/core.py").write_text("def total(x): return 0\n")
     (root / "crimenb/deep.py").unlink()
     assert made() == "code changed: core.total, deep.far"
