@@ -154,6 +154,9 @@ TRAINING = ("nbs/papers/10_crimealarm.ipynb", "nbs/reproduce/crimealarm.ipynb", 
             "nbs/papers/30_parallel.ipynb", "nbs/reproduce/parallel.ipynb", "nbs/42_distributed.ipynb", "nbs/47_explain.ipynb", "nbs/60_feedback.ipynb", "nbs/papers/40_rtm.ipynb", "nbs/reproduce/rtm.ipynb", "nbs/reproduce/explanations.ipynb", "nbs/70_serving.ipynb",
             "nbs/baselines/12_sequence_networks.ipynb", "nbs/reproduce/parallel_training.ipynb", "nbs/reproduce/deployment.ipynb", "nbs/reproduce/crosstests.ipynb", "nbs/reproduce/occurrences.ipynb")
 
+# a ternary weight jumps from one value to the next: rounding decides when
+TERNARY = "nbs/reproduce/stresnet.ipynb"
+
 def differs(stored, fresh, within=.001):
     "Where two texts differ: words and whole numbers must be the same, others may differ by 1 % or `within`, spaces do not count."
     a, b = NUMBER.split(stored), NUMBER.split(fresh)
@@ -169,7 +172,7 @@ def test_the_comparison_sees_what_matters_and_nothing_else():
 
 @each(NOTEBOOKS)
 def test_running_a_notebook_again_shows_what_is_stored(path, executed):
-    again, within = executed[path], .02 if path.as_posix() in TRAINING else .001
+    again, within = executed[path], .05 if path.as_posix() == TERNARY else .02 if path.as_posix() in TRAINING else .001
     assert not isinstance(again, Exception), f"{path} does not run: {str(again).strip().splitlines()[-1]}"
     for old, new in zip(read(path).cells, again.cells):
         if new.cell_type != "code": continue
