@@ -42,12 +42,12 @@ TASKS = {"crimealarm": Task("Next event at a spot", "NDCG@5", ("popularity-100",
 
 # %% ../nbs/87_leaderboard.ipynb #3b2f4322
 # of `studies`: they read the settings and write the file, and measure nothing
-RECORDING = {"begin", "Run"}
+RECORDING = {"studies.begin", "studies.Run"}
 
 class _Code(NamedTuple):
     "A module or a notebook, taken apart."
-    names: dict     # what it defines -> (hash, the names in it)
-    modules: tuple  # what it imports, dotted, as far as the text says
+    names: dict    # what it defines -> (hash, the dotted names in it)
+    imports: dict  # name in the text -> dotted name of what was imported
 
 class _Bare(ast.NodeTransformer):
     "Takes out what measures nothing: docstrings and type hints."
@@ -67,30 +67,65 @@ class _Bare(ast.NodeTransformer):
         if node.annotation is None: return node
         return node.value and ast.Assign([node.target], node.value)
 
-@functools.lru_cache(maxsize=None)
-def _taken_apart(source, package):
-    "A source text's definitions and imports; `package` is the dotted name that its relative imports start from."
-    names, modules = {}, []
-    for node in ast.parse(source).body:
+def _imports(tree, package):
+    "Name in the text -> dotted name, of every import, those inside functions too; relative ones start from `package`."
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             start = package.split(".")[:len(package.split(".")) - node.level + 1] if node.level else []
-            origin = ".".join([*start, *filter(None, [node.module])])
-            modules += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-            names |= {alias.asname: ("", frozenset([alias.name])) for alias in node.names if alias.asname}
-        elif isinstance(node, ast.Import): modules += [alias.name for alias in node.names]
-        else:
-            defined = [node.name] if hasattr(node, "name") else [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-            node = _Bare().visit(node)
-            found = hashlib.sha256(ast.dump(node).encode()).hexdigest(), frozenset(_names(node))
-            for name in defined: names[name] = found
-    return _Code(names, tuple(modules))
+            for alias in node.names: yield alias.asname or alias.name, ".".join([*start, *filter(None, [node.module]), alias.name])
+        elif isinstance(node, ast.Import):
+            # `import a.b` makes the name a, `import a.b as c` the name c
+            for alias in node.names: yield (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2
+
+def _defines(node):
+    "The names that a statement at the top of a module defines or may add to: f of `def f`, A of `A = 1`, `A[0] = 1`, `A.f = 1` and `A.update(b)`."
+    if hasattr(node, "name"): return [node.name]
+    # of an assignment what stands left, of anything else every name
+    targets = getattr(node, "targets", [node.target if isinstance(node, (ast.AnnAssign, ast.AugAssign)) else node])
+    return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+
+def _dotted(node):
+    "a.b.c of an attribute of an attribute of a name; None for what begins with anything else."
+    if isinstance(node, ast.Name): return node.id
+    if isinstance(node, ast.Attribute) and (start := _dotted(node.value)): return f"{start}.{node.attr}"
 
 def _names(node):
-    "Every name that occurs in a piece of code."
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Name): yield inner.id
-        elif isinstance(inner, ast.Attribute): yield inner.attr
-        elif isinstance(inner, ast.ImportFrom): yield from (alias.name for alias in inner.names)
+    "Every dotted name in a piece of code, and of every text `module:function`, which is how a function is named to another process, `.module.function`."
+    if name := _dotted(node): yield name
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[\w.]+:\w+", node.value): yield "." + node.value.replace(":", ".")
+    else:
+        for inner in ast.iter_child_nodes(node): yield from _names(inner)
+
+@functools.lru_cache(maxsize=None)
+def _taken_apart(source, package):
+    "A source text's definitions and imports."
+    tree, names = ast.parse(source), {}
+    imports = dict(_imports(tree, package))
+    for node in tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)): continue
+        defined, bare = _defines(node), _Bare().visit(node)
+        for name in set(defined) - imports.keys():
+            # a table that is filled later, or a class that gets another method, is all of its statements
+            before, inside = names.get(name, ("", frozenset()))
+            names[name] = hashlib.sha256((before + ast.dump(bare)).encode()).hexdigest(), inside | frozenset(_names(bare))
+    return _Code(names, imports)
+
+def _meant(name, module, parts):
+    "(module, definition) pairs that a dotted name in a module stands for: none for a variable or another library's, all of a module for its bare name."
+    first, *rest = name.split(".")
+    if not first: return _meant(".".join(rest), None, parts)
+    if module in parts:
+        if first in parts[module].names: return [(module, first)]
+        if first in parts[module].imports: return _meant(".".join([parts[module].imports[first], *rest]), None, parts)
+        if module: return []
+    # the longest start that is a module; what follows is a name in it
+    words = name.split(".")
+    for end in range(len(words), 0, -1):
+        inside = ".".join(words[:end])
+        if inside in parts:
+            if end == len(words): return [(inside, own) for own in parts[inside].names]
+            return _meant(".".join(words[end:]), inside, parts)
+    return []
 
 def code_of(study: str,   # name of a study
             files: dict,  # path from the checkout's top -> text, of the notebooks and of crimenb
@@ -99,24 +134,17 @@ def code_of(study: str,   # name of a study
     notebook = json.loads(files[f"nbs/reproduce/{study}.ipynb"])
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     source = re.sub(r"^[%!].*$", "pass", "\n".join(cells), flags=re.M)
-    tree = ast.parse(source)
-    # every module that it imports, and that these import
-    parts, todo = {}, list(_taken_apart(source, "").modules)
+    parts = {path.removesuffix(".py").replace("/", "."): path for path in files if path.endswith(".py")}
+    parts = {module.removesuffix(".__init__"): _taken_apart(files[path], module.rpartition(".")[0]) for module, path in parts.items()}
+    parts["notebook"] = _Code({}, dict(_imports(ast.parse(source), "")))
+    reached, todo = {f"{study}.ipynb": hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()}, [("notebook", name) for name in _names(ast.parse(source))]
     while todo:
-        module = todo.pop()
-        path = module.replace(".", "/") + ".py"
-        if module in parts or path not in files: continue
-        parts[module] = _taken_apart(files[path], module.rpartition(".")[0])
-        todo += parts[module].modules
-    reached, seen, todo = {f"{study}.ipynb": hashlib.sha256(ast.dump(tree).encode()).hexdigest()}, set(RECORDING), list(_names(tree))
-    while todo:
-        name = todo.pop()
-        if name in seen: continue
-        seen.add(name)
-        for module, part in parts.items():
-            if name in part.names:
-                reached[f"{module.removeprefix('crimenb.')}.{name}"], inside = part.names[name]
-                todo += inside
+        place, word = todo.pop()
+        for module, name in _meant(word, place, parts):
+            known = f"{module.removeprefix('crimenb.')}.{name}"
+            if known in reached or known in RECORDING: continue
+            reached[known], inside = parts[module].names[name]
+            todo += [(module, inner) for inner in inside]
     return reached
 
 # %% ../nbs/87_leaderboard.ipynb #4a283f41

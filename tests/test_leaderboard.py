@@ -48,6 +48,24 @@ def test_a_study_reaches_what_its_names_lead_to_and_nothing_else():
     ("nbs/reproduce/one.ipynb", "# One", "# Two", [])])
 def test_only_code_that_is_reached_counts(path, old, new, names): assert changed(path, old, new) == names
 
+@pytest.mark.parametrize("text, names", [
+    ("from crimenb import alone, core\nx.total\nalone.total(1)", ["alone.total"]),                    # the attribute of a variable is nobody's function
+    ("def go():\n    from crimenb.alone import total as all_of\n    return all_of(1)", ["alone.total"]),  # an import inside a function
+    ("import crimenb.core as c\nc.total([1])", ["core.total"]), ("import crimenb.alone\ncrimenb.alone.total(1)", ["alone.total"]),
+    ("from crimenb import core\nwork(core)", ["core.total", "core.unused"]),                           # a module that is handed on
+    ("from crimenb.scores import total\ntotal([])", ["core.total"]),                                   # through a module that only imports it
+    ("launch('crimenb.alone:total')", ["alone.total"])])
+def test_a_name_is_followed_as_python_would(text, names):
+    path = "nbs/reproduce/one.ipynb"
+    reached = leaderboard.code_of("one", FILES | {path: json.dumps({"cells": [{"cell_type": "code", "source": text}]})})
+    assert sorted(reached.keys() - {"one.ipynb"}) == names
+
+@pytest.mark.parametrize("more", ["total.names = {}", "TABLE[1] = 2", "TABLE.update(a=1)"])
+def test_what_is_added_to_a_definition_later_belongs_to_it(more):
+    bare = "TABLE = {}\ndef total(x): return TABLE\n"
+    a, b = (leaderboard.code_of("one", FILES | {"crimenb/core.py": text}) for text in (bare, bare + more))
+    assert a != b
+
 @pytest.mark.parametrize("bare, other, same", [
     ("def total(x, *y, z=1, **w): return x", "def total(x: list, *y: int, z: int = 1, **w: 'Box') -> 'Box': return x", True), ("def total(x): return x", "def total(x: other) -> other: return x", True),
     ("def total(x: int) -> int: return x", "def total(x: str) -> str: return x + x", False), ("def total(x: int = 1): return x", "def total(x: int = 2): return x", False),
