@@ -52,13 +52,17 @@ def _stores(options):
 
 # %% ../nbs/90_cli.ipynb #cda7e91f
 def _reproduce(options):
-    given = studies.from_text(options.study, options.parameters)
+    # a study's name, or the result file of a run that is to be made once more
+    study, given = studies.again(options.study) if options.study.endswith(".json") else (options.study, {})
+    changes = studies.from_text(study, options.parameters)
     for name in ("profile", "dataset"):
         value = getattr(options, name)
-        if value is not None and name in given: raise InputError(f"parameter {name} is given twice: use --{name} or -p {name}=…")
-        if value is not None: given[name] = value
-    if "out" in given: raise InputError("the folder for the results is given with --out, not with -p out=…")
-    paths = studies.reproduce(options.study, given, options.out)
+        if value is not None and name in changes: raise InputError(f"parameter {name} is given twice: use --{name} or -p {name}=…")
+        if value is not None: changes[name] = value
+    # its settings are all recorded, a profile would only change its name
+    if given and "profile" in changes: raise InputError(f"{options.study} is a run of the profile {given['profile']}: leave out the profile, or name the study in its place")
+    if "out" in changes: raise InputError("the folder for the results is given with --out, not with -p out=…")
+    paths = studies.reproduce(study, given | changes, options.out)
     print(f"notebook: {paths.notebook}\nresult:   {paths.result}\npage:     {paths.page}")
 
 # %% ../nbs/90_cli.ipynb #0ca53408
@@ -120,7 +124,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--folder", type=_path, metavar="DIR", help="of all stores; default: $CRIMENB_STORE, or the user's cache")
     command("stores", _stores, "list the stores: city, rows, first and last event")
     sub = command("reproduce", _reproduce, "run a study: an executed notebook, a result file and an HTML page")
-    sub.add_argument("study", metavar="STUDY", help=f"one of {', '.join(studies.names())}")
+    sub.add_argument("study", metavar="STUDY", help=f"one of {', '.join(studies.names())}; or a result file (.json), whose run is made once more")
     sub.add_argument("--profile", help="smoke (seconds, simulated city), cpu, paper; default: smoke")
     sub.add_argument("--dataset", metavar="NAME", help="the data set to run on; default: the study's own")
     sub.add_argument("-p", dest="parameters", action="append", default=[], metavar="KEY=VALUE", help="set a parameter of the study; may be repeated")

@@ -6,7 +6,7 @@
 __all__ = ['TYPES', 'KINDS', 'NUMBER', 'RESULT', 'ROW', 'PACKAGES', 'LOWER_IS_BETTER', 'folder_of', 'names', 'profiles',
            'Parameter', 'parameters', 'profile', 'resolve', 'from_text', 'validate', 'stem', 'versions', 'commit',
            'peak_memory', 'Run', 'score_rows', 'begin', 'StudyFailed', 'Outputs', 'reproduce', 'page', 'read_results',
-           'lower_is_better', 'setting', 'leaderboard', 'record']
+           'again', 'lower_is_better', 'setting', 'leaderboard', 'record']
 
 # %% ../nbs/80_studies.ipynb #36ebdd3e
 import ast
@@ -416,6 +416,13 @@ def page(notebook,  # path of an executed notebook
     return body
 
 # %% ../nbs/80_studies.ipynb #c3c86907
+def _read(path):
+    "A result file's content, checked."
+    try: return validate(json.loads(Path(path).read_text(encoding="utf-8")))
+    # what is no JSON, or no UTF-8, or a number of 5,000 digits, is a ValueError, and so is an InputError
+    except (ValueError, OSError, RecursionError) as error:
+        raise InputError(f"{path} is not a result file: {error}") from None
+
 def read_results(folder=None,  # a folder of result files; the recorded evidence of the library if not given
 ) -> pd.DataFrame:
     "All rows of all result files: the columns of `ROW`, those of the run, its parameters, and `file`."
@@ -423,14 +430,18 @@ def read_results(folder=None,  # a folder of result files; the recorded evidence
     rows = []
     # a wheel that was made without results has no folder of its own for them
     for path in sorted(Path(folder or folder_of("results")).glob("*.json")):
-        try: result = validate(json.loads(path.read_text(encoding="utf-8")))
-        # what is no JSON, or no UTF-8, or a number of 5,000 digits, is a ValueError, and so is an InputError
-        except (ValueError, OSError, RecursionError) as error:
-            raise InputError(f"{path} is not a result file: {error}") from None
+        result = _read(path)
         about = {key: value for key, value in result.items() if key != "rows"}
         rows += [{**about, **row, "file": path.name} for row in result["rows"]]
     columns = [key for key in RESULT if key != "rows"] + list(ROW) + ["file"]
     return pd.DataFrame(rows, columns=columns).astype({"printed": float, "low": float, "high": float})
+
+# %% ../nbs/80_studies.ipynb #7b60c2e4
+def again(file,  # a result file
+) -> tuple:
+    "The study of a recorded run, and name -> value of everything it was given, as `reproduce` takes them."
+    result = _read(file)
+    return result["study"], dict(result["parameters"])
 
 # %% ../nbs/80_studies.ipynb #fca26da9
 # names of metrics, or beginnings of them, of which less is better

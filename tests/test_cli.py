@@ -116,6 +116,31 @@ def test_reproduce_hands_on_what_was_given_and_prints_where_the_files_lie(capsys
     assert calls == [("crimealarm", {"seed": 2, "methods": "", "profile": "cpu"}, str(tmp_path))]
     assert code == 0 and [line.split()[-1] for line in out.splitlines()] == ["a.ipynb", "a.json", "a.html"]
 
+def test_a_recorded_run_is_made_once_more_with_what_is_changed(capsys, monkeypatch):
+    calls = []
+    def reproduce(study, given, out):
+        calls.append((study, given))
+        return studies.Outputs(Path("a.ipynb"), Path("a.json"), Path("a.html"))
+    monkeypatch.setattr(studies, "reproduce", reproduce)
+    recorded = sorted(studies.folder_of("results").glob("rtm-cpu-dc_rtm-*.json"))[0]
+    given = json.loads(recorded.read_text())["parameters"]
+    assert shell(capsys, "reproduce", recorded)[0] == shell(capsys, "reproduce", recorded, "-p", "seed=7")[0] == 0
+    assert calls == [("rtm", given), ("rtm", given | {"seed": 7})]
+    code, out, err = shell(capsys, "reproduce", recorded, "--profile", "smoke")
+    assert code == 2 and "leave out the profile" in err and err.count("\n") == 1
+    assert len(calls) == 2
+
+def test_every_recorded_run_has_settings_that_its_study_still_knows():
+    for file in studies.folder_of("results").glob("*.json"):
+        study, given = studies.again(file)
+        assert given.items() <= studies.resolve(study, given).items(), file.name
+
+@pytest.mark.parametrize("content, said", [("{", "is not a result file"), (None, "is not a result file")])
+def test_what_is_no_result_file_is_one_sentence(capsys, tmp_path, content, said):
+    if content: (tmp_path / "a.json").write_text(content)
+    code, out, err = shell(capsys, "reproduce", tmp_path / "a.json")
+    assert code == 2 and said in err and err.count("\n") == 1
+
 @pytest.mark.parametrize("error, code", [(studies.StudyFailed("it\nbroke"), 1), (cli.InputError("no such\nfile"), 2), (KeyboardInterrupt(), 130)])
 def test_every_way_to_end_has_its_exit_code(capsys, monkeypatch, error, code):
     def raises(*_): raise error
