@@ -402,6 +402,7 @@ def prepare(split: Split,                  # what to train and validate on
                 **{k: v for part in (curriculum, instances) for k, v in vars(part).items()}}
     return model, lambda epoch, rng: instances.epoch(history, rng), loss, settings
 
+# %% ../../nbs/papers/10_crimealarm.ipynb #235e307d
 def train_method(split: Split,                  # what to train and validate on
                  method: str = "CrimeAlarm",    # one of `METHODS`, or a name for what `network` makes
                  encoder: str = "Transformer",  # one of `encoders.ENCODERS`: that of DML, DKD and CrimeAlarm
