@@ -314,6 +314,7 @@ def _shares(shares):
     if shares.ndim != 1 or not ((shares > 0) & (shares <= 1)).all(): raise InputError(f"shares must lie above 0 and at most 1, as .05 does, not {shares}")
     return shares
 
+# %% ../nbs/05_metrics.ipynb #a16db9a3
 def _order(key, size, observed, training, ties):
     "Order of the units of each map, highest key first, and where in it a new group of equals begins: every unit, where ties are pessimistic (few events first, and then many training events)."
     order = np.lexsort((-training/size, observed/size, -key)) if ties == "pessimistic" else np.argsort(-key, -1, kind="stable")
@@ -337,6 +338,7 @@ def _at(shares, size, values):
         found.append([v[row, i] + part*(v[row, i + 1] - v[row, i]) for v in values])
     return np.array(found).transpose(1, 0, 2)
 
+# %% ../nbs/05_metrics.ipynb #f8d20aef
 def _captured(key, observed, size, training, ties, shares):
     "(4, shares, times): events hit, events that the best map would hit, training events hit, units flagged."
     times, units = key.shape
@@ -354,6 +356,7 @@ def _captured(key, observed, size, training, ties, shares):
     most, = _at(shares, _cumulated(np.take_along_axis(sizes, best, 1)), [_cumulated(np.take_along_axis(observed, best, 1))])
     return np.stack([hit, most, trained, flagged])
 
+# %% ../nbs/05_metrics.ipynb #56c13fc6
 def _hot_spot_values(hit, most, trained, total, total_trained, shares):
     "(…, shares, 4) hit rate, PAI, PEI, RRI (NaN where no training event was flagged)."
     with np.errstate(divide="ignore", invalid="ignore"):

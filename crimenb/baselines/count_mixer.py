@@ -149,6 +149,7 @@ def evidence(seqs: Sequences, # all events
     logs += [np.log1p(since.reshape(n, m))/5, own > 0, count(age < 5), np.arange(m) == last[:, None], np.broadcast_to(np.log(length)/5, (n, m))]
     return np.stack([f.astype("float16") for f in logs], -1)
 
+# %% ../../nbs/baselines/15_count_mixer.ipynb #31e32f39
 def _neighbours(shares, spot, known):
     "The mean shares of the nearest spots, each weighed by the fourth power of its similarity; a spot is not its own neighbour."
     similar = np.sqrt(shares) @ known.roots.T
@@ -251,6 +252,7 @@ class CountMixer:
                 found[kind][rows] = each
         return found
 
+# %% ../../nbs/baselines/15_count_mixer.ipynb #55ce697b
 def fit(split: Split,               # from `sequences.leave_last_out`; only its training part is read
         positions: int = 8,         # questions a spot
         hidden: int = 16,           # width of the two hidden layers

@@ -401,6 +401,7 @@ def save_workload(path,
     torch.save({"cases": {f.name: getattr(cases, f.name) for f in fields(cases)}, "periods": {k: np.asarray(v).tolist() for k, v in periods.items()},
                 "edges": torch.as_tensor(edge_index), "sites": {"regions": torch.as_tensor(region), "areas": torch.as_tensor(place)}}, path)
 
+# %% ../../nbs/papers/30_parallel.ipynb #e30dca48
 class Workload:
     "One network with its risk levels, as all ways of training see it."
     def __init__(self, name: str,  # one of `MODELS`
@@ -450,6 +451,7 @@ class Workload:
         table = level_summary(p, self.cases.level[where].numpy(), blocks=self.cases.period[where].numpy())
         return table[table["metric"].isin(["accuracy", "log loss"])].to_dict("records")
 
+# %% ../../nbs/papers/30_parallel.ipynb #d514e076
 def train_in_a_way(work: Workload, way: str, epochs: int, device="cpu") -> pd.DataFrame:
     "Train the network of `work` in one of `WAYS`, in this process and those it trains with; returns the log."
     one_of(way, WAYS[ranks()[1]], "way to train")
@@ -468,6 +470,7 @@ def train_in_a_way(work: Workload, way: str, epochs: int, device="cpu") -> pd.Da
     def loss(model, batch, t): return work.loss(model, tuple(member.to(device) for member in batch), t)
     return train(model, lambda epoch, rng: Loaded(work.plan(rng), work.cut_out, workers, how), loss, epochs, schedule="constant", **common)
 
+# %% ../../nbs/papers/30_parallel.ipynb #6d43a802
 def _peak(forget=False):
     "Peak memory of this process since the last `forget`, in bytes (Linux)."
     if forget: Path("/proc/self/clear_refs").write_text("5")

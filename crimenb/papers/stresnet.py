@@ -235,6 +235,7 @@ def _compiled():
                         for w in range(C): out[b, o, top + r, w] = total[o, r*C + w]*scale[o] + shift[o]
     return add_up
 
+# %% ../../nbs/papers/20_stresnet.ipynb #f57720a1
 class PackedLayer(nn.Module):
     "A ternary convolution or dense layer, with the ReLU before it and the batch normalisation behind it; weights are read from their bytes on each call."
     def __init__(self, layer, norm, packing: str, adds: bool, relu: bool = False):
@@ -267,6 +268,7 @@ class PackedLayer(nn.Module):
         _compiled()(x.detach().float().contiguous().numpy(), self.packed.numpy(), self.digits, self.scale.numpy(), self.shift.numpy(), least, min(R, max(1, 1024//C)), out.numpy())
         return out
 
+# %% ../../nbs/papers/20_stresnet.ipynb #586fb2d1
 class PackedSTResNet(STResNet):
     "A `TernarySTResNet` for forecasting only: packed weights, nothing to train. Same output as the model it is made from in eval mode."
     def __init__(self,
@@ -444,6 +446,7 @@ def base_rate(counts,                  # (T, r, c) crimes of each hour
     product = cell*(rhythm + 1e-3)/(rhythm + 1e-3).mean()
     return ((total + strength*product)/(days + strength)).astype("float32")
 
+# %% ../../nbs/papers/20_stresnet.ipynb #9e56e6ab
 @dataclass(eq=False)
 class Fitted:
     "A trained network with what it was trained on."
@@ -474,6 +477,7 @@ class Fitted:
         hours, cumulative = to_cumulative(self.prepared, self.predict(targets), targets)
         return hours, to_hourly(self.prepared, hours, cumulative)
 
+# %% ../../nbs/papers/20_stresnet.ipynb #e6c0be7a
 def fit(prepared: Prepared,
         filters: int = 64,          # f
         kernel: int = 3,            # 3: with convolution; 1: without
