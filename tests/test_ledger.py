@@ -53,7 +53,8 @@ def test_the_ledger_prints_what_the_modules_and_studies_print(rows):
     # a result file has the work's own number beside ours
     results = studies.read_results()
     results = results[(results["study"] == "crimealarm") & results["printed"].notna()].drop_duplicates(["dataset", "method", "metric"])
-    known = rows[rows["work"] == "crimealarm"].set_index(["dataset", "method", "metric"])["printed"]
+    # where the mean of the peers is asked for, the first peer's rows hold the printed number
+    known = rows[rows["work"] == "crimealarm"].assign(method=rows["method"].str.split(" + ", regex=False).str[0]).set_index(["dataset", "method", "metric"])["printed"]
     for run in results.itertuples(): assert run.printed in known.loc[[(run.dataset, run.method, run.metric)]].astype(float).tolist(), run
 
 def test_what_is_told_of_the_sequences_is_what_the_files_hold(rows, nyc16, chi18):
