@@ -77,12 +77,12 @@ def _imports(tree, package):
             # `import a.b` makes the name a, `import a.b as c` the name c
             for alias in node.names: yield (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2
 
-def _defines(node):
+def _defines(node, imports):
     "The names that a statement at the top of a module defines or may add to: f of `def f`, A of `A = 1`, `A[0] = 1`, `A.f = 1` and `A.update(b)`."
     if hasattr(node, "name"): return [node.name]
-    # of an assignment what stands left, of anything else every name
-    targets = getattr(node, "targets", [node.target if isinstance(node, (ast.AnnAssign, ast.AugAssign)) else node])
-    return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+    # of an assignment what stands left, of anything else every name but those of imports
+    targets = getattr(node, "targets", [node.target] if isinstance(node, (ast.AnnAssign, ast.AugAssign)) else [])
+    return [n.id for inner in targets or [node] for n in ast.walk(inner) if isinstance(n, ast.Name) and (targets or n.id not in imports)]
 
 def _dotted(node):
     "a.b.c of an attribute of an attribute of a name; None for what begins with anything else."
@@ -103,8 +103,8 @@ def _taken_apart(source, package):
     imports = dict(_imports(tree, package))
     for node in tree.body:
         if isinstance(node, (ast.Import, ast.ImportFrom)): continue
-        defined, bare = _defines(node), _Bare().visit(node)
-        for name in set(defined) - imports.keys():
+        defined, bare = _defines(node, imports), _Bare().visit(node)
+        for name in set(defined):
             # a table that is filled later, or a class that gets another method, is all of its statements
             before, inside = names.get(name, ("", frozenset()))
             names[name] = hashlib.sha256((before + ast.dump(bare)).encode()).hexdigest(), inside | frozenset(_names(bare))

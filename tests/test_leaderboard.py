@@ -60,6 +60,11 @@ def test_a_name_is_followed_as_python_would(text, names):
     reached = leaderboard.code_of("one", FILES | {path: json.dumps({"cells": [{"cell_type": "code", "source": text}]})})
     assert sorted(reached.keys() - {"one.ipynb"}) == names
 
+def test_a_definition_counts_though_a_function_imports_its_name():
+    text = "def other():\n    from .alone import total\n    return total\n"
+    a, b = (leaderboard.code_of("one", FILES | {"crimenb/core.py": text + f"def total(x): return {x}\n"}) for x in (1, 2))
+    assert "core.total" in a and a != b
+
 @pytest.mark.parametrize("more", ["total.names = {}", "TABLE[1] = 2", "TABLE.update(a=1)"])
 def test_what_is_added_to_a_definition_later_belongs_to_it(more):
     bare = "TABLE = {}\ndef total(x): return TABLE\n"
