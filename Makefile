@@ -38,7 +38,7 @@ reproduce: $(STAMP)
 	@"$(BIN)/crimenb" reproduce "$(STUDY)" --profile "$(PROFILE)" $(if $(DATASET),--dataset "$(DATASET)") --out "$(OUT)" $(foreach p,$(PARAMS),-p "$(p)")
 
 record: $(STAMP)
-	@"$(BIN)/python" -c 'import sys; from crimenb import studies; print(*studies.record(sys.argv[1]), sep="\n")' "$(OUT)"
+	@"$(BIN)/python" -c 'import sys; from crimenb.lab import studies; print(*studies.record(sys.argv[1]), sep="\n")' "$(OUT)"
 
 export: $(STAMP)
 	@"$(BIN)/nbdev-export"
@@ -62,7 +62,7 @@ test: $(STAMP)
 	@"$(BIN)/python" -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 docs: $(STAMP)
-	@"$(BIN)/python" -c 'import sys; from crimenb import site; site.build(".", "_docs"); sys.exit("\n".join(site.dead_links("_docs")))'
+	@"$(BIN)/python" -c 'import sys; from crimenb.lab import site; site.build(".", "_docs"); sys.exit("\n".join(site.dead_links("_docs")))'
 	@echo "_docs/index.html"
 
 distclean:

@@ -10,7 +10,7 @@ ini.read(here / "settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
 extras = {
     name: cfg[f"{name}_requirements"].split()
-    for name in ("reproduce", "statistics", "explain", "maps", "docs", "scale", "fast", "dev")
+    for name in ("reproduce", "statistics", "explain", "maps", "geo", "docs", "scale", "fast", "dev")
 }
 extras["dev"] += sum((extras[name] for name in extras if name != "dev"), [])
 version = (here / "crimenb" / "__init__.py").read_text().split('"')[1]
@@ -34,5 +34,5 @@ setup(
     include_package_data=False,
     install_requires=cfg["requirements"].split(),
     extras_require=extras,
-    entry_points={"console_scripts": ["crimenb = crimenb.cli:main"]},
+    entry_points={"console_scripts": ["crimenb = crimenb.lab.cli:main"]},
 )

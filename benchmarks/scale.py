@@ -156,7 +156,8 @@ def by_pandas(view, table, grid, units, to):
 
 def child(step, folder):
     "One step in this process, timed; prints JSON."
-    from crimenb import grids, panels, sequences, store, terrain  # noqa: F401, imported before the clock starts
+    from crimenb import grids, panels, sequences, terrain
+    from crimenb.warehouse import store  # noqa: F401, imported before the clock starts
     grid, units, to = target()
     unit = 1 if sys.platform == "darwin" else 1024
     peak = lambda: unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from scipy.ndimage import zoom
 
-from . import store
+from .warehouse import store
 from .city import City
 from .core import InputError, one_of, within
 from .events import fold, metres_per_degree, metres_to_degrees

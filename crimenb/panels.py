@@ -26,7 +26,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 
-from . import store
+from .warehouse import store
 from .core import InputError, one_of, within
 from .city import City
 from .events import COLUMNS, degrees_to_metres, metres_per_degree, metres_to_degrees, validate

@@ -21,7 +21,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 
-from . import store
+from .warehouse import store
 from .core import InputError, one_of
 
 # %% ../nbs/20_sequences.ipynb #43a9d9a7

@@ -27,7 +27,7 @@ from .events import PORTALS
 from .events import read_chicago
 from .events import read_chicago_2016_2017
 from .events import read_nyc_2014_2015
-from .store import load as load_store
+from .warehouse.store import load as load_store
 
 # %% ../nbs/10_sources.ipynb #7eda5407
 @cache

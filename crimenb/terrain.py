@@ -24,7 +24,7 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 from scipy.spatial import cKDTree
 
-from . import store
+from .warehouse import store
 from .core import InputError, needs, one_of, within
 from .events import Cleaned, read_dc
 

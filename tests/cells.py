@@ -6,7 +6,7 @@ import nbformat
 import pytest
 import torch
 
-from crimenb import studies
+from crimenb.lab import studies
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,4 +1,4 @@
-"crimenb.cli: what a shell sees. Exit codes, one line for an error, and no traceback."
+"crimenb.lab.cli: what a shell sees. Exit codes, one line for an error, and no traceback."
 import json
 import os
 import subprocess
@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 import crimenb
-from crimenb import cli, sources, studies
+from crimenb import sources
+from crimenb.lab import cli, studies
 
 sys.path.insert(0, os.path.dirname(__file__))
 from portal_server import PortalServer
@@ -183,7 +184,7 @@ def test_python_m_crimenb_is_the_command(tmp_path):
     assert done.returncode == 2 and done.stderr.startswith("crimenb: unknown data set or city 'nyc17'") and done.stderr.count("\n") == 1
 
 def test_listing_data_sets_does_not_wait_for_torch():
-    check = ("import sys; from crimenb.cli import main; code = main(['datasets']);"
+    check = ("import sys; from crimenb.lab.cli import main; code = main(['datasets']);"
              "print(code, 'torch' in sys.modules, 'papermill' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "0 False False"

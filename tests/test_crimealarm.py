@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crimenb import studies
+from crimenb.lab import studies
 from crimenb.baselines.sequence_networks import NETWORKS
 from crimenb.core import InputError
 from crimenb.papers.crimealarm import (

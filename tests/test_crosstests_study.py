@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from cells import one_thread, run_cells  # noqa: F401
 
-from crimenb import grids, studies
+from crimenb import grids
+from crimenb.lab import studies
 from crimenb.core import InputError
 from crimenb.sequences import Sequences
 

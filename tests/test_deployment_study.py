@@ -5,7 +5,7 @@ import pytest
 
 import cells
 from cells import one_thread
-from crimenb import studies
+from crimenb.lab import studies
 from crimenb.core import InputError
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 import cells
 from cells import one_thread
-from crimenb import studies
+from crimenb.lab import studies
 from crimenb.core import InputError
 
 # seconds on one core

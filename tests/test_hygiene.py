@@ -151,7 +151,7 @@ NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
 
 # these train networks: another kind of processor rounds differently, and training makes more of it
 TRAINING = ("nbs/papers/10_crimealarm.ipynb", "nbs/reproduce/crimealarm.ipynb", "nbs/baselines/15_count_mixer.ipynb", "nbs/papers/20_stresnet.ipynb", "nbs/reproduce/stresnet.ipynb", "nbs/baselines/25_hourly_networks.ipynb",
-            "nbs/papers/30_parallel.ipynb", "nbs/reproduce/parallel.ipynb", "nbs/42_distributed.ipynb", "nbs/47_explain.ipynb", "nbs/60_feedback.ipynb", "nbs/papers/40_rtm.ipynb", "nbs/reproduce/rtm.ipynb", "nbs/reproduce/explanations.ipynb", "nbs/70_serving.ipynb",
+            "nbs/papers/30_parallel.ipynb", "nbs/reproduce/parallel.ipynb", "nbs/42_distributed.ipynb", "nbs/47_explain.ipynb", "nbs/60_feedback.ipynb", "nbs/papers/40_rtm.ipynb", "nbs/reproduce/rtm.ipynb", "nbs/reproduce/explanations.ipynb", "nbs/lab/70_serving.ipynb",
             "nbs/baselines/12_sequence_networks.ipynb", "nbs/reproduce/parallel_training.ipynb", "nbs/reproduce/deployment.ipynb", "nbs/reproduce/crosstests.ipynb", "nbs/reproduce/occurrences.ipynb")
 
 # a ternary weight jumps from one value to the next: rounding decides when

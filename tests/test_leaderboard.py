@@ -1,4 +1,4 @@
-"crimenb.leaderboard: what is stale, what a line is seen beside, and the page in a real browser."
+"crimenb.lab.leaderboard: what is stale, what a line is seen beside, and the page in a real browser."
 import json
 import re
 import subprocess
@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 from browser import visit
 
-from crimenb import leaderboard, sources, studies
+from crimenb import sources
+from crimenb.lab import leaderboard, studies
 from crimenb.core import InputError
 
-STUDY = "from crimenb import studies, scores\nfrom crimenb.deep import far as near\nrun = studies.begin('one', globals())\nscores.mean([1])\nnear()"
+STUDY = "from crimenb import scores; from crimenb.lab import studies\nfrom crimenb.deep import far as near\nrun = studies.begin('one', globals())\nscores.mean([1])\nnear()"
 FILES = {"crimenb/scores.py": "from .core import total\nWEIGHT = 1\nclass Box:\n    'A box.'\n    def open(self): return WEIGHT\ndef mean(x):\n    'The mean.'\n    return total(x)*Box().open()\ndef other(): return 0\n",
          "crimenb/core.py": "def total(x): return sum(x)\ndef unused(): return 1\n", "crimenb/deep/__init__.py": "", "crimenb/deep.py": "from crimenb import core\ndef far(): return core.total([])\n",
-         "crimenb/studies.py": "def begin(*a): return settings()\ndef settings(): return 1\n", "crimenb/alone.py": "def total(x): return 2\n"}
+         "crimenb/lab/studies.py": "def begin(*a): return settings()\ndef settings(): return 1\n", "crimenb/alone.py": "def total(x): return 2\n"}
 FILES["nbs/reproduce/one.ipynb"] = json.dumps({"cells": [{"cell_type": "markdown", "source": "# One"}, {"cell_type": "code", "source": STUDY}, {"cell_type": "code", "source": "%matplotlib inline\n1"}]})
 
 def result(name="stresnet", **changes):
@@ -44,7 +45,7 @@ def test_a_study_reaches_what_its_names_lead_to_and_nothing_else():
     ("crimenb/core.py", "sum(x)", "sum(x) + 1", ["core.total"]), ("crimenb/scores.py", "WEIGHT = 1", "WEIGHT = 2", ["scores.WEIGHT"]), ("crimenb/scores.py", "return WEIGHT", "return -WEIGHT", ["scores.Box"]),
     ("crimenb/deep.py", "total([])", "total([1])", ["deep.far"]), ("nbs/reproduce/one.ipynb", "mean([1])", "mean([2])", ["one.ipynb"]),
     ("crimenb/scores.py", "'The mean.'", "'A mean.'", []), ("crimenb/scores.py", "'A box.'", "'Box.'", []), ("crimenb/scores.py", "return total(x)*", "return total(x) * ", []),
-    ("crimenb/scores.py", "return 0", "return 1", []), ("crimenb/core.py", "return 1", "return 2", []), ("crimenb/alone.py", "2", "3", []), ("crimenb/studies.py", "return 1", "return 2", []),
+    ("crimenb/scores.py", "return 0", "return 1", []), ("crimenb/core.py", "return 1", "return 2", []), ("crimenb/alone.py", "2", "3", []), ("crimenb/lab/studies.py", "return 1", "return 2", []),
     ("nbs/reproduce/one.ipynb", "# One", "# Two", [])])
 def test_only_code_that_is_reached_counts(path, old, new, names): assert changed(path, old, new) == names
 

@@ -6,7 +6,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from crimenb import ledger, studies
+from crimenb.lab import ledger, studies
 from crimenb.core import InputError
 from crimenb.papers import stresnet
 from crimenb.sequences import read_sequences, table1

@@ -6,7 +6,7 @@ import pytest
 
 import cells
 from cells import one_thread
-from crimenb import studies
+from crimenb.lab import studies
 from crimenb.baselines.area_panel import f1_scores, occurrences
 from crimenb.core import InputError
 from crimenb.panels import read_hagen

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from cells import one_thread
 from hypothesis import given, settings, strategies as st
 
-from crimenb import studies
+from crimenb.lab import studies
 from crimenb.core import InputError
 from crimenb.papers import parallel
 from crimenb.papers.parallel import BEST, DNN, GATTCN, GRID, LOSSES, MODELS, TASKS, Cases, Head, LSTMCrimeNet, Spatial, Temporal, as_arguments, as_command, fit, grid_search, inputs, random_search, receptive_field, search_runs

@@ -8,7 +8,8 @@ from hypothesis import given, settings, strategies as st
 
 import cells
 from cells import one_thread
-from crimenb import city, studies
+from crimenb import city
+from crimenb.lab import studies
 from crimenb.core import InputError
 
 # one network of each kind in seconds

@@ -7,7 +7,7 @@ import torch
 
 import cells
 from cells import one_thread
-from crimenb import studies
+from crimenb.lab import studies
 from crimenb.core import InputError
 from crimenb.papers import parallel
 from crimenb.training import seeded

@@ -12,7 +12,7 @@ import time
 import pandas as pd
 import pytest
 
-from crimenb import portal as P
+from crimenb.warehouse import portal as P
 from crimenb.core import InputError
 from crimenb.events import fold
 
@@ -358,7 +358,7 @@ def test_a_killed_process_goes_on_where_it_was_without_asking_twice(server, get,
         go_on.wait(60)
 
     server.misbehave(page=["", "", hold])
-    code = "import sys; from crimenb import portal; portal.fetch('chicago', '2018-01-01', '2018-12-31', sys.argv[1], base=sys.argv[2], page=10)"
+    code = "import sys; from crimenb.warehouse import portal; portal.fetch('chicago', '2018-01-01', '2018-12-31', sys.argv[1], base=sys.argv[2], page=10)"
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "data"), server.base], stderr=subprocess.PIPE)
     assert reached.wait(55), child.stderr.read()
     child.send_signal(signal.SIGKILL)

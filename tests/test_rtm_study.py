@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from cells import run_cells
 
-from crimenb import studies, terrain
+from crimenb import terrain
+from crimenb.lab import studies
 from crimenb.core import InputError
 
 TINY = dict(side=16, city_events=1500, sizes="500", cities=1, starts=5, resamples=5, n_boot=20, trees=5, methods="uniform,last counts,kernel density,random forest,shrunk counts")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from crimenb import panels
 from crimenb.core import InputError
 from crimenb.papers import parallel
-from crimenb.serving import Journal, Scorer, export, main, read_events
+from crimenb.lab.serving import Journal, Scorer, export, main, read_events
 
 AREAS, CATEGORIES = ["north", "south", "west"], ["violent", "property"]
 START = pd.Timestamp("2020-01-06")
@@ -88,7 +88,7 @@ def test_a_forecast_does_not_see_its_own_week(bundles, tmp_path):
 
 
 def program(bundle, journal, **kwargs):
-    return subprocess.Popen([sys.executable, "-m", "crimenb.serving", str(bundle), "--journal", str(journal)], env={**os.environ, "OMP_NUM_THREADS": "1"},
+    return subprocess.Popen([sys.executable, "-m", "crimenb.lab.serving", str(bundle), "--journal", str(journal)], env={**os.environ, "OMP_NUM_THREADS": "1"},
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **kwargs)
 
 

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from crimenb import site
+from crimenb.lab import site
 from crimenb.core import InputError
 
 sys.path.insert(0, os.path.dirname(__file__))

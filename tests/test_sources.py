@@ -197,7 +197,7 @@ def test_load(name):
 
 
 def test_the_name_of_a_city_is_its_store(samples, tmp_path, monkeypatch):
-    from crimenb import store
+    from crimenb.warehouse import store
     monkeypatch.setenv("CRIMENB_STORE", str(tmp_path))
     with pytest.raises(InputError, match="no store of la.*crimenb fetch la"): S.load("la")
     store.ingest("la", samples / "lapd.csv")

@@ -17,7 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from crimenb import events as E
-from crimenb import grids, panels, sequences, store as S, terrain
+from crimenb import grids, panels, sequences, terrain
+from crimenb.warehouse import store as S
 from crimenb.core import InputError
 
 CHICAGO = ["ID", "Date", "Primary Type", "Location Description", "Community Area", "Latitude", "Longitude"]
@@ -171,7 +172,7 @@ def test_a_killed_ingest_leaves_the_old_store(tmp_path):
     # the process stops where the new state would begin to count
     script = f"""
 import sys, time
-from crimenb import store
+from crimenb.warehouse import store
 def stop(*_): print("here", flush=True); time.sleep(60)
 store.write_atomic = stop
 store.ingest("chicago", {str(tmp_path/'b.csv')!r}, {str(folder)!r})"""
@@ -225,7 +226,7 @@ def test_a_period_opens_only_its_years_and_blocks(city, tmp_path):
 
 
 @pytest.mark.parametrize("choice, words", [
-    (dict(city="boston"), "unknown city 'boston': use one of chicago, nyc, la, dc"), (dict(city="la"), "no store of la in .*crimenb fetch la.*crimenb.store.ingest"),
+    (dict(city="boston"), "unknown city 'boston': use one of chicago, nyc, la, dc"), (dict(city="la"), "no store of la in .*crimenb fetch la.*crimenb.warehouse.store.ingest"),
     (dict(since="soon"), "since is 'soon'"), (dict(since="2017-01-01T00:00Z"), "local date"), (dict(since="2017", until="2016"), "until has to be later"), (dict(bbox=(1, 2, 3)), "west, south, east, north"),
     (dict(bbox=(1, 2, 0, 3)), "empty"), (dict(categories=["THEFTS"]), "no category 'THEFTS'"), (dict(columns=["city"]), "unknown column 'city'")])
 def test_what_cannot_be_asked(city, choice, words):
@@ -314,7 +315,7 @@ def test_the_four_views_on_two_processes_of_a_cluster(city):
 
 @pytest.mark.parametrize("city, resource", [("chicago", "ijzp-q8t2"), ("nyc", "qgea-i56i"), ("la", "63jg-8b9z"), ("dc", None)])
 def test_what_the_portal_client_fetches_goes_into_the_store(city, resource, tmp_path, monkeypatch):
-    from crimenb import portal
+    from crimenb.warehouse import portal
     sys.path.insert(0, os.path.dirname(__file__))
     from portal_server import PortalServer, dc_rows, soda_rows
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -350,7 +351,7 @@ def at_the_portal(server): return {row["id"] for row in server._select("ijzp-q8t
 
 
 def test_crimenb_fetch_drops_what_the_portal_has_withdrawn_and_says_how_many(portal, tmp_path, capsys):
-    from crimenb import cli
+    from crimenb.lab import cli
 
     def fetch(*days):
         cli.main(["fetch", "chicago", "--from", days[0], "--to", days[1]])
@@ -377,7 +378,7 @@ def test_crimenb_fetch_drops_what_the_portal_has_withdrawn_and_says_how_many(por
 
 
 def test_what_is_no_proof_withdraws_nothing(portal, tmp_path):
-    from crimenb.portal import fetch
+    from crimenb.warehouse.portal import fetch
     path, = fetch("chicago", "2018-01-01", "2018-12-31")
     S.ingest("chicago", path)
     lines, note = path.read_text().splitlines(keepends=True), json.loads(path.with_suffix(".json").read_text())
@@ -404,7 +405,7 @@ def test_what_is_no_proof_withdraws_nothing(portal, tmp_path):
 
 
 def test_washington_withdraws_by_the_day_of_the_report(tmp_path, monkeypatch):
-    from crimenb.portal import fetch
+    from crimenb.warehouse.portal import fetch
     sys.path.insert(0, os.path.dirname(__file__))
     from portal_server import PortalServer, dc_rows
     for name in ("NO_PROXY", "no_proxy"): monkeypatch.setenv(name, "127.0.0.1")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from cells import one_thread, run_cells
-from crimenb import studies
+from crimenb.lab import studies
 from crimenb.core import InputError
 from crimenb.papers.stresnet import PRINTED, table_1
 

@@ -1,4 +1,4 @@
-"crimenb.studies: settings that are refused or resolved, result files, runs that end well and badly."
+"crimenb.lab.studies: settings that are refused or resolved, result files, runs that end well and badly."
 import json
 import math
 import os
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 
-from crimenb import studies
+from crimenb.lab import studies
 from crimenb.core import InputError
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 def write_study(folder, declared=DECLARED, measure=MEASURE, tags=("parameters",), end="run.save()"):
     setup = new_code_cell(declared, metadata={"tags": list(tags)})
-    cells = [setup, new_code_cell(f'from crimenb import studies\nrun = studies.begin("dice", globals(), {str(folder)!r})'),
+    cells = [setup, new_code_cell(f'from crimenb.lab import studies\nrun = studies.begin("dice", globals(), {str(folder)!r})'),
              new_code_cell(measure), new_code_cell(end)]
     meta = {"kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}}
     nbformat.write(new_notebook(cells=cells, metadata=meta), folder / "dice.ipynb")

@@ -1,4 +1,4 @@
-"crimenb.sweep: grids and jobs, runs that end well, break, are killed and are stopped, on this machine and on Dask."
+"crimenb.lab.sweep: grids and jobs, runs that end well, break, are killed and are stopped, on this machine and on Dask."
 import io
 import json
 import os
@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from crimenb import studies, sweep
+from crimenb.lab import studies, sweep
 from crimenb.core import InputError
 
 PROFILE = "rate: 0.5\nfate: well\ndatasets:\n  fair: {}\n  loaded: {rate: 0.7}\n"
 DECLARED = ('dataset: str = "fair"   # which die\nprofile: str = "smoke"   # where values come from\nseed: int = 0   # seed\n'
             'rate: float = None   # of sixes\nfate: str = None   # how it ends\nout: str = "runs"   # folder')
 # the result says how it was made; torch, which only names the device, is left out of it
-BEGIN = ('import os, signal, sys, time, types\nfrom pathlib import Path\nfrom crimenb import studies\nfrom crimenb.core import InputError\n'
+BEGIN = ('import os, signal, sys, time, types\nfrom pathlib import Path\nfrom crimenb.lab import studies\nfrom crimenb.core import InputError\n'
          'sys.modules["crimenb.training"] = types.SimpleNamespace(describe_device=lambda: os.environ["OMP_NUM_THREADS"] + " threads")\n'
          'run = studies.begin("dice", globals(), {folder!r})\nhere = Path({folder!r})')
 END = ('if run.fate == "error": 1/0\n'
@@ -168,7 +168,7 @@ def test_ctrl_c_leaves_what_is_finished_and_no_process(folder, swept):
     before = {p: p.stat().st_mtime_ns for p in out.glob("*.json")}
     # a shell without job control starts what runs in the background deaf to Ctrl-C, and so would be everything below it
     hear = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code = hear + f"from crimenb.sweep import sweep; sweep({str(folder / 'night.yaml')!r}, {str(out)!r}, workers=1, folder={str(folder)!r})"
+    code = hear + f"from crimenb.lab.sweep import sweep; sweep({str(folder / 'night.yaml')!r}, {str(out)!r}, workers=1, folder={str(folder)!r})"
     going = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, start_new_session=True)
     until(lambda: (folder / "pids").exists() and (folder / "pids").read_text().endswith("\n"))
     going.send_signal(signal.SIGINT)
@@ -199,7 +199,7 @@ def test_the_next_call_goes_on_and_on_dask_a_run_whose_worker_is_killed_is_done_
     (folder / "night.yaml").write_text("study: dice\nseed: 7\nfate: [well, slow]\n")
     before = {p: p.stat().st_mtime_ns for p in out.glob("*.json")}
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        code = f"from crimenb.sweep import sweep; print(*sweep({str(folder / 'night.yaml')!r}, {str(out)!r}, scheduler={cluster.scheduler_address!r}, folder={str(folder)!r})['state'])"
+        code = f"from crimenb.lab.sweep import sweep; print(*sweep({str(folder / 'night.yaml')!r}, {str(out)!r}, scheduler={cluster.scheduler_address!r}, folder={str(folder)!r})['state'])"
         going = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         until(lambda: (folder / "pids").exists() and (folder / "pids").read_text().endswith("\n"))
         first = (folder / "pids").read_text().split()

@@ -604,7 +604,7 @@ PRINTED_TERNARY = {"train RMSE": .234, "test RMSE": .242}
 COLUMNS = {("its own maps", "train", "RMSE"): "train RMSE", ("its own maps", "test", "RMSE"): "test RMSE",
            ("native", "test", "RMSE"): "native RMSE", ("its own maps", "train", "seconds"): "seconds"}
 
-def table_1(results,  # as from `crimenb.studies.read_results`
+def table_1(results,  # as from `crimenb.lab.studies.read_results`
 ) -> pd.DataFrame:
     "What was measured, in the order of Table 1: a block a data set, profile, epochs and preparation; means over seeds, NaN where there was no run."
     column = [COLUMNS.get(row) for row in zip(results.protocol, results.split, results.metric)]
