@@ -90,7 +90,7 @@ def validate(events: pd.DataFrame,  # what claims to be an events table
         raise InputError("some events have a lon beyond 180 or a lat beyond 90 degrees: are they swapped, or not in degrees?")
     return events
 
-# %% ../nbs/03_events.ipynb #5144f097
+# %% ../nbs/03_events.ipynb #c61dd8b4
 @dataclass(frozen=True)
 class Cleaned:
     "Events and an account of the rows they came from: `rows_in == len(events) + sum(dropped.values())`, always."
@@ -106,6 +106,8 @@ class Cleaned:
     remarks: tuple = ()
     # how exactly the times are known, as `precision` says it
     precision: dict = field(default_factory=dict)
+    # what they were read with, and with it what was guessed and judged
+    card: "Card | None" = None
 
     def __post_init__(self):
         out = len(self.events) + sum(self.dropped.values())
@@ -225,10 +227,10 @@ def _names(path):
         why = str(error).splitlines()[0]
         raise InputError(f"{path} cannot be read as CSV in UTF-8 or as Parquet ({why}): download it again, or save it anew") from error
 
-# %% ../nbs/03_events.ipynb #ac5fc49e
+# %% ../nbs/03_events.ipynb #f035924c
 # west, south, east, north, in degrees
 WORLD = (-180.0, -90.0, 180.0, 90.0)
-# kilometres: nothing of a city is further from its middle than this, or ten times as far as nine of ten places
+# kilometres: nothing of a city is further from its middle than this, or than twenty times as far as half of the places
 FAR = 100
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?:inf|Inf|INF)$"
 
@@ -280,7 +282,7 @@ def far_from_all(lon: np.ndarray, lat: np.ndarray,  # (n,) degrees, NaN where no
     if not known.any(): return np.zeros(len(lon), bool)
     middle = float(np.median(lon[known])), float(np.median(lat[known]))
     away = 111.2*np.hypot((lon - middle[0])*np.cos(np.radians(middle[1])), lat - middle[1])
-    return known & (away > max(FAR, 10*np.quantile(away[known], .9)))
+    return known & (away > max(FAR, 20*float(np.median(away[known]))))
 
 def places(raw: pa.Table,              # columns lon and lat, or x and y, or none of them
            card: Card = Card("table"), # the box, the coordinate system and the zone of the city
@@ -319,7 +321,7 @@ def _count(masks, among) -> dict:
     "reason -> rows, without the reasons that did not occur."
     return {reason: n for reason, mask in masks.items() if (n := int((mask & among).sum()))}
 
-# %% ../nbs/03_events.ipynb #3211c307
+# %% ../nbs/03_events.ipynb #5ebd92af
 # no crime in a portal is older; some portals have typing errors that are
 EARLIEST = "1900-01-01"
 # nobody is older, but typing errors are
@@ -366,6 +368,7 @@ def _when(raw, card, what, labelled):
         for name in ("time", "nothing", "wrong", "exact"):
             getattr(first, name)[first.missing] = getattr(other, name)[first.missing]
         first.missing, first.remarks = first.missing & other.missing, [*first.remarks, *other.remarks]
+        first.order = first.order or other.order
     if "clock" in raw.column_names:
         seconds, missing, wrong = clocks(raw["clock"])
         first.time = first.time.astype("datetime64[D]").astype("datetime64[s]") + seconds
@@ -419,7 +422,7 @@ def lonely(time: np.ndarray,  # (n,) datetime64[s], NaT allowed
     strange = (rows < LONELY_SHARE*rows.sum())[block]
     return known & np.isin(year, years[strange])
 
-# %% ../nbs/03_events.ipynb #ad962750
+# %% ../nbs/03_events.ipynb #8f436bc9
 def _repeated(ids, bad):
     "Which usable rows have the record number of an earlier usable one."
     known = ids.notna().to_numpy() & ~bad
@@ -482,7 +485,8 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
     elif alike := _alike_rows(judged, kept): notes["identical to an earlier row, no record id to tell"] = alike
     events = validate(_table(judged, kept))
     zone = f"times are those of {card.zone}" if card.zone else "the city's time zone is not known: times stay as they are written"
-    return Cleaned(events, raw.num_rows + unreadable, dropped, mended, notes, (zone, *judged.remarks), precision(events))
+    return Cleaned(events, raw.num_rows + unreadable, dropped, mended, notes, (zone, *judged.remarks), precision(events),
+                   replace(card, order=judged.times.order or card.order))
 
 # %% ../nbs/03_events.ipynb #5b2c6668
 def precision(events: pd.DataFrame,  # an events table, or any table with a column `time`

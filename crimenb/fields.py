@@ -59,7 +59,7 @@ def stripped(text: pa.Array,  # Arrow text
     nothing = pc.is_in(text, value_set=pa.array(MISSING))
     return pc.if_else(nothing, pa.scalar(None, pa.string()), text) if pc.any(nothing).as_py() else text
 
-# %% ../nbs/01_fields.ipynb #1f7f6fe5
+# %% ../nbs/01_fields.ipynb #bd53a9db
 def record_ids(values,  # text or numbers, one a row
 ) -> pd.Series:
     "The police's numbers of the records, each written in one way only; missing where there is none, or not all of its digits."
@@ -85,7 +85,8 @@ def _one_spelling(word, numbers):
     "A label without white space at its ends; a whole number without zeros in front; None where `numbers` and it is none."
     word = word.strip()
     if numbers is False: return word or None
-    match = re.fullmatch(r"0*([0-9]+?)(?:\.0*)?", word)
+    if numbers is None: word = " ".join(word.split())
+    match = re.fullmatch(r"0*([0-9]+?)(?:\.0*)?", re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", word))
     if match: return match[1]
     if numbers is None: return word or None
     try: number = float(word)
@@ -308,7 +309,7 @@ def _moments(parts, since, found, order):
     epoch = since >= 0
     return np.where(epoch, since, moment), ok | epoch, np.where(epoch, 0, exact)
 
-# %% ../nbs/01_fields.ipynb #46a7b6b9
+# %% ../nbs/01_fields.ipynb #e28bbb38
 @dataclass
 class Times:
     "The times of a column on the city's clocks, and what is known about them; all arrays (n,)."
@@ -322,6 +323,8 @@ class Times:
     exact: np.ndarray
     # what a reader of the account should know
     remarks: list = field(default_factory=list)
+    # the order of a date's parts, where it was judged
+    order: "str | None" = None
 
 # days that programs write where there is none: of Excel, SAS and databases, and the beginning of the computers' count
 NO_DATES = ("1899-12-30", "1899-12-31", "1900-01-01", "0001-01-01")
@@ -398,7 +401,7 @@ def times(column,                     # an Arrow column of text, numbers or time
         rows = np.flatnonzero(~missing)
         nowhere = np.zeros(len(missing), bool)
         found = Times(np.zeros(len(missing), "datetime64[s]"), missing, nowhere, nowhere.copy(), nowhere.astype(int))
-        seconds, ok, exact, minutes = _of_text(text.drop_null(), how, what, found.remarks)
+        seconds, ok, exact, minutes, found.order = _of_text(text.drop_null(), how, what, found.remarks)
         nothing = ok & _nothing(seconds)
         if label: seconds, minutes = _labelled(seconds, minutes, label, how, what, found.remarks)
         local = _in_zone(seconds, minutes, ok & ~nothing, how, what, found.remarks)
@@ -413,15 +416,15 @@ def dates(text: pa.Array,  # Arrow text
     return _moments(parts, since, found, "dmy")[1] | _moments(parts, since, found, "mdy")[1]
 
 def _of_text(text, how, what, remarks):
-    "Seconds on the clock that is written, which texts are dates, how exact, and minutes of the zone."
-    if how.formats: return _by_formats(text, how.formats)
+    "Seconds on the clock that is written, which texts are dates, how exact, minutes of the zone, and the order if it was judged."
+    if how.formats: return *_by_formats(text, how.formats), None
     parts, minutes, since, found = _by_layout(text)
     order, late = how.order, _late(parts, found)
     if order is None and late.any():
         order = date_order(parts[late, 0], parts[late, 2], what)
         remarks.append(f"dates in {what} are read with the {'day' if order == 'dmy' else 'month'} first, as the column shows")
     seconds, ok, exact = _moments(parts, since, found, order)
-    return seconds, ok, exact, np.where(since >= 0, 0, minutes)
+    return seconds, ok, exact, np.where(since >= 0, 0, minutes), order if order != how.order else None
 
 def _by_formats(text, formats):
     "As `_of_text`, by strptime formats that somebody names."
