@@ -119,18 +119,18 @@ def _staged(judged, kept, has, updated, filed):
     for bit, name in enumerate(has):
         column, nothing = {**judged.labels, **judged.ages}.get(name, (None, None))
         if column is not None: unusable[np.asarray(pd.isna(column)) & ~nothing] |= 1 << bit
+    # NaN is nothing, for DuckDB too
+    def number(values): return pa.array(values[rows], from_pandas=True)
     columns = {"record_id": pa.array(judged.record_id.to_numpy(object)[rows], pa.string()),
-               "time": judged.times.time[rows], "lon": judged.lon[rows], "lat": judged.lat[rows]}
+               "time": judged.times.time[rows], "lon": number(judged.lon), "lat": number(judged.lat)}
     for name in has:
         if name in judged.labels: columns[name] = pa.array(judged.labels[name][0].take(rows)).cast(pa.string())
-        elif name in judged.ages: columns[name] = judged.ages[name][0][rows]
+        elif name in judged.ages: columns[name] = number(judged.ages[name][0])
         else: columns[name] = pa.nulls(len(rows), pa.float64() if name in _AGES else pa.string())
     absent = np.full(len(rows), np.datetime64("NaT", "s"))
     columns |= {"updated": absent if updated is None else updated[rows],
                 "filed": absent if filed is None else filed[rows], "place": place[rows], "unusable": unusable[rows]}
-    table = pa.table(columns)
-    # NaN is nothing, for DuckDB too
-    return table.set_column(2, "lon", pa.array(columns["lon"], from_pandas=True)).set_column(3, "lat", pa.array(columns["lat"], from_pandas=True))
+    return pa.table(columns)
 
 def _judged(raw, card, path, numbers, zones):
     "What `events.clean` says of rows, and with it that a row without a number is no row for a store."
