@@ -598,6 +598,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'crimenb.geo._of_frame': ('geo.html#_of_frame', 'crimenb/geo.py'),
                              'crimenb.geo._of_rings': ('geo.html#_of_rings', 'crimenb/geo.py'),
                              'crimenb.geo._of_table': ('geo.html#_of_table', 'crimenb/geo.py'),
+                             'crimenb.geo._placed': ('geo.html#_placed', 'crimenb/geo.py'),
                              'crimenb.geo._plain': ('geo.html#_plain', 'crimenb/geo.py'),
                              'crimenb.geo._point_parts': ('geo.html#_point_parts', 'crimenb/geo.py'),
                              'crimenb.geo._polygon': ('geo.html#_polygon', 'crimenb/geo.py'),
