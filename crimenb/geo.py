@@ -388,7 +388,7 @@ def read_boundaries(path, # .rda with polygons of R's sp package
         raise InputError(f"{path} holds no polygons of R's sp package: read points with "
                          f"read_points")
     labels = thing.data.select_dtypes(exclude="number").iloc[:, 0].astype(str)
-    def move(c): return np.column_stack(transform(*c.T, from_crs, metric(crs, str(path))))
+    def move(c): return np.column_stack(transform(c[:, 0], c[:, 1], from_crs, metric(crs, str(path))))
     return {name: _r_polygon(shape, move) for name, shape in zip(labels, thing.polygons)}
 
 # %% ../nbs/12_geo.ipynb #6ba8844d
@@ -798,7 +798,7 @@ def _judge(found, key, said, what):
     "`(polygons, labels, key, reason -> which can't be used)` of a layer."
     shapes = np.array([_areal(g) for g in found.geometry], dtype=object)
     unread = np.zeros(len(shapes), bool) if found.faulty is None else found.faulty
-    empty = np.equal(shapes, None)
+    empty = np.array([s is None for s in shapes])
     absent = np.array([g is None or g.is_empty for g in found.geometry])
     if empty.all():
         kinds = sorted({g.geom_type for g in found.geometry if g is not None}) or ["nothing"]
@@ -814,7 +814,7 @@ def _judge(found, key, said, what):
     labels, key = _labels(found.table, key, what)
     reasons = {"geometry unreadable": unread & empty, "no geometry": absent & ~unread,
                "no polygon": empty & ~absent & ~unread, **faults,
-               f"no {key}": np.equal(labels, None)}
+               f"no {key}": np.array([v is None for v in labels])}
     return shapes, labels, key, reasons
 
 # %% ../nbs/12_geo.ipynb #da175ca0
