@@ -29,8 +29,10 @@ from pyproj import CRS, Geod, Proj, Transformer
 from pyproj.exceptions import CRSError, ProjError
 from scipy.spatial import cKDTree
 
+from . import tables
 from .core import InputError, needs, one_of, within, write_atomic
-from .events import degrees_to_metres, metres_per_degree, read_text
+from .events import degrees_to_metres, metres_per_degree
+from .fields import fold
 
 # %% ../nbs/12_geo.ipynb #29fa19e7
 @lru_cache(maxsize=256)
@@ -388,7 +390,8 @@ def read_boundaries(path, # .rda with polygons of R's sp package
         raise InputError(f"{path} holds no polygons of R's sp package: read points with "
                          f"read_points")
     labels = thing.data.select_dtypes(exclude="number").iloc[:, 0].astype(str)
-    def move(c): return np.column_stack(transform(c[:, 0], c[:, 1], from_crs, metric(crs, str(path))))
+    metric(crs, str(path))
+    def move(c): return np.column_stack(transform(c[:, 0], c[:, 1], from_crs, crs))
     return {name: _r_polygon(shape, move) for name, shape in zip(labels, thing.polygons)}
 
 # %% ../nbs/12_geo.ipynb #6ba8844d
@@ -466,17 +469,15 @@ def _known_columns(table):
 
 def _read_csv(path):
     "All columns of a CSV that have a name of their own, as text."
-    try:
-        head = pd.read_csv(path, nrows=1, header=None, dtype=str, encoding="utf-8-sig",
-                           keep_default_na=False)
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        _refuse(path, "CSV", f"{type(error).__name__}: {_brief(error)}")
-    names = [str(name) for name in head.iloc[0]]
-    table, lost = read_text(path, [n for n in names if n.strip() and names.count(n) == 1])
-    if lost > len(table):
-        _refuse(path, "CSV", f"{lost:,} of {lost + len(table):,} lines have other fields than the "
-                             f"header")
-    return _Layer(table, lost=lost)
+    header = tables.header(path)
+    names = [fold(name) for name in header]
+    own = [name for name, short in zip(header, names) if short and names.count(short) == 1]
+    if not own: _refuse(path, "CSV", "no column has a name of its own")
+    table, account = tables.read(path, own)
+    if 2*account.unreadable > account.rows_in:
+        _refuse(path, "CSV", f"{account.unreadable:,} of {account.rows_in:,} rows "
+                "have other fields than the header")
+    return _Layer(table.to_pandas(), lost=account.unreadable)
 
 def _with_shapes(layer):
     "A table whose shapes are a column of text, in longitude and latitude."

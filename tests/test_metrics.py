@@ -9,13 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.stats import poisson
+from scipy.stats import nbinom, poisson
 from sklearn.metrics import brier_score_loss, f1_score, log_loss, mean_poisson_deviance, mean_squared_error, ndcg_score
 
 import crimenb.metrics
 from crimenb.core import InputError
-from crimenb.metrics import (COUNT_METRICS, HOT_SPOT_METRICS, LEVEL_METRICS, TIES, bootstrap_means, capture_curve, count_scores, count_summary,
-                             demographic_parity_difference, equalized_odds_difference, fairness_summary, group_rates, hot_spot_summary, hot_spots,
+from crimenb.metrics import (COUNT_METRICS, SPREADS, HOT_SPOT_METRICS, LEVEL_METRICS, TIES, bootstrap_means, capture_curve, count_interval, count_log_score, count_scores,
+                             count_summary, coverage,
+                             demographic_parity_difference, equalized_odds_difference, fairness_summary, fit_spread, group_rates, hot_spot_summary, hot_spots,
                              interval, level_scores, level_summary, paired_count_interval, paired_hot_spot_interval, paired_interval,
                              poisson_deviance, poisson_floor, rank_counts, ranking_scores, reliability, summary)
 
@@ -305,6 +306,68 @@ def test_paired_counts_are_the_difference_of_metrics_over_the_same_blocks():
         np.testing.assert_allclose(paired_count_interval(noisy, mu, y, metric, blocks), [-difference, -high, -low], rtol=1e-9, atol=1e-12)
         assert paired_count_interval(mu, mu, y, metric, blocks) == (0, 0, 0)
     paired_count_interval(np.zeros(500), mu, y, "RMSE")        # no deviance is needed here, so none is refused
+
+
+def draw_counts(rng, mean, spread, form):
+    "Negative binomial counts as a Poisson draw around a gamma rate: another road than scipy's quantiles."
+    size = mean/spread if form == "linear" else np.full_like(mean, 1/spread)
+    return rng.poisson(rng.gamma(size, mean/size))
+
+
+@pytest.mark.parametrize("form", SPREADS)
+@pytest.mark.parametrize("level", [.5, .95])
+def test_intervals_of_counts_hold_at_least_their_level_and_no_narrower_one_does(form, level):
+    rng = np.random.default_rng(5)
+    for mean, spread in ((.05, .5), (.7, 2.), (6., .3), (60., .1)):
+        m = np.full(40_000, mean)
+        low, high = count_interval(m, spread, level, form)
+        y = draw_counts(rng, m, spread, form)
+        assert coverage(low, high, y) > level - .007                          # three standard errors
+        # one count less at either end leaves more than half of what may be outside, outside
+        assert low[0] == 0 or (y <= low[0]).mean() > (1 - level)/2 - .007
+        assert high[0] == 0 or (y >= high[0]).mean() > (1 - level)/2 - .007
+        assert y.mean() == pytest.approx(mean, rel=.05)
+
+
+def test_an_interval_of_counts_without_spread_is_poissons_and_shapes_are_kept():
+    low, high = count_interval([[0., .02], [.3, 100.]])
+    assert low.tolist() == [[0, 0], [0, 81]] and high.tolist() == [[0, 0], [2, 120]] and low.dtype == np.int64
+    assert poisson.cdf(120, 100) - poisson.cdf(80, 100) >= .95
+    for form in SPREADS: assert [e.tolist() for e in count_interval(100., 1e-9, form=form)] == [81, 120]
+    each = count_interval([5., 5.], [0., 3.])
+    assert each[1][1] > each[1][0] and [e[1] for e in each] == [e.item() for e in count_interval(5., 3.)]
+
+
+def test_the_log_score_is_minus_the_log_of_the_probability_and_best_for_the_truth():
+    mu, y = np.array([.4, 3., 3., 0.]), np.array([1, 0, 7, 0])
+    np.testing.assert_allclose(count_log_score(mu, y), [.4 - np.log(.4), 3, -poisson.logpmf(7, 3), 0])
+    np.testing.assert_allclose(count_log_score(mu[:3], y[:3], 1.), -nbinom.logpmf(y[:3], mu[:3], .5))
+    np.testing.assert_allclose(count_log_score(mu[:3], y[:3], .5, "quadratic"), -nbinom.logpmf(y[:3], 2, 2/(2 + mu[:3])))
+    assert count_log_score([0.], [2], floor=.01)[0] == pytest.approx(-poisson.logpmf(2, .01))
+    rng = np.random.default_rng(0); m = rng.gamma(2, 2, 20_000); y = draw_counts(rng, m, .8, "linear")
+    scores = {s: count_log_score(m, y, s).mean() for s in (0., .4, .8, 1.6)}
+    assert min(scores, key=scores.get) == .8 and count_log_score(1.3*m, y, .8).mean() > scores[.8]
+
+
+@pytest.mark.parametrize("form, spread", [("linear", .6), ("quadratic", .25)])
+def test_the_fit_finds_the_form_and_the_spread(form, spread):
+    rng = np.random.default_rng(1); m = rng.gamma(1, 4, 20_000)
+    found = fit_spread(m, draw_counts(rng, m, spread, form))
+    assert found[0] == form and found[1] == pytest.approx(spread, rel=.08)
+    # no less spread than Poisson exists here
+    assert fit_spread(m, np.round(m)) == ("linear", 0.) and fit_spread(m, rng.poisson(m))[1] < .02
+
+
+@pytest.mark.parametrize("call, what", [
+    (lambda: count_interval([-1.]), "at least 0"), (lambda: count_interval([1.], -.1), "spread"), (lambda: count_interval([1.], np.nan), "spread"),
+    (lambda: count_interval([1.], form="nb2"), "linear, quadratic"), (lambda: count_interval([1.], level=95), "level"),
+    (lambda: count_interval([1., 2.], [1., 2., 3.]), "fit the expected"), (lambda: count_log_score([1.], [.5]), "whole"),
+    (lambda: count_log_score([0.], [1]), "floor"), (lambda: count_log_score([1.], [1, 2]), "same shape"),
+    (lambda: coverage([0], [1], [1, 2]), "same shape"), (lambda: coverage([2], [1], [1]), "exchange"), (lambda: coverage([0.], [np.nan], [1]), "NaN"),
+])
+def test_distributions_that_are_none_are_refused(call, what):
+    with pytest.raises(InputError, match=what) as error: call()
+    assert "\n" not in str(error.value)
 
 
 def test_the_poisson_floor_is_the_mean_error_of_the_truth():
