@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'OPTIONAL', 'WORLD', 'FAR', 'EARLIEST', 'OLDEST', 'LONELY_YEARS', 'LONELY_SHARE', 'SPELLINGS', 'validate',
            'Cleaned', 'far_from_all', 'places', 'Judged', 'judge', 'lonely', 'clean', 'precision', 'needs_hours',
-           'guess', 'files_of', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015',
-           'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres', 'metres_to_degrees', 'project']
+           'guess', 'read_text', 'files_of', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc',
+           'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres',
+           'metres_to_degrees', 'project']
 
-# %% ../nbs/03_events.ipynb #bfeef705
+# %% ../nbs/03_events.ipynb #67e4e793
 import re
 from dataclasses import dataclass
 from dataclasses import field
@@ -21,10 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyproj
 
+from . import tables
 from .cities import CITIES
 from .cities import Card
 from .cities import get
-from . import tables
 from .core import InputError
 from .core import one_of
 from .fields import Times
@@ -82,7 +83,7 @@ def validate(events: pd.DataFrame,  # what claims to be an events table
         raise InputError("some events have a lon beyond 180 or a lat beyond 90 degrees: are they swapped, or not in degrees?")
     return events
 
-# %% ../nbs/03_events.ipynb #5144f097
+# %% ../nbs/03_events.ipynb #c61dd8b4
 @dataclass(frozen=True)
 class Cleaned:
     "Events and an account of the rows they came from: `rows_in == len(events) + sum(dropped.values())`, always."
@@ -98,6 +99,8 @@ class Cleaned:
     remarks: tuple = ()
     # how exactly the times are known, as `precision` says it
     precision: dict = field(default_factory=dict)
+    # what they were read with, and with it what was guessed and judged
+    card: "Card | None" = None
 
     def __post_init__(self):
         out = len(self.events) + sum(self.dropped.values())
@@ -115,10 +118,10 @@ class Cleaned:
         lost = ", ".join(f"{reason}: {n:,}" for reason, n in self.dropped.items()) or "none"
         return f"Cleaned({len(self.events):,} events of {self.rows_in:,} rows; dropped: {lost})"
 
-# %% ../nbs/03_events.ipynb #ac5fc49e
+# %% ../nbs/03_events.ipynb #f035924c
 # west, south, east, north, in degrees
 WORLD = (-180.0, -90.0, 180.0, 90.0)
-# kilometres: nothing of a city is further from its middle than this, or ten times as far as nine of ten places
+# kilometres: nothing of a city is further from its middle than this, or than twenty times as far as half of the places
 FAR = 100
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?:inf|Inf|INF)$"
 
@@ -170,7 +173,7 @@ def far_from_all(lon: np.ndarray, lat: np.ndarray,  # (n,) degrees, NaN where no
     if not known.any(): return np.zeros(len(lon), bool)
     middle = float(np.median(lon[known])), float(np.median(lat[known]))
     away = 111.2*np.hypot((lon - middle[0])*np.cos(np.radians(middle[1])), lat - middle[1])
-    return known & (away > max(FAR, 10*np.quantile(away[known], .9)))
+    return known & (away > max(FAR, 20*float(np.median(away[known]))))
 
 def places(raw: pa.Table,              # columns lon and lat, or x and y, or none of them
            card: Card = Card("table"), # the box, the coordinate system and the zone of the city
@@ -209,7 +212,7 @@ def _count(masks, among) -> dict:
     "reason -> rows, without the reasons that did not occur."
     return {reason: n for reason, mask in masks.items() if (n := int((mask & among).sum()))}
 
-# %% ../nbs/03_events.ipynb #3211c307
+# %% ../nbs/03_events.ipynb #5ebd92af
 # no crime in a portal is older; some portals have typing errors that are
 EARLIEST = "1900-01-01"
 # nobody is older, but typing errors are
@@ -256,6 +259,7 @@ def _when(raw, card, what, labelled):
         for name in ("time", "nothing", "wrong", "exact"):
             getattr(first, name)[first.missing] = getattr(other, name)[first.missing]
         first.missing, first.remarks = first.missing & other.missing, [*first.remarks, *other.remarks]
+        first.order = first.order or other.order
     if "clock" in raw.column_names:
         seconds, missing, wrong = clocks(raw["clock"])
         first.time = first.time.astype("datetime64[D]").astype("datetime64[s]") + seconds
@@ -309,7 +313,7 @@ def lonely(time: np.ndarray,  # (n,) datetime64[s], NaT allowed
     strange = (rows < LONELY_SHARE*rows.sum())[block]
     return known & np.isin(year, years[strange])
 
-# %% ../nbs/03_events.ipynb #ad962750
+# %% ../nbs/03_events.ipynb #18e5a6f2
 def _repeated(ids, bad):
     "Which usable rows have the record number of an earlier usable one."
     known = ids.notna().to_numpy() & ~bad
@@ -321,9 +325,10 @@ def _repeated(ids, bad):
     repeated[known] = usable.duplicated().to_numpy()
     return repeated
 
-def _alike_rows(judged, kept):
+def _alike_rows(judged, kept, raw):
     "How many kept rows are identical to an earlier one in all that is read."
-    columns = {"time": judged.times.time.astype(np.int64), "lon": judged.lon, "lat": judged.lat}
+    columns = {"moment": judged.times.time.astype(np.int64)}
+    columns |= {name: _floats(raw[name])[0] for name in ("lon", "lat", "x", "y") if name in raw.column_names}
     columns |= {name: column.codes for name, (column, _) in judged.labels.items()} | {name: years for name, (years, _) in judged.ages.items()}
     return int(pd.DataFrame(columns)[kept].duplicated().sum())
 
@@ -369,10 +374,11 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
         mended |= _count({f"{name} unknown": unknown & nothing, f"{name} unusable": unknown & ~nothing}, kept)
     notes = _count({"day known, not the hour": judged.times.exact == 1, "month known, not the day": judged.times.exact == 2}, kept)
     if judged.record_id is not None: notes |= _count({"record id unknown": judged.record_id.isna().to_numpy()}, kept)
-    elif alike := _alike_rows(judged, kept): notes["identical to an earlier row, no record id to tell"] = alike
+    elif alike := _alike_rows(judged, kept, raw): notes["identical to an earlier row, no record id to tell"] = alike
     events = validate(_table(judged, kept))
     zone = f"times are those of {card.zone}" if card.zone else "the city's time zone is not known: times stay as they are written"
-    return Cleaned(events, raw.num_rows + unreadable, dropped, mended, notes, (zone, *judged.remarks), precision(events))
+    return Cleaned(events, raw.num_rows + unreadable, dropped, mended, notes, (zone, *judged.remarks), precision(events),
+                   replace(card, order=judged.times.order or card.order))
 
 # %% ../nbs/03_events.ipynb #5b2c6668
 def precision(events: pd.DataFrame,  # an events table, or any table with a column `time`
@@ -476,7 +482,12 @@ def _consistent(all_, found, table):
         if len(ids) and ids.duplicated().mean() > .02: found.pop("record_id")
     return found
 
-# %% ../nbs/03_events.ipynb #86a00bb5
+# %% ../nbs/03_events.ipynb #db8ed423
+def read_text(path, required, optional=(), names=None) -> tuple:
+    "The wanted columns of a file as text, and how many of its rows could not be read: `tables.read` for those who want no more."
+    table, account = tables.read(path, required, optional, names)
+    return table.to_pandas(), account.unreadable
+
 def _arrow(table):
     "A DataFrame as an Arrow table; its index too, if it has a name."
     if table.index.name is not None and table.index.name not in table: table = table.reset_index()
@@ -499,11 +510,11 @@ def files_of(source,  # a path; a pattern with * or ? in it, as text; or a list 
     if not found: raise InputError(f"no file is named like {path}: give the path of a table as CSV or Parquet")
     return found
 
-def _columns_of(path, header):
-    "The first thousand rows of a file under its own names, as text."
+def _beginning(path, header):
+    "The names of a file's columns, and its first thousand rows under them, as text."
     names = list(header) or tables.header(path)
     once = [name for name in names if name.strip() and sum(fold(other) == fold(name) for other in names) == 1]
-    return next(tables.batches(path, once[:1], once[1:], list(header) or None, 1000))[0].slice(0, 1000)
+    return next(tables.batches(path, (), once, list(header) or None, 1000))[0].slice(0, 1000)
 
 def _wanted(names, card, area, what):
     "Our columns -> theirs, of those that a card names and a file has; an `InputError` for one that has to be there, or is twice."
@@ -530,22 +541,21 @@ def _guessed(card, table, what, remarks):
     if found: remarks.append(f"columns of {what} that were guessed: {', '.join(f'{ours} = {theirs}' for ours, theirs in found.items())}")
     return replace(card, columns={**card.columns, **found}, area_columns=card.area_columns or {})
 
-# %% ../nbs/03_events.ipynb #e8023093
+# %% ../nbs/03_events.ipynb #bf03e66a
 def _raw(one, card, area, guessing, remarks):
-    "The values of a file or table under our names, the books of the file, and the card with what was guessed."
+    "The values of a file or table under our names, how many rows could not be read, the card with what was guessed, and zones that the file says."
     if isinstance(one, pd.DataFrame):
         if not len(one): raise InputError("the table has no rows: give one with some")
         table, what = _arrow(one), "the table"
-        names = table.column_names
-    else:
-        what = one
-        names = list(card.header) or tables.header(one)
-    if guessing: card = _guessed(card, table if isinstance(one, pd.DataFrame) else _columns_of(one, card.header), what, remarks)
-    wanted = _wanted(names, card, area, what)
-    account = tables.Account()
-    if not isinstance(one, pd.DataFrame):
-        table, account = tables.read(one, list(dict.fromkeys(wanted.values())), names=list(card.header) or None)
-    return pa.table({ours: table[theirs] for ours, theirs in wanted.items()}), account, card
+        if guessing: card = _guessed(card, table, what, remarks)
+        wanted = _wanted(table.column_names, card, area, what)
+        return pa.table({ours: table[theirs] for ours, theirs in wanted.items()}), 0, card, {}
+    if guessing: card = _guessed(card, _beginning(one, card.header), one, remarks)
+    wanted = _wanted(list(card.header) or tables.header(one), card, area, one)
+    table, account = tables.read(one, list(dict.fromkeys(wanted.values())), names=list(card.header) or None)
+    if account.foreign: remarks.append(f"{account.foreign:,} lines of {one} are not UTF-8 and were read as Windows-1252")
+    zones = {ours: account.zones[theirs] for ours, theirs in wanted.items() if theirs in account.zones}
+    return pa.table({ours: table[theirs] for ours, theirs in wanted.items()}), account.unreadable, card, zones
 
 def _together(raws):
     "The tables of several files as one; a column that is not the same kind in all of them becomes text."
@@ -571,7 +581,7 @@ def _told(city, named, said):
     return replace(card, **said, columns={**card.columns, **named}, area_columns={} if "area" in named else card.area_columns,
                    optional=tuple(name for name in card.optional if name not in named)), area
 
-# %% ../nbs/03_events.ipynb #fc8bcf22
+# %% ../nbs/03_events.ipynb #365f1c4d
 def read(source,                 # a file (CSV, also .gz and .zip, or Parquet), a pattern such as "crimes-*.csv", a DataFrame, or a list of these
          *,
          city: "str | Path | Card | None" = None, # a named city or data set, the path of a card, or a card; None: columns are named or guessed
@@ -593,15 +603,14 @@ def read(source,                 # a file (CSV, also .gz and .zip, or Parquet), 
     "Events of any table as a `Cleaned`: what was guessed, dropped and mended is in its account."
     named = dict(time=time, category=category, premises=premises, area=area, lon=lon, lat=lat, x=x, y=y, record_id=record_id)
     card, area = _told(city, named, dict(crs=crs, zone=tz, order=order, formats=formats or None, box=box))
-    tables = isinstance(source, (list, tuple)) and any(isinstance(one, pd.DataFrame) for one in source)
-    files = [source] if isinstance(source, pd.DataFrame) else list(source) if tables else files_of(source)
+    in_memory = isinstance(source, (list, tuple)) and any(isinstance(one, pd.DataFrame) for one in source)
+    files = [source] if isinstance(source, pd.DataFrame) else list(source) if in_memory else files_of(source)
     if not files: raise InputError("the list of files is empty: give the path of a table as CSV or Parquet")
     remarks: list = []
-    raws, books, cards = zip(*(_raw(one, card, area, city is None, remarks) for one in files))
+    raws, lost, cards, zones = zip(*(_raw(one, card, area, city is None, remarks) for one in files))
     what = f"{len(files)} files" if len(files) > 1 else "the table" if isinstance(files[0], pd.DataFrame) else str(files[0])
     numbers = cards[0].area_columns.get(area or next(iter(cards[0].area_columns), None))
-    found = clean(_together(raws), cards[0], what, period, require_coordinates, sum(account.unreadable for account in books), numbers,
-                  {ours: zone for account in books for ours, theirs in cards[0].columns.items() for zone in [account.zones.get(theirs)] if zone})
+    found = clean(_together(raws), cards[0], what, period, require_coordinates, sum(lost), numbers, {name: zone for found in zones for name, zone in found.items()})
     return replace(found, remarks=(*remarks, *found.remarks))
 
 # %% ../nbs/03_events.ipynb #5f0c73d5
