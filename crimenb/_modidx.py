@@ -407,6 +407,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'crimenb.city._later': ('city.html#_later', 'crimenb/city.py'),
                               'crimenb.city._lognormal': ('city.html#_lognormal', 'crimenb/city.py'),
                               'crimenb.city._offspring': ('city.html#_offspring', 'crimenb/city.py'),
+                              'crimenb.city._past_pull': ('city.html#_past_pull', 'crimenb/city.py'),
                               'crimenb.city._pick': ('city.html#_pick', 'crimenb/city.py'),
                               'crimenb.city._repeats': ('city.html#_repeats', 'crimenb/city.py'),
                               'crimenb.city._rhythms': ('city.html#_rhythms', 'crimenb/city.py'),
