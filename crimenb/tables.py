@@ -274,8 +274,10 @@ def _layout(text: bytes, required, optional, names, path) -> "tuple[_Layout, byt
     widths = Counter(map(len, rows))
     width = max(widths, key=lambda w: (widths[w], w == n), default=n)
     if width < n and not any(columns[width:]): return _Layout(delimiter, width, wanted), text
-    beyond = any(value for row in rows if len(row) == width for value in row[n:])
-    if width > n and widths[width] > 1 and not beyond:
+    wide = {tuple(row) for row in rows if len(row) == width}
+    # one or two such rows may be shifted by a delimiter too many; a whole file of them isn't
+    alike = len(wide) > 2 and widths[width] >= .9*len(rows)
+    if width > n and alike and not any(any(row[n:]) for row in wide):
         return _Layout(delimiter, width, wanted, tuple(range(n, width))), text
     return _Layout(delimiter, n, wanted), text
 

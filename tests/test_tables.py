@@ -225,7 +225,7 @@ def test_pieces_are_the_whole(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("text, wanted, right", [
     ("\ufeffID,Kind\n1,A\n", "ID Kind", ["1", "A"]), (",ID,Kind\n0,1,A\n", "ID Kind", ["1", "A"]), ('"","ID","Kind"\n"0","1","A"\n', "ID Kind", ["1", "A"]),
-    ("ID,Kind,\n1,A,\n", "ID Kind", ["1", "A"]), ("ID,Kind\n1,A,\n1,A,\n", "ID Kind", ["1", "A"]), ("ID,Kind,,\n1,A\n", "ID Kind", ["1", "A"]),
+    ("ID,Kind,\n1,A,\n", "ID Kind", ["1", "A"]), ("ID,Kind\n1,A,\n2,A,\n3,A,\n", "ID Kind", ["1", "A"]), ("ID,Kind,,\n1,A\n", "ID Kind", ["1", "A"]),
     ("ID , Kind\n 1 , A \n", "ID Kind", ["1", "A"]), ("ID;Kind\n1;A, B\n", "ID Kind", ["1", "A, B"]), ("ID\tKind\r\n1\tA\r\n", "ID Kind", ["1", "A"]),
     ("ID|Kind\n1|A", "ID Kind", ["1", "A"]), ("ID,Kind\r1,A\r", "ID Kind", ["1", "A"]), ("\n\nID,Kind\n\n1,A\n\n", "ID Kind", ["1", "A"]),
     ('ID,"Kind\nof"\n1,A\n', "ID Kindof", ["1", "A"]), ("ID,Kind\n1, NA \n", "ID Kind", ["1", None]), ('ID,Kind\n1,"(null)"\n', "ID Kind", ["1", None]),
