@@ -1,6 +1,6 @@
 """How often do the intervals of crimenb.metrics hold the truth? Percentile bootstrap and `widened`, over few blocks.
 
-    python benchmarks/coverage.py                 # 2,000 repetitions of each, about two minutes on one core
+    python benchmarks/coverage.py                 # 2,000 repetitions of each, about five minutes on one core
     python benchmarks/coverage.py --runs 10000
 
 The truth is known, since everything is simulated. Four kinds of data, with 5, 14 and 30 blocks each:
@@ -97,7 +97,7 @@ def one_map(label, pick, runs, seed):
     def city(n):
         rate = .3*rng.gamma(.4, 2.5, n)
         return rate, rng.poisson(rate), rng.poisson(rate)
-    rates = city(4_000_000)
+    rates = city(1_000_000)
     truth = hot_spots(rates[pick], rates[1], shares)[["hit rate", "PAI", "PEI"]].to_numpy()
     for j, share in enumerate(shares):
         found, names = [], [f"{m}@{share:.0%}" for m in ("hit rate", "PAI", "PEI")]
