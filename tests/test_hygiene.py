@@ -82,19 +82,36 @@ def test_every_library_that_a_module_imports_is_a_requirement():
             for module in (m.split(".")[0].replace("yaml", "pyyaml").replace("sklearn", "scikit-learn").replace("torch_geometric", "torch-geometric") for m in modules):
                 assert module in known, f"{path.name} imports {module}, which settings.ini does not require"
 
-FLOORS = dict(core=0, events=1, metrics=1, cleaning=1, portal=2, store=2, sources=3, city=3, sequences=4, grids=4, panels=4, terrain=4, training=5, encoders=5,
-              distributed=6, explain=6, papers=7, baselines=7, feedback=8, serving=8, studies=9, leaderboard=10, ledger=10, sweep=10, site=10, cli=11)
+FLOORS = dict(core=0, tables=1.5, metrics=1, fields=1, cities=2, events=3, cleaning=3, geo=4, cards=5, sources=6, city=6, views=6, sequences=7, grids=7, panels=7, terrain=7, training=8, encoders=8,
+              forecasts=8, models=9, distributed=9, explain=9, papers=10, baselines=10, feedback=11,
+              portal=5, store=6, provenance=11, serving=11, studies=12, forecasting=12, leaderboard=13, ledger=13, sweep=13, site=13, cli=14)
+# folders whose modules stand on floors of their own
+FOLDERS = ("lab", "warehouse")
+
+def imported(path, package):
+    "The modules of the package that a module imports: (its own parts, names of rooms)."
+    parts = path.relative_to(package).with_suffix("").parts
+    for line in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(line, ast.ImportFrom) or (line.level == 0 and (line.module or "").split(".")[0] != "crimenb"): continue
+        module = (line.module or "").split(".")[1:] if line.level == 0 else [*parts[:len(parts) - line.level], *filter(None, (line.module or "").split("."))]
+        names = [name.name for name in line.names if name.name != "__version__"]
+        yield from (module[1:2] or names) if module[:1] and module[0] in FOLDERS else module[:1] or names
 
 def test_a_module_imports_only_from_floors_below():
     package = ROOT / "crimenb"
     for path in package.rglob("*.py"):
         if path.name in BY_HAND: continue
         parts = path.relative_to(package).with_suffix("").parts
-        for line in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(line, ast.ImportFrom) or (line.level == 0 and (line.module or "").split(".")[0] != "crimenb"): continue
-            module = (line.module or "").split(".")[1:] if line.level == 0 else [*parts[:len(parts) - line.level], *filter(None, (line.module or "").split("."))]
-            for room in module[:1] or [name.name for name in line.names if name.name != "__version__"]:
-                assert FLOORS[room] < FLOORS[parts[0]], f"{'.'.join(parts)} imports {room}, which is not below it"
+        own = parts[1] if parts[0] in FOLDERS else parts[0]
+        for room in imported(path, package): assert FLOORS[room] < FLOORS[own], f"{'.'.join(parts)} imports {room}, which is not below it"
+
+def test_no_view_and_no_model_imports_the_warehouse_or_the_lab():
+    package = ROOT / "crimenb"
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(package).parts
+        if path.name in BY_HAND or parts[0] in FOLDERS: continue
+        found = re.findall(r"^\s*(?:from|import)\s+\S*\b(?:lab|warehouse)\b.*", path.read_text(), re.M)
+        assert not found, f"{path.name}: {found}"
 
 @each(STUDIES)
 def test_a_study_declares_its_parameters_in_papermills_form_and_has_no_directives(path):
