@@ -4,7 +4,7 @@ Real maps of Chicago (first half of 2018), 16 × 16 cells, 16 filters, the paper
 and seed: the training error epoch by epoch, the error on the network's own maps and on hourly counts of the test fortnight, how many
 units of the last external layer are awake, and whether the network has died, that is, forecasts (nearly) nothing in every hour and cell.
 
-    python benchmarks/external_branch.py [--epochs 12] [--seeds 4] [--space-epochs 3] [--space-seeds 3] [--minutes 40] [--out FILE]
+    python benchmarks/external_branch.py [--epochs 4] [--seeds 3] [--space-epochs 1] [--space-seeds 3] [--minutes 40] [--out FILE]
 
 One thread. Runs are made in turn, a seed of both branches at a time, until the minutes are over; the file is written after each.
 """
@@ -38,7 +38,7 @@ def one_run(prepared, counts, branch, seed, epochs):
 
 def main():
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, value in (("epochs", 12), ("seeds", 4), ("space-epochs", 3), ("space-seeds", 3), ("minutes", 40)): ask.add_argument(f"--{name}", type=int, default=value)
+    for name, value in (("epochs", 4), ("seeds", 3), ("space-epochs", 1), ("space-seeds", 3), ("minutes", 40)): ask.add_argument(f"--{name}", type=int, default=value)
     ask.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = ask.parse_args()
     torch.set_num_threads(1)
