@@ -12,8 +12,8 @@ from scipy.ndimage import zoom
 from crimenb.city import simulate
 from crimenb.core import InputError
 from crimenb.grids import (ALL_EXTERNAL, AUTHORS_LAGS, EXTERNAL, GRIDS, INTERPOLATIONS, LAGS, Frames, Grid, diurnal_difference, diurnal_sum,
-                           double_time, external_features, first_target, frame_index, hourly_counts, read_day_numbers, read_weather, recover,
-                           split_by_time, super_resolve)
+                           double_time, external_features, first_target, frame_index, HourlyMaps, Squares, as_grid, squares, weather_ahead, weather_ranges, read_day_numbers, read_weather, recover,
+                           super_resolve)
 from crimenb.sources import load
 
 numbers = st.floats(-100, 100, width=32)
@@ -67,36 +67,36 @@ def test_counts_are_conserved_and_agree_with_a_loop(data):
     events = table(np.datetime64("2018-03-10") + rng.integers(0, 4 * 86400, n).astype("timedelta64[s]"), rng.uniform(-.2, 1.2, n), rng.uniform(-.2, 1.2, n))
     events.loc[rng.random(n) < .1, ["lon", "lat"]] = np.nan
     grid, start, end = Grid(0, 0, 1, 1, rows, columns), pd.Timestamp("2018-03-10 05:00"), pd.Timestamp("2018-03-13 07:00")
-    found = hourly_counts(events, grid, start, end)
+    found = HourlyMaps.from_events(events, grid, start, end)
     expected = np.zeros((74, rows, columns))
     for time, cell in zip(events.time, grid.cells(events.lon, events.lat)):
         if cell >= 0 and start <= time < end: expected[(time - start) // pd.Timedelta(hours=1), cell // columns, cell % columns] += 1
     assert (found.counts == expected).all() and found.counts.dtype == np.float32
     assert found.counts.sum() + found.outside == ((events.time >= start) & (events.time < end)).sum()
-    everything = hourly_counts(events, grid)
+    everything = HourlyMaps.from_events(events, grid)
     assert everything.counts.sum() + everything.outside == n and len(everything.counts) % 24 == 0
 
 def test_hours_begin_where_they_should():
     events = table(["2018-01-03 00:00:00", "2018-01-03 00:59:59", "2018-01-03 01:00:00", "2018-01-04 23:59:59"], [.5] * 4, [.5] * 4)
-    found = hourly_counts(events, Grid(0, 0, 1, 1, 1, 1))
+    found = HourlyMaps.from_events(events, Grid(0, 0, 1, 1, 1, 1))
     assert found.counts.shape == (48, 1, 1) and found.counts[:2, 0, 0].tolist() == [2, 1] and found.counts[47, 0, 0] == 1
     assert found.times[47] == pd.Timestamp("2018-01-04 23:00") and found.hour_of_day[25] == 1
     assert (found.hour_of_day == found.times.hour).all() and (found.hour_of_week == found.times.day_of_week * 24 + found.times.hour).all()
-    late = hourly_counts(events, Grid(0, 0, 1, 1), "2018-01-07 22:00", "2018-01-08 03:00")
+    late = HourlyMaps.from_events(events, Grid(0, 0, 1, 1), "2018-01-07 22:00", "2018-01-08 03:00")
     assert late.hour_of_day.tolist() == [22, 23, 0, 1, 2] and late.hour_of_week.tolist() == [166, 167, 0, 1, 2] and late.counts.sum() == 0 and np.isnan(late.share_inside)
 
 @pytest.mark.parametrize("start, end", [("2018-01-02", "2018-01-01"), ("2018-01-01 00:30", None), (None, "2018-01-05 00:00:01"), (pd.Timestamp("2018-01-01", tz="UTC"), None), (pd.NaT, None)])
 def test_no_window(start, end):
-    with pytest.raises(InputError): hourly_counts(table(["2018-01-03"], [0], [0]), GRIDS["la"], start, end)
+    with pytest.raises(InputError): HourlyMaps.from_events(table(["2018-01-03"], [0], [0]), GRIDS["la"], start, end)
 
 def test_no_events():
     none = table(["2018-01-03"], [0], [0]).iloc[:0]
-    with pytest.raises(InputError): hourly_counts(none, GRIDS["la"])
-    assert hourly_counts(none, GRIDS["la"], "2018-01-01", "2018-01-02").counts.shape == (24, 16, 16)
+    with pytest.raises(InputError): HourlyMaps.from_events(none, GRIDS["la"])
+    assert HourlyMaps.from_events(none, GRIDS["la"], "2018-01-01", "2018-01-02").counts.shape == (24, 16, 16)
 
 def test_a_simulated_city_is_counted_where_it_is_expected():
     events, city = simulate(30_000, days=40, seed=1)
-    found = hourly_counts(events, Grid.of(city, 8, 8), city.start)
+    found = HourlyMaps.from_events(events, Grid.of(city, 8, 8), city.start)
     expected = city.expected_counts(8, 8)[:, ::-1].sum(0)
     seen = found.counts.sum(0)
     assert found.outside == 0
@@ -107,7 +107,7 @@ def test_a_simulated_city_is_counted_where_it_is_expected():
 def test_boxes_hold_the_cities(fetched, name, grid, inside):
     fetched(name)
     events = load(name).events
-    found = hourly_counts(events, GRIDS[grid])
+    found = HourlyMaps.from_events(events, GRIDS[grid])
     assert found.counts.sum() + found.outside == len(events)
     assert found.share_inside == pytest.approx(inside, abs=1e-9)
     # not smaller than it has to be, not larger
@@ -117,7 +117,7 @@ def test_boxes_hold_the_cities(fetched, name, grid, inside):
 
 def test_the_hours_of_daylight_saving_time(fetched):
     fetched("chicago_2016_2017")
-    found = hourly_counts(load("chicago_2016_2017").events, GRIDS["chicago"])
+    found = HourlyMaps.from_events(load("chicago_2016_2017").events, GRIDS["chicago"])
     hourly = pd.Series(found.counts.sum((1, 2)), found.times)
     assert len(found.counts) == 731 * 24
     assert hourly["2017-03-12 02:00"] == 7 and hourly["2017-11-05 01:00"] == 36
