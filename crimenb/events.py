@@ -4,18 +4,13 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'OPTIONAL', 'WORLD', 'FAR', 'EARLIEST', 'OLDEST', 'LONELY_YEARS', 'LONELY_SHARE', 'SPELLINGS', 'validate',
-           'Cleaned', 'read_text', 'far_from_all', 'places', 'Judged', 'judge', 'lonely', 'clean', 'precision',
-           'needs_hours', 'guess', 'files_of', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc',
+           'Cleaned', 'far_from_all', 'places', 'Judged', 'judge', 'lonely', 'clean', 'precision', 'needs_hours',
+           'guess', 'read_text', 'files_of', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc',
            'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres',
            'metres_to_degrees', 'project']
 
-# %% ../nbs/03_events.ipynb #bfeef705
-import csv
-import gzip
-import io
+# %% ../nbs/03_events.ipynb #05091015
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
@@ -25,26 +20,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 import pyproj
 
+from . import tables
 from .cities import CITIES
 from .cities import Card
 from .cities import get
 from .core import InputError
 from .core import one_of
-from .fields import MISSING
-from .fields import Times
-from .fields import as_text
-from .fields import clocks
-from .fields import dates
-from .fields import fold
-from .fields import labels
-from .fields import record_ids
-from .fields import stripped
-from .fields import tidy_labels
-from .fields import times
+from .tables import fold
+from .values import Times
+from .values import as_text
+from .values import clocks
+from .values import dates
+from .values import labels
+from .values import record_ids
+from .values import stripped
+from .values import tidy_labels
+from .values import times
 
 # %% ../nbs/03_events.ipynb #ade8f798
 COLUMNS = {
@@ -90,7 +83,7 @@ def validate(events: pd.DataFrame,  # what claims to be an events table
         raise InputError("some events have a lon beyond 180 or a lat beyond 90 degrees: are they swapped, or not in degrees?")
     return events
 
-# %% ../nbs/03_events.ipynb #5144f097
+# %% ../nbs/03_events.ipynb #c61dd8b4
 @dataclass(frozen=True)
 class Cleaned:
     "Events and an account of the rows they came from: `rows_in == len(events) + sum(dropped.values())`, always."
@@ -106,6 +99,8 @@ class Cleaned:
     remarks: tuple = ()
     # how exactly the times are known, as `precision` says it
     precision: dict = field(default_factory=dict)
+    # what they were read with, and with it what was guessed and judged
+    card: "Card | None" = None
 
     def __post_init__(self):
         out = len(self.events) + sum(self.dropped.values())
@@ -123,112 +118,10 @@ class Cleaned:
         lost = ", ".join(f"{reason}: {n:,}" for reason, n in self.dropped.items()) or "none"
         return f"Cleaned({len(self.events):,} events of {self.rows_in:,} rows; dropped: {lost})"
 
-# %% ../nbs/03_events.ipynb #69533ee6
-def _open(path: Path):
-    "A binary stream of the text in `path`: plain, gzipped, or the only file in a zip archive."
-    with path.open("rb") as f: start = f.read(4)
-    if start[:2] == b"\x1f\x8b": return gzip.open(path)
-    if start != b"PK\x03\x04": return path.open("rb")
-    archive = zipfile.ZipFile(path)
-    inside = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
-    if len(inside) != 1:
-        raise InputError(f"{path} holds {len(inside)} files: give an archive of one CSV file, or the CSV itself")
-    return archive.open(inside[0])
-
-def _pick(names, required, optional, path) -> dict:
-    "Which of the `names` in the file `path` stands for which wanted column: wanted -> name in the file."
-    folded = {}
-    for name in names: folded.setdefault(fold(name), []).append(name)
-    missing = [w for w in required if fold(w) not in folded]
-    if missing:
-        raise InputError(f"{path} lacks the column(s) {', '.join(missing)}: is it another portal's file, or a part of an export?")
-    found = {w: folded[fold(w)] for w in [*required, *optional] if fold(w) in folded}
-    if twice := [w for w, spelled in found.items() if len(spelled) > 1]:
-        raise InputError(f"{path} has the column {twice[0]} more than once: keep one of them")
-    return {w: spelled[0] for w, spelled in found.items()}
-
-def read_text(path,              # CSV (plain, .gz or .zip) or Parquet
-              required,          # the columns that must be there, in the portal's spelling
-              optional=(),       # columns that are read where they are there
-              names=None,        # the columns of a CSV file that has no header line
-) -> tuple:
-    "The wanted columns of a file as a DataFrame (CSV: all text, missing is NaN), and how many lines could not be read."
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"there is no file {path}: give the path of the portal's export")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty: download it again")
-    try:
-        with path.open("rb") as f: parquet = f.read(4) == b"PAR1"
-        table, unreadable = (_from_parquet if parquet else _from_csv)(path, required, optional, names)
-    except (pa.ArrowException, zipfile.BadZipFile, zlib.error, EOFError, OSError, UnicodeDecodeError, csv.Error) as error:
-        why = str(error).splitlines()[0]
-        raise InputError(f"{path} cannot be read as CSV in UTF-8 or as Parquet ({why}): download it again, or save it anew") from error
-    if not len(table) + unreadable:
-        raise InputError(f"{path} has a header but no rows: download it again")
-    return table, unreadable
-
-def _from_parquet(path, required, optional, names):
-    table = pa.parquet.read_table(path).to_pandas()
-    if table.index.name is not None: table = table.reset_index()
-    picked = _pick(table.columns, required, optional, path)
-    return table[list(picked.values())].set_axis(list(picked), axis=1), 0
-
-def _from_csv(path, required, optional, names):
-    with _open(path) as f:
-        # an export's header is some hundred bytes; a binary file may have no end of line at all
-        header = names or next(csv.reader([f.readline(100_000).decode("utf-8-sig").rstrip("\r\n")]), [])
-    picked = _pick(header, required, optional, path)
-    # going through the text once also finds bytes that are not UTF-8
-    with _text(path) as f: lines = sum(1 for _ in f) - (names is None)
-    with _open(path) as f:
-        table = pa.csv.read_csv(
-            f,
-            read_options=pa.csv.ReadOptions(column_names=names),
-            parse_options=pa.csv.ParseOptions(invalid_row_handler=lambda row: "skip"),
-            convert_options=pa.csv.ConvertOptions(
-                include_columns=list(picked.values()), column_types={name: pa.string() for name in picked.values()},
-                null_values=list(MISSING), strings_can_be_null=True, quoted_strings_can_be_null=True),
-        )
-    lost = lines - table.num_rows
-    # only a file with more lines than rows has to be looked at again
-    if lost: lost -= _lines_without_a_row_of_their_own(path, names, len(header))
-    return table.to_pandas().set_axis(list(picked), axis=1), lost
-
-def _text(path): return io.TextIOWrapper(_open(path), encoding="utf-8", newline="")
-
-def _lines_without_a_row_of_their_own(path, names, columns):
-    "How many lines of a CSV are empty, or go on with a row that began on an earlier line and is as it should be."
-    with _text(path) as f:
-        if names is None: f.readline()
-        reader, before, found = csv.reader(f, strict=True), 0, 0
-        while True:
-            try: row = next(reader, None)
-            # a quotation mark in the wrong place, or never closed
-            except csv.Error: row = ()
-            if row is None: return found
-            if row == []: found += 1
-            elif len(row) == columns: found += reader.line_num - before - 1
-            before = reader.line_num
-
-
-def _names(path):
-    "The names of the columns of a file."
-    path = Path(path)
-    if not path.is_file(): raise InputError(f"there is no file {path}: give the path of a table as CSV or Parquet")
-    if path.stat().st_size == 0: raise InputError(f"{path} is empty: download it again")
-    try:
-        with path.open("rb") as f: parquet = f.read(4) == b"PAR1"
-        if parquet: return [name for name in pa.parquet.read_schema(path).names]
-        with _open(path) as f: return next(csv.reader([f.readline(100_000).decode("utf-8-sig").rstrip("\r\n")]), [])
-    except (pa.ArrowException, zipfile.BadZipFile, zlib.error, EOFError, OSError, UnicodeDecodeError, csv.Error) as error:
-        why = str(error).splitlines()[0]
-        raise InputError(f"{path} cannot be read as CSV in UTF-8 or as Parquet ({why}): download it again, or save it anew") from error
-
-# %% ../nbs/03_events.ipynb #ac5fc49e
+# %% ../nbs/03_events.ipynb #f035924c
 # west, south, east, north, in degrees
 WORLD = (-180.0, -90.0, 180.0, 90.0)
-# kilometres: nothing of a city is further from its middle than this, or ten times as far as nine of ten places
+# kilometres: nothing of a city is further from its middle than this, or than twenty times as far as half of the places
 FAR = 100
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?:inf|Inf|INF)$"
 
@@ -280,7 +173,7 @@ def far_from_all(lon: np.ndarray, lat: np.ndarray,  # (n,) degrees, NaN where no
     if not known.any(): return np.zeros(len(lon), bool)
     middle = float(np.median(lon[known])), float(np.median(lat[known]))
     away = 111.2*np.hypot((lon - middle[0])*np.cos(np.radians(middle[1])), lat - middle[1])
-    return known & (away > max(FAR, 10*np.quantile(away[known], .9)))
+    return known & (away > max(FAR, 20*float(np.median(away[known]))))
 
 def places(raw: pa.Table,              # columns lon and lat, or x and y, or none of them
            card: Card = Card("table"), # the box, the coordinate system and the zone of the city
@@ -319,7 +212,7 @@ def _count(masks, among) -> dict:
     "reason -> rows, without the reasons that did not occur."
     return {reason: n for reason, mask in masks.items() if (n := int((mask & among).sum()))}
 
-# %% ../nbs/03_events.ipynb #3211c307
+# %% ../nbs/03_events.ipynb #5ebd92af
 # no crime in a portal is older; some portals have typing errors that are
 EARLIEST = "1900-01-01"
 # nobody is older, but typing errors are
@@ -366,6 +259,7 @@ def _when(raw, card, what, labelled):
         for name in ("time", "nothing", "wrong", "exact"):
             getattr(first, name)[first.missing] = getattr(other, name)[first.missing]
         first.missing, first.remarks = first.missing & other.missing, [*first.remarks, *other.remarks]
+        first.order = first.order or other.order
     if "clock" in raw.column_names:
         seconds, missing, wrong = clocks(raw["clock"])
         first.time = first.time.astype("datetime64[D]").astype("datetime64[s]") + seconds
@@ -419,7 +313,7 @@ def lonely(time: np.ndarray,  # (n,) datetime64[s], NaT allowed
     strange = (rows < LONELY_SHARE*rows.sum())[block]
     return known & np.isin(year, years[strange])
 
-# %% ../nbs/03_events.ipynb #ad962750
+# %% ../nbs/03_events.ipynb #18e5a6f2
 def _repeated(ids, bad):
     "Which usable rows have the record number of an earlier usable one."
     known = ids.notna().to_numpy() & ~bad
@@ -431,9 +325,10 @@ def _repeated(ids, bad):
     repeated[known] = usable.duplicated().to_numpy()
     return repeated
 
-def _alike_rows(judged, kept):
+def _alike_rows(judged, kept, raw):
     "How many kept rows are identical to an earlier one in all that is read."
-    columns = {"time": judged.times.time.astype(np.int64), "lon": judged.lon, "lat": judged.lat}
+    columns = {"moment": judged.times.time.astype(np.int64)}
+    columns |= {name: _floats(raw[name])[0] for name in ("lon", "lat", "x", "y") if name in raw.column_names}
     columns |= {name: column.codes for name, (column, _) in judged.labels.items()} | {name: years for name, (years, _) in judged.ages.items()}
     return int(pd.DataFrame(columns)[kept].duplicated().sum())
 
@@ -479,10 +374,11 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
         mended |= _count({f"{name} unknown": unknown & nothing, f"{name} unusable": unknown & ~nothing}, kept)
     notes = _count({"day known, not the hour": judged.times.exact == 1, "month known, not the day": judged.times.exact == 2}, kept)
     if judged.record_id is not None: notes |= _count({"record id unknown": judged.record_id.isna().to_numpy()}, kept)
-    elif alike := _alike_rows(judged, kept): notes["identical to an earlier row, no record id to tell"] = alike
+    elif alike := _alike_rows(judged, kept, raw): notes["identical to an earlier row, no record id to tell"] = alike
     events = validate(_table(judged, kept))
     zone = f"times are those of {card.zone}" if card.zone else "the city's time zone is not known: times stay as they are written"
-    return Cleaned(events, raw.num_rows + unreadable, dropped, mended, notes, (zone, *judged.remarks), precision(events))
+    return Cleaned(events, raw.num_rows + unreadable, dropped, mended, notes, (zone, *judged.remarks), precision(events),
+                   replace(card, order=judged.times.order or card.order))
 
 # %% ../nbs/03_events.ipynb #5b2c6668
 def precision(events: pd.DataFrame,  # an events table, or any table with a column `time`
@@ -586,7 +482,12 @@ def _consistent(all_, found, table):
         if len(ids) and ids.duplicated().mean() > .02: found.pop("record_id")
     return found
 
-# %% ../nbs/03_events.ipynb #86a00bb5
+# %% ../nbs/03_events.ipynb #8afcdc44
+def read_text(path, required, optional=(), names=None) -> tuple:
+    "The wanted columns of a file as text, and how many of its rows could not be read: `tables.read` for those who want no more."
+    table, account = tables.read(path, required, optional, names)
+    return table, account.unreadable
+
 def _arrow(table):
     "A DataFrame as an Arrow table; its index too, if it has a name."
     if table.index.name is not None and table.index.name not in table: table = table.reset_index()
@@ -609,12 +510,12 @@ def files_of(source,  # a path; a pattern with * or ? in it, as text; or a list 
     if not found: raise InputError(f"no file is named like {path}: give the path of a table as CSV or Parquet")
     return found
 
-def _columns_of(path, header):
-    "The first thousand rows of a file under its own names, as text."
-    names = list(header) or _names(path)
+def _beginning(path, header):
+    "The names of a file's columns, and its first thousand rows under them, as text."
+    names = list(header) or tables.header(path)
     once = [name for name in names if name.strip() and sum(fold(other) == fold(name) for other in names) == 1]
-    table, _ = read_text(path, once[:1], once[1:], list(header) or None)
-    return _arrow(table.head(1000))
+    first, _ = next(tables.batches(path, (), once, list(header) or None, rows=1000))
+    return _arrow(first.head(1000))
 
 def _wanted(names, card, area, what):
     "Our columns -> theirs, of those that a card names and a file has; an `InputError` for one that has to be there, or is twice."
@@ -641,23 +542,22 @@ def _guessed(card, table, what, remarks):
     if found: remarks.append(f"columns of {what} that were guessed: {', '.join(f'{ours} = {theirs}' for ours, theirs in found.items())}")
     return replace(card, columns={**card.columns, **found}, area_columns=card.area_columns or {})
 
-# %% ../nbs/03_events.ipynb #e8023093
+# %% ../nbs/03_events.ipynb #1a0f1dcd
 def _raw(one, card, area, guessing, remarks):
-    "The values of a file or table under our names, how many lines could not be read, the card with what was guessed, and zones that the file says."
+    "The values of a file or table under our names, how many rows could not be read, the card with what was guessed, and zones that the file says."
     if isinstance(one, pd.DataFrame):
         if not len(one): raise InputError("the table has no rows: give one with some")
         table, what = _arrow(one), "the table"
-        names = table.column_names
-    else:
-        what = one
-        names = list(card.header) or _names(one)
-    if guessing: card = _guessed(card, table if isinstance(one, pd.DataFrame) else _columns_of(one, card.header), what, remarks)
-    wanted = _wanted(names, card, area, what)
-    if isinstance(one, pd.DataFrame): lost = 0
-    else:
-        text, lost = read_text(one, list(dict.fromkeys(wanted.values())), names=list(card.header) or None)
-        table = _arrow(text)
-    return pa.table({ours: table[theirs] for ours, theirs in wanted.items()}), lost, card
+        if guessing: card = _guessed(card, table, what, remarks)
+        wanted = _wanted(table.column_names, card, area, what)
+        return pa.table({ours: table[theirs] for ours, theirs in wanted.items()}), 0, card, {}
+    if guessing: card = _guessed(card, _beginning(one, card.header), one, remarks)
+    wanted = _wanted(list(card.header) or tables.header(one), card, area, one)
+    text, account = tables.read(one, list(dict.fromkeys(wanted.values())), names=list(card.header) or None)
+    if account.foreign: remarks.append(f"{account.foreign:,} lines of {one} are not UTF-8 and were read as Windows-1252")
+    table = _arrow(text)
+    zones = {ours: account.zones[theirs] for ours, theirs in wanted.items() if theirs in account.zones}
+    return pa.table({ours: table[theirs] for ours, theirs in wanted.items()}), account.unreadable, card, zones
 
 def _together(raws):
     "The tables of several files as one; a column that is not the same kind in all of them becomes text."
@@ -683,7 +583,7 @@ def _told(city, named, said):
     return replace(card, **said, columns={**card.columns, **named}, area_columns={} if "area" in named else card.area_columns,
                    optional=tuple(name for name in card.optional if name not in named)), area
 
-# %% ../nbs/03_events.ipynb #fc8bcf22
+# %% ../nbs/03_events.ipynb #365f1c4d
 def read(source,                 # a file (CSV, also .gz and .zip, or Parquet), a pattern such as "crimes-*.csv", a DataFrame, or a list of these
          *,
          city: "str | Path | Card | None" = None, # a named city or data set, the path of a card, or a card; None: columns are named or guessed
@@ -705,14 +605,14 @@ def read(source,                 # a file (CSV, also .gz and .zip, or Parquet), 
     "Events of any table as a `Cleaned`: what was guessed, dropped and mended is in its account."
     named = dict(time=time, category=category, premises=premises, area=area, lon=lon, lat=lat, x=x, y=y, record_id=record_id)
     card, area = _told(city, named, dict(crs=crs, zone=tz, order=order, formats=formats or None, box=box))
-    tables = isinstance(source, (list, tuple)) and any(isinstance(one, pd.DataFrame) for one in source)
-    files = [source] if isinstance(source, pd.DataFrame) else list(source) if tables else files_of(source)
+    in_memory = isinstance(source, (list, tuple)) and any(isinstance(one, pd.DataFrame) for one in source)
+    files = [source] if isinstance(source, pd.DataFrame) else list(source) if in_memory else files_of(source)
     if not files: raise InputError("the list of files is empty: give the path of a table as CSV or Parquet")
     remarks: list = []
-    raws, lost, cards = zip(*(_raw(one, card, area, city is None, remarks) for one in files))
+    raws, lost, cards, zones = zip(*(_raw(one, card, area, city is None, remarks) for one in files))
     what = f"{len(files)} files" if len(files) > 1 else "the table" if isinstance(files[0], pd.DataFrame) else str(files[0])
     numbers = cards[0].area_columns.get(area or next(iter(cards[0].area_columns), None))
-    found = clean(_together(raws), cards[0], what, period, require_coordinates, sum(lost), numbers)
+    found = clean(_together(raws), cards[0], what, period, require_coordinates, sum(lost), numbers, {name: zone for found in zones for name, zone in found.items()})
     return replace(found, remarks=(*remarks, *found.remarks))
 
 # %% ../nbs/03_events.ipynb #5f0c73d5
