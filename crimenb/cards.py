@@ -92,7 +92,7 @@ def nearest_zone(lon: float, lat: float,  # degrees
     best = zones.iloc[int(near.argmax())]
     return str(best.zone), str(best.country)
 
-# %% ../nbs/13_cards.ipynb #0be67f7f
+# %% ../nbs/13_cards.ipynb #ff63afb3
 @dataclass(frozen=True)
 class Draft:
     "A card that was drafted from a file: its text, what is not sure, and the account of the events."
@@ -110,9 +110,10 @@ class Draft:
     def write(self, path: "str | Path | None" = None,  # None: beside the events, with their name
     ) -> Path:
         "Write the card; an existing one is not replaced."
-        path = Path(path or self.card.path)
+        beside = Path(self.card.path or "")
+        path = Path(path or beside)
         if path.exists(): raise InputError(f"{path} is there already: remove it, or give another name")
-        if path.resolve().parent != Path(self.card.path).resolve().parent: raise InputError(f"the paths on the card are relative to {Path(self.card.path).parent}: write it there")
+        if path.resolve().parent != beside.resolve().parent: raise InputError(f"the paths on the card are relative to {beside.parent}: write it there")
         return write_atomic(path, self.text)
 
 def _value(value):
@@ -137,7 +138,7 @@ def _bounds(lon, lat, margin=.01):
     return tuple(round(float(v), 2) for v in (np.floor(lon.min()*100)/100 - margin, np.floor(lat.min()*100)/100 - margin,
                                               np.ceil(lon.max()*100)/100 + margin, np.ceil(lat.max()*100)/100 + margin))
 
-# %% ../nbs/13_cards.ipynb #6790599c
+# %% ../nbs/13_cards.ipynb #cec9fac0
 def draft(source: "str | Path",        # the file of events
           areas: "str | Path | None" = None, # polygons of the city's areas
           key: "str | None" = None,    # the property that names an area; None: found by name
@@ -155,7 +156,7 @@ def draft(source: "str | Path",        # the file of events
             unsure.append(f"the zone: {zone} is that of the nearest large city")
             account = read(path, tz=zone, **named)
     else: zone, country = tz, None
-    card = replace(account.card, name=path.stem, events=(path.name,), zone=zone, path=path.with_suffix(".yaml"), cell_m=500)
+    card = replace(account.card or Card(path.stem), name=path.stem, events=(path.name,), zone=zone, path=path.with_suffix(".yaml"), cell_m=500)
     if country: card, hints["holidays"] = replace(card, holidays=country), "of the zone's country"
     if areas is not None:
         table = read_polygons(areas, key=key)

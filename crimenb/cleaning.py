@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['DOUBTS', 'clock_changes', 'doubts', 'believe', 'mend_years', 'aoristic']
 
-# %% ../nbs/04_cleaning.ipynb #d8a42ccf
+# %% ../nbs/04_cleaning.ipynb #69a4b5cd
 import numpy as np
 import pandas as pd
 
 from .cities import get
 from .cities import require
 from .core import one_of
-from .values import zone_named
+from .fields import zone_named
 
 # %% ../nbs/04_cleaning.ipynb #5096963f
 # in this order: a time with two faults has the first

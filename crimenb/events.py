@@ -9,7 +9,7 @@ __all__ = ['COLUMNS', 'OPTIONAL', 'WORLD', 'FAR', 'EARLIEST', 'OLDEST', 'LONELY_
            'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres',
            'metres_to_degrees', 'project']
 
-# %% ../nbs/03_events.ipynb #05091015
+# %% ../nbs/03_events.ipynb #67e4e793
 import re
 from dataclasses import dataclass
 from dataclasses import field
@@ -28,16 +28,16 @@ from .cities import Card
 from .cities import get
 from .core import InputError
 from .core import one_of
-from .tables import fold
-from .values import Times
-from .values import as_text
-from .values import clocks
-from .values import dates
-from .values import labels
-from .values import record_ids
-from .values import stripped
-from .values import tidy_labels
-from .values import times
+from .fields import Times
+from .fields import as_text
+from .fields import clocks
+from .fields import dates
+from .fields import fold
+from .fields import labels
+from .fields import record_ids
+from .fields import stripped
+from .fields import tidy_labels
+from .fields import times
 
 # %% ../nbs/03_events.ipynb #ade8f798
 COLUMNS = {
@@ -482,11 +482,11 @@ def _consistent(all_, found, table):
         if len(ids) and ids.duplicated().mean() > .02: found.pop("record_id")
     return found
 
-# %% ../nbs/03_events.ipynb #8afcdc44
+# %% ../nbs/03_events.ipynb #db8ed423
 def read_text(path, required, optional=(), names=None) -> tuple:
     "The wanted columns of a file as text, and how many of its rows could not be read: `tables.read` for those who want no more."
     table, account = tables.read(path, required, optional, names)
-    return table, account.unreadable
+    return table.to_pandas(), account.unreadable
 
 def _arrow(table):
     "A DataFrame as an Arrow table; its index too, if it has a name."
@@ -514,8 +514,7 @@ def _beginning(path, header):
     "The names of a file's columns, and its first thousand rows under them, as text."
     names = list(header) or tables.header(path)
     once = [name for name in names if name.strip() and sum(fold(other) == fold(name) for other in names) == 1]
-    first, _ = next(tables.batches(path, (), once, list(header) or None, rows=1000))
-    return _arrow(first.head(1000))
+    return next(tables.batches(path, (), once, list(header) or None, 1000))[0].slice(0, 1000)
 
 def _wanted(names, card, area, what):
     "Our columns -> theirs, of those that a card names and a file has; an `InputError` for one that has to be there, or is twice."
@@ -542,7 +541,7 @@ def _guessed(card, table, what, remarks):
     if found: remarks.append(f"columns of {what} that were guessed: {', '.join(f'{ours} = {theirs}' for ours, theirs in found.items())}")
     return replace(card, columns={**card.columns, **found}, area_columns=card.area_columns or {})
 
-# %% ../nbs/03_events.ipynb #1a0f1dcd
+# %% ../nbs/03_events.ipynb #bf03e66a
 def _raw(one, card, area, guessing, remarks):
     "The values of a file or table under our names, how many rows could not be read, the card with what was guessed, and zones that the file says."
     if isinstance(one, pd.DataFrame):
@@ -553,9 +552,8 @@ def _raw(one, card, area, guessing, remarks):
         return pa.table({ours: table[theirs] for ours, theirs in wanted.items()}), 0, card, {}
     if guessing: card = _guessed(card, _beginning(one, card.header), one, remarks)
     wanted = _wanted(list(card.header) or tables.header(one), card, area, one)
-    text, account = tables.read(one, list(dict.fromkeys(wanted.values())), names=list(card.header) or None)
+    table, account = tables.read(one, list(dict.fromkeys(wanted.values())), names=list(card.header) or None)
     if account.foreign: remarks.append(f"{account.foreign:,} lines of {one} are not UTF-8 and were read as Windows-1252")
-    table = _arrow(text)
     zones = {ours: account.zones[theirs] for ours, theirs in wanted.items() if theirs in account.zones}
     return pa.table({ours: table[theirs] for ours, theirs in wanted.items()}), account.unreadable, card, zones
 
