@@ -196,8 +196,8 @@ def _reached(times):
     hour = last.floor("h")
     recent = times[times > last - pd.Timedelta(days=7)]
     usual = min(last - times.min(), pd.Timedelta(days=7)) / len(recent)
-    # three times the usual pause and nothing happened: a file that was cut, more likely than a quiet hour
-    if hour + pd.Timedelta(hours=1) - last <= 3 * usual or hour <= times.min(): return hour + pd.Timedelta(hours=1), ()
+    # five times the usual pause and nothing happened: a file that was cut, more likely than a quiet hour; most files end with a day
+    if hour.hour == 23 or hour + pd.Timedelta(hours=1) - last <= 5 * usual or hour <= times.min(): return hour + pd.Timedelta(hours=1), ()
     return hour, (f"the events end at {last}, within an hour, so the hour from {hour} on is left out: say end={str(hour + pd.Timedelta(hours=1))!r} to have it",)
 
 def _no_odd_ones(times, start, end):
@@ -553,7 +553,7 @@ def read_weather(path,       # CSV with a header: `temperature`, `wind`, and `ev
     try: table = pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error: raise InputError(f"{path} cannot be read as CSV: {str(error).strip()}") from None
     names = [fold(str(name)) for name in table.columns]
-    table.columns = [name if name in WEATHER or _WEATHER_NAMES.get(name, name) in names else _WEATHER_NAMES.get(name, name) for name in names]
+    table.columns = [name if _WEATHER_NAMES.get(name) == "time" and "time" in names else _WEATHER_NAMES.get(name, name) for name in names]
     if not table.columns.is_unique or not {"temperature", "wind"} <= set(table.columns):
         raise InputError(f"{path} has the columns {', '.join(table.columns)}: it needs temperature and wind, once each")
     if not len(table): raise InputError(f"{path} has a header but no rows")
