@@ -59,6 +59,7 @@ def metric(crs,              # as in `coordinate_system`; None: a local system i
                          "use a system in metres (32118 for New York in place of 2263)")
     return system.to_epsg() or crs
 
+# %% ../nbs/12_geo.ipynb #d825c53d
 @lru_cache(maxsize=256)
 def _mover(one, other):
     "A pyproj Transformer, None where the two systems are one."
@@ -115,13 +116,13 @@ def misplaced(x, y,       # (n,) in the units of `from_crs`, NaN where not known
     lon, lat = np.full(len(x), np.nan), np.full(len(x), np.nan)
     lon[left], lat[left] = transform(x[left], y[left], system, 4326)
     fault("no place in the projection", ~(np.isfinite(lon) & np.isfinite(lat)))
-    fault("near a pole", (lat < -60) | (lat > 85))
-    for one in (system, *(() if crs is None else (coordinate_system(crs, "crs"),))):
-        fault(f"outside the area of {one.name}", _beyond(lon, lat, one))
     if far and left.sum() > 2:
         away, swapped = _away(lon, lat, left)
         if system.is_geographic: fault("longitude and latitude swapped", away & ~swapped)
         fault("far from the others", away)
+    fault("near a pole", (lat < -60) | (lat > 85))
+    for one in (system, *(() if crs is None else (coordinate_system(crs, "crs"),))):
+        fault(f"outside the area of {one.name}", _beyond(lon, lat, one))
     return {reason: mask for reason, mask in faults.items() if mask.any()}
 
 def _beyond(lon, lat, system):
@@ -249,6 +250,7 @@ def _features(thing, path):
         if kind == "Topology": kind, mend = "TopoJSON", "save it as GeoJSON"
     _refuse(path, "GeoJSON, a collection of features", f"it is {_brief(kind)}", mend)
 
+# %% ../nbs/12_geo.ipynb #96518e62
 def _table_of(properties, path):
     "Properties as a table, one row a feature."
     properties = [p if isinstance(p, dict) else {} for p in properties]
@@ -478,6 +480,22 @@ def read_table(path: "str | Path",           # what `read_points` and `read_poly
     if found.crs is not None: table.attrs["crs"] = coordinate_system(found.crs, str(path)).to_string()
     return table
 
+# %% ../nbs/12_geo.ipynb #8bf8854b
+def _of(table):
+    "A table without its geometry, and (n,) shapely geometries in longitude and latitude."
+    if not isinstance(table, pd.DataFrame): raise InputError(f"{type(table).__name__} is no table with places: give a DataFrame with geometry, or lon and lat")
+    found = _of_table(table)
+    if found.geometry is not None:
+        if found.crs is None: raise InputError("the GeoDataFrame says no coordinate system: give it one with set_crs")
+        def move(x, y): return transform(x, y, found.crs, 4326)
+        return found.table, shapely.transform(shapely.force_2d(found.geometry), move, interleaved=False)
+    if not {"lon", "lat"} <= set(found.table):
+        raise InputError(f"the table has neither geometry nor lon and lat, but {', '.join(map(str, found.table))[:300]}: add one of the two")
+    lon, lat = (found.table[name].to_numpy(float) for name in ("lon", "lat"))
+    known, shapes = np.isfinite(lon) & np.isfinite(lat), np.full(len(lon), None, dtype=object)
+    shapes[known] = shapely.points(lon[known], lat[known])
+    return found.table, shapes
+
 # %% ../nbs/12_geo.ipynb #0aab81de
 def in_metres(x, y,     # numbers, as many of each
               crs,      # EPSG number, or None for a local system
@@ -494,6 +512,7 @@ def in_metres(x, y,     # numbers, as many of each
         raise InputError(f"{what}: all places lie within 180 and 90, so they look like degrees: project them to metres first")
     return x, y
 
+# %% ../nbs/12_geo.ipynb #c3dd9593
 @dataclass(frozen=True, eq=False)
 class Points:
     "Where a factor or an event is, with an account of the records they came from: `rows_in == len(points) + sum(dropped.values())`."
@@ -603,7 +622,7 @@ def read_points(path: "str | Path | pd.DataFrame", # CSV, GeoJSON, Esri JSON, Ge
     if 2*unread.sum() > len(x): _refuse(what, "points", f"{unread.sum()} of {len(x)} geometries can not be read")
     if not known.any(): raise InputError(f"{what} has {len(x)} records, and none has a place: give others, or name the columns with place=(x, y)")
     faults = misplaced(x, y, said, crs, far=box is None)
-    _check_most(faults, x, y, what, "tell their system with from_crs, or their columns with place=(x, y)")
+    _check_most(faults, x, y, what, "tell their system with from_crs, or their columns with place=(x, y), longitude first")
     right = known & ~np.any([*faults.values(), ~known], axis=0)
     if crs is None: crs = utm(*transform(x[right], y[right], said, 4326))
     east, north = np.full((2, len(x)), np.nan)
@@ -669,6 +688,26 @@ def area_places(geometry, # (n,) shapely polygons in longitude and latitude
                          "km2": [abs(geod.geometry_area_perimeter(g)[0]) / 1e6 for g in geometry], "geometry": geometry},
                         index=pd.Index(labels, dtype=str, name="area"))
 
+# %% ../nbs/12_geo.ipynb #1562eb3f
+def _judge(found, key, said, what):
+    "`(polygons, labels, key, reason -> which can't be used)` of a layer."
+    shapes = np.array([_areal(g) for g in found.geometry], dtype=object)
+    unread = np.zeros(len(shapes), bool) if found.faulty is None else found.faulty
+    empty, absent = np.equal(shapes, None), np.array([g is None or g.is_empty for g in found.geometry])
+    if empty.all():
+        kinds = sorted({g.geom_type for g in found.geometry if g is not None}) or ["nothing that can be read"]
+        raise InputError(f"{what} has no polygons, but {', '.join(kinds)}: give areas; points are for read_points")
+    west, south, east, north = shapely.bounds(shapes).T
+    faults: dict = {}
+    # a polygon is where both of its corners are
+    for x, y in ((west, south), (east, north)):
+        wrong = misplaced(x, y, said, zero=False)
+        _check_most(wrong, x, y, what, "tell their system with from_crs")
+        for why, mask in wrong.items(): faults[why] = faults.get(why, False) | mask
+    labels, key = _labels(found.table, key, what)
+    return shapes, labels, key, {"geometry unreadable": unread & empty, "no geometry": absent & ~unread, "no polygon": empty & ~absent & ~unread,
+                                 **faults, f"no {key}": np.equal(labels, None)}
+
 # %% ../nbs/12_geo.ipynb #da175ca0
 def read_polygons(path,          # GeoJSON, Esri JSON, GeoPackage, shapefile, GeoParquet, CSV with shapes, .rda; or a (Geo)DataFrame
                   key=None,      # property that names the area; None: the first of AREA_KEYS that is there, or the only one
@@ -697,25 +736,6 @@ def read_polygons(path,          # GeoJSON, Esri JSON, GeoPackage, shapefile, Ge
     table.attrs = {"key": str(key), "account": {"rows_in": len(shapes), "dropped": dropped, "mended": {"ring that crosses itself": mended} if mended else {},
                                                 "notes": {"joined with another of the same area": joined} if joined else {}}}
     return table
-
-def _judge(found, key, said, what):
-    "`(polygons, labels, key, reason -> which can't be used)` of a layer."
-    shapes = np.array([_areal(g) for g in found.geometry], dtype=object)
-    unread = np.zeros(len(shapes), bool) if found.faulty is None else found.faulty
-    empty, absent = np.equal(shapes, None), np.array([g is None or g.is_empty for g in found.geometry])
-    if empty.all():
-        kinds = sorted({g.geom_type for g in found.geometry if g is not None}) or ["nothing that can be read"]
-        raise InputError(f"{what} has no polygons, but {', '.join(kinds)}: give areas; points are for read_points")
-    west, south, east, north = shapely.bounds(shapes).T
-    faults: dict = {}
-    # a polygon is where both of its corners are
-    for x, y in ((west, south), (east, north)):
-        wrong = misplaced(x, y, said, zero=False)
-        _check_most(wrong, x, y, what, "tell their system with from_crs")
-        for why, mask in wrong.items(): faults[why] = faults.get(why, False) | mask
-    labels, key = _labels(found.table, key, what)
-    return shapes, labels, key, {"geometry unreadable": unread & empty, "no geometry": absent & ~unread, "no polygon": empty & ~absent & ~unread,
-                                 **faults, f"no {key}": np.equal(labels, None)}
 
 # %% ../nbs/12_geo.ipynb #e8706a28
 def _both_ways(one, other, n):
@@ -893,6 +913,28 @@ def degree_cells(box,        # (west, south, east, north), degrees
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90): raise InputError(f"the box {tuple(box)} is not (west, south, east, north) in degrees")
     return Cells(west, south, (east - west)/within(columns, "columns", 1), (north - south)/within(rows, "rows", 1), rows, columns, 4326, north_first=True)
 
+# %% ../nbs/12_geo.ipynb #ecd027c0
+def _edges(x, y, size):
+    "West, south, east and north edges around places, at multiples of `size`."
+    low = [np.floor(v.min()/size)*size for v in (x, y)]
+    return *low, *(max(np.ceil(v.max()/size)*size, at + size) for v, at in zip((x, y), low))
+
+def _cover(over):
+    "`(shape, places)` of areas, or `(None, places)` of events; places are (lon, lat)."
+    if isinstance(over, pd.DataFrame) and not _is_frame(over) and "geometry" not in over:
+        lon, lat = (over[name].to_numpy(float) for name in ("lon", "lat"))
+        known = np.isfinite(lon) & np.isfinite(lat)
+        right = known & ~np.any([~known, *misplaced(lon, lat, 4326).values()], axis=0)
+        if not right.any(): raise InputError("no event has coordinates: cells need some")
+        return None, (lon[right], lat[right])
+    if isinstance(over, pd.DataFrame): shape = shapely.union_all(_of(over)[1])
+    elif isinstance(over, shapely.Geometry): shape = over
+    else:
+        try: shape = shapely.box(*map(float, over))
+        except (TypeError, ValueError): raise InputError("cells are made over areas, events with lon and lat, or (west, south, east, north) in degrees") from None
+    if shape.is_empty: raise InputError("there are no areas: cells need some to cover")
+    return shape, shapely.get_coordinates(shape).T
+
 # %% ../nbs/12_geo.ipynb #251f4b5a
 def square_cells(over,          # areas (a table from `read_polygons`, a shape or a box in degrees), or events with lon and lat
                  size: float,   # width of a cell, metres
@@ -916,54 +958,21 @@ def square_cells(over,          # areas (a table from `read_polygons`, a shape o
     shapely.prepare(moved)
     return replace(cells, numbers=np.flatnonzero(shapely.intersects(moved, boxes)))
 
-def _edges(x, y, size):
-    "West, south, east and north edges around places, at multiples of `size`."
-    low = [np.floor(v.min()/size)*size for v in (x, y)]
-    return *low, *(max(np.ceil(v.max()/size)*size, at + size) for v, at in zip((x, y), low))
-
-def _cover(over):
-    "`(shape, places)` of areas, or `(None, places)` of events; places are (lon, lat)."
-    if isinstance(over, pd.DataFrame) and not _is_frame(over) and "geometry" not in over:
-        lon, lat = (over[name].to_numpy(float) for name in ("lon", "lat"))
-        known = np.isfinite(lon) & np.isfinite(lat)
-        right = known & ~np.any([~known, *misplaced(lon, lat, 4326).values()], axis=0)
-        if not right.any(): raise InputError("no event has coordinates: cells need some")
-        return None, (lon[right], lat[right])
-    if isinstance(over, pd.DataFrame): shape = shapely.union_all(_of(over)[1])
-    elif isinstance(over, shapely.Geometry): shape = over
-    else:
-        try: shape = shapely.box(*map(float, over))
-        except (TypeError, ValueError): raise InputError("cells are made over areas, events with lon and lat, or (west, south, east, north) in degrees") from None
-    if shape.is_empty: raise InputError("there are no areas: cells need some to cover")
-    return shape, shapely.get_coordinates(shape).T
-
 # %% ../nbs/12_geo.ipynb #c68271a6
+def _placed(table):
+    "The table of `Cells` or `Points`; any other as it is."
+    if isinstance(table, Cells): return cell_places(table)
+    if not isinstance(table, Points): return table
+    if table.crs is None: raise InputError("the points are in a local system, which is on no map: give them a crs")
+    lon, lat = transform(table.x, table.y, table.crs, 4326)
+    return table.columns.assign(weight=table.weight, lon=lon, lat=lat)
+
 def to_frame(table, # one of `read_polygons` or `cell_places`, any with lon and lat, a GeoDataFrame, `Cells` or `Points`
 ) -> Any:
     "A GeoDataFrame in longitude and latitude: polygons where the table has a geometry, else points at lon and lat."
     geopandas = needs("geopandas", "geo")
-    table, shapes = _of(table)
+    table, shapes = _of(_placed(table))
     return geopandas.GeoDataFrame(table, geometry=shapes, crs=4326)
-
-def _of(table):
-    "A table without its geometry, and (n,) shapely geometries in longitude and latitude."
-    if isinstance(table, Cells): table = cell_places(table)
-    if isinstance(table, Points):
-        if table.crs is None: raise InputError("the points are in a local system, which is on no map: give them a crs")
-        lon, lat = transform(table.x, table.y, table.crs, 4326)
-        table = table.columns.assign(weight=table.weight, lon=lon, lat=lat)
-    if not isinstance(table, pd.DataFrame): raise InputError(f"{type(table).__name__} is no table with places: give a DataFrame with geometry, or lon and lat")
-    found = _of_table(table)
-    if found.geometry is not None:
-        if found.crs is None: raise InputError("the GeoDataFrame says no coordinate system: give it one with set_crs")
-        def move(x, y): return transform(x, y, found.crs, 4326)
-        return found.table, shapely.transform(shapely.force_2d(found.geometry), move, interleaved=False)
-    if not {"lon", "lat"} <= set(found.table):
-        raise InputError(f"the table has neither geometry nor lon and lat, but {', '.join(map(str, found.table))[:300]}: add one of the two")
-    lon, lat = (found.table[name].to_numpy(float) for name in ("lon", "lat"))
-    known, shapes = np.isfinite(lon) & np.isfinite(lat), np.full(len(lon), None, dtype=object)
-    shapes[known] = shapely.points(lon[known], lat[known])
-    return found.table, shapes
 
 # %% ../nbs/12_geo.ipynb #cf1c7d1b
 def _plain(value):
@@ -979,7 +988,7 @@ def _plain(value):
 def to_geojson(table, # as in `to_frame`
 ) -> str:
     "A FeatureCollection as RFC 7946 wants it; times in ISO 8601, null for what is missing."
-    table, shapes = _of(table)
+    table, shapes = _of(_placed(table))
     shapes = shapely.orient_polygons(shapely.transform(shapes, lambda places: places.round(7)))
     lines = []
     for properties, shape in zip(table.to_dict("records"), shapely.to_geojson(shapes)):
@@ -997,7 +1006,7 @@ def write(table, # as in `to_frame`
     "Write a table with places by the ending of its name, whole or not at all. A shapefile cuts the names of columns to ten letters."
     path, name = Path(path), str(path).lower()
     if name.endswith((".geojson", ".json")): return write_atomic(path, to_geojson(table))
-    if name.endswith(".csv"): return write_atomic(path, _of(table)[0].to_csv(index=False))
+    if name.endswith(".csv"): return write_atomic(path, _of(_placed(table))[0].to_csv(index=False))
     end = next((e for e in DRIVERS if name.endswith(e)), None)
     if end is None: raise InputError(f"the ending of {path.name} is not known: use .geojson, .json, .csv or {', '.join(DRIVERS)}")
     frame = to_frame(table)
