@@ -336,7 +336,8 @@ def fitted_anew(model: Model, view,  # unfitted, and what happened
                 fits,                # periods, as from `refits`
 ) -> list:
     "(when the period begins, the model fitted on all before it), a pair a fit."
-    return [(view.starts[t], clone(model).fit(view, slice(0, int(t)))) for t in fits]
+    starts = view.ahead().starts
+    return [(starts[t], clone(model).fit(view, slice(0, int(t)))) for t in fits]
 
 def by_latest(pairs: list,     # from `fitted_anew`
               view, at,        # a view and periods of it, increasing

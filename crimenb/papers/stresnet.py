@@ -7,7 +7,9 @@ __all__ = ['BRANCHES', 'EXTERNAL_BRANCHES', 'TABLE1', 'PACKINGS', 'MARK', 'PREPA
            'SHARES', 'PRINTED', 'PRINTED_TERNARY', 'COLUMNS', 'Branch', 'STResNet', 'start_as_keras', 'weighted',
            'n_parameters', 'ternarize', 'twn', 'Ternary', 'TernarySTResNet', 'pack', 'unpack', 'packed_size',
            'PackedLayer', 'PackedSTResNet', 'save_packed', 'load_packed', 'Prepared', 'finer', 'in_parts', 'hours_of',
-           'prepare', 'to_cumulative', 'to_hourly', 'base_rate', 'Fitted', 'fit', 'hit_counts', 'as_now', 'table_1']
+           'prepare', 'to_cumulative', 'to_hourly', 'base_rate', 'network_output', 'predict_maps', 'predict_hours',
+           'build', 'Objective', 'fingerprint', 'learn', 'corrected_base', 'best_share', 'STResNetModel',
+           'TernaryModel', 'PoissonModel', 'CorrectingModel', 'hit_counts', 'as_now', 'table_1']
 
 # %% ../../nbs/papers/20_stresnet.ipynb #b77ea70b
 import functools
@@ -18,6 +20,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +30,9 @@ import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
 from ..core import InputError, needs, one_of, within, write_atomic
-from ..grids import AUTHORS_LAGS, LAGS, diurnal_sum, double_time, first_target, frame_index, recover, super_resolve
+from ..grids import (AUTHORS_LAGS, EXTERNAL, LAGS, diurnal_sum, double_time, first_target, frame_index,
+                           recover, super_resolve, weather_ranges)
+from ..models import Model, by_latest, catalogue, fitted_anew, refits
 from ..training import best_device, seeded, train
 
 # %% ../../nbs/papers/20_stresnet.ipynb #67aa22f7
@@ -493,137 +498,286 @@ def base_rate(counts,                  # (T, r, c) crimes of each hour
     return ((total + strength*product)/(days + strength)).astype("float32")
 
 # %% ../../nbs/papers/20_stresnet.ipynb #9e56e6ab
-@dataclass(eq=False)
-class Fitted:
-    "A trained network with what it was trained on."
-    model: STResNet
-    log: pd.DataFrame
-    prepared: Prepared
-    loss: str = "mse"
-    # (T, r, c) with the Poisson loss: expected crimes of each hour before the network's correction, and the share of the correction that is used
-    base: np.ndarray = None
-    share: float = 1.
+def network_output(network: nn.Module, prepared: Prepared,
+                   targets,           # (n,) numbers of maps
+                   batch: int = 256,  # maps at a time
+) -> np.ndarray:
+    "(n, R, C): what the network says, as it is."
+    device, targets = next(network.parameters()).device, np.asarray(targets)
+    series, external = prepared.scale(prepared.series).to(device), prepared.external.to(device)
+    index = torch.from_numpy(frame_index(targets, prepared.lags)).to(device)
+    at = torch.from_numpy(targets).to(device)
+    network.eval()
+    with torch.inference_mode():
+        out = [network(series[index[i:i + batch]], external[at[i:i + batch]]).float()[:, 0] for i in range(0, len(targets), batch)]
+    return torch.cat(out).cpu().numpy()
 
-    def predict(self, targets, batch: int = 256) -> np.ndarray:
-        "(n, R, C): crimes since midnight on the network's grid; with the Poisson loss crimes of the hour."
-        p, device = self.prepared, next(self.model.parameters()).device
-        series, external = p.scale(p.series).to(device), p.external.to(device)
-        index = frame_index(np.asarray(targets), p.lags)
-        self.model.eval()
-        with torch.inference_mode():
-            out = [self.model(series[index[i:i + batch]], external[targets[i:i + batch]]).float()[:, 0].cpu() for i in range(0, len(targets), batch)]
-        out = torch.cat(out).numpy()
-        if self.loss == "poisson": return self.base[targets]*np.exp(self.share*np.clip(out, -5, 5))
-        return p.unscale(out)
+def predict_maps(network: nn.Module, prepared: Prepared, targets) -> np.ndarray:
+    "(n, R, C) crimes since midnight on the network's grid."
+    return prepared.unscale(network_output(network, prepared, targets))
 
-    def forecast(self, targets=None) -> tuple:
-        "Algorithm 1 from step 4 on: (hours (m,), expected crimes of each hour (m, r, c)); the test period if no targets are given."
-        targets = self.prepared.test if targets is None else np.asarray(targets)
-        if self.loss == "poisson": return targets, self.predict(targets)
-        hours, cumulative = to_cumulative(self.prepared, self.predict(targets), targets)
-        return hours, to_hourly(self.prepared, hours, cumulative)
+def predict_hours(network: nn.Module, prepared: Prepared, targets=None) -> tuple:
+    "Algorithm 1 from step 4 on: (hours (m,), expected crimes of each hour (m, r, c)); the test period if no targets are given."
+    targets = prepared.test if targets is None else np.asarray(targets)
+    hours, cumulative = to_cumulative(prepared, predict_maps(network, prepared, targets), targets)
+    return hours, to_hourly(prepared, hours, cumulative)
 
 # %% ../../nbs/papers/20_stresnet.ipynb #e6c0be7a
-def fit(prepared: Prepared,
-        filters: int = 64,          # f
-        kernel: int = 3,            # 3: with convolution; 1: without
-        epochs: int = 200,          # with the validation part held out
-        extra_epochs: int = 50,     # afterwards, on both parts
-        lr: float = 5e-4,           # Adam's learning rate
-        batch: int = 48,            # maps in a batch
-        ternary: bool = False,      # ternary weights by Algorithm 2
-        evaluations: int = 2,       # gradients a batch for ternary weights: 2 as in Algorithm 2, or 1 for both parts at once
-        loss: str = "mse",          # one of `LOSSES`
-        base=None,                  # Poisson loss: (T, r, c) forecasts to correct, each made before its hour (NaN where no target is); None: `base_rate`
-        residual_units: int = 6,    # in each branch
-        external_branch: str = "authors",  # one of `EXTERNAL_BRANCHES`; with the Poisson loss always "cell means"
-        seed: int = 0,              # seed of weights and batches
-        checks: int = 20,           # how often the validation error is looked at
-        best: bool = True,          # go on from the best epoch instead of the last
-        device=None,                # default: `best_device()`
-        checkpoint=None,            # a path: a killed run goes on from there
-        **kwargs,                   # passed on to `crimenb.training.train`
-) -> Fitted:
-    "Step 3 of Algorithm 1: train on `prepared` as in section 4 (Algorithm 2 with `ternary`)."
-    one_of(loss, LOSSES, "loss"); one_of(evaluations, (1, 2), "number of evaluations")
-    for name, value in (("batch", batch), ("epochs", epochs)): within(value, name, 1)
-    within(extra_epochs, "extra_epochs", 0)
-    device = torch.device(device) if device else best_device()
-    given = base is not None
-    if given and loss != "poisson": raise InputError("a base is corrected with the Poisson likelihood: set loss='poisson'")
-    if loss == "poisson":
-        if prepared.resolution != "none" or prepared.preparation != "sound": raise InputError("the Poisson loss counts crimes in native cells: prepare with resolution='none' and preparation='sound'")
-        if ternary: raise InputError("ternary weights are trained with the mean square error: leave loss='mse'")
-        hours = np.arange(prepared.hours)
-        base = np.asarray(base, "float32") if given else base_rate(prepared.counts, prepared.train[-1] + 1, prepared.first_hour)[(hours + prepared.first_hour) % 24]
-        if base.shape != prepared.counts.shape or not (base[prepared.both[0]:] > 0).all():
-            raise InputError(f"base has shape {base.shape}: give a forecast above 0 for every hour from {prepared.both[0]} on and every cell of {prepared.counts.shape}")
-    build = TernarySTResNet if ternary else STResNet
+def build(prepared: Prepared, ternary: bool = False, filters: int = 64, kernel: int = 3, residual_units: int = 6,
+          external_branch: str = "authors",  # one of `EXTERNAL_BRANCHES`
+          poisson: bool = False,             # it answers with the logarithm of a factor; always with the branch "cell means"
+          seed: int = 0,
+) -> STResNet:
+    "An untrained network of the right size, where its training starts."
+    kind, branch = (TernarySTResNet if ternary else STResNet), "cell means" if poisson else external_branch
     with seeded(seed):
-        model = build(filters, kernel, prepared.size, external=prepared.external.shape[1], residual_units=residual_units,
-                      output="linear" if base is not None else "tanh", external_branch="cell means" if base is not None else external_branch)
+        model = kind(filters, kernel, prepared.size, external=prepared.external.shape[1], residual_units=residual_units,
+                     output="linear" if poisson else "tanh", external_branch=branch)
     with torch.no_grad():
-        if base is None and external_branch == "cell means":
-            # training starts near each cell's mean
+        if poisson:
+            # the base is where training starts
+            for layer in [model.external[3], *(branch.last for branch in model.branches)]: layer.weight.zero_(); layer.bias.zero_()
+        elif branch == "cell means":
             mean = prepared.scale(prepared.series[:prepared.train[-1] + 1].mean(0)).clamp(-.99, .99)
             model.external[4 if ternary else 3].bias.copy_(mean.atanh().flatten())
-        if base is not None:
-            # the base rate is where training starts
-            for layer in [model.external[3], *(branch.last for branch in model.branches)]: layer.weight.zero_(); layer.bias.zero_()
-    model.to(device, memory_format=torch.channels_last)
-    series, external = prepared.scale(prepared.series).to(device), prepared.external.to(device)
-    index = torch.from_numpy(frame_index(np.arange(prepared.both[0], len(series)), prepared.lags)).to(device)
-    first = int(prepared.both[0])
-    if base is not None:
-        truth, base_maps = torch.from_numpy(prepared.counts).to(device), torch.from_numpy(base).to(device)
+    return model
 
-    def error(forward, targets):
-        x = series[index[targets - first]].contiguous(memory_format=torch.channels_last)
-        out = forward(x, external[targets]).float()[:, 0]
-        if base is None: return F.mse_loss(out, series[targets])
+# %% ../../nbs/papers/20_stresnet.ipynb #ebee74ea
+class Objective:
+    "The error of a network on maps of `prepared`: mean square on scaled maps, or with `base` (T, r, c) the Poisson likelihood of counts."
+    def __init__(self, prepared: Prepared, base=None, device=None):
+        self.prepared, self.device = prepared, torch.device(device) if device else best_device()
+        to = lambda x: torch.as_tensor(x).to(self.device)
+        self.first, self.series, self.external = int(prepared.both[0]), to(prepared.scale(prepared.series)), to(prepared.external)
+        self.index = to(frame_index(np.arange(self.first, len(self.series)), prepared.lags))
+        self.base, self.truth = (None, None) if base is None else (to(base), to(prepared.counts))
+        self.score = "valid -RMSE" if base is None else "valid likelihood"
+
+    def error(self, forward, targets) -> torch.Tensor:
+        "The mean over maps `targets`, a tensor on the device."
+        x = self.series[self.index[targets - self.first]].contiguous(memory_format=torch.channels_last)
+        out = forward(x, self.external[targets]).float()[:, 0]
+        if self.base is None: return F.mse_loss(out, self.series[targets])
         out = out.clamp(-5, 5)
-        return (base_maps[targets]*out.exp() - truth[targets]*out).mean()
+        return (self.base[targets]*out.exp() - self.truth[targets]*out).mean()
 
-    def batches(targets):
+    def evaluate(self, model) -> dict:
+        "The score of the validation maps, the higher the better; in crimes where it is an RMSE."
+        targets = torch.from_numpy(self.prepared.valid).to(self.device)
+        value = float(sum(self.error(model, part).double()*len(part) for part in targets.split(256)))/len(targets)
+        if self.base is None: value = value**.5*(self.prepared.high - self.prepared.low)/2
+        return {self.score: -value}
+
+    def batches(self, targets, batch: int, passes=("all",)):
         "The epoch's batches; for Algorithm 2 each comes twice, once for the weights and once for the others."
         def epoch(epoch, rng):
-            shuffled = rng.permutation(targets)
-            parts = [torch.from_numpy(shuffled[i:i + batch]).to(device) for i in range(0, len(shuffled), batch)]
-            if not ternary or evaluations == 1: return [("all", part) for part in parts]
-            return [(what, part) for part in parts for what in ("weights", "others")]
+            parts = torch.from_numpy(rng.permutation(targets)).to(self.device).split(batch)
+            return [(what, part) for part in parts for what in passes]
         return epoch
 
+# %% ../../nbs/papers/20_stresnet.ipynb #2a55276c
+def fingerprint(*arrays) -> str:
+    "SHA-256 of arrays or tensors, one after the other."
+    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
+
+def learn(model: STResNet, prepared: Prepared,
+          base=None,                  # (T, r, c) forecasts to correct with the Poisson likelihood, each made before its hour, above 0
+          epochs: int = 200,          # with the validation part held out
+          extra_epochs: int = 50,     # afterwards, on both parts
+          lr: float = 5e-4,           # Adam's learning rate
+          batch: int = 48,            # maps in a batch
+          evaluations: int = 2,       # gradients a batch for ternary weights: 2 as in Algorithm 2, or 1 for both parts at once
+          seed: int = 0,              # of the batches
+          checks: int = 20,           # how often the validation error is looked at
+          best: bool = True,          # go on from the best epoch instead of the last
+          device=None,                # default: `best_device()`
+          checkpoint=None,            # a path: a killed run goes on from there
+          **kwargs,                   # passed on to `crimenb.training.train`
+) -> pd.DataFrame:
+    "Step 3 of Algorithm 1: train on `prepared` as in section 4 (Algorithm 2 if the network is ternary); the log."
+    for name, value in (("batch", batch), ("epochs", epochs)): within(value, name, 1)
+    within(extra_epochs, "extra_epochs", 0), one_of(evaluations, (1, 2), "number of evaluations")
+    if base is not None: base = _base_fits(prepared, model, base)
+    task, ternary = Objective(prepared, base, device), isinstance(model, TernarySTResNet)
+    model.to(task.device, memory_format=torch.channels_last)
+    passes = ("weights", "others") if ternary and evaluations == 2 else ("all",)
     def step(forward, batch, t):
         if ternary: model.move(batch[0])
-        return error(forward, batch[1])
-
-    def evaluate(model):
-        targets = torch.from_numpy(prepared.valid).to(device)
-        value = sum(float(error(model, part))*len(part) for part in targets.split(256))/len(targets)
-        # the higher the better; in crimes where it is an RMSE
-        if base is not None: return {"valid likelihood": -value}
-        return {"valid -RMSE": -value**.5*(prepared.high - prepared.low)/2}
-
-    score = "valid likelihood" if base is not None else "valid -RMSE"
-    data = hashlib.sha256(prepared.series.numpy().tobytes() + external.cpu().numpy().tobytes() + (base.tobytes() if given else b"")).hexdigest()
-    shared = {"schedule": "constant", "lr": lr, "device": device, **kwargs}
+        return task.error(forward, batch[1])
+    shared = {"schedule": "constant", "lr": lr, "device": task.device, **kwargs}
     # each layer's projection would be compiled anew
     if ternary: shared["compile"] = False
-    shared["settings"] = {**(kwargs.get("settings") or {}), "data": data, "batch": batch, "evaluations": evaluations, "loss": loss, "ternary": ternary, "best": best,
-                          "preparation": prepared.preparation, "first_epochs": epochs, **{k: v if k != "size" else list(v) for k, v in model.settings.items()}}
-    paths = [None, None] if checkpoint is None else [Path(checkpoint), Path(checkpoint).with_suffix(".2" + Path(checkpoint).suffix)]
-    log = train(model, batches(prepared.train), step, epochs, seed=seed, evaluate=evaluate if len(prepared.valid) else None,
-                evaluate_every=max(1, epochs//checks), select=score if best and len(prepared.valid) else None, checkpoint=paths[0], what="training", **shared)
-    fitted = Fitted(model, log, prepared, loss, base)
-    if given and len(prepared.valid):
-        before, full = base[prepared.valid], fitted.predict(prepared.valid)
-        change, happened = np.log(full/before), prepared.counts[prepared.valid]
-        fitted.share = float(min(SHARES, key=lambda s: (before*np.exp(s*change) - happened*s*change).mean(dtype=float)))
+    shared["settings"] = {**(kwargs.get("settings") or {}), "data": fingerprint(prepared.series, prepared.external, *([] if base is None else [base])), "batch": batch,
+                          "evaluations": evaluations, "ternary": ternary, "best": best, "preparation": prepared.preparation, "first_epochs": epochs,
+                          **{k: v if k != "size" else list(v) for k, v in model.settings.items()}}
+    more = None if checkpoint is None else Path(checkpoint).with_suffix(".2" + Path(checkpoint).suffix)
+    held_out = len(prepared.valid) > 0
+    log = train(model, task.batches(prepared.train, batch, passes), step, epochs, seed=seed, evaluate=task.evaluate if held_out else None,
+                evaluate_every=max(1, epochs//checks), select=task.score if best and held_out else None, checkpoint=checkpoint, what="training", **shared)
     if extra_epochs:
-        more = train(model, batches(prepared.both), step, extra_epochs, seed=seed + 1, evaluate_every=max(1, extra_epochs//checks), checkpoint=paths[1], what="both parts", **shared)
-        fitted.log = pd.concat([log.assign(part="train"), more.assign(part="both", epoch=more.epoch + epochs)], ignore_index=True)
+        both = train(model, task.batches(prepared.both, batch, passes), step, extra_epochs, seed=seed + 1, evaluate_every=max(1, extra_epochs//checks), checkpoint=more, what="both parts", **shared)
+        log = pd.concat([log.assign(part="train"), both.assign(part="both", epoch=both.epoch + epochs)], ignore_index=True)
     if ternary: model.move("all")
-    return fitted
+    return log
+
+# %% ../../nbs/papers/20_stresnet.ipynb #6148d69d
+def _base_fits(prepared, model, base):
+    "A base as float32, if the likelihood has one for every hour."
+    if prepared.resolution != "none" or prepared.preparation != "sound": raise InputError("the Poisson loss counts crimes in native cells: prepare with resolution='none' and preparation='sound'")
+    if isinstance(model, TernarySTResNet) or model.settings["output"] != "linear": raise InputError("a base is corrected by a network built with poisson=True: ternary weights and tanh are trained with the mean square error")
+    base, until = np.asarray(base, "float32"), max(prepared.both[-1], prepared.valid[-1] if len(prepared.valid) else 0) + 1
+    if base.shape != prepared.counts.shape or not (base[prepared.both[0]:until] > 0).all():
+        raise InputError(f"base has shape {base.shape}: give a forecast above 0 for every hour from {prepared.both[0]} on and every cell of {prepared.counts.shape}")
+    return base
+
+def corrected_base(network: nn.Module, prepared: Prepared, base: np.ndarray, hours, share: float = 1.) -> np.ndarray:
+    "(n, r, c) expected crimes of the hours: the base times the network's factor, or a share of its logarithm."
+    return base[hours]*np.exp(share*np.clip(network_output(network, prepared, hours), -5, 5))
+
+def best_share(network: nn.Module, prepared: Prepared, base: np.ndarray) -> float:
+    "How much of the correction is best on the validation hours, one of `SHARES`."
+    before, happened = base[prepared.valid], prepared.counts[prepared.valid]
+    change = np.log(corrected_base(network, prepared, base, prepared.valid)/before)
+    return float(min(SHARES, key=lambda s: (before*np.exp(s*change) - happened*s*change).mean(dtype=float)))
+
+# %% ../../nbs/papers/20_stresnet.ipynb #6883db50
+class _Network(Model):
+    "What the networks of this paper share as models: maps of hourly counts, features of the hour, a number of weeks of history."
+    view, role = "HourlyMaps", "paper"
+    resolution: str = "none"
+    #: which features an hour has beside its crimes
+    columns: tuple = EXTERNAL
+    #: a path: a killed training goes on from there
+    checkpoint: Any = None
+
+    def _prepared(self, view, train, valid) -> Prepared:
+        "The known hours from the first of `train` on, prepared for training."
+        begin, until, _ = train.indices(view.known)
+        last = until if valid is None else valid.stop
+        self.ranges_ = weather_ranges(view.weather, view.starts[begin], view.starts[until - 1])
+        external = view.external(self.columns, self.ranges_)[begin:last]
+        found = prepare(view.counts[begin:last], external, 0, None if valid is None else valid.stop - valid.start, self.resolution, "sound",
+                        int(view.hour_of_day[begin]))
+        self.low_, self.high_ = found.low, found.high
+        return found
+
+    def _window(self, view, at) -> tuple:
+        "The hours that forecasts of `at` look at, prepared, and the number of the first."
+        first = int(min(at)) - 504
+        if first < 0: raise InputError(f"{self.name} looks back three weeks: ask from hour 504 on, or give a longer view")
+        # from a midnight on, since sums begin there
+        first = max(first - int(view.hour_of_day[first]), 0)
+        hours = slice(first, int(max(at)) + 1)
+        counts, hour = view.counts[hours], int(view.hour_of_day[first])
+        series, lags = finer(counts, self.resolution, "sound", hour)
+        features = view.external(self.columns, self.ranges_)[hours][hours_of(len(series), len(counts), self.resolution == "space+time", "sound")]
+        none = np.arange(0)
+        return Prepared(counts, hour, torch.from_numpy(series), torch.from_numpy(features), lags, none, none, none, none,
+                        self.low_, self.high_, "sound", self.resolution), first
+
+    def _size(self) -> tuple:
+        grid, finer = self.schema_["grid"], 1 if self.resolution == "none" else 2
+        return finer*grid["rows"], finer*grid["columns"]
+
+# %% ../../nbs/papers/20_stresnet.ipynb #49d5a4a4
+class STResNetModel(_Network):
+    "ST-ResNet, trained as in section 4, in the sound preparation."
+    name, ternary = "ST-ResNet, sound", False
+    def __init__(self, resolution: str = "space+time",           # one of `RESOLUTIONS`
+                 filters: int = 64, kernel: int = 3, residual_units: int = 6,  # f; 3 with convolution, 1 without; in each branch
+                 external_branch: str = "authors",               # one of `EXTERNAL_BRANCHES`
+                 epochs: int = 200, extra_epochs: int = 50,      # with validation, and afterwards on both parts
+                 lr: float = 5e-4, schedule: str = "constant", batch: int = 48,  # of Adam; maps in a batch
+                 evaluations: int = 2,                           # gradients a batch for ternary weights
+                 seed: int = 0, checks: int = 20,                # how often the validation error is looked at
+                 precision: "str | None" = None, compile: bool = False, device: "str | None" = None,  # as in `training.train`
+    ):
+        self.resolution, self.filters, self.kernel, self.residual_units, self.external_branch = resolution, filters, kernel, residual_units, external_branch
+        self.epochs, self.extra_epochs, self.lr, self.schedule, self.batch, self.evaluations = epochs, extra_epochs, lr, schedule, batch, evaluations
+        self.seed, self.checks, self.precision, self.compile, self.device = seed, checks, precision, compile, device
+
+    def network(self):
+        kind = TernarySTResNet if self.ternary else STResNet
+        model = kind(self.filters, self.kernel, self._size(), external=len(self.columns), residual_units=self.residual_units, external_branch=self.external_branch)
+        # in the layout of training, so that a loaded network adds up in the same order
+        return PackedSTResNet(model) if self.ternary else model.to(memory_format=torch.channels_last)
+
+    def _fit(self, view, train, valid):
+        prepared = self._prepared(view, train, valid)
+        model = build(prepared, self.ternary, self.filters, self.kernel, self.residual_units, self.external_branch, seed=self.seed)
+        self.log_ = learn(model, prepared, None, self.epochs, self.extra_epochs, self.lr, self.batch, self.evaluations, self.seed, self.checks, device=self.device,
+                          checkpoint=self.checkpoint, precision=self.precision, compile=self.compile, schedule=self.schedule)
+        self.network_ = PackedSTResNet(model.cpu()) if self.ternary else model
+
+    def _predict(self, view, at):
+        prepared, first = self._window(view, at)
+        step = 2 if self.resolution == "space+time" else 1
+        return predict_hours(self.network_, prepared, step*(np.asarray(at) - first))[1].astype(float)
+
+class TernaryModel(STResNetModel):
+    "The same with weights of -1, 0 and 1; what is kept is the packed network."
+    name, ternary = "ternary ST-ResNet, sound", True
+
+# %% ../../nbs/papers/20_stresnet.ipynb #08440538
+class PoissonModel(_Network):
+    "Ours: the network on native cells, told the weekday too, asked for the factor by which each hour's rate lies above its usual one."
+    name, role, columns = "ST-ResNet, Poisson", "ours", (*EXTERNAL, "weekday")
+    def __init__(self, filters: int = 64, kernel: int = 3, residual_units: int = 6, epochs: int = 200, extra_epochs: int = 50, lr: float = 5e-4,
+                 schedule: str = "constant", batch: int = 48, seed: int = 0, checks: int = 20, precision: "str | None" = None, compile: bool = False,
+                 device: "str | None" = None):
+        self.filters, self.kernel, self.residual_units, self.epochs, self.extra_epochs, self.lr, self.schedule = filters, kernel, residual_units, epochs, extra_epochs, lr, schedule
+        self.batch, self.seed, self.checks, self.precision, self.compile, self.device = batch, seed, checks, precision, compile, device
+
+    def network(self):
+        model = STResNet(self.filters, self.kernel, self._size(), external=len(self.columns), residual_units=self.residual_units, output="linear", external_branch="cell means")
+        return model.to(memory_format=torch.channels_last)
+
+    def _learn(self, prepared, base):
+        self.network_ = build(prepared, False, self.filters, self.kernel, self.residual_units, poisson=True, seed=self.seed)
+        self.log_ = learn(self.network_, prepared, base, self.epochs, self.extra_epochs, self.lr, self.batch, seed=self.seed, checks=self.checks, device=self.device,
+                          checkpoint=self.checkpoint, precision=self.precision, compile=self.compile, schedule=self.schedule)
+
+    def _fit(self, view, train, valid):
+        prepared = self._prepared(view, train, valid)
+        self.rate_ = base_rate(prepared.counts, prepared.train[-1] + 1, prepared.first_hour)
+        self._learn(prepared, self.rate_[(np.arange(prepared.hours) + prepared.first_hour) % 24])
+
+    def _predict(self, view, at):
+        prepared, first = self._window(view, at)
+        base = self.rate_[(np.arange(prepared.hours) + prepared.first_hour) % 24]
+        return corrected_base(self.network_, prepared, base, np.asarray(at) - first).astype(float)
+
+# %% ../../nbs/papers/20_stresnet.ipynb #4dacd188
+class CorrectingModel(PoissonModel):
+    "Ours: another model's forecasts, corrected by the network; the share of the correction is chosen on the validation hours."
+    name = "Poisson regression + ST-ResNet"
+    def __init__(self, base: Any = None,     # a model of hourly maps that is never 0; None: the Poisson regression
+                 refit: int = 672,           # hours between two fits of the base
+                 filters: int = 64, kernel: int = 3, residual_units: int = 6, epochs: int = 20, lr: float = 5e-4, schedule: str = "constant", batch: int = 48,
+                 seed: int = 0, checks: int = 20, precision: "str | None" = None, compile: bool = False, device: "str | None" = None):
+        super().__init__(filters, kernel, residual_units, epochs, 0, lr, schedule, batch, seed, checks, precision, compile, device)
+        self.base, self.refit = base, refit
+        if base is not None: self.name = f"{base.name} + ST-ResNet"
+
+    def _fit(self, view, train, valid):
+        prepared = self._prepared(view, train, valid)
+        begin = train.indices(view.known)[0]
+        first, until = begin + int(prepared.both[0]), begin + prepared.hours
+        # the base is fitted anew every few weeks, so that no forecast knows its own hour
+        fits = refits(first, until, self.refit)
+        pairs = fitted_anew(catalogue("HourlyMaps")["Poisson regression"]() if self.base is None else self.base, view, fits)
+        base = np.full(prepared.counts.shape, np.nan, np.float32)
+        base[first - begin:] = np.maximum(by_latest(pairs, view, np.arange(first, until)), 1e-6)
+        self._learn(prepared, base)
+        self.share_ = best_share(self.network_, prepared, base)
+        border = begin + int(prepared.valid[0])
+        self.fits_ = pairs[max([k for k, t in enumerate(fits) if t <= border], default=0):]
+
+    def _predict(self, view, at):
+        prepared, first = self._window(view, at)
+        base = np.full(prepared.counts.shape, np.nan, np.float32)
+        base[np.asarray(at) - first] = np.maximum(by_latest(self.fits_, view, at), 1e-6)
+        return corrected_base(self.network_, prepared, base, np.asarray(at) - first, self.share_).astype(float)
 
 # %% ../../nbs/papers/20_stresnet.ipynb #e9639f1c
 def hit_counts(expected,  # (T,) or (T, …) expected crimes of each hour
