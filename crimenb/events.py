@@ -53,7 +53,7 @@ OPTIONAL = {
     "weapon": "category",
 }
 
-# %% ../nbs/03_events.ipynb #22e46d4f
+# %% ../nbs/03_events.ipynb #09c72d1d
 def validate(events: pd.DataFrame,  # what claims to be an events table
 ) -> pd.DataFrame:
     "`events` itself if it is an events table as `COLUMNS` and `OPTIONAL` say, else an `InputError` naming what is off."
@@ -66,7 +66,8 @@ def validate(events: pd.DataFrame,  # what claims to be an events table
         raise InputError("events have two columns of the same name: keep one of them")
     for name, dtype in {**COLUMNS, **OPTIONAL}.items():
         if name not in events: continue
-        right = pd.api.types.infer_dtype(events[name], skipna=True) in ("string", "empty") if dtype == "str" else events[name].dtype == dtype
+        if dtype == "str": right = isinstance(events[name].dtype, pd.StringDtype) or pd.api.types.infer_dtype(events[name], skipna=True) in ("string", "empty")
+        else: right = events[name].dtype == dtype
         if not right:
             raise InputError(f"events['{name}'] is {events[name].dtype}: make it {dtype}")
         if dtype == "category" and pd.api.types.infer_dtype(events[name].cat.categories) not in ("string", "empty"):
@@ -118,7 +119,7 @@ class Cleaned:
         lost = ", ".join(f"{reason}: {n:,}" for reason, n in self.dropped.items()) or "none"
         return f"Cleaned({len(self.events):,} events of {self.rows_in:,} rows; dropped: {lost})"
 
-# %% ../nbs/03_events.ipynb #f035924c
+# %% ../nbs/03_events.ipynb #6c141ec3
 # west, south, east, north, in degrees
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 # kilometres: nothing of a city is further from its middle than this, or than twenty times as far as half of the places
@@ -132,12 +133,12 @@ def _floats(column):
         column = column.cast(pa.float64())
         values = pc.fill_null(column, np.nan).to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else pc.fill_null(column, np.nan).to_numpy()
         return values, np.isnan(values)
-    text = stripped(as_text(column))
-    missing = text.is_null().to_numpy(zero_copy_only=False)
+    text = as_text(column)
     try: number = text.cast(pa.float64())
     except pa.ArrowInvalid:
-        number = pc.if_else(pc.match_substring_regex(text, _NUMBER), text, pa.scalar(None, pa.string())).cast(pa.float64())
-    return pc.fill_null(number, np.nan).to_numpy(zero_copy_only=False), missing
+        text = stripped(text)
+        number = pc.if_else(pc.match_substring_regex(text, _NUMBER), text, pa.scalar(None, text.type)).cast(pa.float64())
+    return pc.fill_null(number, np.nan).to_numpy(zero_copy_only=False), text.is_null().to_numpy(zero_copy_only=False)
 
 def _degrees(raw, card, what):
     "Longitude, latitude and which rows say nothing, of the columns lon and lat, or else of x and y in the card's coordinate system."
@@ -212,7 +213,7 @@ def _count(masks, among) -> dict:
     "reason -> rows, without the reasons that did not occur."
     return {reason: n for reason, mask in masks.items() if (n := int((mask & among).sum()))}
 
-# %% ../nbs/03_events.ipynb #5ebd92af
+# %% ../nbs/03_events.ipynb #ac518dbd
 # no crime in a portal is older; some portals have typing errors that are
 EARLIEST = "1900-01-01"
 # nobody is older, but typing errors are
@@ -298,7 +299,7 @@ def judge(raw: pa.Table,                 # columns with our names (`cities.OURS`
 def _ages(column, missing):
     "Years as float64, NaN where they can't be; and which rows say nothing."
     years, nothing = _floats(column)
-    unknown = np.isin(years, [float(word) for word in missing])
+    unknown = np.isin(years, [float(word) for word in missing]) if missing else nothing
     return np.where(unknown | ~((years >= 0) & (years <= OLDEST)), np.nan, years), nothing | unknown
 
 def lonely(time: np.ndarray,  # (n,) datetime64[s], NaT allowed
@@ -313,7 +314,7 @@ def lonely(time: np.ndarray,  # (n,) datetime64[s], NaT allowed
     strange = (rows < LONELY_SHARE*rows.sum())[block]
     return known & np.isin(year, years[strange])
 
-# %% ../nbs/03_events.ipynb #18e5a6f2
+# %% ../nbs/03_events.ipynb #cf824792
 def _repeated(ids, bad):
     "Which usable rows have the record number of an earlier usable one."
     known = ids.notna().to_numpy() & ~bad
@@ -332,6 +333,12 @@ def _alike_rows(judged, kept, raw):
     columns |= {name: column.codes for name, (column, _) in judged.labels.items()} | {name: years for name, (years, _) in judged.ages.items()}
     return int(pd.DataFrame(columns)[kept].duplicated().sum())
 
+def _used(column, rows):
+    "Some rows of a categorical, with the labels that are in them."
+    codes = np.asarray(column.codes)[rows]
+    some = pd.Categorical.from_codes(codes, dtype=column.dtype)
+    return some if np.bincount(codes[codes >= 0], minlength=len(column.categories)).all() else some.remove_unused_categories()
+
 def _table(judged, kept):
     "The events of the rows that are kept, in time order (ties in the order of the file)."
     rows = np.flatnonzero(kept)
@@ -340,7 +347,7 @@ def _table(judged, kept):
                      "x": np.full(len(rows), np.nan), "y": np.full(len(rows), np.nan)}
     empty = pd.Categorical.from_codes(np.full(len(rows), -1), categories=pd.Index([], dtype=str))
     for name in ("category", "premises", "area", *OPTIONAL):
-        if name in judged.labels: columns[name] = judged.labels[name][0].take(rows).remove_unused_categories()
+        if name in judged.labels: columns[name] = _used(judged.labels[name][0], rows)
         elif name in judged.ages: columns[name] = judged.ages[name][0][rows]
         elif name == "record_id" and judged.record_id is not None: columns[name] = judged.record_id.take(rows).array
         elif name in COLUMNS: columns[name] = empty

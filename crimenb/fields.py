@@ -6,11 +6,14 @@
 __all__ = ['MISSING', 'ORDERS', 'NO_DATES', 'fold', 'as_text', 'stripped', 'record_ids', 'labels', 'tidy_labels', 'zone_named',
            'Writing', 'date_order', 'Times', 'local_clock', 'times', 'dates', 'clocks']
 
-# %% ../nbs/01_fields.ipynb #52656354
+# %% ../nbs/01_fields.ipynb #d686c696
 import re
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import fields
 from decimal import Decimal
+from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 from zoneinfo import ZoneInfoNotFoundError
 
@@ -22,7 +25,7 @@ import pyarrow.compute as pc
 from .core import InputError
 from .core import one_of
 
-# %% ../nbs/01_fields.ipynb #340d9127
+# %% ../nbs/01_fields.ipynb #e6a45a9a
 # what files write where there is nothing
 MISSING = ("", "(null)", "null", "NULL", "Null", "<NULL>", "NaN", "nan", "NAN", "NaT", "None", "NA", "N/A", "n/a", "#N/A", "<NA>", "<na>", "\\N")
 
@@ -41,6 +44,7 @@ def as_text(column,  # an Arrow column of any simple type, or anything that Arro
     if isinstance(column, pa.ChunkedArray): column = column.combine_chunks()
     if isinstance(column, pa.ChunkedArray): raise InputError("a column has more than two gigabytes of text: read the file in parts")
     kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind): return column
     if pa.types.is_dictionary(kind):
         return as_text(column.dictionary).take(column.indices)
     if pa.types.is_floating(kind):
@@ -56,14 +60,20 @@ def stripped(text: pa.Array,  # Arrow text
 ) -> pa.Array:
     "Text without white space at its ends, null where it means that there is nothing."
     text = pc.utf8_trim_whitespace(text)
-    nothing = pc.is_in(text, value_set=pa.array(MISSING))
-    return pc.if_else(nothing, pa.scalar(None, pa.string()), text) if pc.any(nothing).as_py() else text
+    nothing = pc.is_in(text, value_set=pa.array(MISSING, text.type))
+    return pc.if_else(nothing, pa.scalar(None, text.type), text) if pc.any(nothing).as_py() else text
 
-# %% ../nbs/01_fields.ipynb #bd53a9db
+# %% ../nbs/01_fields.ipynb #4adbda46
 def record_ids(values,  # text or numbers, one a row
 ) -> pd.Series:
     "The police's numbers of the records, each written in one way only; missing where there is none, or not all of its digits."
-    text = stripped(as_text(values))
+    text = as_text(values)
+    # most record numbers are numbers
+    try: number = text.cast(pa.int64())
+    except pa.ArrowInvalid: text = stripped(text)
+    else:
+        if (pc.min(number).as_py() or 0) >= 0: return number.cast(pa.string()).to_pandas(types_mapper=_as_str)
+        text = stripped(text)
     if not pc.all(pc.match_substring_regex(text, "^[1-9][0-9]*$")).as_py():
         grouped = pc.match_substring_regex(text, r"^\d{1,3}(?:[,'  ]\d{3})+(?:\.0*)?$")
         text = pc.if_else(grouped, pc.replace_substring_regex(text, r"[,'  ]", ""), text)
@@ -73,7 +83,9 @@ def record_ids(values,  # text or numbers, one a row
             words = text.to_pylist()
             for i in np.flatnonzero(pc.fill_null(power, False).to_numpy(zero_copy_only=False)): words[i] = _all_digits(words[i])
             text = pa.array(words, pa.string())
-    return text.to_pandas(types_mapper={pa.string(): pd.StringDtype(na_value=np.nan)}.get)
+    return text.cast(pa.string()).to_pandas(types_mapper=_as_str)
+
+def _as_str(kind): return pd.StringDtype(na_value=np.nan) if pa.types.is_string(kind) else None
 
 def _all_digits(word):
     "A whole number such as 1.307355E+06 with all its digits; None where some are lost."
@@ -149,7 +161,7 @@ class Writing:
         if self.order is not None: one_of(self.order, ORDERS, "order of a date")
         if self.zone is not None: zone_named(self.zone)
 
-# %% ../nbs/01_fields.ipynb #4b823832
+# %% ../nbs/01_fields.ipynb #f6b2c174
 _CLOCK = r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,]\d+)?)?(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?"
 _ZONE = r"(?: ?(?P<z>[Zz]|(?:GMT|UTC)?[+-]\d{1,2}(?::?\d{2})?|[A-Z]{3,4}))?(?: ?[\[(][\w /]+[\])])?$"
 _TIME = rf"(?:(?:[T ]|, ?)(?:at )?{_CLOCK})?{_ZONE}"
@@ -168,16 +180,14 @@ _PATTERNS = (
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _ABBREVIATIONS = {"Z": 0, "UTC": 0, "GMT": 0, "BST": 60, "CET": 60, "CEST": 120, "EST": -300, "EDT": -240, "CST": -360, "CDT": -300,
                   "MST": -420, "MDT": -360, "PST": -480, "PDT": -420, "AKST": -540, "AKDT": -480, "HST": -600}
-# what a row says: the numbers as they stand (a, b, c with their lengths), the clock, the zone in minutes; -1 where it says nothing
-_PARTS = ("a", "la", "b", "named", "c", "lc", "H", "M", "S", "p")
-_NO_ZONE = -10_000
+_NO_ZONE, _NOWHERE = -10_000, -20_000
 
 def _offset(text):
-    "Minutes east of Greenwich of a zone as it is written; None where it is none."
+    "Minutes east of Greenwich of a zone as it is written; `_NOWHERE` where there is none of this name."
     name = text.upper()
     if name in _ABBREVIATIONS: return _ABBREVIATIONS[name]
     found = re.fullmatch(r"(?:GMT|UTC)?([+-])(\d{1,2}):?(\d{2})?", name)
-    if not found or int(found[2]) > 15 or int(found[3] or 0) > 59: return None
+    if not found or int(found[2]) > 15 or int(found[3] or 0) > 59: return _NOWHERE
     return (-1 if found[1] == "-" else 1)*(60*int(found[2]) + int(found[3] or 0))
 
 def _month(text):
@@ -186,87 +196,115 @@ def _month(text):
     names = [i for i, name in enumerate(_MONTHS, 1) if text[:3].lower() == name]
     return names[0] if names else 0
 
-# %% ../nbs/01_fields.ipynb #3856dc99
+# %% ../nbs/01_fields.ipynb #ac8bef28
+@dataclass
+class _Parts:
+    "What some rows say: the numbers as they stand, -1 where there is none. Each is an array (n,), or one number for all."
+    # which rows of the column
+    rows: np.ndarray
+    # the parts of the date in the order in which they stand, how many digits the first and the last have, and is the second a name?
+    a: Any
+    b: Any
+    c: Any = -1
+    la: Any = 0
+    lc: Any = 0
+    named: Any = False
+    # the clock; 0 in the morning, 1 in the afternoon
+    hour: Any = -1
+    minute: Any = -1
+    second: Any = -1
+    half: Any = -1
+    # minutes east of Greenwich; seconds since 1970
+    zone: Any = _NO_ZONE
+    since: Any = -1
+
 def _whole(column, default=-1):
     "Digits as int64; `default` where there are none."
     return pc.cast(pc.if_else(pc.equal(column, ""), str(default), column), pa.int64()).to_numpy(zero_copy_only=False)
 
-def _by_pattern(text):
-    "What each of some texts says, by `_PATTERNS`: (n, parts) numbers, zones, seconds since 1970 (-1: none), and which texts are dates."
-    n = len(text)
-    parts, zone, since, found = np.full((n, len(_PARTS)), -1), np.full(n, _NO_ZONE), np.full(n, -1), np.zeros(n, bool)
-    for pattern in _PATTERNS:
-        rows = np.flatnonzero(~found)
-        if not len(rows): break
-        hit = pc.extract_regex(text.take(pa.array(rows)), pattern)
-        at = rows[hit.is_valid().to_numpy(zero_copy_only=False)]
-        hit = hit.drop_null()
-        if not len(at): continue
-        got = {hit.type.field(i).name: hit.field(i) for i in range(hit.type.num_fields)}
-        good = np.ones(len(at), bool)
-        if "e" in got:
-            seconds = _whole(got["e"])
-            since[at] = np.where(seconds >= 10**11, seconds//1000, seconds)
-        else:
-            for name in ("a", "c", "H", "M", "S"):
-                if name in got: parts[at, _PARTS.index(name)] = _whole(got[name])
-            for name, length in (("a", "la"), ("c", "lc")):
-                if name in got: parts[at, _PARTS.index(length)] = pc.utf8_length(got[name]).to_numpy(zero_copy_only=False)
-            words = got["b"].to_pandas()
-            parts[at, 2] = words.map({word: _month(word) for word in words.unique()})
-            parts[at, 3] = ~words.str.isdigit()
-            if "p" in got: parts[at, 9] = got["p"].to_pandas().str.lower().map({"a": 0, "p": 1, "": -1})
-            if "z" in got:
-                written = got["z"].to_pandas()
-                minutes = written.map({word: _NO_ZONE if word == "" else _offset(word) for word in written.unique()}).astype("float64")
-                good &= minutes.notna().to_numpy()
-                zone[at] = minutes.fillna(_NO_ZONE).astype("int64")
-        found[at] = good
-    return parts, zone, since, found
+def _of_match(rows, hit, back):
+    "The parts of rows that fit a pattern, and which of them name a zone that there is; `back` says which row has which text."
+    got = {hit.type.field(i).name: hit.field(i) for i in range(hit.type.num_fields)}
+    if "e" in got:
+        seconds = _whole(got["e"])
+        return _Parts(rows, -1, -1, since=np.where(seconds >= 10**11, seconds//1000, seconds)[back]), np.ones(len(rows), bool)
+    def number(name): return _whole(got[name])[back] if name in got else -1
+    def length(name): return pc.utf8_length(got[name]).to_numpy(zero_copy_only=False)[back] if name in got else 0
+    def word(name, meaning, none):
+        if name not in got: return none
+        words = got[name].to_pylist()
+        of = {one: meaning(one) for one in set(words)}
+        return np.array([of[one] for one in words])[back]
+    zone = word("z", lambda z: _NO_ZONE if z == "" else _offset(z), _NO_ZONE)
+    half = word("p", lambda p: {"a": 0, "p": 1}.get(p.lower(), -1), -1)
+    named = word("b", lambda b: not b.isdigit(), False)
+    return _Parts(rows, number("a"), word("b", _month, 0), number("c"), length("a"), length("c"), named,
+                  number("H"), number("M"), number("S"), half, zone), np.broadcast_to(zone != _NOWHERE, len(rows))
 
-def _alike(data, begin, length, example):
-    "Which of the texts that begin at `begin` in the bytes `data` and are `length` long have the layout of an example, and what they say."
+def _some(parts, which):
+    "The parts of some of their rows."
+    values = {f.name: getattr(parts, f.name) for f in fields(_Parts)}
+    return _Parts(**{name: value[which] if np.ndim(value) else value for name, value in values.items()})
+
+def _by_pattern(text, rows):
+    "The parts of some rows, by `_PATTERNS`, each different text once, and rows in which nothing stands; a row that is no date is in none."
+    encoded, found = text.take(pa.array(rows)).dictionary_encode(), []
+    code, words = encoded.indices.to_numpy(zero_copy_only=False), stripped(encoded.dictionary)
+    todo = np.ones(len(words), bool)
+    for pattern in _PATTERNS:
+        hit = pc.extract_regex(words, pattern)
+        fits = hit.is_valid().to_numpy(zero_copy_only=False) & todo
+        if not fits.any(): continue
+        todo &= ~fits
+        here, place = fits[code], np.cumsum(fits) - 1
+        parts, good = _of_match(rows[here], hit.filter(pa.array(fits)), place[code[here]])
+        found.append(parts if good.all() else _some(parts, good))
+    return found, rows[words.is_null().to_numpy(zero_copy_only=False)[code]]
+
+# %% ../nbs/01_fields.ipynb #56e67dba
+def _alike(data, begin, rows, example):
+    "The parts of those rows that have the layout of an example; their texts begin at `begin` in the bytes `data`."
     match = re.match(_PATTERNS[0], example)
     if not match or match["z"] or not match["b"].isdigit(): return None
-    bytes_of = lambda j: data[begin + j]
-    ok, half = np.ones(len(begin), bool), match.start("p") if match["p"] else -1
+    if (np.diff(begin) == len(example)).all(): table = data[begin[0]:begin[0] + len(begin)*len(example)].reshape(len(begin), -1)
+    else: table = data[begin[:, None] + np.arange(len(example))]
+    byte, ok = np.ascontiguousarray(table.T), np.ones(len(begin), bool)
+    half = match.start("p") if match["p"] else -1
     for j, c in enumerate(example):
-        byte = bytes_of(j)
-        if c.isdigit(): ok &= (byte - 48) < 10
-        elif j == half: ok &= np.isin(byte, list(b"AaPp"))
-        else: ok &= byte == ord(c)
-    parts = np.full((len(begin), len(_PARTS)), -1)
-    for i, name in enumerate(_PARTS):
-        if name in "abcHMS" and match[name]:
-            parts[:, i] = sum((bytes_of(j) - 48).astype(np.int64)*10**(match.end(name) - 1 - j) for j in range(*match.span(name)))
-    parts[:, 1], parts[:, 3], parts[:, 5] = len(match["a"]), 0, len(match["c"])
-    if half >= 0: parts[:, 9] = np.isin(bytes_of(half), list(b"Pp"))
-    return parts, ok
+        if c.isdigit(): ok &= (byte[j] - 48) < 10
+        elif j == half: ok &= ((byte[j] | 32) == ord("a")) | ((byte[j] | 32) == ord("p"))
+        else: ok &= byte[j] == ord(c)
+    if not ok.all(): byte, rows = byte[:, ok], rows[ok]
+    def number(name):
+        if not match[name]: return -1
+        value = byte[match.start(name)].astype(np.int32) - 48
+        for j in range(match.start(name) + 1, match.end(name)): value = value*10 + (byte[j] - 48)
+        return value
+    return _Parts(rows, *map(number, "abc"), len(match["a"]), len(match["c"]), False, *map(number, "HMS"),
+                  ((byte[half] | 32) == ord("p")).astype(np.int8) if half >= 0 else -1)
 
-def _by_layout(text, tries=16):
+def _by_layout(text, rows, tries=16):
     "As `_by_pattern`, but many rows of one layout at once; rows that fit none of the commonest layouts go there."
-    n = len(text)
-    offsets = np.frombuffer(text.buffers()[1], np.int32, n + 1, text.offset*4).astype(np.int64)
-    data, lengths = np.frombuffer(text.buffers()[2], np.uint8), np.diff(offsets)
-    parts, zone, since, found = np.full((n, len(_PARTS)), -1), np.full(n, _NO_ZONE), np.full(n, -1), np.zeros(n, bool)
-    todo = np.arange(n)
+    size, kind = (8, np.int64) if pa.types.is_large_string(text.type) else (4, np.int32)
+    offsets = np.frombuffer(text.buffers()[1], kind, len(text) + 1, text.offset*size).astype(np.int64) if len(text) else np.zeros(1, np.int64)
+    data = np.frombuffer(text.buffers()[2], np.uint8) if text.buffers()[2] else np.empty(0, np.uint8)
+    lengths, todo, found = np.diff(offsets), rows, []
     while len(todo) > 100 and tries:
         tries -= 1
         example = text[int(todo[0])].as_py()
-        if not example.isascii(): break
-        rows = todo[lengths[todo] == len(example)]
-        alike = _alike(data, offsets[rows], len(example), example)
+        same = todo[lengths[todo] == len(example)]
+        alike = _alike(data, offsets[same], same, example) if example.isascii() else None
         if alike is None: break
-        parts[rows[alike[1]]] = alike[0][alike[1]]
-        found[rows[alike[1]]] = True
-        todo = todo[~found[todo]]
-    if len(todo):
-        encoded = text.take(pa.array(todo)).dictionary_encode()
-        code = encoded.indices.to_numpy(zero_copy_only=False)
-        parts[todo], zone[todo], since[todo], found[todo] = (part[code] for part in _by_pattern(encoded.dictionary))
-    return parts, zone, since, found
+        found.append(alike)
+        if len(alike.rows) == len(todo): return found, todo[:0]
+        left = np.zeros(len(text), bool)
+        left[todo] = True
+        left[alike.rows] = False
+        todo = np.flatnonzero(left)
+    others, missing = _by_pattern(text, todo)
+    return [*found, *others], missing
 
-# %% ../nbs/01_fields.ipynb #4acb995b
+# %% ../nbs/01_fields.ipynb #d8283d33
 def date_order(first: np.ndarray,   # (n,) the first number of each date that ends in its year
                second: np.ndarray,  # (n,) the second one
                what: str = "the column",  # what to call it in an error
@@ -282,34 +320,40 @@ def date_order(first: np.ndarray,   # (n,) the first number of each date that en
     i = int(np.argmax(first != second))
     raise InputError(f"nothing in {what} tells whether {first[i]:02}/{second[i]:02} begins with the day or the month: say order='dmy' or order='mdy'")
 
-def _late(parts, found):
-    "Rows of a date in numbers that ends in its year."
-    return found & (parts[:, 3] == 0) & (parts[:, 4] >= 0) & (parts[:, 1] < 3) & (parts[:, 0] <= 31)
+def _late(parts):
+    "The first and second number of those dates in numbers that end in their year; empty arrays where there are none."
+    late = (np.asarray(parts.named) == 0) & (np.asarray(parts.c) >= 0) & (np.asarray(parts.la) < 3) & (np.asarray(parts.a) <= 31)
+    return tuple(np.broadcast_to(part, len(parts.rows))[np.broadcast_to(late, len(parts.rows))] for part in (parts.a, parts.b))
 
-def _moments(parts, since, found, order):
+@cache
+def _calendar():
+    "For each month from January of the year 0 to December 9999: days since 1970 at its beginning, and how many days it has."
+    months = np.arange(np.datetime64("0000-01", "M"), np.datetime64("10000-02", "M"))
+    begin = months.astype("datetime64[D]").astype(np.int64)
+    return begin[:-1], np.diff(begin)
+
+def _moments(parts, order):
     "Seconds since 1970 of what the rows say (of the clock that is written), which of them can be, and how exactly: 0 with a clock, 1 a day, 2 a month."
-    a, la, b, named, c, lc, hour, minute, second, half = parts.T
-    early = (la >= 3) | (a > 31) | ((la > 0) & (order == "ymd"))
-    year, length = np.where(early, a, c), np.where(early, la, lc)
-    this = pd.Timestamp.now().year
-    year = np.where(length == 2, year + np.where(year <= this % 100 + 1, 2000, 1900), year)
-    swap = ~early & (named == 0) & (order == "mdy")
-    month, day = np.where(swap, a, b), np.where(swap, b, np.where(early, c, a))
-    exact = np.where(c < 0, 2, np.where(hour < 0, 1, 0))
+    n = len(parts.rows)
+    if np.ndim(parts.since): return parts.since, np.ones(n, bool), np.zeros(n, np.int8)
+    early = (np.asarray(parts.la) >= 3) | (np.asarray(parts.a) > 31) | (order == "ymd")
+    year, length = np.where(early, parts.a, parts.c), np.where(early, parts.la, parts.lc)
+    if (length == 2).any(): year = np.where(length == 2, year + np.where(year <= pd.Timestamp.now().year % 100 + 1, 2000, 1900), year)
+    swap = ~early & ~np.asarray(parts.named, bool) & (order == "mdy")
+    month, day = np.where(swap, parts.a, parts.b), np.where(swap, parts.b, np.where(early, parts.c, parts.a))
+    exact = np.where(np.asarray(parts.c) < 0, 2, np.where(np.asarray(parts.hour) < 0, 1, 0)).astype(np.int8)
     day = np.where(exact == 2, 1, day)
-    ok = found & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (year >= 1) & (length != 3)
-    months = np.where(ok, (year - 1970)*12 + month - 1, 0).astype("datetime64[M]")
-    days = months.astype("datetime64[D]") + np.where(ok, day - 1, 0)
-    # 30 February is in March
-    ok &= days.astype("datetime64[M]") == months
-    ok &= np.where(half >= 0, (hour >= 1) & (hour <= 12), hour <= 23) & (minute <= 59) & (second <= 59)
-    hour = np.where(half >= 0, hour % 12 + 12*half, hour)
-    clock = np.where(hour >= 0, hour*3600 + np.maximum(minute, 0)*60 + np.maximum(second, 0), 0)
-    moment = days.astype("datetime64[s]").astype(np.int64) + clock
-    epoch = since >= 0
-    return np.where(epoch, since, moment), ok | epoch, np.where(epoch, 0, exact)
+    ok = (month >= 1) & (month <= 12) & (day >= 1) & (year >= 1) & (length != 3)
+    begin, days = _calendar()
+    place = np.where(ok, year*12 + month - 1, 0)
+    ok &= day <= days[place]
+    hour, half = np.asarray(parts.hour), np.asarray(parts.half)
+    ok = ok & np.where(half >= 0, (hour >= 1) & (hour <= 12), hour <= 23) & (np.asarray(parts.minute) <= 59) & (np.asarray(parts.second) <= 59)
+    hour = np.where(half >= 0, hour % 12 + 12*half, np.maximum(hour, 0))
+    clock = hour*3600 + np.maximum(parts.minute, 0)*60 + np.maximum(parts.second, 0)
+    return (begin[place] + np.where(ok, day - 1, 0))*86_400 + clock, np.broadcast_to(ok, n), np.broadcast_to(exact, n)
 
-# %% ../nbs/01_fields.ipynb #e28bbb38
+# %% ../nbs/01_fields.ipynb #d2c53452
 @dataclass
 class Times:
     "The times of a column on the city's clocks, and what is known about them; all arrays (n,)."
@@ -330,8 +374,10 @@ class Times:
 NO_DATES = ("1899-12-30", "1899-12-31", "1900-01-01", "0001-01-01")
 
 def _nothing(seconds):
-    days = seconds//86_400
-    return np.isin(days, np.array(NO_DATES, "datetime64[D]").astype(np.int64)) | (seconds == 0)
+    # nearly all dates are later
+    old, nothing = np.flatnonzero(seconds <= 0), np.zeros(len(seconds), bool)
+    nothing[old] = np.isin(seconds[old]//86_400, np.array(NO_DATES, "datetime64[D]").astype(np.int64)) | (seconds[old] == 0)
+    return nothing
 
 def local_clock(seconds: np.ndarray,  # since 1970, in UTC
                 zone: str,            # such as "America/Chicago"
@@ -396,55 +442,62 @@ def times(column,                     # an Arrow column of text, numbers or time
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         found = _typed(column, how, what)
     else:
-        text = stripped(as_text(column))
-        missing = text.is_null().to_numpy(zero_copy_only=False)
-        rows = np.flatnonzero(~missing)
-        nowhere = np.zeros(len(missing), bool)
-        found = Times(np.zeros(len(missing), "datetime64[s]"), missing, nowhere, nowhere.copy(), nowhere.astype(int))
-        seconds, ok, exact, minutes, found.order = _of_text(text.drop_null(), how, what, found.remarks)
-        nothing = ok & _nothing(seconds)
-        if label: seconds, minutes = _labelled(seconds, minutes, label, how, what, found.remarks)
-        local = _in_zone(seconds, minutes, ok & ~nothing, how, what, found.remarks)
-        found.time[rows], found.exact[rows], found.nothing[rows], found.wrong[rows] = local.astype("datetime64[s]"), exact, nothing, ~ok
+        text = as_text(column)
+        missing, nowhere = text.is_null().to_numpy(zero_copy_only=False), np.zeros(len(text), bool)
+        found = Times(np.zeros(len(missing), "datetime64[s]"), missing.copy(), nowhere, ~missing, nowhere.astype(np.int8))
+        for rows, seconds, ok, exact, minutes in _of_text(text, found, how, what):
+            nothing = ok & _nothing(seconds)
+            if label: seconds, minutes = _labelled(seconds, minutes, label, how, what, found.remarks)
+            local = _in_zone(seconds, minutes, ok & ~nothing, how, what, found.remarks)
+            found.time[rows], found.exact[rows] = local.astype("datetime64[s]"), exact
+            found.nothing[rows], found.wrong[rows] = nothing, ~ok
     found.time[found.missing | found.nothing | found.wrong] = np.datetime64("NaT", "s")
     return found
 
 def dates(text: pa.Array,  # Arrow text
 ) -> np.ndarray:
     "(n,) which texts are dates, with the day or the month first."
-    parts, _, since, found = _by_pattern(text)
-    return _moments(parts, since, found, "dmy")[1] | _moments(parts, since, found, "mdy")[1]
+    found = np.zeros(len(text), bool)
+    for parts in _by_pattern(text, np.arange(len(text)))[0]: found[parts.rows] = _moments(parts, "dmy")[1] | _moments(parts, "mdy")[1]
+    return found
 
-def _of_text(text, how, what, remarks):
-    "Seconds on the clock that is written, which texts are dates, how exact, minutes of the zone, and the order if it was judged."
-    if how.formats: return *_by_formats(text, how.formats), None
-    parts, minutes, since, found = _by_layout(text)
-    order, late = how.order, _late(parts, found)
-    if order is None and late.any():
-        order = date_order(parts[late, 0], parts[late, 2], what)
-        remarks.append(f"dates in {what} are read with the {'day' if order == 'dmy' else 'month'} first, as the column shows")
-    seconds, ok, exact = _moments(parts, since, found, order)
-    return seconds, ok, exact, np.where(since >= 0, 0, minutes), order if order != how.order else None
+def _of_text(text, found, how, what):
+    "For rows that are alike: which rows, seconds on the clock that is written, which are dates, how exact, and minutes of the zone."
+    rows = np.flatnonzero(~found.missing)
+    if how.formats: yield from _by_formats(text, rows, found, how.formats)
+    else:
+        alike, missing = _by_layout(text, rows)
+        found.missing[missing], found.wrong[missing] = True, False
+        order, late = how.order, list(zip(*map(_late, alike)))
+        if order is None and late and sum(map(len, late[0])):
+            order = found.order = date_order(*map(np.concatenate, late), what)
+            found.remarks.append(f"dates in {what} are read with the {'day' if order == 'dmy' else 'month'} first, as the column shows")
+        for parts in alike:
+            zone = np.broadcast_to(0 if np.ndim(parts.since) else parts.zone, len(parts.rows))
+            yield parts.rows, *_moments(parts, order), zone
 
-def _by_formats(text, formats):
+def _by_formats(text, rows, found, formats):
     "As `_of_text`, by strptime formats that somebody names."
-    encoded = text.dictionary_encode()
-    words, code = pd.Series(encoded.dictionary.to_pylist(), dtype=object), encoded.indices.to_numpy(zero_copy_only=False)
-    seconds, ok, minutes = np.zeros(len(words), np.int64), np.zeros(len(words), bool), np.full(len(words), _NO_ZONE)
-    exact = np.zeros(len(words), int)
+    encoded = text.take(pa.array(rows)).dictionary_encode()
+    code, stripped_words = encoded.indices.to_numpy(zero_copy_only=False), stripped(encoded.dictionary)
+    empty = rows[stripped_words.is_null().to_numpy(zero_copy_only=False)[code]]
+    found.missing[empty], found.wrong[empty] = True, False
+    words, todo = pd.Series(stripped_words.to_pylist(), dtype=object), stripped_words.is_valid().to_numpy(zero_copy_only=False)
     for form in formats:
-        todo = np.flatnonzero(~ok)
-        if not len(todo): break
+        at = np.flatnonzero(todo)
+        if not len(at): break
         zoned = "%z" in form or "%Z" in form
-        try: time = pd.to_datetime(words.iloc[todo], format=form, errors="coerce", utc=zoned)
+        try: time = pd.to_datetime(words.iloc[at], format=form, errors="coerce", utc=zoned)
         except ValueError as error: raise InputError(f"{form!r} is no strptime format ({error}): write one such as '%d/%m/%Y %H:%M'") from None
         good = time.notna().to_numpy()
         if zoned: time = time.dt.tz_localize(None)
-        at = todo[good]
-        seconds[at], ok[at] = time[good].to_numpy().astype("datetime64[s]").astype(np.int64), True
-        if zoned: minutes[at] = 0
-        exact[at] = 0 if re.search("%[HIcTXp]", form) else 1 if re.search("%[djxD]", form) else 2
-    return seconds[code], ok[code], exact[code], minutes[code]
+        at = at[good]
+        todo[at] = False
+        seconds, here = np.zeros(len(words), np.int64), np.zeros(len(words), bool)
+        seconds[at], here[at] = time[good].to_numpy().astype("datetime64[s]").astype(np.int64), True
+        mine = here[code]
+        exact = 0 if re.search("%[HIcTXp]", form) else 1 if re.search("%[djxD]", form) else 2
+        yield rows[mine], seconds[code[mine]], np.ones(mine.sum(), bool), exact, np.full(mine.sum(), 0 if zoned else _NO_ZONE)
 
 # %% ../nbs/01_fields.ipynb #b27af600
 _CLOCKS = (rf"(?:^|[T ]){_CLOCK}(?:Z|\+00)?$", r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$", r"^(?P<H>)(?P<M>\d{1,2})(?:\.0*)?$")

@@ -7,9 +7,10 @@ __all__ = ['TIES', 'MANY_BLOCKS', 'LARGEST', 'MOST_BLOCKS', 'COUNT_METRICS', 'SP
            'HOT_SPOT_METRICS', 'LEVEL_METRICS', 'RATES', 'rank_counts', 'ranking_scores', 'bootstrap_means', 'widened',
            'limits', 'interval', 'paired_interval', 'summary', 'block_labels', 'block_sums', 'poisson_deviance',
            'count_scores', 'poisson_floor', 'count_summary', 'paired_count_interval', 'count_interval',
-           'count_log_score', 'fit_spread', 'coverage', 'convention', 'hot_spots', 'capture_curve', 'hot_spot_summary',
-           'paired_hot_spot_interval', 'level_scores', 'level_summary', 'reliability', 'group_rates',
-           'demographic_parity_difference', 'equalized_odds_difference', 'fairness_summary']
+           'count_log_score', 'fit_spread', 'coverage', 'convention', 'hot_spots', 'pei_star', 'rri_ptools',
+           'capture_curve', 'hot_spot_summary', 'paired_hot_spot_interval', 'level_scores', 'level_summary',
+           'reliability', 'group_rates', 'demographic_parity_difference', 'equalized_odds_difference',
+           'fairness_summary']
 
 # %% ../nbs/05_metrics.ipynb #9b4d9923
 import numpy as np
@@ -35,12 +36,20 @@ def _class_ids(values, n_classes, what):
         raise InputError(f"{what} has class ids from {values.min()} to {values.max()}, but scores have the classes 0 to {n_classes - 1}")
     return values.astype("int64", copy=False)
 
+def _seen(seen, shape):
+    "The mask of classes a spot has had, as bool."
+    seen = _array(seen, "seen")
+    if seen.dtype != bool or seen.shape != shape: raise InputError(f"seen must be true or false for each spot and class, bool of the shape {shape}, not {seen.dtype} of {seen.shape}: compare counts with 0 first")
+    return seen
+
 def rank_counts(scores,          # (n, n_classes) scores, higher is more likely; numpy or torch, on any device
                 target,          # (n,) class id of what happened
                 candidates=None, # (n, 1+m) class ids that compete, the target in column 0; None: all classes compete
+                seen=None,       # (n, n_classes) bool: classes that the spot has had before, which go before all others whatever the scores; None: scores alone
 ) -> "tuple[np.ndarray, np.ndarray]":
     """How many competitors score above the target, and how many others score the same: two int arrays (n,).
 
+    With `seen` classes are ordered by (seen, score): a rule that any method can be given, so that all are compared with it and without.
     Raises `InputError` on scores with NaN, on shapes that do not fit, on ids that are not classes,
     and on candidates that do not have the target in column 0 and nowhere else."""
     scores = _array(scores, "scores")
@@ -52,7 +61,9 @@ def rank_counts(scores,          # (n, n_classes) scores, higher is more likely;
     # positions in the flattened scores: four times as fast as picking by row and column
     flat, row = scores.ravel(), n_classes*np.arange(n)[:, None]
     own = flat.take(row + target[:, None])
-    if candidates is None: rivals = scores
+    before = None if seen is None else _seen(seen, scores.shape).ravel()
+    own_before = None if before is None else before.take(row + target[:, None])
+    if candidates is None: rivals, rivals_before = scores, None if before is None else before.reshape(scores.shape)
     else:
         candidates = _class_ids(candidates, n_classes, "candidates")
         if candidates.ndim != 2 or len(candidates) != n:
@@ -60,9 +71,13 @@ def rank_counts(scores,          # (n, n_classes) scores, higher is more likely;
         is_target = candidates == target[:, None]
         if not (is_target[:, :1].all() and is_target.sum() == n):
             raise InputError("candidates must have the target in column 0 and in no other column")
-        rivals = flat.take(row + candidates)
+        rivals, rivals_before = flat.take(row + candidates), None if before is None else before.take(row + candidates)
+    above, tied = rivals > own, rivals == own
+    if before is not None:
+        alike = rivals_before == own_before
+        above, tied = np.where(alike, above, rivals_before), tied & alike
     # the target is tied with itself: that one is not a rival
-    return np.count_nonzero(rivals > own, 1), np.count_nonzero(rivals == own, 1) - 1
+    return np.count_nonzero(above, 1), np.count_nonzero(tied, 1) - 1
 
 # %% ../nbs/05_metrics.ipynb #7504185b
 TIES = "expected", "pessimistic", "optimistic"
@@ -267,17 +282,20 @@ def count_scores(expected: np.ndarray, observed: np.ndarray, floor: float = 0.) 
     return pd.DataFrame(dict(zip(("squared error", "absolute error", "Poisson deviance"), errors)))
 
 # %% ../nbs/05_metrics.ipynb #b9f9d392
-from scipy.special import gammaln
+from scipy.special import gammaincc, gammaln
 
 # %% ../nbs/05_metrics.ipynb #a90b7de9
 def poisson_floor(expected, # true mean counts, any shape, all at least 0
 ) -> pd.DataFrame:
-    "What RMSE, MAE and Poisson deviance the truth itself has on average, if counts are Poisson with these means: rows metric, value, low and high (NaN: it is exact), n."
+    "The least RMSE, MAE and Poisson deviance that any forecast has on average, if counts are Poisson with these means: those of the means, and for MAE of the medians. Rows metric, value, low and high (NaN: it is exact), n."
     lam, _ = _counts(expected, np.zeros(np.shape(expected)))
     if lam.min() < 0: raise InputError(f"expected counts must not be negative, and one is {lam.min():g}")
     n, lam = lam.size, lam[lam > 0]
-    m, log_lam = np.floor(lam), np.log(lam)
-    absolute = 2*np.exp(-lam + (m + 1)*log_lam - gammaln(m + 1))
+    log_lam = np.log(lam)
+    def from_whole(m):   # E|y - m|; gammaincc(k + 1, lam) is the chance of at most k
+        return lam - m + 2*(m*gammaincc(m, lam) - lam*gammaincc(np.maximum(m - 1, 0), lam))
+    # the median lies between lam - log 2 and lam + 1/3 (Choi 1994)
+    absolute = np.min([from_whole(np.maximum(np.floor(lam) + step, 0)) for step in (-1, 0, 1)], 0) if len(lam) else lam
     log_next, largest = np.zeros_like(lam), lam.max(initial=0)
     for y in range(1, int(largest + 12*np.sqrt(largest)) + 25):
         log_next += np.exp(y*log_lam - lam - gammaln(y + 1))*np.log(y + 1)
@@ -491,12 +509,35 @@ def hot_spots(predicted,               # (units,) or (times, units): anything th
 ) -> pd.DataFrame:
     """One row a share: share, hit rate, PAI (Chainey et al. 2008), PEI (Hunt 2016), RRI (Levine 2008; NaN without `training`), flagged units (a map), and the convention.
 
+    PEI compares with the best map of the same share; R's ptools with the best at the same number of units, NIJ's contest as `pei_star`. ptools' RRI is another thing, `rri_ptools`; its ties are those of ties="pessimistic".
     Over many times hits and totals are added up first. The unit at the edge counts in part."""
     shares = _shares(shares)
     key, observed, size, training = _maps(predicted, observed, area, by, rank, ties, training)
     hit, most, trained, flagged = _captured(key, observed, size, training, ties, shares).sum(2)
     values = _hot_spot_values(hit, most, trained, observed.sum(), np.nan if training is None else training.sum(), shares)
     return pd.DataFrame({"share": shares, **dict(zip(HOT_SPOT_METRICS, values.T)), "flagged units": flagged/len(key), "by": by, "rank": rank, "ties": ties})
+
+# %% ../nbs/05_metrics.ipynb #9175aa0b
+def pei_star(flagged,   # (units,) 0 or 1, or the share of each unit that is flagged
+             observed,  # (units,) counts of what happened then
+             area=None, # (units,) size of each unit; None: all alike
+) -> float:
+    "PEI* of NIJ's Real-Time Crime Forecasting Challenge (2017): events in the flagged units over the most that the same area could have held."
+    flagged = _array(flagged, "flagged").astype("float64")
+    if flagged.ndim != 1 or not ((0 <= flagged) & (flagged <= 1)).all(): raise InputError("flagged must have a number from 0 to 1 for each unit: the share of it that is flagged")
+    _, observed, size, _ = _maps(flagged, observed, area, "units" if area is None else "area", "count", "expected", None)
+    if not flagged.any(): raise InputError("no unit is flagged: there is nothing to judge")
+    share = float((flagged*size).sum()/size.sum())
+    most = _captured(flagged[None], observed, size, None, "expected", np.array([min(share, 1.)]))[1].sum()
+    return float((flagged*observed[0]).sum()/most)
+
+def rri_ptools(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    "(units,) RRI as R's ptools has it: predicted over observed counts, both cumulated in the order of the forecast (equals: fewest events first); 1 is a calibrated map, infinite until something was hit."
+    predicted, observed, _, _ = _maps(predicted, observed, None, "units", "count", "expected", None)
+    if len(predicted) > 1 or (predicted < 0).any(): raise InputError("rri_ptools needs one map, shape (units,), of forecasts that are expected counts, none below 0")
+    order, _ = _order(predicted, np.ones(predicted.shape[1]), observed, observed, "pessimistic")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.cumsum(predicted[0, order[0]])/np.cumsum(observed[0, order[0]])
 
 # %% ../nbs/05_metrics.ipynb #61ba35a2
 def capture_curve(predicted: np.ndarray, observed: np.ndarray, shares: "tuple | None" = None, area: "np.ndarray | None" = None, by: str = "units", rank: str = "count", ties: str = "expected") -> pd.DataFrame:

@@ -17,8 +17,8 @@ from crimenb.core import InputError
 from crimenb.metrics import (COUNT_METRICS, SPREADS, HOT_SPOT_METRICS, LEVEL_METRICS, TIES, bootstrap_means, capture_curve, count_interval, count_log_score, count_scores,
                              count_summary, coverage,
                              demographic_parity_difference, equalized_odds_difference, fairness_summary, fit_spread, group_rates, hot_spot_summary, hot_spots,
-                             interval, level_scores, level_summary, limits, paired_count_interval, paired_hot_spot_interval, paired_interval,
-                             poisson_deviance, poisson_floor, rank_counts, ranking_scores, reliability, summary, widened)
+                             interval, level_scores, level_summary, limits, paired_count_interval, paired_hot_spot_interval, paired_interval, pei_star,
+                             poisson_deviance, poisson_floor, rank_counts, ranking_scores, reliability, rri_ptools, summary, widened)
 
 COLUMNS = ["HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR"]
 
@@ -60,6 +60,37 @@ def test_candidates_are_the_same_as_a_loop_over_them(data):
     above, tied = rank_counts(scores, candidates[:, 0], candidates)
     for s, row, a, t in zip(scores, candidates, above, tied):
         assert a == sum(s[c] > s[row[0]] for c in row[1:]) and t == sum(s[c] == s[row[0]] for c in row[1:])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_seen_first_is_the_rank_in_the_order_of_seen_and_score(data):
+    n, n_classes = data.draw(st.integers(1, 5)), data.draw(st.integers(2, 8))
+    scores = data.draw(hnp.arrays("float32", (n, n_classes), elements=st.sampled_from([-1., 0., .5, np.inf])))
+    seen = data.draw(hnp.arrays(bool, (n, n_classes)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    candidates = np.array([rng.permutation(n_classes)[:1 + n_classes//2] for _ in range(n)])
+    for given in (None, candidates):
+        above, tied = rank_counts(scores, candidates[:, 0], given, seen=seen)
+        for i, y in enumerate(candidates[:, 0]):
+            rivals = [(bool(seen[i, c]), scores[i, c]) for c in (range(n_classes) if given is None else candidates[i]) if c != y]
+            own = bool(seen[i, y]), scores[i, y]
+            assert above[i] == sum(r > own for r in rivals) and tied[i] == sum(r == own for r in rivals)
+    for nothing in (np.zeros((n, n_classes), bool), np.ones((n, n_classes), bool)):
+        assert [a.tolist() for a in rank_counts(scores, candidates[:, 0], candidates, nothing)] == [a.tolist() for a in rank_counts(scores, candidates[:, 0], candidates)]
+
+
+def test_under_popularity_the_line_lifts_a_method_that_lacks_it_and_not_a_count():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(.3, (400, 60)); target = np.array([rng.choice(60, p=(c + .01)/(c + .01).sum()) for c in counts])
+    noise = counts + rng.normal(0, 2, counts.shape)
+    scores = lambda s, seen=None: ranking_scores(*rank_counts(s, target, seen=seen))["NDCG@5"].mean()
+    assert scores(noise, torch.tensor(counts > 0)) > 1.5*scores(noise) and scores(counts, counts > 0) == scores(counts)
+
+
+@pytest.mark.parametrize("seen", [np.ones((3, 4)), np.ones((3, 3), bool), np.ones(3, bool)])
+def test_a_mask_of_seen_classes_that_does_not_fit_is_refused(seen):
+    with pytest.raises(InputError, match="seen must be"): rank_counts(SCORES, TARGET, CANDIDATES, seen)
 
 
 def test_without_ties_the_rules_agree_and_match_the_definitions():
@@ -453,10 +484,22 @@ def test_the_poisson_floor_is_the_mean_error_of_the_truth():
     deviance = sum((pmf[i]*[naive_deviance(lam[i], k) for k in n]).sum() for i in range(5))/6
     floor = poisson_floor(lam).set_index("metric")["value"]
     assert floor["RMSE"] == pytest.approx(np.sqrt(lam.mean()))
-    assert floor["MAE"] == pytest.approx((pmf*abs(n - lam[:, None])).sum(1).mean())
+    # of all whole numbers the median has the least absolute error; of others the error is linear between two of them
+    errors = np.stack([(pmf*abs(n - m)).sum(1) for m in range(20)])
+    assert floor["MAE"] == pytest.approx(errors.min(0).mean()) and (errors.argmin(0) == poisson.median(lam)).all()
     assert floor["Poisson deviance"] == pytest.approx(deviance, rel=1e-8)
     assert poisson_floor(np.full((2, 3), 3000.))["value"][2] == pytest.approx(1, abs=1e-3)     # chi-square with one degree of freedom
     assert poisson_floor([0., 0.])["value"].tolist() == [0, 0, 0]
+
+
+def test_nothing_is_below_the_poisson_floor_not_even_a_map_of_zeros():
+    rng = np.random.default_rng(0)
+    lam = rng.gamma(.5, .6, 400_000)
+    y, floor = rng.poisson(lam), poisson_floor(lam).set_index("metric")["value"]
+    for forecast in (np.zeros_like(lam), lam, .8*lam, np.round(lam), poisson.median(lam), np.full_like(lam, lam.mean())):
+        found = count_scores(forecast, y, floor=1e-4).mean()
+        assert np.sqrt(found["squared error"]) > floor["RMSE"]*.995 and found["absolute error"] > floor["MAE"]*.99 and found["Poisson deviance"] > floor["Poisson deviance"]*.99
+    assert count_scores(poisson.median(lam), y, floor=1)["absolute error"].mean() == pytest.approx(floor["MAE"], rel=.01)
 
 
 MU, Y = np.ones((4, 2)), np.ones((4, 2), int)
@@ -560,6 +603,24 @@ def test_maps_over_time_are_a_loop_over_maps():
         np.testing.assert_allclose(both["PEI"], hit/best)
     one = hot_spots(predicted[:1], observed[:1] + 1, (.1, .5), area, training=training)
     pd.testing.assert_frame_equal(one, hot_spots(predicted[0], observed[0] + 1, (.1, .5), area, training=training))
+
+
+def test_pei_star_is_the_contests_and_rri_that_of_ptools():
+    rng = np.random.default_rng(0)
+    observed = rng.poisson(1., 60)
+    for k in (1, 7, 60):
+        flagged = np.arange(60) < k
+        assert pei_star(flagged, observed) == pytest.approx(observed[:k].sum()/np.sort(observed)[::-1][:k].sum())
+    # at its own share it is the PEI of a ranking, cut units in part
+    score = rng.random(60)
+    top = np.zeros(60); top[np.argsort(-score)[:6]] = 1; top[np.argsort(-score)[6]] = .6
+    assert pei_star(top, observed) == pytest.approx(hot_spots(score, observed, 6.6/60)["PEI"][0])
+    assert pei_star([0, 1], [3, 3], [1., 3.]) == pytest.approx(3/(3 + 2))       # in 3 of 4 hectares: all of the small one, two thirds of the large
+    # ptools: pai() sorts by the prediction, and divides cumulated predictions by cumulated counts
+    assert rri_ptools([1., 5., 2.], [2, 4, 0]).tolist() == pytest.approx([5/4, 7/4, 8/6])
+    assert np.isinf(rri_ptools([3., 1.], [0, 1])[0])
+    for call in (lambda: pei_star([2, 0], [1, 1]), lambda: pei_star([0, 0], [1, 1]), lambda: rri_ptools(-np.ones(3), [1, 1, 1]), lambda: rri_ptools(np.ones((2, 3)), np.ones((2, 3)))):
+        with pytest.raises(InputError): call()
 
 
 def test_a_map_of_nothing_is_chance_by_any_expected_convention_and_a_perfect_map_has_pei_one():

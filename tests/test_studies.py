@@ -210,15 +210,15 @@ def test_the_files_name_changes_with_every_parameter_but_the_folder(folder):
     assert studies.stem("dice", values_of(folder, out="elsewhere")) == studies.stem("dice", base)
 
 def test_versions_and_commit_are_those_of_the_beginning(folder, monkeypatch):
-    monkeypatch.setattr(studies, "commit", lambda: "at the beginning")
+    monkeypatch.setattr(studies, "commit", lambda: "b"*40)
     monkeypatch.setattr(studies, "versions", lambda: {"python": "then"})
     run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
-    monkeypatch.setattr(studies, "commit", lambda: "at the end")
+    monkeypatch.setattr(studies, "commit", lambda: "e"*40)
     monkeypatch.setattr(studies, "versions", lambda: {"python": "now"})
     run.add(a_result()["rows"])
     run.save()
     [row] = studies.read_results(folder / "runs").to_dict("records")
-    assert row["commit"] == "at the beginning" and row["versions"] == {"python": "then"}
+    assert row["commit"] == "b"*40 and row["versions"] == {"python": "then"}
 
 def test_the_commit_is_that_of_the_checkout_and_without_git_there_is_none(monkeypatch, tmp_path):
     (tmp_path / "package").mkdir()
