@@ -947,6 +947,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.models.Fitted.predict': ('models.html#fitted.predict', 'crimenb/models.py'),
                                 'crimenb.models.Fitted.scores': ('models.html#fitted.scores', 'crimenb/models.py'),
                                 'crimenb.models.Forecasts': ('models.html#forecasts', 'crimenb/models.py'),
+                                'crimenb.models.Forecasts._about': ('models.html#forecasts._about', 'crimenb/models.py'),
                                 'crimenb.models.Forecasts.ahead': ('models.html#forecasts.ahead', 'crimenb/models.py'),
                                 'crimenb.models.Forecasts.forecast': ('models.html#forecasts.forecast', 'crimenb/models.py'),
                                 'crimenb.models.Forecasts.interval': ('models.html#forecasts.interval', 'crimenb/models.py'),
