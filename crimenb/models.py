@@ -334,7 +334,7 @@ def count_rows(model, values, view, at,       # forecasts of the periods `at`
     rows = [count_summary(np.maximum(values, model.least), happened, blocks=blocks, floor=model.least)]
     by_place = [np.asarray(a, float).reshape(len(at), len(view.places), -1).sum(2) for a in (values, happened)]
     if by_place[1].sum():
-        size = view.km2()
+        size = view.sizes()
         how = dict(area=size, by="area", rank="density") if size is not None else {}
         rows.append(hot_spot_summary(*by_place, shares=shares, blocks=blocks, **how))
     covered = coverage(*model.interval(values, level), happened)
