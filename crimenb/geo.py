@@ -29,14 +29,16 @@ from pyproj import CRS, Geod, Proj, Transformer
 from pyproj.exceptions import CRSError, ProjError
 from scipy.spatial import cKDTree
 
+from . import tables
 from .core import InputError, needs, one_of, within, write_atomic
-from .events import degrees_to_metres, metres_per_degree, read_text
+from .events import degrees_to_metres, metres_per_degree
+from .fields import fold
 
 # %% ../nbs/12_geo.ipynb #29fa19e7
 @lru_cache(maxsize=256)
 def _crs(crs): return CRS.from_user_input(crs)
 
-def coordinate_system(crs,              # EPSG number, text such as "EPSG:3435", WKT, or a pyproj CRS
+def coordinate_system(crs,              # EPSG number, text ("EPSG:3435", WKT), or a pyproj CRS
                       what: str = "it", # whose system it is, for the sentence
 ) -> CRS:
     "The system, or an `InputError` if there is none of that name."
@@ -59,6 +61,7 @@ def metric(crs,              # as in `coordinate_system`; None: a local system i
                          "use a system in metres (32118 for New York in place of 2263)")
     return system.to_epsg() or crs
 
+# %% ../nbs/12_geo.ipynb #d825c53d
 @lru_cache(maxsize=256)
 def _mover(one, other):
     "A pyproj Transformer, None where the two systems are one."
@@ -103,11 +106,12 @@ def misplaced(x, y,       # (n,) in the units of `from_crs`, NaN where not known
     """Reason -> (n,) bool: the places that can't be right, each under one reason.
 
     Far is farther from the median place than `FAR` and than 20 times the median distance."""
-    x, y, system = np.asarray(x, float), np.asarray(y, float), coordinate_system(from_crs, "from_crs")
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    system = coordinate_system(from_crs, "from_crs")
     left, faults = np.isfinite(x) & np.isfinite(y), {}
     def fault(reason, mask):
         nonlocal left
-        faults[reason], left = left & mask, left & ~mask
+        faults[reason], left = faults.get(reason, False) | left & mask, left & ~mask
     if zero: fault("at 0, 0", (x == 0) & (y == 0))
     small = (np.abs(x) <= 180) & (np.abs(y) <= 90)
     if system.is_geographic: fault("not in degrees", ~small)
@@ -115,15 +119,16 @@ def misplaced(x, y,       # (n,) in the units of `from_crs`, NaN where not known
     lon, lat = np.full(len(x), np.nan), np.full(len(x), np.nan)
     lon[left], lat[left] = transform(x[left], y[left], system, 4326)
     fault("no place in the projection", ~(np.isfinite(lon) & np.isfinite(lat)))
-    fault("near a pole", (lat < -60) | (lat > 85))
-    for one in (system, *(() if crs is None else (coordinate_system(crs, "crs"),))):
-        fault(f"outside the area of {one.name}", _beyond(lon, lat, one))
     if far and left.sum() > 2:
         away, swapped = _away(lon, lat, left)
         if system.is_geographic: fault("longitude and latitude swapped", away & ~swapped)
         fault("far from the others", away)
+    fault("near a pole", (lat < -60) | (lat > 85))
+    for one in (system, *(() if crs is None else (coordinate_system(crs, "crs"),))):
+        fault(f"outside the area of {one.name}", _beyond(lon, lat, one))
     return {reason: mask for reason, mask in faults.items() if mask.any()}
 
+# %% ../nbs/12_geo.ipynb #85964989
 def _beyond(lon, lat, system):
     "Which places lie outside the area that a system is made for, widened by half its size."
     area = system.area_of_use
@@ -134,16 +139,19 @@ def _beyond(lon, lat, system):
 
 # %% ../nbs/12_geo.ipynb #efb58039
 def _away(lon, lat, left):
-    "Which places are far from the median of `left`; and which would be so with lon and lat swapped."
+    """Which places are far from the median of `left`; and which would be so with lon and lat
+    swapped."""
     centre = float(np.median(lon[left])), float(np.median(lat[left]))
-    metres, swapped = (np.hypot(*degrees_to_metres(a, b, centre)) for a, b in ((lon, lat), (lat, lon)))
+    pairs = (lon, lat), (lat, lon)
+    metres, swapped = (np.hypot(*degrees_to_metres(*pair, centre)) for pair in pairs)
     limit = max(FAR, 20*float(np.median(metres[left])))
     return metres > limit, swapped > limit
 
 def _check_most(faults, x, y, what, mend):
     "An `InputError` if more than half of the known places can't be right."
     if not faults: return
-    known, wrong = int((np.isfinite(x) & np.isfinite(y)).sum()), int(np.any([*faults.values()], axis=0).sum())
+    known = int((np.isfinite(x) & np.isfinite(y)).sum())
+    wrong = int(np.any([*faults.values()], axis=0).sum())
     if 2*wrong <= known: return
     reason, mask = max(faults.items(), key=lambda item: int(item[1].sum()))
     i = int(np.argmax(mask))
@@ -193,15 +201,17 @@ def _of_rings(rings):
     inner = [shapely.Polygon(ring) for ring, inner in zip(rings, hole) if inner]
     holes: dict = {i: [] for i in range(len(outer))}
     if inner:
-        size = shapely.area(outer)
-        for which, ring in enumerate(inner):
-            around = shapely.STRtree(outer).query(shapely.point_on_surface(ring), "within")
-            if len(around): holes[around[np.argmin(size[around])]].append(inner[which].exterior)
+        tree, size = shapely.STRtree(outer), shapely.area(outer)
+        for ring in inner:
+            around = tree.query(shapely.point_on_surface(ring), "intersects")
+            around = around[size[around] >= ring.area]      # an island in the hole is not around it
+            if len(around): holes[around[np.argmin(size[around])]].append(ring.exterior)
     parts = [shapely.Polygon(shell.exterior, holes[i]) for i, shell in enumerate(outer)]
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 def _shapes(geometries, read):
-    "(n,) shapely geometries, None where there is none; and (n,) bool: there was one that no one can read."
+    """(n,) shapely geometries, None where there is none; and (n,) bool: there was one that no
+    one can read."""
     found, faulty = np.full(len(geometries), None, dtype=object), np.zeros(len(geometries), bool)
     for i, geometry in enumerate(geometries):
         try:
@@ -230,12 +240,14 @@ def _json(path):
     try:
         with open(path, "rb") as f: packed = f.read(2) == b"\x1f\x8b"
         with (gzip.open if packed else open)(path, "rb") as f: raw = f.read(MOST_TEXT + 1)
-        if len(raw) > MOST_TEXT: return _refuse(path, "GeoJSON", "over 512 MB", "save it as GeoPackage")
+        if len(raw) > MOST_TEXT:
+            return _refuse(path, "GeoJSON", "over 512 MB", "save it as GeoPackage")
         return json.loads(raw.decode(json.detect_encoding(raw)).lstrip("\ufeff"), parse_int=_whole)
     except UnicodeDecodeError: _refuse(path, "GeoJSON", "not UTF-8 text", "save it anew in UTF-8")
     except RecursionError: _refuse(path, "GeoJSON", "nested too deep")
     except InputError: raise
-    except (OSError, EOFError, ValueError, zlib.error) as error: _refuse(path, "GeoJSON", _brief(error))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        _refuse(path, "GeoJSON", _brief(error))
 
 def _features(thing, path):
     "The list of features in a parsed file."
@@ -249,6 +261,7 @@ def _features(thing, path):
         if kind == "Topology": kind, mend = "TopoJSON", "save it as GeoJSON"
     _refuse(path, "GeoJSON, a collection of features", f"it is {_brief(kind)}", mend)
 
+# %% ../nbs/12_geo.ipynb #96518e62
 def _table_of(properties, path):
     "Properties as a table, one row a feature."
     properties = [p if isinstance(p, dict) else {} for p in properties]
@@ -264,7 +277,8 @@ def _json_crs(thing, path):
     if crs is None: return 4326
     try:
         name = crs
-        if isinstance(crs, dict): name = crs["properties"]["code" if crs["type"] == "EPSG" else "name"]
+        if isinstance(crs, dict):
+            name = crs["properties"]["code" if crs["type"] == "EPSG" else "name"]
         if not isinstance(name, (str, int)): raise TypeError("no name")
     except (KeyError, TypeError):
         raise InputError(f"the crs of {path} is {json.dumps(crs)[:80]}, which names no system: "
@@ -302,14 +316,19 @@ def _read_geojson(path, told):
     "A layer of GeoJSON or Esri JSON; `told`: the caller knows the system."
     thing = _json(path)
     features = [f if isinstance(f, dict) else {} for f in _features(thing, path)]
-    if any(isinstance(s, dict) and s.get("exceededTransferLimit") for s in (thing, thing.get("properties"))):
-        _refuse(path, "a whole layer", "the server cut it off at its limit", "fetch all of its pages")
+    said = [s for s in (thing, thing.get("properties")) if isinstance(s, dict)]
+    if any(s.get("exceededTransferLimit") for s in said):
+        _refuse(path, "a whole layer", "the server cut it off at its limit", "fetch all of its "
+                                                                             "pages")
     esri = "spatialReference" in thing or any("attributes" in f for f in features)
-    found, faulty = _shapes([f.get("geometry") for f in features], _esri_shape if esri else _geojson_shape)
+    read = _esri_shape if esri else _geojson_shape
+    found, faulty = _shapes([f.get("geometry") for f in features], read)
     table = _table_of([f.get("attributes" if esri else "properties") for f in features], path)
-    if "id" not in table and any("id" in f for f in features): table["id"] = [f.get("id") for f in features]
-    if told: return _Layer(table, found, None, faulty)
-    return _Layer(table, found, _esri_crs(thing, features, path) if esri else _json_crs(thing, path), faulty)
+    if "id" not in table and any("id" in f for f in features):
+        table["id"] = [f.get("id") for f in features]
+    crs = None
+    if not told: crs = _esri_crs(thing, features, path) if esri else _json_crs(thing, path)
+    return _Layer(table, found, crs, faulty)
 
 # %% ../nbs/12_geo.ipynb #11d5ffba
 def _read_rda(path):
@@ -317,19 +336,23 @@ def _read_rda(path):
     rdata = needs("rdata", "maps")
     try:
         with warnings.catch_warnings():
-            # classes of R's sp package come as plain namespaces
-            warnings.filterwarnings("ignore", message="Missing constructor for R class")
+            # classes of R's sp package come as plain namespaces, and that is what we want
+            warnings.simplefilter("ignore")
             found = rdata.read_rda(path)
     # whatever a parser meets in damaged bytes: its errors have no end, and all mean the same
     except Exception as error:
-        _refuse(path, "R data", type(error).__name__, "download it again, or write it anew in R with save()")
-    if len(found) != 1: raise InputError(f"{path} holds {len(found)} R objects: save the one that is wanted on its own")
+        _refuse(path, "R data", type(error).__name__, "download it again, or write it anew in R "
+                                                      "with save()")
+    if len(found) != 1:
+        raise InputError(f"{path} holds {len(found)} R objects: save the one that is wanted on "
+                         f"its own")
     return next(iter(found.values()))
 
 def _r_crs(thing, path):
     try: return str(thing.proj4string.projargs[0])
     except (AttributeError, IndexError, TypeError):
-        raise InputError(f"{path} says no coordinate system: is it a spatial object of R's sp package?") from None
+        raise InputError(f"{path} says no coordinate system: is it a spatial object of R's sp "
+                         f"package?") from None
 
 def _r_polygon(shape, move):
     "A polygon of R's sp package, each ring moved by `move`."
@@ -338,17 +361,20 @@ def _r_polygon(shape, move):
     holes = [ring(p) for p in shape.Polygons if p.hole[0]]
     return solid.difference(shapely.union_all(holes)) if holes else solid
 
+# %% ../nbs/12_geo.ipynb #91a2269a
 def _r_layer(path):
     thing = _read_rda(path)
     if not hasattr(thing, "data") or not (hasattr(thing, "coords") or hasattr(thing, "polygons")):
-        raise InputError(f"{path} holds no points or polygons with a table (of R's sp package): save such an object")
+        raise InputError(f"{path} holds no points or polygons with a table (of R's sp package): "
+                         f"save such an object")
     # numbers of a damaged file are whatever they are
     try:
         crs, table = _r_crs(thing, path), thing.data.reset_index(drop=True)
         if hasattr(thing, "polygons"):
-            return _Layer(table, np.array([_r_polygon(p, lambda c: c) for p in thing.polygons], object), crs)
+            shapes = [_r_polygon(p, lambda c: c) for p in thing.polygons]
+            return _Layer(table, np.array(shapes, dtype=object), crs)
         x, y = np.asarray(thing.coords, float).T
-        return _Layer(table.drop(columns=[c for c in ("x", "y") if c in table]).assign(x=x, y=y), None, crs)
+        return _Layer(table.assign(x=x, y=y), None, crs)
     except (ValueError, TypeError, AttributeError, shapely.errors.ShapelyError) as error:
         if isinstance(error, InputError): raise
         _refuse(path, "R data", _brief(error))
@@ -361,9 +387,11 @@ def read_boundaries(path, # .rda with polygons of R's sp package
     thing = _read_rda(path)
     from_crs = _r_crs(thing, path)
     if not (hasattr(thing, "data") and hasattr(thing, "polygons")):
-        raise InputError(f"{path} holds no polygons of R's sp package: read points with read_points")
+        raise InputError(f"{path} holds no polygons of R's sp package: read points with "
+                         f"read_points")
     labels = thing.data.select_dtypes(exclude="number").iloc[:, 0].astype(str)
-    def move(c): return np.column_stack(transform(*c.T, from_crs, metric(crs, str(path))))
+    metric(crs, str(path))
+    def move(c): return np.column_stack(transform(c[:, 0], c[:, 1], from_crs, crs))
     return {name: _r_polygon(shape, move) for name, shape in zip(labels, thing.polygons)}
 
 # %% ../nbs/12_geo.ipynb #6ba8844d
@@ -372,24 +400,42 @@ VECTOR = (".gpkg", ".shp", ".shp.zip", ".fgb", ".kml", ".gml", ".gdb")
 
 def _of_frame(frame):
     "A GeoDataFrame as a layer; its `crs` may be None."
-    try: shapes, name, crs = np.asarray(frame.geometry.array, dtype=object), frame.geometry.name, frame.crs
-    except AttributeError: raise InputError("the GeoDataFrame has no geometry: name it with set_geometry") from None
+    try:
+        shapes, name = np.asarray(frame.geometry.array, dtype=object), frame.geometry.name
+    except AttributeError:
+        raise InputError("the GeoDataFrame has no geometry: name it with set_geometry") from None
     table = pd.DataFrame(frame.drop(columns=name))
     named = table.index.name is not None and table.index.name not in table
-    return _Layer(table.reset_index(drop=not named), shapes, crs)
+    return _Layer(table.reset_index(drop=not named), shapes, frame.crs)
 
+def _shapefiles(path):
+    "The shapefiles in a zip archive."
+    if path.suffix.lower() != ".zip": return []
+    try:
+        with zipfile.ZipFile(path) as archive: names = archive.namelist()
+        return [n for n in names if n.lower().endswith(".shp") and not n.startswith("__MACOSX")]
+    except (OSError, zipfile.BadZipFile): return []
+
+# %% ../nbs/12_geo.ipynb #54c6e950
 def _read_vector(path, layer):
-    "A layer that geopandas reads."
+    "A layer that geopandas reads; in a zip archive, the shapefile that it holds."
     geopandas, pyogrio = needs("geopandas", "geo"), needs("pyogrio", "geo")
+    inside = _shapefiles(path)
+    if len(inside) > 1:
+        raise InputError(f"{path} holds {len(inside)} shapefiles: unpack it, and give the path of "
+                         f"one")
+    where = f"/vsizip/{path.resolve()}/{inside[0]}" if inside else path
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if path.suffix.lower() in (".parquet", ".geoparquet"): return _of_frame(geopandas.read_parquet(path))
-            names = [str(row[0]) for row in pyogrio.list_layers(path)]
+            if path.suffix.lower() in (".parquet", ".geoparquet"):
+                return _of_frame(geopandas.read_parquet(path))
+            names = [str(row[0]) for row in pyogrio.list_layers(where)]
             if layer is None and len(names) > 1:
-                raise InputError(f"{path} has {len(names)} layers: name one with layer=, out of {', '.join(names[:9])}")
+                raise InputError(f"{path} has {len(names)} layers: name one with layer=, out of "
+                                 f"{', '.join(names[:9])}")
             if layer is not None: one_of(layer, names, f"layer of {path}")
-            frame = pyogrio.read_dataframe(path, layer=layer)
+            frame = pyogrio.read_dataframe(where, layer=layer)
     except InputError: raise
     # GDAL's errors have no end, and all mean the same
     except Exception as error: _refuse(path, "a file of shapes", _brief(error))
@@ -400,16 +446,19 @@ def _read_vector(path, layer):
 def _read_parquet(path, layer):
     "A layer of a Parquet file, with a geometry or with columns."
     try:
-        if b"geo" in (pyarrow.parquet.read_schema(path).metadata or {}): return _read_vector(path, layer)
+        if b"geo" in (pyarrow.parquet.read_schema(path).metadata or {}):
+            return _read_vector(path, layer)
         return _Layer(pd.read_parquet(path).reset_index(drop=True))
     except InputError: raise
-    except (OSError, ValueError, pyarrow.ArrowException) as error: _refuse(path, "Parquet", _brief(error))
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        _refuse(path, "Parquet", _brief(error))
 
 # %% ../nbs/12_geo.ipynb #628cb567
 # (x, y) column names that are understood, in this order; True: degrees
-PLACES = [("longitude", "latitude", True), ("lon", "lat", True), ("lng", "lat", True), ("long", "lat", True),
-          ("entrance longitude", "entrance latitude", True),
-          ("xmeters", "ymeters", False), ("xblock", "yblock", False), ("x_coord_cd", "y_coord_cd", False), ("x", "y", False)]
+PLACES = [("longitude", "latitude", True), ("lon", "lat", True), ("lng", "lat", True),
+          ("long", "lat", True), ("entrance longitude", "entrance latitude", True),
+          ("xmeters", "ymeters", False), ("xblock", "yblock", False),
+          ("x_coord_cd", "y_coord_cd", False), ("x", "y", False)]
 # columns that hold shapes as text
 SHAPES = ("the_geom", "geometry", "geom", "wkt", "multipolygon", "shape")
 
@@ -420,13 +469,15 @@ def _known_columns(table):
 
 def _read_csv(path):
     "All columns of a CSV that have a name of their own, as text."
-    try: head = pd.read_csv(path, nrows=1, header=None, dtype=str, encoding="utf-8-sig", keep_default_na=False)
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        _refuse(path, "CSV", f"{type(error).__name__}: {_brief(error)}")
-    names = [str(name) for name in head.iloc[0]]
-    table, lost = read_text(path, [n for n in names if n.strip() and names.count(n) == 1])
-    if lost > len(table): _refuse(path, "CSV", f"{lost:,} of {lost + len(table):,} lines have other fields than the header")
-    return _Layer(table, lost=lost)
+    header = tables.header(path)
+    names = [fold(name) for name in header]
+    own = [name for name, short in zip(header, names) if short and names.count(short) == 1]
+    if not own: _refuse(path, "CSV", "no column has a name of its own")
+    table, account = tables.read(path, own)
+    if 2*account.unreadable > account.rows_in:
+        _refuse(path, "CSV", f"{account.unreadable:,} of {account.rows_in:,} rows "
+                "have other fields than the header")
+    return _Layer(table.to_pandas(), lost=account.unreadable)
 
 def _with_shapes(layer):
     "A table whose shapes are a column of text, in longitude and latitude."
@@ -434,9 +485,9 @@ def _with_shapes(layer):
     name = next((lower[c] for c in SHAPES if c in lower), None)
     if name is None or _known_columns(layer.table): return layer
     text = [t if isinstance(t, str) else None for t in layer.table[name]]
-    shapes = shapely.from_wkt(text, on_invalid="ignore")
+    with np.errstate(all="ignore"): shapes = shapely.from_wkt(text, on_invalid="ignore")
     faulty = np.array([t is not None and s is None for t, s in zip(text, shapes)], dtype=bool)
-    return layer._replace(table=layer.table.drop(columns=name), geometry=shapes, crs=4326, faulty=faulty)
+    return _Layer(layer.table.drop(columns=name), shapes, 4326, faulty, layer.lost)
 
 # %% ../nbs/12_geo.ipynb #f56b53e4
 def _layer(source, layer=None, told=False):
@@ -444,22 +495,21 @@ def _layer(source, layer=None, told=False):
     if isinstance(source, pd.DataFrame): return _of_table(source)
     name, path = str(source).lower(), Path(source)
     if not path.exists():
-        raise InputError(f"there is no file {source}: give the path of a CSV, GeoJSON, GeoPackage, shapefile, Parquet or .rda file")
-    if path.is_dir() and path.suffix.lower() != ".gdb": raise InputError(f"{source} is a folder: give the path of a file in it")
-    if name.endswith((".geojson", ".geojson.gz", ".json", ".json.gz")): return _read_geojson(path, told)
+        raise InputError(f"there is no file {source}: give the path of a CSV, GeoJSON, "
+                         f"GeoPackage, shapefile, Parquet or .rda file")
+    if path.is_dir() and path.suffix.lower() != ".gdb":
+        raise InputError(f"{source} is a folder: give the path of a file in it")
+    if name.endswith((".geojson", ".geojson.gz", ".json", ".json.gz")):
+        return _read_geojson(path, told)
     if name.endswith((".rda", ".rdata")): return _r_layer(path)
-    if name.endswith(VECTOR) or (name.endswith(".zip") and _holds_shapefile(path)): return _read_vector(path, layer)
+    if name.endswith(VECTOR) or _shapefiles(path): return _read_vector(path, layer)
     if name.endswith((".parquet", ".geoparquet")): return _with_shapes(_read_parquet(path, layer))
     return _with_shapes(_read_csv(path))
 
-def _holds_shapefile(path):
-    try:
-        with zipfile.ZipFile(path) as archive: return any(n.lower().endswith(".shp") for n in archive.namelist())
-    except (OSError, zipfile.BadZipFile): return False
-
 def _is_frame(table):
     "A GeoDataFrame? Where geopandas was never imported there is none."
-    return "geopandas" in sys.modules and isinstance(table, sys.modules["geopandas"].GeoDataFrame)
+    geopandas = sys.modules.get("geopandas")
+    return geopandas is not None and isinstance(table, geopandas.GeoDataFrame)
 
 def _of_table(table):
     if _is_frame(table): return _of_frame(table)
@@ -472,11 +522,34 @@ def _of_table(table):
 def read_table(path: "str | Path",           # what `read_points` and `read_polygons` read
                layer: "str | None" = None,   # name of a layer, where a file has more than one
 ) -> pd.DataFrame:
-    "A file as a table: text in the columns of a CSV, a column `geometry` where it has shapes, `attrs['crs']` where it says its system."
+    """A file as a table: text in the columns of a CSV, a column `geometry` where it has shapes,
+    `attrs['crs']` where it says its system."""
     found = _layer(path, layer)
     table = found.table if found.geometry is None else found.table.assign(geometry=found.geometry)
-    if found.crs is not None: table.attrs["crs"] = coordinate_system(found.crs, str(path)).to_string()
+    if found.crs is not None:
+        table.attrs["crs"] = coordinate_system(found.crs, str(path)).to_string()
     return table
+
+# %% ../nbs/12_geo.ipynb #8bf8854b
+def _of(table):
+    "A table without its geometry, and (n,) shapely geometries in longitude and latitude."
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"{type(table).__name__} is no table with places: give a DataFrame with "
+                         f"geometry, or lon and lat")
+    found = _of_table(table)
+    if found.geometry is not None:
+        if found.crs is None:
+            raise InputError("the GeoDataFrame says no coordinate system: give it one with set_crs")
+        def move(x, y): return transform(x, y, found.crs, 4326)
+        flat = shapely.force_2d(found.geometry)
+        return found.table, shapely.transform(flat, move, interleaved=False)
+    if not {"lon", "lat"} <= set(found.table):
+        raise InputError(f"the table has neither geometry nor lon and lat, but "
+                         f"{', '.join(map(str, found.table))[:300]}: add one of the two")
+    lon, lat = (found.table[name].to_numpy(float) for name in ("lon", "lat"))
+    known, shapes = np.isfinite(lon) & np.isfinite(lat), np.full(len(lon), None, dtype=object)
+    shapes[known] = shapely.points(lon[known], lat[known])
+    return found.table, shapes
 
 # %% ../nbs/12_geo.ipynb #0aab81de
 def in_metres(x, y,     # numbers, as many of each
@@ -486,17 +559,22 @@ def in_metres(x, y,     # numbers, as many of each
     "x and y as float64 arrays of one length, all finite, and not in degrees."
     x, y = (np.atleast_1d(np.asarray(v, dtype=float)) for v in (x, y))
     if x.shape != y.shape or x.ndim != 1:
-        raise InputError(f"{what}: x has shape {x.shape} and y {y.shape}: give two lists of the same length")
+        raise InputError(f"{what}: x has shape {x.shape} and y {y.shape}: give two lists of the "
+                         f"same length")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise InputError(f"{what}: some coordinates are missing or infinite: drop and count them first")
+        raise InputError(f"{what}: some coordinates are missing or infinite: drop and count them "
+                         f"first")
     small = crs is None and len(x) > 1 and np.abs(x).max() <= 180 and np.abs(y).max() <= 90
     if small and (np.ptp(x) > 0 or np.ptp(y) > 0):
-        raise InputError(f"{what}: all places lie within 180 and 90, so they look like degrees: project them to metres first")
+        raise InputError(f"{what}: all places lie within 180 and 90, so they look like degrees: "
+                         f"project them to metres first")
     return x, y
 
+# %% ../nbs/12_geo.ipynb #c3dd9593
 @dataclass(frozen=True, eq=False)
 class Points:
-    "Where a factor or an event is, with an account of the records they came from: `rows_in == len(points) + sum(dropped.values())`."
+    """Where a factor or an event is, with an account of the records they came from: `rows_in ==
+    len(points) + sum(dropped.values())`."""
     # metres
     x: np.ndarray
     y: np.ndarray
@@ -505,7 +583,7 @@ class Points:
     weight: Any = None
     # whatever else came with them
     columns: pd.DataFrame = field(default=None, repr=False)
-    # records that were read, and reason -> how many of them are not here; None: as many as there are
+    # records that were read (None: as many as there are), and reason -> how many are not here
     rows_in: Any = None
     dropped: dict = field(default_factory=dict)
     # where they come from: counts of different sources are never compared
@@ -524,7 +602,8 @@ class Points:
         keep = np.asarray(keep, dtype=bool)
         gone = int((~keep).sum())
         dropped = {**self.dropped, **({reason: self.dropped.get(reason, 0) + gone} if gone else {})}
-        return Points(self.x[keep], self.y[keep], self.crs, self.weight[keep], self.columns[keep], self.rows_in, dropped, self.source, self.notes)
+        return replace(self, x=self.x[keep], y=self.y[keep], weight=self.weight[keep],
+                       columns=self.columns[keep], dropped=dropped)
 
 # %% ../nbs/12_geo.ipynb #3513bf8f
 def _tidy(points):
@@ -535,13 +614,16 @@ def _tidy(points):
     put("x", x); put("y", y)
     n, gone = len(x), sum(points.dropped.values())
     put("weight", np.ones(n) if points.weight is None else np.asarray(points.weight, dtype=float))
-    put("columns", pd.DataFrame(index=range(n)) if points.columns is None else points.columns.reset_index(drop=True))
+    table = pd.DataFrame(index=range(n)) if points.columns is None else points.columns
+    put("columns", table.reset_index(drop=True))
     if points.rows_in is None: put("rows_in", n + gone)
     if len(points.weight) != n or len(points.columns) != n:
-        raise InputError(f"points: {n} places, {len(points.weight)} weights and {len(points.columns)} rows of columns: give as many of each")
+        raise InputError(f"points: {n} places, {len(points.weight)} weights and "
+                         f"{len(points.columns)} rows of columns: give as many of each")
     if not (np.isfinite(points.weight) & (points.weight >= 0)).all():
         raise InputError("points: some weights are negative or missing: leave those points out")
-    if points.rows_in != n + gone: raise InputError(f"points: {points.rows_in} records in, but {n} here and {gone} dropped")
+    if points.rows_in != n + gone:
+        raise InputError(f"points: {points.rows_in} records in, but {n} here and {gone} dropped")
 
 # %% ../nbs/12_geo.ipynb #ee193e6b
 def _columns(layer, what, place, from_crs):
@@ -554,12 +636,15 @@ def _columns(layer, what, place, from_crs):
         if layer.crs is not None and not coordinate_system(layer.crs).is_geographic:
             known = [k for k in known if not k[2]] or known
         if not known:
-            raise InputError(f"{what} has no columns that are known to be places: name them with place=(x, y), "
+            raise InputError(f"{what} has no columns that are known to be places: name them with "
+                             f"place=(x, y), "
                              f"out of {', '.join(map(str, layer.table.columns))[:300]}")
         a, b, degrees = known[0]
         said = from_crs or (4326 if degrees else layer.crs)
-    if said is None: raise InputError(f"{what}: tell the system of {a} and {b} with from_crs, an EPSG number")
-    x, y = (pd.to_numeric(layer.table[c], errors="coerce").to_numpy(dtype=float, na_value=np.nan) for c in (a, b))
+    if said is None:
+        raise InputError(f"{what}: tell the system of {a} and {b} with from_crs, an EPSG number")
+    numbers = (pd.to_numeric(layer.table[c], errors="coerce") for c in (a, b))
+    x, y = (v.to_numpy(dtype=float, na_value=np.nan) for v in numbers)
     return x, y, said
 
 def _point_parts(geometry):
@@ -568,81 +653,115 @@ def _point_parts(geometry):
     middle = np.isin(kind, (1, 2, 3, 5, 6))
     for i in np.flatnonzero(kind == 7):
         middle[i] = any(g.geom_type not in ("Point", "MultiPoint") for g in geometry[i].geoms)
-    parts, row = shapely.get_parts(np.where(middle, shapely.centroid(geometry), geometry), return_index=True)
+    places = np.where(middle, shapely.centroid(geometry), geometry)
+    parts, row = shapely.get_parts(places, return_index=True)
     parts, again = shapely.get_parts(parts, return_index=True)
     row = row[again]
     without = np.setdiff1d(np.arange(len(geometry)), row)
     nowhere = np.full(len(without), np.nan)
     order = np.argsort(np.concatenate([row, without]), kind="stable")
-    row, x, y = (np.concatenate(pair)[order] for pair in ((row, without), (shapely.get_x(parts), nowhere), (shapely.get_y(parts), nowhere)))
-    notes = {"a further place of a MultiPoint": len(row) - len(geometry), "a line or area, at its centroid": int(middle.sum())}
+    x, y = (np.concatenate([f(parts), nowhere])[order] for f in (shapely.get_x, shapely.get_y))
+    row = np.concatenate([row, without])[order]
+    notes = {"a further place of a MultiPoint": len(row) - len(geometry),
+             "a line or area, at its centroid": int(middle.sum())}
     return row, x, y, {why: n for why, n in notes.items() if n}
 
+# %% ../nbs/12_geo.ipynb #df347a37
+def _rows(found, what, place, from_crs):
+    "`(row, x, y, system, notes)` of the places in a layer: (m,) rows of its table, and x and y."
+    if found.geometry is None or place is not None:
+        x, y, said = _columns(found, what, place, from_crs)
+        return np.arange(len(x)), x, y, said, {}
+    row, x, y, notes = _point_parts(found.geometry)
+    return row, x, y, _said(found, what, from_crs), notes
+
+def _said(found, what, from_crs):
+    "The system of a layer's geometry."
+    said = from_crs or found.crs
+    if said is not None: return said
+    raise InputError(f"{what} says no coordinate system: tell it with from_crs, an EPSG number")
+
+def _in_box(x, y, box):
+    if box is None: return np.ones(len(x), bool)
+    return (x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])
+
 # %% ../nbs/12_geo.ipynb #06e4d3b8
-def read_points(path: "str | Path | pd.DataFrame", # CSV, GeoJSON, Esri JSON, GeoPackage, shapefile, (Geo)Parquet, .rda; or a (Geo)DataFrame
-                crs=None,          # EPSG number of the system in metres that is wanted; None: the UTM zone of the places
-                place=None,        # (x, y) names of the columns; None: the geometry, or columns found by name
-                from_crs=None,     # EPSG number of the file's own system; None: degrees by name, or what the file says
-                box=None,          # (west, south, east, north) in `crs`: places beyond are dropped and counted
-                source="",         # a name for where they come from
-                layer=None,        # name of a layer, where a file has more than one
+def read_points(path: "str | Path | pd.DataFrame", # of a file as above; or a (Geo)DataFrame
+                crs=None,      # EPSG number of a system in metres; None: the UTM zone of the places
+                place=None,    # (x, y) names of the columns; None: the geometry, or known names
+                from_crs=None, # EPSG number of the file's own system; None: what the file says
+                box=None,      # (west, south, east, north) in `crs`: places beyond are dropped
+                source="",     # a name for where they come from
+                layer=None,    # name of a layer, where a file has more than one
 ) -> Points:
-    "The points of a file, in metres. Records without a readable place, with one that can't be right (see `misplaced`), or outside the box are dropped and counted."
+    "The points of a file, in metres; those without a place or with a wrong one are counted."
     what = "the table" if isinstance(path, pd.DataFrame) else str(path)
     if from_crs is not None: coordinate_system(from_crs, f"{what}, from_crs")
     metric(crs, what)
     found = _layer(path, layer, from_crs is not None)
-    if found.geometry is None or place is not None:
-        x, y, said = _columns(found, what, place, from_crs)
-        row, notes = np.arange(len(x)), {}
-    else:
-        row, x, y, notes = _point_parts(found.geometry)
-        said = from_crs or found.crs
-        if said is None: raise InputError(f"{what} says no coordinate system: tell it with from_crs, an EPSG number")
-    known, unread = np.isfinite(x) & np.isfinite(y), np.zeros(len(x), bool) if found.faulty is None else found.faulty[row]
-    if 2*unread.sum() > len(x): _refuse(what, "points", f"{unread.sum()} of {len(x)} geometries can not be read")
-    if not known.any(): raise InputError(f"{what} has {len(x)} records, and none has a place: give others, or name the columns with place=(x, y)")
+    row, x, y, said, notes = _rows(found, what, place, from_crs)
+    known = np.isfinite(x) & np.isfinite(y)
+    unread = (known & False if found.faulty is None else found.faulty[row]) & ~known
+    if 2*unread.sum() > len(x):
+        _refuse(what, "points", f"{unread.sum()} of {len(x)} geometries can not be read")
+    if not known.any():
+        raise InputError(f"{what} has {len(x)} records, and none has a place: "
+                         "give others, or name the columns with place=(x, y)")
     faults = misplaced(x, y, said, crs, far=box is None)
-    _check_most(faults, x, y, what, "tell their system with from_crs, or their columns with place=(x, y)")
+    _check_most(faults, x, y, what, "tell their system with from_crs, "
+                "or their columns with place=(x, y), longitude first")
     right = known & ~np.any([*faults.values(), ~known], axis=0)
     if crs is None: crs = utm(*transform(x[right], y[right], said, 4326))
-    east, north = np.full((2, len(x)), np.nan)
-    east[right], north[right] = transform(x[right], y[right], said, crs)
-    there = np.isfinite(east) & np.isfinite(north)
-    beyond = there & False if box is None else there & ~((east >= box[0]) & (east <= box[2]) & (north >= box[1]) & (north <= box[3]))
-    reasons = {"geometry unreadable": unread & ~known, "no place": ~known & ~unread, **faults, "outside the box": beyond}
-    dropped = {why: int(mask.sum()) for why, mask in reasons.items() if mask.any()} | ({"line unreadable": found.lost} if found.lost else {})
-    if lost := int((right & ~there).sum()): dropped["no place in the projection"] = dropped.get("no place in the projection", 0) + lost
+    x, y = x.copy(), y.copy()
+    x[~right], y[~right] = np.nan, np.nan
+    x[right], y[right] = transform(x[right], y[right], said, crs)
+    there = np.isfinite(x) & np.isfinite(y)
+    beyond = there & ~_in_box(x, y, box)
+    lost = faults.pop("no place in the projection", known & False) | right & ~there
+    reasons = {"geometry unreadable": unread, "no place": ~known & ~unread, **faults,
+               "no place in the projection": lost, "outside the box": beyond,
+               "line unreadable": np.ones(found.lost, bool)}
+    dropped = {why: int(mask.sum()) for why, mask in reasons.items() if mask.any()}
     kept = there & ~beyond
-    return Points(east[kept], north[kept], crs, None, found.table.iloc[row[kept]], len(x) + found.lost, dropped, source, notes)
+    return Points(x[kept], y[kept], crs, None, found.table.iloc[row[kept]], len(x) + found.lost,
+                  dropped, source, notes)
 
 # %% ../nbs/12_geo.ipynb #42cecfef
 # properties that name an area, in this order
-AREA_KEYS = ("area_num_1", "APREC", "area", "name", "area_name", "community", "neighborhood", "boro_name", "boroname",
-             "precinct", "district", "ward", "beat", "division", "zip", "geoid", "id")
+AREA_KEYS = ("area_num_1", "APREC", "area", "name", "area_name", "community", "neighborhood",
+             "boro_name", "boroname", "precinct", "district", "ward", "beat", "division", "zip",
+             "geoid", "id")
 # what the LA counts call a division that the polygons call otherwise
 _ALIASES = {"NORTH HOLLYWOOD": "N Hollywood", "WEST LOS ANGELES": "West La"}
 
 def area_label(value, # a number or text
 ) -> "str | None":
-    "How an area is called: 1, 1.0, '1', ' 01 ' and '1.0' are '1', other text stays as it is but for spaces; None where there is none."
-    if value is None or value is pd.NA or (isinstance(value, (float, np.floating)) and not np.isfinite(value)): return None
+    """How an area is called: 1, 1.0, '1', ' 01 ' and '1.0' are '1', other text stays as it is
+    but for spaces; None where there is none."""
+    if value is None or value is pd.NA: return None
+    if isinstance(value, (float, np.floating)) and not np.isfinite(value): return None
     text = " ".join(str(value).split())
     whole, _, rest = text.replace(",", "").partition(".")
-    if whole.isascii() and whole.isdigit() and not rest.strip("0") and len(whole) < 19: return str(int(whole))
+    number = whole.isascii() and whole.isdigit() and not rest.strip("0")
+    if number and len(whole) < 19: return str(int(whole))
     return text or None
 
 def _labels(table, key, what):
     "(n,) labels of a table's rows (None where none), and the name of the column."
     if key is None:
         lower = {str(c).lower(): c for c in reversed(list(table))}
-        key = next((lower[k.lower()] for k in AREA_KEYS if k.lower() in lower), table.columns[0] if len(table.columns) == 1 else None)
+        known = [lower[k.lower()] for k in AREA_KEYS if k.lower() in lower]
+        key = next(iter(known or (table.columns if len(table.columns) == 1 else ())), None)
     names = ", ".join(map(str, table.columns))[:300] or "none"
-    if key is None: raise InputError(f"which property names the areas of {what} is not clear: say key=, out of {names}")
+    if key is None:
+        raise InputError(f"which property names the areas of {what} is not clear: say key=, out "
+                         f"of {names}")
     labels = np.array([area_label(v) for v in table[key]] if key in table else [], dtype=object)
     if not any(label is not None for label in labels):
-        raise InputError(f"the polygons of {what} have no property {key!r}: name one with key=, out of {names}")
-    if key == "APREC": labels = np.array([v and _ALIASES.get(v, v.title()) for v in labels], dtype=object)
+        raise InputError(f"the polygons of {what} have no property {key!r}: name one with key=, "
+                         f"out of {names}")
+    if key == "APREC":
+        labels = np.array([v and _ALIASES.get(v, v.title()) for v in labels], dtype=object)
     return labels, key
 
 # %% ../nbs/12_geo.ipynb #6858b4e7
@@ -650,62 +769,42 @@ def _areal(geometry):
     "The polygonal part of a geometry, valid and in two dimensions; None where there is none."
     if geometry is None or geometry.is_empty: return None
     geometry = shapely.force_2d(geometry)
-    if not geometry.is_valid: geometry = shapely.make_valid(geometry, method="structure", keep_collapsed=False)
+    if not geometry.is_valid:
+        geometry = shapely.make_valid(geometry, method="structure", keep_collapsed=False)
     if geometry.geom_type == "GeometryCollection":
         parts = [_areal(part) for part in geometry.geoms]
         geometry = shapely.union_all([part for part in parts if part is not None])
-    return geometry if geometry.geom_type in ("Polygon", "MultiPolygon") and geometry.area > 0 else None
+    return geometry if "Polygon" in geometry.geom_type and geometry.area > 0 else None
 
 def area_places(geometry, # (n,) shapely polygons in longitude and latitude
                 labels,   # (n,) text
 ) -> pd.DataFrame:
-    "Places of areas, one a row, by label: lon, lat (of the centroid), km2 (on the WGS84 ellipsoid), geometry. Polygons of one label become one."
-    geometry, (code, labels) = np.asarray(geometry, dtype=object), pd.factorize(np.asarray(labels, dtype=object))
+    """Places of areas, one a row, by label: lon, lat (of the centroid), km2 (on the WGS84
+    ellipsoid), geometry. Polygons of one label become one."""
+    geometry = np.asarray(geometry, dtype=object)
+    code, labels = pd.factorize(np.asarray(labels, dtype=object))
     if len(labels) < len(geometry):
-        parts = np.split(geometry[np.argsort(code, kind="stable")], np.cumsum(np.bincount(code))[:-1])
-        geometry = np.array([shapely.union_all(p) if len(p) > 1 else p[0] for p in parts], dtype=object)
+        order, ends = np.argsort(code, kind="stable"), np.cumsum(np.bincount(code))[:-1]
+        parts = np.split(geometry[order], ends)
+        joined = [shapely.union_all(p) if len(p) > 1 else p[0] for p in parts]
+        geometry = np.array(joined, dtype=object)
     geod, middle = Geod(ellps="WGS84"), shapely.centroid(geometry)
-    return pd.DataFrame({"lon": shapely.get_x(middle), "lat": shapely.get_y(middle),
-                         "km2": [abs(geod.geometry_area_perimeter(g)[0]) / 1e6 for g in geometry], "geometry": geometry},
+    km2 = [abs(geod.geometry_area_perimeter(g)[0]) / 1e6 for g in geometry]
+    return pd.DataFrame({"lon": shapely.get_x(middle), "lat": shapely.get_y(middle), "km2": km2,
+                         "geometry": geometry},
                         index=pd.Index(labels, dtype=str, name="area"))
 
-# %% ../nbs/12_geo.ipynb #da175ca0
-def read_polygons(path,          # GeoJSON, Esri JSON, GeoPackage, shapefile, GeoParquet, CSV with shapes, .rda; or a (Geo)DataFrame
-                  key=None,      # property that names the area; None: the first of AREA_KEYS that is there, or the only one
-                  from_crs=None, # EPSG number of the file's own system; None: what the file says
-                  layer=None,    # name of a layer, where a file has more than one
-) -> pd.DataFrame:
-    "Areas, one a row, as `area_places` gives them; `attrs['account']` counts the features that were read, dropped, mended and joined."
-    what = "the table" if isinstance(path, pd.DataFrame) else str(path)
-    if from_crs is not None: coordinate_system(from_crs, f"{what}, from_crs")
-    found = _layer(path, layer, from_crs is not None)
-    if found.geometry is None or not len(found.geometry):
-        raise InputError(f"{what} has no polygons: give a FeatureCollection with some, or another file of shapes")
-    said = from_crs or found.crs
-    if said is None: raise InputError(f"{what} says no coordinate system: tell it with from_crs, an EPSG number")
-    shapes, labels, key, reasons = _judge(found, key, said, what)
-    kept, dropped = np.ones(len(shapes), bool), {}
-    for why, mask in reasons.items():
-        if n := int((mask & kept).sum()): dropped[why] = n
-        kept &= ~mask
-    if 2*kept.sum() < len(shapes) and 2*(len(shapes) - kept.sum() - dropped.get("no geometry", 0)) > len(shapes) or not kept.any():
-        raise InputError(f"{what}: of {len(shapes)} features {len(shapes) - kept.sum()} can not be used "
-                         f"({', '.join(f'{why}: {n}' for why, n in dropped.items())}): save it anew, or name another key=")
-    def move(x, y): return transform(x, y, said, 4326)
-    table = area_places(shapely.transform(shapes[kept], move, interleaved=False), labels[kept])
-    mended, joined = int((~shapely.is_valid(found.geometry[kept])).sum()), int(kept.sum()) - len(table)
-    table.attrs = {"key": str(key), "account": {"rows_in": len(shapes), "dropped": dropped, "mended": {"ring that crosses itself": mended} if mended else {},
-                                                "notes": {"joined with another of the same area": joined} if joined else {}}}
-    return table
-
+# %% ../nbs/12_geo.ipynb #1562eb3f
 def _judge(found, key, said, what):
     "`(polygons, labels, key, reason -> which can't be used)` of a layer."
     shapes = np.array([_areal(g) for g in found.geometry], dtype=object)
     unread = np.zeros(len(shapes), bool) if found.faulty is None else found.faulty
-    empty, absent = np.equal(shapes, None), np.array([g is None or g.is_empty for g in found.geometry])
+    empty = np.array([s is None for s in shapes])
+    absent = np.array([g is None or g.is_empty for g in found.geometry])
     if empty.all():
-        kinds = sorted({g.geom_type for g in found.geometry if g is not None}) or ["nothing that can be read"]
-        raise InputError(f"{what} has no polygons, but {', '.join(kinds)}: give areas; points are for read_points")
+        kinds = sorted({g.geom_type for g in found.geometry if g is not None}) or ["nothing"]
+        raise InputError(f"{what} has no polygons, but {', '.join(kinds)}: give areas; points are "
+                         f"for read_points")
     west, south, east, north = shapely.bounds(shapes).T
     faults: dict = {}
     # a polygon is where both of its corners are
@@ -714,8 +813,44 @@ def _judge(found, key, said, what):
         _check_most(wrong, x, y, what, "tell their system with from_crs")
         for why, mask in wrong.items(): faults[why] = faults.get(why, False) | mask
     labels, key = _labels(found.table, key, what)
-    return shapes, labels, key, {"geometry unreadable": unread & empty, "no geometry": absent & ~unread, "no polygon": empty & ~absent & ~unread,
-                                 **faults, f"no {key}": np.equal(labels, None)}
+    reasons = {"geometry unreadable": unread & empty, "no geometry": absent & ~unread,
+               "no polygon": empty & ~absent & ~unread, **faults,
+               f"no {key}": np.array([v is None for v in labels])}
+    return shapes, labels, key, reasons
+
+# %% ../nbs/12_geo.ipynb #da175ca0
+def read_polygons(path,          # of a file as above; or a (Geo)DataFrame
+                  key=None,      # property that names the area; None: of AREA_KEYS, or the only one
+                  from_crs=None, # EPSG number of the file's own system; None: what the file says
+                  layer=None,    # name of a layer, where a file has more than one
+) -> pd.DataFrame:
+    "Areas as `area_places` gives them; `attrs['account']` counts what was dropped and mended."
+    what = "the table" if isinstance(path, pd.DataFrame) else str(path)
+    if from_crs is not None: coordinate_system(from_crs, f"{what}, from_crs")
+    found = _layer(path, layer, from_crs is not None)
+    if found.geometry is None or not len(found.geometry):
+        raise InputError(f"{what} has no polygons: "
+                         "give a FeatureCollection with some, or another file of shapes")
+    said = _said(found, what, from_crs)
+    shapes, labels, key, reasons = _judge(found, key, said, what)
+    kept, dropped = np.ones(len(shapes), bool), {}
+    for why, mask in reasons.items():
+        if n := int((mask & kept).sum()): dropped[why] = n
+        kept &= ~mask
+    # a feature without a geometry says nothing wrong
+    if sum(dropped.values()) - dropped.get("no geometry", 0) > kept.sum():
+        raise InputError(f"{what}: of {len(shapes)} features only {kept.sum()} can be used "
+                         f"({', '.join(f'{why}: {n}' for why, n in dropped.items())}): "
+                         "save it anew, or name another key=")
+    def move(x, y): return transform(x, y, said, 4326)
+    table = area_places(shapely.transform(shapes[kept], move, interleaved=False), labels[kept])
+    crossed = int((~shapely.is_valid(found.geometry[kept])).sum())
+    joined = int(kept.sum()) - len(table)
+    table.attrs = {"key": str(key), "account": {
+        "rows_in": len(shapes), "dropped": dropped,
+        "mended": {"ring that crosses itself": crossed} if crossed else {},
+        "notes": {"joined with another of the same area": joined} if joined else {}}}
+    return table
 
 # %% ../nbs/12_geo.ipynb #e8706a28
 def _both_ways(one, other, n):
@@ -738,8 +873,8 @@ def knn_graph(lon, lat, # (A,) degrees
 
 def _as_areas(polygons):
     "A table as `read_polygons` gives it, of such a table or of what it reads."
-    table = isinstance(polygons, pd.DataFrame) and not _is_frame(polygons) and "geometry" in polygons
-    return polygons if table and polygons.index.is_unique else read_polygons(polygons)
+    ours = isinstance(polygons, pd.DataFrame) and not _is_frame(polygons) and "geometry" in polygons
+    return polygons if ours and polygons.index.is_unique else read_polygons(polygons)
 
 def adjacency(polygons,         # a table from `read_polygons`, or what it reads
               areas=None,       # labels: node i is areas[i]; None: those of the table, in its order
@@ -749,24 +884,31 @@ def adjacency(polygons,         # a table from `read_polygons`, or what it reads
     table = _as_areas(polygons)
     areas = list(table.index if areas is None else areas)
     if missing := [a for a in areas if a not in table.index]:
-        raise InputError(f"no polygon is named {missing[0]!r}: the polygons are {', '.join(map(str, table.index[:5]))}, …")
+        raise InputError(f"no polygon is named {missing[0]!r}: the polygons are "
+                         f"{', '.join(map(str, table.index[:5]))}, …")
     geometry = table.loc[areas, "geometry"].to_numpy()
-    one, other = shapely.STRtree(geometry).query(geometry, predicate="dwithin", distance=within_degrees)
+    tree = shapely.STRtree(geometry)
+    one, other = tree.query(geometry, predicate="dwithin", distance=within_degrees)
     return _both_ways(one, other, len(geometry))
 
 # %% ../nbs/12_geo.ipynb #0fb06b86
 def _box_text(lon, lat):
-    return f"longitude {np.min(lon):.3f} to {np.max(lon):.3f}, latitude {np.min(lat):.3f} to {np.max(lat):.3f}"
+    return (f"longitude {np.min(lon):.3f} to {np.max(lon):.3f}, "
+            f"latitude {np.min(lat):.3f} to {np.max(lat):.3f}")
 
 def locate(lon, lat,      # (n,) degrees, NaN where not known
-           polygons,      # a table from `read_polygons`, a GeoDataFrame, or (A,) shapely polygons in degrees
+           polygons,      # a table from `read_polygons`, a GeoDataFrame, or (A,) shapes in degrees
            check=True,    # an `InputError` if places are known and none of them lies in an area
            chunk=200_000, # places at a time
 ) -> np.ndarray:
-    "(n,) int32: the row of the polygon that holds each place, -1 where none does; on a border, or in two, the first."
-    geometry = np.asarray(_of(polygons)[1] if isinstance(polygons, pd.DataFrame) else polygons, dtype=object)
+    """(n,) int32: the row of the polygon that holds each place, -1 where none does; on a border,
+    or in two, the first."""
+    shapes = _of(polygons)[1] if isinstance(polygons, pd.DataFrame) else polygons
+    geometry = np.asarray(shapes, dtype=object)
     lon, lat = np.asarray(lon, float), np.asarray(lat, float)
-    if lon.shape != lat.shape or lon.ndim != 1: raise InputError(f"lon has shape {lon.shape} and lat {lat.shape}: give two lists of the same length")
+    if lon.shape != lat.shape or lon.ndim != 1:
+        raise InputError(f"lon has shape {lon.shape} and lat {lat.shape}: give two lists of the "
+                         f"same length")
     if not len(geometry): raise InputError("there are no areas to look in: give some polygons")
     known, code = np.isfinite(lon) & np.isfinite(lat), np.full(len(lon), -1, np.int32)
     tree = shapely.STRtree(geometry)
@@ -782,10 +924,13 @@ def locate(lon, lat,      # (n,) degrees, NaN where not known
         code[which[order]] = area[order]
     if check and known.any() and (code < 0).all():
         west, south, east, north = shapely.total_bounds(geometry)
-        raise InputError(f"no place lies in any of the areas: the places have {_box_text(lon[known], lat[known])}, the areas "
-                         f"{_box_text((west, east), (south, north))}; take areas and events of one city, both in degrees")
+        raise InputError(f"no place lies in any of the areas: the places have "
+                         f"{_box_text(lon[known], lat[known])}, the areas "
+                         f"{_box_text((west, east), (south, north))}; "
+                         "take areas and events of one city, both in degrees")
     return code
 
+# %% ../nbs/12_geo.ipynb #e648dd6f
 def join_areas(events: pd.DataFrame, # an events table, or any with lon and lat
                polygons,             # a table from `read_polygons`, or what it reads
                check=True,           # as in `locate`
@@ -793,12 +938,14 @@ def join_areas(events: pd.DataFrame, # an events table, or any with lon and lat
     "The events with the label of the polygon that holds each as their `area`; NaN where none does."
     table = _as_areas(polygons)
     code = locate(events["lon"], events["lat"], table, check)
-    return events.assign(area=pd.Categorical.from_codes(code, categories=pd.Index(table.index, dtype=str, name=None)))
+    labels = pd.Index(table.index, dtype=str, name=None)
+    return events.assign(area=pd.Categorical.from_codes(code, categories=labels))
 
 # %% ../nbs/12_geo.ipynb #5c203840
 @dataclass(frozen=True, eq=False)
 class Cells:
-    "Equal cells, row by row: row 0 is the southern edge (`north_first`: the northern), column 0 the western."
+    """Equal cells, row by row: row 0 is the southern edge (`north_first`: the northern), column
+    0 the western."""
     # the south-western corner, and width and height of a cell, in the units of `crs`
     west: float
     south: float
@@ -812,16 +959,7 @@ class Cells:
     numbers: Any = field(default=None, repr=False)
     north_first: bool = False
 
-    def __post_init__(self):
-        for name in ("width", "height"):
-            if not 0 < getattr(self, name) < np.inf: raise InputError(f"{name} is {getattr(self, name)}: it must be above 0")
-        for name in ("rows", "columns"): within(getattr(self, name), name, 1)
-        n = self.rows*self.columns
-        if n > 20_000_000: raise InputError(f"{n} cells are too many: use a larger size, in metres")
-        if self.crs is not None: coordinate_system(self.crs, "cells")
-        numbers = np.arange(n) if self.numbers is None else np.asarray(self.numbers, np.int64)
-        object.__setattr__(self, "numbers", numbers)
-
+    def __post_init__(self): _check_cells(self)
     def __len__(self): return len(self.numbers)
     @property
     def row(self) -> np.ndarray: return self.numbers//self.columns
@@ -835,6 +973,18 @@ class Cells:
         return self.south + (up + .5)*self.height
     @property
     def ids(self) -> list: return [f"r{r}c{c}" for r, c in zip(self.row, self.column)]
+
+# %% ../nbs/12_geo.ipynb #19ca2a5d
+def _check_cells(cells):
+    "Are the numbers of a `Cells` such that there can be cells?"
+    for name in ("width", "height"):
+        if not 0 < getattr(cells, name) < np.inf:
+            raise InputError(f"{name} is {getattr(cells, name)}: it must be above 0")
+    n = within(cells.rows, "rows", 1)*within(cells.columns, "columns", 1)
+    if n > 20_000_000: raise InputError(f"{n} cells are too many: use a larger size, in metres")
+    if cells.crs is not None: coordinate_system(cells.crs, "cells")
+    numbers = np.arange(n) if cells.numbers is None else np.asarray(cells.numbers, np.int64)
+    object.__setattr__(cells, "numbers", numbers)
 
 # %% ../nbs/12_geo.ipynb #f1a309eb
 def cell_of(cells: Cells,
@@ -856,66 +1006,57 @@ def cell_of(cells: Cells,
     return np.where(inside & (cells.numbers[found] == number), found, -1)
 
 def cell_places(cells: Cells) -> pd.DataFrame:
-    "Places of the cells, one a row, as `area_places` gives them for areas (index r0c0, …), and row and column."
-    if cells.crs is None: raise InputError("the cells are in a local system, which is on no map: give them a crs")
+    """Places of the cells, one a row, as `area_places` gives them for areas (index r0c0, …), and
+    row and column."""
+    if cells.crs is None:
+        raise InputError("the cells are in a local system, which is on no map: give them a crs")
     x, y, w, h = cells.x, cells.y, cells.width/2, cells.height/2
-    corners = [np.column_stack(transform(x + i*w, y + j*h, cells.crs, 4326)) for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1))]
+    corners = [np.column_stack(transform(x + i*w, y + j*h, cells.crs, 4326))
+               for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1))]
     lon, lat = transform(x, y, cells.crs, 4326)
     system = coordinate_system(cells.crs)
-    # square metres of a unit of the system: a projection that keeps distances nearly keeps areas nearly
-    unit2 = np.prod(metres_per_degree(lat), axis=0) if system.is_geographic else 1/Proj(system).get_factors(lon, lat).areal_scale
-    return pd.DataFrame({"lon": lon, "lat": lat, "km2": cells.width*cells.height*unit2/1e6, "geometry": shapely.polygons(np.stack(corners, 1)),
-                         "row": cells.row, "column": cells.column}, index=pd.Index(cells.ids, dtype=str, name="area"))
+    # square metres on the ground of a square of the system
+    if system.is_geographic: unit2 = np.prod(metres_per_degree(lat), axis=0)
+    else: unit2 = 1/Proj(system).get_factors(lon, lat).areal_scale
+    return pd.DataFrame({"lon": lon, "lat": lat, "km2": cells.width*cells.height*unit2/1e6,
+                         "geometry": shapely.polygons(np.stack(corners, 1)),
+                         "row": cells.row, "column": cells.column},
+                        index=pd.Index(cells.ids, dtype=str, name="area"))
 
 # %% ../nbs/12_geo.ipynb #4a64b8ab
 def cells_in(bounds,       # (west, south, east, north), metres
              size: float,  # width of a cell, metres
              crs=None,     # EPSG number of a system in metres, or None for a local one
-             inside=None,  # a shapely polygon in the same system: cells whose middle it does not hold are left out
+             inside=None,  # a shapely polygon in that system: cells whose middle it holds stay
 ) -> Cells:
     "Square cells that cover the bounds, numbered row by row from the south-west."
     west, south, east, north = map(float, bounds)
-    if not (west < east and south < north): raise InputError(f"bounds {tuple(bounds)} are not (west, south, east, north)")
+    if not (west < east and south < north):
+        raise InputError(f"bounds {tuple(bounds)} are not (west, south, east, north)")
     if not size > 0: raise InputError(f"size is {size}: it must be above 0 metres")
     columns, rows = (int(np.ceil(round(length/size, 9))) for length in (east - west, north - south))
     cells = Cells(west, south, float(size), float(size), rows, columns, metric(crs, "cells"))
     if inside is None: return cells
     keep = shapely.contains_xy(inside, cells.x, cells.y)
-    if not keep.any(): raise InputError("no cell's middle lies inside the polygon: is it in the same coordinate system, and the size small enough?")
+    if not keep.any():
+        raise InputError("no cell's middle lies inside the polygon: is it in the same coordinate "
+                         "system, and the size small enough?")
     return replace(cells, numbers=np.flatnonzero(keep))
 
 def degree_cells(box,        # (west, south, east, north), degrees
                  rows=16,    # from the north
                  columns=16, # from the west
 ) -> Cells:
-    "A box in degrees cut into `rows` × `columns`, as `grids.Grid` cuts it: row 0 is the northern edge."
+    """A box in degrees cut into `rows` × `columns`, as `grids.Grid` cuts it: row 0 is the
+    northern edge."""
     west, south, east, north = map(float, box)
-    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90): raise InputError(f"the box {tuple(box)} is not (west, south, east, north) in degrees")
-    return Cells(west, south, (east - west)/within(columns, "columns", 1), (north - south)/within(rows, "rows", 1), rows, columns, 4326, north_first=True)
+    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+        raise InputError(f"the box {tuple(box)} is not (west, south, east, north) in degrees")
+    width = (east - west)/within(columns, "columns", 1)
+    height = (north - south)/within(rows, "rows", 1)
+    return Cells(west, south, width, height, rows, columns, 4326, north_first=True)
 
-# %% ../nbs/12_geo.ipynb #251f4b5a
-def square_cells(over,          # areas (a table from `read_polygons`, a shape or a box in degrees), or events with lon and lat
-                 size: float,   # width of a cell, metres
-                 crs=None,      # EPSG number of a system in metres; None: the UTM zone of what is covered
-                 keep="middle", # "middle": cells whose middle lies in the areas (events: all); "touch": that touch them (events: that hold some); "all"
-) -> Cells:
-    "Square cells over areas, or over the places of events (those that can't be right are not covered, see `misplaced`)."
-    one_of(keep, ("middle", "touch", "all"), "keep")
-    if not 0 < size < np.inf: raise InputError(f"size is {size}: it must be above 0 metres")
-    shape, (lon, lat) = _cover(over)
-    crs = utm(lon, lat) if crs is None else metric(crs, "cells")
-    x, y = transform(lon, lat, 4326, crs)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()): raise InputError(f"some places are not in {crs}: give longitude and latitude in degrees, or another crs")
-    edges = _edges(x, y, size)
-    cells = cells_in(edges, size, crs)
-    if keep == "all" or (shape is None and keep == "middle"): return cells
-    if shape is None: return replace(cells, numbers=np.unique(cell_of(cells, x, y, None)))
-    moved = shapely.transform(shape, lambda x, y: transform(x, y, 4326, crs), interleaved=False)
-    if keep == "middle": return cells_in(edges, size, crs, moved)
-    boxes = shapely.box(cells.x - size/2, cells.y - size/2, cells.x + size/2, cells.y + size/2)
-    shapely.prepare(moved)
-    return replace(cells, numbers=np.flatnonzero(shapely.intersects(moved, boxes)))
-
+# %% ../nbs/12_geo.ipynb #ecd027c0
 def _edges(x, y, size):
     "West, south, east and north edges around places, at multiples of `size`."
     low = [np.floor(v.min()/size)*size for v in (x, y)]
@@ -933,37 +1074,55 @@ def _cover(over):
     elif isinstance(over, shapely.Geometry): shape = over
     else:
         try: shape = shapely.box(*map(float, over))
-        except (TypeError, ValueError): raise InputError("cells are made over areas, events with lon and lat, or (west, south, east, north) in degrees") from None
+        except (TypeError, ValueError):
+            raise InputError("cells are made over areas, events with lon and lat, or (west, "
+                             "south, east, north) in degrees") from None
     if shape.is_empty: raise InputError("there are no areas: cells need some to cover")
     return shape, shapely.get_coordinates(shape).T
 
-# %% ../nbs/12_geo.ipynb #c68271a6
-def to_frame(table, # one of `read_polygons` or `cell_places`, any with lon and lat, a GeoDataFrame, `Cells` or `Points`
-) -> Any:
-    "A GeoDataFrame in longitude and latitude: polygons where the table has a geometry, else points at lon and lat."
-    geopandas = needs("geopandas", "geo")
-    table, shapes = _of(table)
-    return geopandas.GeoDataFrame(table, geometry=shapes, crs=4326)
+# %% ../nbs/12_geo.ipynb #251f4b5a
+def square_cells(over,          # areas (table, shape or box), or events with lon and lat
+                 size: float,   # width of a cell, metres
+                 crs=None,      # EPSG number of a system in metres; None: the UTM zone
+                 keep="middle", # "middle": areas hold its middle; "touch": they touch it; "all"
+) -> Cells:
+    """Square cells over areas, or over the places of events (those that can't be right are not
+    covered, see `misplaced`)."""
+    one_of(keep, ("middle", "touch", "all"), "keep")
+    if not 0 < size < np.inf: raise InputError(f"size is {size}: it must be above 0 metres")
+    shape, (lon, lat) = _cover(over)
+    crs = utm(lon, lat) if crs is None else metric(crs, "cells")
+    x, y = transform(lon, lat, 4326, crs)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise InputError(f"some places are not in {crs}: give longitude and latitude in degrees, "
+                         f"or another crs")
+    edges = _edges(x, y, size)
+    cells = cells_in(edges, size, crs)
+    if keep == "all" or (shape is None and keep == "middle"): return cells
+    if shape is None: return replace(cells, numbers=np.unique(cell_of(cells, x, y, None)))
+    moved = shapely.transform(shape, lambda x, y: transform(x, y, 4326, crs), interleaved=False)
+    if keep == "middle": return cells_in(edges, size, crs, moved)
+    boxes = shapely.box(cells.x - size/2, cells.y - size/2, cells.x + size/2, cells.y + size/2)
+    shapely.prepare(moved)
+    return replace(cells, numbers=np.flatnonzero(shapely.intersects(moved, boxes)))
 
-def _of(table):
-    "A table without its geometry, and (n,) shapely geometries in longitude and latitude."
-    if isinstance(table, Cells): table = cell_places(table)
-    if isinstance(table, Points):
-        if table.crs is None: raise InputError("the points are in a local system, which is on no map: give them a crs")
-        lon, lat = transform(table.x, table.y, table.crs, 4326)
-        table = table.columns.assign(weight=table.weight, lon=lon, lat=lat)
-    if not isinstance(table, pd.DataFrame): raise InputError(f"{type(table).__name__} is no table with places: give a DataFrame with geometry, or lon and lat")
-    found = _of_table(table)
-    if found.geometry is not None:
-        if found.crs is None: raise InputError("the GeoDataFrame says no coordinate system: give it one with set_crs")
-        def move(x, y): return transform(x, y, found.crs, 4326)
-        return found.table, shapely.transform(shapely.force_2d(found.geometry), move, interleaved=False)
-    if not {"lon", "lat"} <= set(found.table):
-        raise InputError(f"the table has neither geometry nor lon and lat, but {', '.join(map(str, found.table))[:300]}: add one of the two")
-    lon, lat = (found.table[name].to_numpy(float) for name in ("lon", "lat"))
-    known, shapes = np.isfinite(lon) & np.isfinite(lat), np.full(len(lon), None, dtype=object)
-    shapes[known] = shapely.points(lon[known], lat[known])
-    return found.table, shapes
+# %% ../nbs/12_geo.ipynb #c68271a6
+def _placed(table):
+    "The table of `Cells` or `Points`; any other as it is."
+    if isinstance(table, Cells): return cell_places(table)
+    if not isinstance(table, Points): return table
+    if table.crs is None:
+        raise InputError("the points are in a local system, which is on no map: give them a crs")
+    lon, lat = transform(table.x, table.y, table.crs, 4326)
+    return table.columns.assign(weight=table.weight, lon=lon, lat=lat)
+
+def to_frame(table, # a (Geo)DataFrame with geometry, or with lon and lat; `Cells` or `Points`
+) -> Any:
+    """A GeoDataFrame in longitude and latitude: polygons where the table has a geometry, else
+    points at lon and lat."""
+    geopandas = needs("geopandas", "geo")
+    table, shapes = _of(_placed(table))
+    return geopandas.GeoDataFrame(table, geometry=shapes, crs=4326)
 
 # %% ../nbs/12_geo.ipynb #cf1c7d1b
 def _plain(value):
@@ -979,7 +1138,7 @@ def _plain(value):
 def to_geojson(table, # as in `to_frame`
 ) -> str:
     "A FeatureCollection as RFC 7946 wants it; times in ISO 8601, null for what is missing."
-    table, shapes = _of(table)
+    table, shapes = _of(_placed(table))
     shapes = shapely.orient_polygons(shapely.transform(shapes, lambda places: places.round(7)))
     lines = []
     for properties, shape in zip(table.to_dict("records"), shapely.to_geojson(shapes)):
@@ -989,17 +1148,21 @@ def to_geojson(table, # as in `to_frame`
 
 # %% ../nbs/12_geo.ipynb #efb2a684
 # ending -> GDAL's name of the format; the longer one first
-DRIVERS = {".shp.zip": "ESRI Shapefile", ".shp": "ESRI Shapefile", ".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".parquet": ""}
+DRIVERS = {".shp.zip": "ESRI Shapefile", ".shp": "ESRI Shapefile", ".gpkg": "GPKG",
+           ".fgb": "FlatGeobuf", ".parquet": ""}
 
 def write(table, # as in `to_frame`
           path,  # .geojson, .json, .csv (without shapes), .parquet, .gpkg, .shp, .shp.zip or .fgb
 ) -> Path:
-    "Write a table with places by the ending of its name, whole or not at all. A shapefile cuts the names of columns to ten letters."
+    """Write a table with places by the ending of its name, whole or not at all. A shapefile cuts
+    the names of columns to ten letters."""
     path, name = Path(path), str(path).lower()
     if name.endswith((".geojson", ".json")): return write_atomic(path, to_geojson(table))
-    if name.endswith(".csv"): return write_atomic(path, _of(table)[0].to_csv(index=False))
+    if name.endswith(".csv"): return write_atomic(path, _of(_placed(table))[0].to_csv(index=False))
     end = next((e for e in DRIVERS if name.endswith(e)), None)
-    if end is None: raise InputError(f"the ending of {path.name} is not known: use .geojson, .json, .csv or {', '.join(DRIVERS)}")
+    if end is None:
+        raise InputError(f"the ending of {path.name} is not known: use .geojson, .json, .csv or "
+                         f"{', '.join(DRIVERS)}")
     frame = to_frame(table)
     for column in frame.select_dtypes("category"): frame[column] = frame[column].astype(object)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -1008,8 +1171,11 @@ def write(table, # as in `to_frame`
         try:
             if end == ".parquet": frame.to_parquet(made, index=False)
             else: frame.to_file(made, driver=DRIVERS[end], engine="pyogrio", index=False)
-        # GDAL's errors have no end: a column that the format has no type for, a name that it doesn't allow
-        except Exception as error: raise InputError(f"can not write {path} ({_brief(error)}): write .geojson instead") from error
+        # GDAL's errors have no end: a type that the format has not, a name that it doesn't allow
+        except Exception as error:
+            raise InputError(f"can not write {path} ({_brief(error)}): write .geojson "
+                             f"instead") from error
         # the shapes last: where they are, the rest is there
-        for part in sorted(Path(folder).iterdir(), key=lambda p: p.suffix == ".shp"): write_atomic(path.with_name(part.name), part.read_bytes())
+        for part in sorted(Path(folder).iterdir(), key=lambda p: p.suffix == ".shp"):
+            write_atomic(path.with_name(part.name), part.read_bytes())
     return path
