@@ -475,6 +475,8 @@ class Trained(AreaNetwork):
                      patience=self.patience, device=self.device, checkpoint=self.checkpoint)
         self.shape_ = cases.flat.shape[1], cases.sequence.shape[2], features.length, len(view.areas)
         self.net_, self.numbers_, self.log_ = fitted.model, fitted.head.numbers(), fitted.log.drop(columns="seconds")
+        #: of each epoch: not part of what is saved twice alike
+        self.seconds_ = fitted.log["seconds"].to_numpy()
 
     def inputs(self, features, rows) -> torch.Tensor:
         "What the network gets for these rows, whole periods one after the other."
