@@ -124,9 +124,11 @@ class Forecasts(Fitted):
         longer, values = self.ahead(view, periods)
         at, last = np.arange(view.known, view.known + periods), view.known - 1
         table = longer.frame([values, *self.interval(values, level)], at, ("expected", "low", "high"))
-        about = {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "level": level, "further": self.further,
-                 "last known period": str(view.starts[last]), "unit": view.period, "fitted on periods": self.until_}
-        return Forecast(table, view.where(), about, view.frame(view.observed([last]), [last]))
+        return Forecast(table, view.where(), self._about(view, level), view.frame(view.observed([last]), [last]))
+
+    def _about(self, view, level):
+        return {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "level": level, "further": self.further,
+                "last known period": str(view.starts[view.known - 1]), "unit": view.period, "fitted on periods": self.until_}
 
 # %% ../nbs/55_models.ipynb #8da8d071
 MAGIC = b"crimenb model 1\n"
@@ -357,7 +359,7 @@ def count_rows(model, values, view, at,       # forecasts of the periods `at`
     rows = [count_summary(np.maximum(values, model.least), happened, blocks=blocks, floor=model.least)]
     by_place = [np.asarray(a, float).reshape(len(at), len(view.places), -1).sum(2) for a in (values, happened)]
     if by_place[1].sum():
-        size = view.km2()
+        size = view.sizes()
         how = dict(area=size, by="area", rank="density") if size is not None else {}
         rows.append(hot_spot_summary(*by_place, shares=shares, blocks=blocks, **how))
     covered = coverage(*model.interval(values, level), happened)
@@ -380,11 +382,14 @@ def catalogue(view,  # a view, or the name of its class
 
 def with_rules(models,  # a model, a list of them, or their names
                view) -> list:
-    "These models, and the trivial rules of the view that are not among them."
+    "These models, and the trivial rules of the view that are not among them, set to the same task."
     models = list(models) if isinstance(models, (list, tuple)) else [models]
     known = catalogue(view)
     models = [known[one_of(m, known, "model")]() if isinstance(m, str) else m for m in models]
     rules = [kind() for kind in known.values() if kind.role == "trivial"]
+    # where a model forecasts something else than counts, rules that can't are left out
+    if (task := getattr(models[0], "task", "counts") if models else "counts") != "counts":
+        rules = [rule.set_params(task=task) for rule in rules if "task" in rule.get_params(deep=False)]
     return models + [rule for rule in rules if rule.name not in [m.name for m in models]]
 
 # %% ../nbs/55_models.ipynb #109c90a9
