@@ -752,7 +752,7 @@ class Cells:
     height: float
     rows: int
     columns: int
-    # a system in metres, or 4326 for cells that are equal in degrees
+    # a system in metres, 4326 for cells that are equal in degrees, or None: a local system in metres
     crs: Any = 4326
     # (n,) row * columns + column of the cells that there are, rising; None: all of them
     numbers: Any = field(default=None, repr=False)
@@ -764,7 +764,7 @@ class Cells:
         for name in ("rows", "columns"): within(getattr(self, name), name, 1)
         n = self.rows*self.columns
         if n > 20_000_000: raise InputError(f"{n} cells are too many: use a larger size, in metres")
-        coordinate_system(self.crs, "cells")
+        if self.crs is not None: coordinate_system(self.crs, "cells")
         numbers = np.arange(n) if self.numbers is None else np.asarray(self.numbers, np.int64)
         object.__setattr__(self, "numbers", numbers)
 
@@ -785,10 +785,11 @@ class Cells:
 # %% ../nbs/12_geo.ipynb #b4afdd68
 def cell_of(cells: Cells,
             x, y,      # (n,) in the units of `crs`, NaN where not known
-            crs=4326,  # EPSG number of x and y
+            crs=4326,  # EPSG number of x and y; cells in a local system have places of their own
 ) -> np.ndarray:
     "(n,) int64: the place in `cells` of the cell that holds each place, -1 where none does."
-    x, y = transform(x, y, crs, cells.crs)
+    if cells.crs is None: x, y = np.asarray(x, float), np.asarray(y, float)
+    else: x, y = transform(x, y, crs, cells.crs)
     across, up = (x - cells.west)/cells.width, (y - cells.south)/cells.height
     inside = (across >= 0) & (across <= cells.columns) & (up >= 0) & (up <= cells.rows)
     # the far edges belong to the last cells
@@ -814,7 +815,7 @@ def cell_places(cells: Cells) -> pd.DataFrame:
 # %% ../nbs/12_geo.ipynb #251f4b5a
 def square_cells(over,          # a table of areas from `read_polygons`, events with lon and lat, a shapely shape in degrees, or (west, south, east, north) in degrees
                  size: float,   # width of a cell, metres
-                 crs=None,      # EPSG number of a system in metres; None: the UTM zone of what is covered
+                 crs=None,      # EPSG number of a system in metres, or None: a local one; None: the UTM zone of what is covered
                  keep="middle", # which cells: "middle": those whose middle lies in the areas (events: all); "touch": that touch them; "all"
 ) -> Cells:
     "Square cells over areas or events (of which `keep` all is the box, touch the cells with some). Edges are multiples of `size`, so grids of two months fit each other."
@@ -836,7 +837,7 @@ def square_cells(over,          # a table of areas from `read_polygons`, events 
 
 def cells_in(bounds,       # (west, south, east, north), metres
              size: float,  # width of a cell, metres
-             crs,          # EPSG number of a system in metres
+             crs,          # EPSG number of a system in metres, or None: a local one
              inside=None,  # a shapely polygon in the same system: cells whose middle it does not hold are left out
 ) -> Cells:
     "Square cells that cover the bounds, numbered row by row from the south-west."
