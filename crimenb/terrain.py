@@ -438,7 +438,7 @@ class Kept(Periodic):
         "(units, k) counts of the periods before `t`, the latest last; all of them known, and something in the last."
         found = self.counts[0 if periods is None else max(0, t - periods):t].T.astype(float)
         if not found.shape[1]: raise InputError(f"no period comes before number {t}: there is nothing to learn from")
-        if not np.isfinite(found).all(): raise InputError(f"some period before {self.names[t]} is not known: fill the gap first")
+        if not np.isfinite(found).all(): raise InputError(f"some period before number {t} is not known: fill the gap first")
         if (found < 0).any(): raise InputError("counts must be at least 0")
         if not found[:, -1].any(): raise InputError("no event in the last past period: there is nothing to learn from")
         return found
