@@ -14,7 +14,8 @@ import pytest
 
 from crimenb.warehouse import portal as P
 from crimenb.core import InputError
-from crimenb.events import fold
+from crimenb.events import read
+from crimenb.fields import fold
 
 sys.path.insert(0, os.path.dirname(__file__))
 from portal_server import PortalServer
@@ -71,7 +72,7 @@ def is_whole(path, server):
         for name in ("date", "primary_type", "latitude", "location_description"):
             there = by_record.loc[row["id"], name]
             assert there == row[name] or (pd.isna(there) and row[name] is None)
-    assert P.provenance(path)["rows"] == len(rows) == len(P.PORTALS["chicago"].read(path).events)
+    assert P.provenance(path)["rows"] == len(rows) == len(read(path, city="chicago").events)
     assert not path.with_suffix(".part").exists()
     return True
 
@@ -94,7 +95,7 @@ def test_the_citys_reader_reads_what_was_fetched(city, rows, server_rows, tmp_pa
         paths = P.fetch(city, f"{min(rows)}-01-01", f"{max(rows)}-12-31", tmp_path, base=server.base, page=10, patience=P.Patience(sleep=waits.append))
     assert [path.name for path in paths] == [f"{city}-{year}.csv" for year in rows]
     for path, (year, name) in zip(paths, rows.items()):
-        cleaned = P.PORTALS[city].read(path)
+        cleaned = read(path, city=city)
         assert set(cleaned.events.record_id) == {row[P.PORTALS[city].record] for row in made[name]} and set(cleaned.events.time.dt.year) == {year}
         assert cleaned.events.lon.notna().all() and not {"(null)", "nan"} & set(cleaned.events.category.cat.categories)
 
@@ -321,7 +322,7 @@ def test_a_column_that_is_gone_or_renamed(server, get):
     server.rename(CHICAGO, "primary_type", "offense")
     with pytest.raises(InputError, match=re.escape("lacks the column(s) primary_type; new there: offense, police_beat: if a column has another name now, say so with renamed={'primary_type': …}").replace("offense,\\ police_beat", "(offense, police_beat|police_beat, offense)")): get()
     path = get(renamed={"primary_type": "offense"})
-    assert set(held(path).primary_type) == {row["primary_type"] for row in soda_rows(40)} and len(P.PORTALS["chicago"].read(path).events) == 40
+    assert set(held(path).primary_type) == {row["primary_type"] for row in soda_rows(40)} and len(read(path, city="chicago").events) == 40
     with pytest.raises(InputError, match="has no column charge"): get(renamed={"primary_type": "charge"})
     with pytest.raises(InputError, match="has a column date itself"): get(renamed={"date": "offense"})
     with pytest.raises(InputError, match="unknown column 'Primary'"): get(renamed={"Primary": "offense"})
@@ -516,9 +517,9 @@ def test_washington_year_by_year_for_its_reader(dc, get_dc, monkeypatch):
     monkeypatch.setenv("SODA_APP_TOKEN", "sesame-7")
     paths = get_dc(until="2020-12-31")      # there is no layer of 2020
     assert [p.name for p in paths] == ["dc-2018.csv", "dc-2019.csv"] and dc_is_whole(paths[0], dc) and dc_is_whole(paths[1], dc, "layer1") and dc.tokens == {None}
-    events = P.PORTALS["dc"].read(paths[0]).events.set_index("record_id")
+    events = read(paths[0], city="dc").events.set_index("record_id")
     row = dc_rows(40)[7]
-    assert events.time[row["CCN"]] == pd.Timestamp(row["START_DATE"], unit="ms") and events.category[row["CCN"]] == row["OFFENSE"] and len(events) == 40
+    assert events.time[row["CCN"]] == pd.Timestamp(row["START_DATE"], unit="ms", tz="UTC").tz_convert("America/New_York").tz_localize(None) and events.category[row["CCN"]] == row["OFFENSE"] and len(events) == 40
     part, = get_dc("2018-03-01", "2018-03-31")
     april = pd.Timestamp("2018-04-01").value // 10**6
     assert dc_is_whole(part, dc, where=f"REPORT_DAT >= {april - 31 * 86_400_000} AND REPORT_DAT < {april}") and 0 < len(pd.read_csv(part)) < 40

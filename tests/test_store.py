@@ -36,7 +36,7 @@ def row(**changes): return [changes.get(name.replace(" ", "_"), value) for name,
 
 def agree(city, path, folder):
     "The store of one file has the events and the books of the reader."
-    got, want = S.ingest(city, path, folder), E.read_portal(city, path)
+    got, want = S.ingest(city, path, folder), E.read(path, city=city)
     assert (got.rows_in, got.kept, got.dropped, got.mended) == (want.rows_in, len(want.events), want.dropped, want.mended)
     pd.testing.assert_frame_equal(S.load(city, folder=folder), want.events)
     return got
@@ -226,7 +226,7 @@ def test_a_period_opens_only_its_years_and_blocks(city, tmp_path):
 
 
 @pytest.mark.parametrize("choice, words", [
-    (dict(city="boston"), "unknown city 'boston': use one of chicago, nyc, la, dc"), (dict(city="la"), "no store of la in .*crimenb fetch la.*crimenb.warehouse.store.ingest"),
+    (dict(city="boston"), "unknown city or data set 'boston': use one of chicago, nyc, la, dc"), (dict(city="la"), "no store of la in .*crimenb fetch la.*crimenb.warehouse.store.ingest"),
     (dict(since="soon"), "since is 'soon'"), (dict(since="2017-01-01T00:00Z"), "local date"), (dict(since="2017", until="2016"), "until has to be later"), (dict(bbox=(1, 2, 3)), "west, south, east, north"),
     (dict(bbox=(1, 2, 0, 3)), "empty"), (dict(categories=["THEFTS"]), "no category 'THEFTS'"), (dict(columns=["city"]), "unknown column 'city'")])
 def test_what_cannot_be_asked(city, choice, words):
