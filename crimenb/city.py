@@ -519,26 +519,56 @@ def expected_counts(city,            # the truth
 
 City.expected_counts = expected_counts
 
+# %% ../nbs/15_city.ipynb #c686eeed
+def _past_pull(city, history, hours, periods):
+    "(periods, areas, categories) expected events of families whose first member is in the past of the period."
+    d, nu, q = city.decay, city.branching, city.keep
+    direct = d**np.arange(hours)
+    family = _with_offspring(city, nu*direct, nu)
+    kept = _with_offspring(city, nu*q*direct, nu*q).sum()
+    drawn = _with_offspring(city, nu*(1 - q)*(direct + _later(city, family)), nu*q).sum()
+    n_premises, n_categories, hour = len(city.premises), len(city.categories), _hours(city, history.time)
+    area, premises = _codes(history.area, city.areas, "area"), _codes(history.premises, city.premises, "premises")
+    event = (area*n_premises + premises)*n_categories + _codes(history.category, city.categories, "category")
+    period, left = hour // hours, hours - 1 - hour % hours
+    pull, panel = np.zeros((len(city.taste), n_categories)), np.empty((periods, len(city.areas), n_categories))
+    taste = city.taste.sum(1)
+    for t in range(periods):
+        by_spot = kept*pull + drawn*taste*pull.sum(1, keepdims=True)
+        panel[t] = by_spot.reshape(len(city.areas), n_premises, -1).sum(1)
+        now = period == t
+        pull = d**hours*pull + (1 - d)*np.bincount(event[now], d**left[now], pull.size).reshape(pull.shape)
+    return panel
+
 # %% ../nbs/15_city.ipynb #5b827146
-def expected_panel(city: City, hours: int = 168, recorded: bool = True) -> np.ndarray:
-    "(periods, areas, categories) expected counts in periods of `hours` hours; an incomplete last period is left out."
+def expected_panel(city: City, hours: int = 168, recorded: bool = True,
+                   history: "pd.DataFrame | None" = None,  # all that happened, recorded or not (`full`): each period is conditional on what came before it; None: unconditional
+) -> np.ndarray:
+    """(periods, areas, categories) expected counts in periods of `hours` hours; an incomplete last period is left out.
+
+    Only with the whole history is it a floor: the unconditional mean can be beaten by a model that knows the past."""
     if not isinstance(hours, Integral) or not 1 <= hours <= city.hours:
         raise InputError(f"hours is {hours!r}: use a whole number from 1 to {city.hours}")
     whole, n_premises = city.hours // hours, len(city.premises)
-    panel = np.empty((whole, len(city.areas), len(city.categories)))
-    scale = city.background * city.area_share * (city.area_reporting if recorded else 1)
+    panel = np.zeros((whole, len(city.areas), len(city.categories)))
+    # the families of a period's own events: with a history those that began in it, without all of them
+    def cut(m): return m[:, :whole * hours].reshape(len(m), whole, hours)
+    first, last = (cut, lambda m: m) if history is not None else (lambda m: m, cut)
     for a, taste in enumerate(city.taste.reshape(len(city.areas), n_premises, SLOTS, -1)):
         # chance of category k and hour of day h at each of the premises, and of the category alone
         hourly, favourite = np.repeat(taste, SLOT_HOURS, 1) * city.hour.T, taste.sum(1)
-        background = np.einsum("p,phk,kd->kdh", city.mix[a], hourly, city.day, optimize=True).reshape(-1, city.hours)
+        background = first(np.einsum("p,phk,kd->kdh", city.mix[a], hourly, city.day, optimize=True).reshape(-1, city.hours))
         # fresh draws: category i of a spot's own taste, whatever category its parent has
-        mixed = np.einsum("pi,p,phk,kd->idh", favourite, city.mix[a], hourly, city.day, optimize=True).reshape(-1, city.hours)
+        mixed = first(np.einsum("pi,p,phk,kd->idh", favourite, city.mix[a], hourly, city.day, optimize=True).reshape(-1, city.hours))
         fresh = city.branching * (1 - city.keep) * _later(city, _with_offspring(city, mixed, city.branching))
-        m = _with_offspring(city, background + fresh, city.branching * city.keep)
-        panel[:, a] = scale[a] * m[:, :whole * hours].reshape(-1, whole, hours).sum(2).T
+        panel[:, a] += last(_with_offspring(city, background + fresh, city.branching * city.keep)).sum(2).T
+    reporting = city.area_reporting if recorded else np.ones(len(city.areas))
+    panel *= (city.background * city.area_share * reporting)[:, None]
+    if history is not None: panel += _past_pull(city, history, hours, whole) * reporting[:, None]
     return panel
 
 City.expected_panel = expected_panel
+
 
 # %% ../nbs/15_city.ipynb #e0d9471c
 def next_event_probabilities(city,         # the truth

@@ -9,6 +9,7 @@ __all__ = ['HOW', 'job', 'command', 'main', 'launch', 'sent', 'Loaded', 'data_pa
 # %% ../nbs/42_distributed.ipynb #8bbaa676
 import argparse
 import importlib
+import functools
 import importlib.util
 import io
 import json
@@ -312,7 +313,11 @@ def federate(model: torch.nn.Module,          # trained in place
     device = torch.device(device) if device else best_device()
     own = {k: tuple(member.to(device) for member in load(sites[k])) for k in range(rank, len(sites), world)}
     if empty := [sites[k] for k, cases in own.items() if not len(cases[0])]: raise InputError(f"site {empty[0]} has no cases: leave it out")
-    state = [value for value in model.to(device).train().state_dict().values() if value.is_floating_point()]
+    # sums are made in the weights' own type, at least 32 bits; integers (counters, indices) in 64 bits, and rounded
+    state = sorted(model.to(device).train().state_dict().values(), key=lambda value: not value.is_floating_point())
+    exact = functools.reduce(torch.promote_types, {v.dtype for v in state if v.is_floating_point()}, torch.float32)
+    groups = {kind: [v for v in state if v.is_floating_point() == (kind == "weights")] for kind in ("weights", "integers")}
+    types = {"weights": exact, "integers": torch.float64}
     if world > 1:
         for value in state: dist.broadcast(value, src=0)
     settings = {**(settings or {}), "sites": [str(site) for site in sites], "rounds": rounds, "local_epochs": local_epochs, "lr": lr, "batch": batch, "part": part, "seed": seed}
@@ -324,15 +329,18 @@ def federate(model: torch.nn.Module,          # trained in place
         began = time.perf_counter()
         with seeded(seed, r) as rng: chosen = set(rng.choice(len(sites), max(1, round(part * len(sites))), replace=False).tolist())
         common = [value.clone() for value in state]
-        # sum of n w, sum of n, sum of n times the site's loss
-        total = torch.zeros(sum(map(torch.numel, state)) + 2, device=device)
+        # sum of n w for each group, and sum of n, sum of n times the site's loss
+        total = {kind: torch.zeros(sum(map(torch.numel, some)) + 2, dtype=types[kind], device=device) for kind, some in groups.items() if some}
         for k in sorted(chosen & own.keys()):
             for value, shared in zip(state, common): value.copy_(shared)
             mean, n = _local(model, own[k], loss, optimizer(model.parameters(), lr=lr), local_epochs, batch, (seed, r, k), r / rounds)
-            total += n * torch.cat([*(value.flatten() for value in state), torch.tensor([1., mean], device=device)])
-        if world > 1: dist.all_reduce(total)
-        weights, cases, losses = total[:-2] / total[-2], total[-2].item(), total[-1].item()
-        for value, new in zip(state, weights.split([value.numel() for value in state])): value.copy_(new.view_as(value))
+            for kind, summed in total.items():
+                summed += n * torch.cat([value.flatten().to(summed.dtype) for value in groups[kind]] + [torch.tensor([1., mean], dtype=summed.dtype, device=device)])
+        for kind, summed in total.items():
+            if world > 1: dist.all_reduce(summed)
+            averaged, cases, losses = summed[:-2] / summed[-2], summed[-2].item(), summed[-1].item()
+            for value, new in zip(groups[kind], averaged.split([value.numel() for value in groups[kind]])):
+                value.copy_((new if kind == "weights" else new.round()).view_as(value))
         row = {"round": r + 1, "loss": losses / cases, "sites": len(chosen), "cases": round(cases), "seconds": time.perf_counter() - began}
         if evaluate:
             model.eval()

@@ -19,7 +19,7 @@ import torch
 from tqdm import TqdmWarning
 
 from .core import InputError, needs, one_of, progress, within
-from .metrics import block_labels, block_sums
+from .metrics import block_labels, block_sums, widened
 from .training import seeded
 
 # %% ../nbs/47_explain.ipynb #aed40fd4
@@ -188,7 +188,7 @@ def rank_intervals(explanations, # an `Explanation`, or a list of them: of the s
                    seed=0,       # of the resampling
                    level=.95,    # probability that each interval should cover
 ) -> pd.DataFrame:
-    "One row a player, most important first: player, importance (mean absolute value), low, high, rank, rank low, rank high, first (share of resamples in which it ranks first), n. Cases and, with several explanations, networks are resampled."
+    "One row a player, most important first: player, importance (mean absolute value), low, high, rank, rank low, rank high, first (share of resamples in which it ranks first), n, blocks. Cases and, with several explanations, networks are resampled; `blocks` is the smaller number of the two, and low and high are `metrics.widened` by it."
     explanations = [explanations] if isinstance(explanations, Explanation) else list(explanations)
     if not explanations or any(e.players != explanations[0].players or e.values.shape != explanations[0].values.shape for e in explanations):
         raise InputError("rank_intervals needs one or more explanations of the same cases and players")
@@ -205,11 +205,13 @@ def rank_intervals(explanations, # an `Explanation`, or a list of them: of the s
     rank = (-drawn).argsort(1).argsort(1) + 1
     importance = size.mean((0, 1))
     ends = [(1 - level)/2, (1 + level)/2]
+    few = min(count, S) if S > 1 else count
     # a rank is a whole number: the interval's ends are ranks that did occur
     low, high = np.quantile(drawn, ends, axis=0)
+    low, high = widened(importance, np.minimum(low, importance), np.maximum(high, importance), few, level, least=0)
     rank_low, rank_high = np.quantile(rank, ends, axis=0, method="closest_observation").astype(int)
     table = pd.DataFrame({"player": explanations[0].players, "importance": importance, "low": low, "high": high, "rank": (-importance).argsort().argsort() + 1,
-                          "rank low": rank_low, "rank high": rank_high, "first": (rank == 1).mean(0), "n": n})
+                          "rank low": rank_low, "rank high": rank_high, "first": (rank == 1).mean(0), "n": n, "blocks": few})
     return table.sort_values("rank", ignore_index=True)
 
 def ranks_first(table: pd.DataFrame, # from `rank_intervals`

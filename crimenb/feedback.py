@@ -176,6 +176,6 @@ def drift(table: pd.DataFrame, # from `simulate_feedback`
           last=13,             # weeks at the end that are averaged for each seed
           seed=0,              # of the bootstrap
 ) -> pd.DataFrame:
-    "Mean of each measure over the last weeks: rows method, metric, value, low, high, n; 95 % intervals over seeds."
+    "Mean of each measure over the last weeks: rows method, metric, value, low, high, n, blocks; 95 % intervals over seeds."
     late = table[table["week"] > table["week"].max() - within(last, "last", 1)].groupby(["method", "seed"], sort=False)[list(LOOP_MEASURES)].mean()
-    return pd.concat([summary(part.dropna(axis=1), seed=seed).assign(method=method) for method, part in late.groupby("method", sort=False)], ignore_index=True)[["method", "metric", "value", "low", "high", "n"]]
+    return pd.concat([summary(part.dropna(axis=1), seed=seed).assign(method=method) for method, part in late.groupby("method", sort=False)], ignore_index=True)[["method", "metric", "value", "low", "high", "n", "blocks"]]

@@ -187,11 +187,11 @@ class Joined(Checked):
         further = 1
         while one.ahead(further).starts[-1] < other.starts[0]: further *= 2
         between = int((one.ahead(further).starts[len(one):] < other.starts[0]).sum())
+        if one.ahead(between + 1).starts[-1] != other.starts[0]:
+            raise InputError(f"the later view begins at {other.starts[0]}, within a {self.period} of the earlier one: cut both at the same times")
         if between and gap == "refuse":
             raise InputError(f"nothing is known of the {between} {self.period}(s) from {step} to {other.starts[0]}: "
                              "give their events too, or say gap='unknown'")
-        if one.ahead(between + 1).starts[-1] != other.starts[0]:
-            raise InputError(f"the later view begins at {other.starts[0]}, within a {self.period} of the earlier one: cut both at the same times")
         hole = np.full((between, *one.counts.shape[1:]), np.nan, np.float32)
         parts = [one.counts, hole, other.counts] if between else [one.counts, other.counts]
         return self._with(np.concatenate(parts), 0)

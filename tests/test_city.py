@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from crimenb import city
 from crimenb.city import NYC16, PRESETS, City, describe, draw, plan, simulate, spots_and_classes
+from crimenb.metrics import poisson_deviance
 from crimenb.core import InputError
 from crimenb.events import COLUMNS, project, validate
 from crimenb.sequences import candidates, from_events, read_sequences
@@ -78,12 +79,34 @@ def test_any_city_adds_up(**arguments):
     events, after = truth.draw(1)
     validate(events)
     full = after.full
+    # hour by hour the past of a period is all that happened before the hour: the maps say the same
+    assert np.allclose(truth.expected_panel(1, history=full).sum((1, 2)), truth.expected_counts(1, 1, history=full).sum((1, 2)))
     child = full[full.generation > 0]
     parent = full.iloc[child.parent]
     assert (full.parent[full.generation == 0] == -1).all() and (parent.generation.to_numpy() + 1 == child.generation).all()
     for same in ("area", "premises"): assert (parent[same].astype(str).to_numpy() == child[same].astype(str).to_numpy()).all()
     assert (child.time.dt.floor("h").to_numpy() > parent.time.dt.floor("h").to_numpy()).all()
     if arguments["keep"] == 1: assert (parent.category.astype(str).to_numpy() == child.category.astype(str).to_numpy()).all()
+
+
+def test_a_panel_given_the_past_is_right_on_average_and_below_the_unconditional():
+    truth = plan(9000, 60, seed=3, n_areas=4, n_premises=3, n_categories=3, branching=.6, delay=60., keep=.6, side=12)
+    climate, given, seen = truth.expected_panel(48, recorded=False), [], []
+    for seed in range(40):
+        full = truth.draw(seed)[1].full
+        given.append(truth.expected_panel(48, recorded=False, history=full))
+        period = ((full.time - truth.start) // pd.Timedelta("48h")).to_numpy()
+        counts = np.zeros_like(climate)
+        np.add.at(counts, (period, full.area.cat.codes, full.category.cat.codes), 1)
+        seen.append(counts)
+    given, seen = np.stack(given), np.stack(seen)
+    # over the draws it is the unconditional mean (summed over periods), and its errors have mean 0 whatever it says
+    assert np.allclose(given.mean(0).sum(0), climate.sum(0), rtol=.03)
+    high = given > climate
+    for part in (high, ~high): assert abs((seen - given)[part].sum()) < 4*given[part].sum()**.5
+    assert (seen - climate)[high].sum() > 10*climate.sum()**.5                  # what the climate can't know
+    assert poisson_deviance(given, seen).mean() < .95*poisson_deviance(np.broadcast_to(climate, seen.shape), seen).mean()
+    assert (truth.expected_panel(48, history=truth.draw(1)[1].full) <= given[1] + 1e-9).all()      # fewer are recorded
 
 
 @pytest.mark.parametrize("wrong, name", [

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from crimenb.core import InputError, needs, one_of, progress, within, write_atomic
+from crimenb.core import InputError, needs, one_of, progress, shown, within, write_atomic
 
 
 def test_a_name_that_is_not_known_is_refused_with_those_that_are():
@@ -51,3 +51,14 @@ def test_a_package_that_is_broken_inside_keeps_its_own_error(tmp_path, monkeypat
     (tmp_path / "half_installed.py").write_text("import something_it_lacks")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="something_it_lacks"): needs("half_installed", "maps")
+
+@pytest.mark.parametrize("value, digits, text", [
+    (.21645816188572276, 3, ".216"), (2.9546115190450517, 1, "3.0"), (2.955, 2, "2.96"), (2.675, 2, "2.68"), (1.005, 2, "1.00"), (.2165, 3, ".216"), (.2175, 3, ".218"),
+    (.9999, 3, "1.000"), (0, 2, ".00"), (-.0001, 2, ".00"), (-.0049, 4, "−.0049"), (-12.5, 0, "−12"), (1e-30, 3, ".000"), (1e22, 1, "10000000000000000000000"), (128, 0, "128")])
+def test_a_number_is_rounded_once_from_its_decimal_digits(value, digits, text):
+    assert shown(value, digits) == text
+
+def test_what_is_no_number_is_not_shown():
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="can not be shown"): shown(value, 2)
+    with pytest.raises(InputError, match="digits"): shown(1., -1)

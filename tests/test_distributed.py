@@ -238,6 +238,30 @@ def test_one_federated_step_on_all_cases_is_one_step_of_gradient_descent(two, wo
     for done in (*(rank["step"] for rank in two), work.shared_out(rounds=4)): assert torch.allclose(done["weights"], work.weights(model), atol=1e-6)
 
 
+def test_federated_averaging_is_in_the_models_own_type_and_integers_are_averaged_too():
+    class Counting(torch.nn.Module):
+        def __init__(self, kind):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1, dtype=kind))
+            self.register_buffer("steps", torch.tensor(0)); self.register_buffer("index", torch.tensor([3, 2**40 + 1])); self.register_buffer("mask", torch.tensor([True, False]))
+    def loss(model, cases, t):
+        model.steps += 1
+        return (model.weight*cases[0].to(model.weight.dtype)).sum()/len(cases[0])
+    # a step of a site is minus its mean: the common weight after a round is minus the mean of all cases
+    cases = {"a": torch.tensor([1 + 2.**-40, 0, 0], dtype=torch.float64), "b": torch.tensor([2.**-45], dtype=torch.float64)}
+    double = Counting(torch.float64)
+    federate(double, lambda site: (cases[site],), cases, loss, rounds=1, lr=1., device="cpu")
+    assert double.weight.dtype == torch.float64 and double.weight.item() == -(1 + 2.**-40 + 2.**-45)/4
+    for kind in (torch.float32, torch.bfloat16):
+        model = Counting(kind)
+        federate(model, lambda site: (cases[site],), cases, loss, rounds=1, lr=1., device="cpu")
+        assert model.weight.dtype == kind and model.weight.item() == -.25
+    # one site makes three steps of one case, the other one: (3*3 + 1*1)/4 = 2.5, and the even neighbour of a half is 2
+    model = Counting(torch.float32)
+    federate(model, lambda site: (cases[site],), cases, loss, rounds=1, lr=.1, batch=1, device="cpu")
+    assert model.steps.item() == 2 and model.index.tolist() == [3, 2**40 + 1] and model.mask.tolist() == [True, False]
+
+
 def test_federated_averaging_does_not_depend_on_where_the_sites_are_and_a_site_is_read_at_home_only(two, work):
     alone = work.shared_out(rounds=3, local_epochs=2, batch=16, part=.6, lr=.05)
     assert alone["read"] == work.SITES and alone["sites"] == [3, 3, 3]

@@ -228,7 +228,7 @@ def test_a_model_that_knows_the_truth_leaves_no_distance():
 
 def test_drift_is_the_mean_of_the_last_weeks_over_seeds(hidden):
     rows = drift(hidden, last=5)
-    assert list(rows) == ["method", "metric", "value", "low", "high", "n"] and (rows["n"] == 6).all()
+    assert list(rows) == ["method", "metric", "value", "low", "high", "n", "blocks"] and (rows[["n", "blocks"]] == 6).all(axis=None)
     one = rows.query("method == 'records' and metric == 'patrols'").iloc[0]
     assert one["value"] == pytest.approx(hidden[(hidden["method"] == "records") & (hidden["week"] >= 19)]["patrols"].mean())
     assert (rows["low"] <= rows["value"] + 1e-12).all() and (rows["value"] <= rows["high"] + 1e-12).all()

@@ -82,9 +82,9 @@ def test_every_library_that_a_module_imports_is_a_requirement():
             for module in (m.split(".")[0].replace("yaml", "pyyaml").replace("sklearn", "scikit-learn").replace("torch_geometric", "torch-geometric") for m in modules):
                 assert module in known, f"{path.name} imports {module}, which settings.ini does not require"
 
-FLOORS = dict(core=0, tables=1, metrics=1, events=2, cleaning=2, cities=2, geo=2, sources=3, city=3, views=3, sequences=4, grids=4, panels=4, terrain=4, training=5, encoders=5,
-              forecasts=5, models=6, next_class=6.3, cloze=6.6, distributed=6, explain=6, papers=7, baselines=7, feedback=8,
-              portal=3, store=3, serving=8, studies=9, leaderboard=10, ledger=10, sweep=10, site=10, cli=11)
+FLOORS = dict(core=0, tables=1.5, metrics=1, fields=1, cities=2, events=3, cleaning=3, geo=4, cards=5, sources=6, city=6, views=6, sequences=7, grids=7, panels=7, terrain=7, training=8, encoders=8,
+              forecasts=8, models=9, distributed=9, explain=9, papers=10, baselines=10, feedback=11,
+              portal=5, store=6, provenance=11, serving=11, studies=12, forecasting=12, leaderboard=13, ledger=13, sweep=13, site=13, cli=14)
 # folders whose modules stand on floors of their own
 FOLDERS = ("lab", "warehouse")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.stats import nbinom, poisson
+from scipy.stats import nbinom, norm, poisson, t as t_distribution
 from sklearn.metrics import brier_score_loss, f1_score, log_loss, mean_poisson_deviance, mean_squared_error, ndcg_score
 
 import crimenb.metrics
@@ -17,8 +17,8 @@ from crimenb.core import InputError
 from crimenb.metrics import (COUNT_METRICS, SPREADS, HOT_SPOT_METRICS, LEVEL_METRICS, TIES, bootstrap_means, capture_curve, count_interval, count_log_score, count_scores,
                              count_summary, coverage,
                              demographic_parity_difference, equalized_odds_difference, fairness_summary, fit_spread, group_rates, hot_spot_summary, hot_spots,
-                             interval, level_scores, level_summary, paired_count_interval, paired_hot_spot_interval, paired_interval,
-                             poisson_deviance, poisson_floor, rank_counts, ranking_scores, reliability, summary)
+                             interval, level_scores, level_summary, limits, paired_count_interval, paired_hot_spot_interval, paired_interval, pei_star,
+                             poisson_deviance, poisson_floor, rank_counts, ranking_scores, reliability, rri_ptools, summary, widened)
 
 COLUMNS = ["HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR"]
 
@@ -60,6 +60,37 @@ def test_candidates_are_the_same_as_a_loop_over_them(data):
     above, tied = rank_counts(scores, candidates[:, 0], candidates)
     for s, row, a, t in zip(scores, candidates, above, tied):
         assert a == sum(s[c] > s[row[0]] for c in row[1:]) and t == sum(s[c] == s[row[0]] for c in row[1:])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_seen_first_is_the_rank_in_the_order_of_seen_and_score(data):
+    n, n_classes = data.draw(st.integers(1, 5)), data.draw(st.integers(2, 8))
+    scores = data.draw(hnp.arrays("float32", (n, n_classes), elements=st.sampled_from([-1., 0., .5, np.inf])))
+    seen = data.draw(hnp.arrays(bool, (n, n_classes)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    candidates = np.array([rng.permutation(n_classes)[:1 + n_classes//2] for _ in range(n)])
+    for given in (None, candidates):
+        above, tied = rank_counts(scores, candidates[:, 0], given, seen=seen)
+        for i, y in enumerate(candidates[:, 0]):
+            rivals = [(bool(seen[i, c]), scores[i, c]) for c in (range(n_classes) if given is None else candidates[i]) if c != y]
+            own = bool(seen[i, y]), scores[i, y]
+            assert above[i] == sum(r > own for r in rivals) and tied[i] == sum(r == own for r in rivals)
+    for nothing in (np.zeros((n, n_classes), bool), np.ones((n, n_classes), bool)):
+        assert [a.tolist() for a in rank_counts(scores, candidates[:, 0], candidates, nothing)] == [a.tolist() for a in rank_counts(scores, candidates[:, 0], candidates)]
+
+
+def test_under_popularity_the_line_lifts_a_method_that_lacks_it_and_not_a_count():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(.3, (400, 60)); target = np.array([rng.choice(60, p=(c + .01)/(c + .01).sum()) for c in counts])
+    noise = counts + rng.normal(0, 2, counts.shape)
+    scores = lambda s, seen=None: ranking_scores(*rank_counts(s, target, seen=seen))["NDCG@5"].mean()
+    assert scores(noise, torch.tensor(counts > 0)) > 1.5*scores(noise) and scores(counts, counts > 0) == scores(counts)
+
+
+@pytest.mark.parametrize("seen", [np.ones((3, 4)), np.ones((3, 3), bool), np.ones(3, bool)])
+def test_a_mask_of_seen_classes_that_does_not_fit_is_refused(seen):
+    with pytest.raises(InputError, match="seen must be"): rank_counts(SCORES, TARGET, CANDIDATES, seen)
 
 
 def test_without_ties_the_rules_agree_and_match_the_definitions():
@@ -184,6 +215,82 @@ def test_intervals_cover_about_as_often_as_they_promise():
         assert least < np.mean([low <= truth <= high for _, low, high in ends]) < most
 
 
+def ends_of(metrics, value, ends, blocks):
+    "Naive percentile ends, moved to hold their value, widened, and kept in the metric's range."
+    least, most = np.array([limits(m) for m in metrics]).T
+    return widened(value, np.minimum(ends[0], value), np.maximum(ends[1], value), blocks, .95, least, most)
+
+
+def test_an_interval_over_few_blocks_is_widened_by_the_formula():
+    for n in (2, 5, 14, 299):
+        c = t_distribution.ppf(.975, n - 1)/norm.ppf(.975)*math.sqrt(n/(n - 1))*(1 + 1/(4*n))
+        np.testing.assert_allclose(widened(1., .5, 1.5, n), [1 - .5*c, 1 + .5*c])
+        z2 = norm.ppf(.975)**2
+        # the longer side takes up the skewness, but no more than another half of the interval
+        lean = min(((2*z2 + 1)/(z2 - 1) + 60/n)*.05, .45)
+        np.testing.assert_allclose(widened(1., .6, 1.5, n), [1 - .4*c, 1 + (.45 + lean)*c])
+        np.testing.assert_allclose(widened(-1., -1.5, -.6, n), [-1 - (.45 + lean)*c, -1 + .4*c])
+        assert widened(.9, .5, 1., n, least=0, most=1)[1] == 1 and widened(1., 1., 1., n) == (1., 1.)
+    assert widened(1., .6, 1.5, 300) == (.6, 1.5) and widened(1., .6, 1.5, 10_000, most=1.2) == (.6, 1.5)
+    # many at once, each with its blocks; at half the level the ends say nothing of skewness
+    low, high = widened([1., 2.], [.6, 1.], [1.5, 4.], [5, 400])
+    assert low.tolist() == [widened(1., .6, 1.5, 5)[0], 1.] and high[1] == 4.
+    c = t_distribution.ppf(.75, 4)/norm.ppf(.75)*math.sqrt(5/4)*1.05
+    np.testing.assert_allclose(widened(1., .6, 1.5, 5, level=.5), [1 - .4*c, 1 + .5*c])
+
+
+def test_no_interval_leaves_the_range_of_its_metric_and_a_difference_has_none():
+    assert [limits(m) for m in ("HR@5", "PAI@5%", "hit rate@1%", "RMSE", "Brier")] == [(0, 1), (0, 20), (0, 1), (0, np.inf), (0, 2)]
+    for name in ("NDCG@5 less smoothed counts", "PAI@5% less rule", "RMSE, cumulative", "PAI, A less B", "share that picks bars"):
+        assert limits(name) == (-np.inf, np.inf)
+    table = level_summary(np.eye(3)[[0, 1, 2, 0, 0]], [0, 1, 2, 1, 0], np.arange(5)).set_index("metric")
+    assert table.loc["accuracy", "high"] == 1 and table.loc["macro-F1", "low"] >= 0 and table.loc["log loss", "low"] == 0
+    a, b, y = np.zeros((4, 6)), np.ones((4, 6)), (np.arange(24).reshape(4, 6) % 4 == 0)*1
+    assert paired_count_interval(a, b, y, "MAE", np.arange(4))[1] < 0
+
+
+BASE = np.random.default_rng(5).gamma(.5, .4, 64)
+
+def day_sums(rng, shape, sd=.2):
+    "What RMSE, MAE, deviance, a difference and PAI need, for days whose 2 hours x 64 cells share a factor: (*shape, 6)."
+    y = rng.poisson(BASE*rng.gamma(1/sd**2, sd**2, (*shape, 1, 1))*np.ones((2, 1)))
+    mu = np.broadcast_to(BASE, y.shape)
+    each = (y - mu)**2, abs(y - mu), poisson_deviance(mu, y), poisson_deviance(1.3*mu, y), y*(BASE >= np.sort(BASE)[-3]), y
+    return np.stack([v.sum((-2, -1)) for v in each], -1)
+
+
+def day_values(s):
+    return np.stack([np.sqrt(s[..., 0]), s[..., 1], s[..., 2], s[..., 2] - s[..., 3], s[..., 4]/s[..., 5]], -1)
+
+
+@pytest.mark.parametrize("n, plain", [(5, .85), (14, .92), (30, .94)])
+def test_intervals_over_few_days_cover_95_of_100(n, plain):
+    "Over 1,500 cities of n days; the standard error of a share is .6 %. Percentile intervals cover less than `plain`."
+    rng, runs = np.random.default_rng(n), 1500
+    truth = day_values(day_sums(rng, (60_000,)).mean(0))
+    sums = day_sums(rng, (runs, n))
+    value = day_values(sums.mean(1))
+    ends = np.stack([np.quantile(day_values(bootstrap_means(s, 500, seed=i)), [.025, .975], axis=0) for i, s in enumerate(sums)], 1)
+    low, high = widened(value, np.minimum(ends[0], value), np.maximum(ends[1], value), n)
+    covered = ((low <= truth) & (truth <= high)).mean(0)
+    assert (covered > .93).all() and (covered < .97).all(), covered
+    assert ((ends[0] <= truth) & (truth <= ends[1])).mean() < plain < covered.mean()
+
+
+def test_pai_of_the_top_twenty_units_covers():
+    rng, shares, covered = np.random.default_rng(1), (.01, .05), []
+    def city(n):
+        rate = .3*rng.gamma(.4, 2.5, n)
+        return rng.poisson(rate), rng.poisson(rate)
+    last, events = city(2_000_000)
+    truth = hot_spots(last, events, shares)["PAI"].to_numpy()
+    for i in range(150):
+        table = hot_spot_summary(*city(2000), shares, n_boot=200, seed=i).set_index("metric").loc[["PAI@1%", "PAI@5%"]]
+        covered.append((table["low"] <= truth) & (truth <= table["high"]))
+    assert table["blocks"].tolist() == [20, 100]
+    assert (np.mean(covered, 0) > .92).all()      # 1.7 standard errors below 95
+
+
 def test_interval_of_hits_is_near_the_formula():
     hits = np.arange(2000) < 700
     mean, low, high = interval(hits)
@@ -207,7 +314,7 @@ def test_summary_holds_what_interval_gives_for_each_column():
     rng = np.random.default_rng(4)
     frame = ranking_scores(rng.integers(0, 20, 300), rng.integers(0, 3, 300))
     table = summary(frame)
-    assert list(table) == ["metric", "value", "low", "high", "n"] and table["metric"].tolist() == COLUMNS and (table["n"] == 300).all()
+    assert list(table) == ["metric", "value", "low", "high", "n", "blocks"] and table["metric"].tolist() == COLUMNS and (table[["n", "blocks"]] == 300).all(axis=None)
     for row in table.itertuples(): np.testing.assert_allclose((row.value, row.low, row.high), interval(frame[row.metric]), rtol=1e-12)
 
 
@@ -272,8 +379,8 @@ def test_block_bootstrap_of_counts_is_the_naive_one():
     for row in drawn:
         cases = np.concatenate([np.flatnonzero(blocks == names[i]) for i in row])
         rmse.append(np.sqrt(((mu - y)[cases]**2).mean()))
-    np.testing.assert_allclose(table.loc["RMSE", ["low", "high"]].astype(float), np.quantile(rmse, [.025, .975]), rtol=1e-9)
-    assert (table["n"] == 60).all()
+    np.testing.assert_allclose(table.loc["RMSE", ["low", "high"]].astype(float), widened(table.loc["RMSE", "value"], *np.quantile(rmse, [.025, .975]), 9), rtol=1e-9)
+    assert (table["n"] == 60).all() and (table["blocks"] == 9).all()
     other = count_summary(mu, y, (mu > 1) + 2*blocks, n_boot=300, seed=5).set_index("metric")     # other blocks, another interval, the same value
     assert other.loc["RMSE", "value"] == pytest.approx(table.loc["RMSE", "value"]) and other.loc["RMSE", "low"] != table.loc["RMSE", "low"]
 
@@ -377,10 +484,22 @@ def test_the_poisson_floor_is_the_mean_error_of_the_truth():
     deviance = sum((pmf[i]*[naive_deviance(lam[i], k) for k in n]).sum() for i in range(5))/6
     floor = poisson_floor(lam).set_index("metric")["value"]
     assert floor["RMSE"] == pytest.approx(np.sqrt(lam.mean()))
-    assert floor["MAE"] == pytest.approx((pmf*abs(n - lam[:, None])).sum(1).mean())
+    # of all whole numbers the median has the least absolute error; of others the error is linear between two of them
+    errors = np.stack([(pmf*abs(n - m)).sum(1) for m in range(20)])
+    assert floor["MAE"] == pytest.approx(errors.min(0).mean()) and (errors.argmin(0) == poisson.median(lam)).all()
     assert floor["Poisson deviance"] == pytest.approx(deviance, rel=1e-8)
     assert poisson_floor(np.full((2, 3), 3000.))["value"][2] == pytest.approx(1, abs=1e-3)     # chi-square with one degree of freedom
     assert poisson_floor([0., 0.])["value"].tolist() == [0, 0, 0]
+
+
+def test_nothing_is_below_the_poisson_floor_not_even_a_map_of_zeros():
+    rng = np.random.default_rng(0)
+    lam = rng.gamma(.5, .6, 400_000)
+    y, floor = rng.poisson(lam), poisson_floor(lam).set_index("metric")["value"]
+    for forecast in (np.zeros_like(lam), lam, .8*lam, np.round(lam), poisson.median(lam), np.full_like(lam, lam.mean())):
+        found = count_scores(forecast, y, floor=1e-4).mean()
+        assert np.sqrt(found["squared error"]) > floor["RMSE"]*.995 and found["absolute error"] > floor["MAE"]*.99 and found["Poisson deviance"] > floor["Poisson deviance"]*.99
+    assert count_scores(poisson.median(lam), y, floor=1)["absolute error"].mean() == pytest.approx(floor["MAE"], rel=.01)
 
 
 MU, Y = np.ones((4, 2)), np.ones((4, 2), int)
@@ -486,6 +605,24 @@ def test_maps_over_time_are_a_loop_over_maps():
     pd.testing.assert_frame_equal(one, hot_spots(predicted[0], observed[0] + 1, (.1, .5), area, training=training))
 
 
+def test_pei_star_is_the_contests_and_rri_that_of_ptools():
+    rng = np.random.default_rng(0)
+    observed = rng.poisson(1., 60)
+    for k in (1, 7, 60):
+        flagged = np.arange(60) < k
+        assert pei_star(flagged, observed) == pytest.approx(observed[:k].sum()/np.sort(observed)[::-1][:k].sum())
+    # at its own share it is the PEI of a ranking, cut units in part
+    score = rng.random(60)
+    top = np.zeros(60); top[np.argsort(-score)[:6]] = 1; top[np.argsort(-score)[6]] = .6
+    assert pei_star(top, observed) == pytest.approx(hot_spots(score, observed, 6.6/60)["PEI"][0])
+    assert pei_star([0, 1], [3, 3], [1., 3.]) == pytest.approx(3/(3 + 2))       # in 3 of 4 hectares: all of the small one, two thirds of the large
+    # ptools: pai() sorts by the prediction, and divides cumulated predictions by cumulated counts
+    assert rri_ptools([1., 5., 2.], [2, 4, 0]).tolist() == pytest.approx([5/4, 7/4, 8/6])
+    assert np.isinf(rri_ptools([3., 1.], [0, 1])[0])
+    for call in (lambda: pei_star([2, 0], [1, 1]), lambda: pei_star([0, 0], [1, 1]), lambda: rri_ptools(-np.ones(3), [1, 1, 1]), lambda: rri_ptools(np.ones((2, 3)), np.ones((2, 3)))):
+        with pytest.raises(InputError): call()
+
+
 def test_a_map_of_nothing_is_chance_by_any_expected_convention_and_a_perfect_map_has_pei_one():
     rng = np.random.default_rng(4)
     observed, area = rng.poisson(.5, 200), rng.lognormal(0, 1, 200)
@@ -521,8 +658,10 @@ def test_bootstrap_of_one_map_ranks_the_resampled_units_anew(how):
     ends = np.nanquantile(naive, [.025, .975], axis=0)
     value = hot_spots(predicted, observed, (.1, .4), area, training=training, **how)[HOT_SPOT_METRICS].to_numpy().ravel()
     np.testing.assert_allclose(table["value"], value)
-    np.testing.assert_allclose(table["low"], np.minimum(ends[0], value), rtol=1e-9)
-    np.testing.assert_allclose(table["high"], np.maximum(ends[1], value), rtol=1e-9)
+    low, high = ends_of(table["metric"], value, ends, table["blocks"])
+    np.testing.assert_allclose(table["low"], low, rtol=1e-9)
+    np.testing.assert_allclose(table["high"], high, rtol=1e-9)
+    assert table["blocks"].tolist() == [4]*4 + [16]*4                # a tenth and four tenths of 40 units
     assert table["metric"].tolist() == [f"{m}@{s}%" for s in (10, 40) for m in HOT_SPOT_METRICS] and (table["n"] == 40).all()
 
 
@@ -533,7 +672,7 @@ def test_the_summary_does_not_depend_on_slices_and_blocks_stay_together():
     np.testing.assert_allclose(a, b)
     wide = hot_spot_summary(np.repeat(predicted, 4), np.repeat(observed, 4), (.1,), blocks=np.repeat(np.arange(50), 4))
     same = hot_spot_summary(predicted, observed, (.1,))
-    np.testing.assert_allclose(wide[["value", "low", "high"]], same[["value", "low", "high"]])
+    np.testing.assert_allclose(wide[["value", "low", "high", "blocks"]], same[["value", "low", "high", "blocks"]])
     narrow = hot_spot_summary(np.repeat(predicted, 4), np.repeat(observed, 4), (.1,))
     assert (narrow["high"] - narrow["low"])[1] < .7*(wide["high"] - wide["low"])[1]
 
@@ -547,7 +686,8 @@ def test_bootstrap_over_times_is_the_naive_one_and_leaves_out_rri_without_traini
     for row in drawn:
         times = np.concatenate([np.flatnonzero(days == d) for d in row])
         naive.append(hot_spots(predicted[times], observed[times], (.2,))[HOT_SPOT_METRICS[:3]].to_numpy()[0])
-    np.testing.assert_allclose(table[["low", "high"]].to_numpy().T, np.quantile(naive, [.025, .975], axis=0), rtol=1e-9)
+    np.testing.assert_allclose(table[["low", "high"]].to_numpy().T, ends_of(table["metric"], table["value"], np.quantile(naive, [.025, .975], axis=0), 6), rtol=1e-9)
+    assert (table["blocks"] == 6).all()
     assert table["metric"].tolist() == ["hit rate@20%", "PAI@20%", "PEI@20%"] and (table["n"] == 24).all()
 
 
@@ -639,7 +779,7 @@ def test_the_level_bootstrap_is_the_naive_one():
         cases = np.concatenate([np.flatnonzero(blocks == b) for b in row])
         naive.append(level_scores(p[cases], true[cases])["value"])
     ends, value = np.quantile(naive, [.025, .975], axis=0), level_scores(p, true)["value"]
-    np.testing.assert_allclose(table["low"], np.minimum(ends[0], value)); np.testing.assert_allclose(table["high"], np.maximum(ends[1], value))
+    np.testing.assert_allclose(table[["low", "high"]].to_numpy().T, ends_of(table["metric"], value, ends, 10))
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
 
 

@@ -151,6 +151,18 @@ def test_a_result_comes_back_as_it_was_written(folder):
     assert "out" not in back["parameters"][0] and back["parameters"][0]["throws"] == 100
     assert str(folder) not in run.path(".json").read_text()
 
+def test_a_row_may_say_on_how_many_blocks_its_interval_rests(folder):
+    run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
+    row = dict(method="net", kind="paper", protocol="full", split="test", metric="MRR", value=.5, low=.4, high=.6, n=30)
+    run.add([row | {"blocks": 5.}, row | {"metric": "HR@5"}, row | {"metric": "HR@9", "low": None, "high": None, "blocks": 5}])
+    run.save()
+    assert [r.get("blocks") for r in run.rows] == [5, None, None] and type(run.rows[0]["blocks"]) is int
+    assert studies.read_results(folder / "runs")["blocks"].fillna(0).tolist() == [5, 0, 0]
+    given = a_result()["rows"][0]
+    assert given["low"] is not None and studies.validate(a_result(rows=[given | {"blocks": 2}]))
+    for wrong in (dict(blocks=1), dict(blocks=None), dict(blocks=2.5), dict(blocks=True), dict(blocks=5, low=None, high=None)):
+        with pytest.raises(InputError): studies.validate(a_result(rows=[given | wrong]))
+
 def test_a_missing_or_extra_key_or_a_value_that_is_none_is_refused():
     assert studies.validate(a_result()) == a_result()
     row = a_result()["rows"][0]
@@ -198,15 +210,15 @@ def test_the_files_name_changes_with_every_parameter_but_the_folder(folder):
     assert studies.stem("dice", values_of(folder, out="elsewhere")) == studies.stem("dice", base)
 
 def test_versions_and_commit_are_those_of_the_beginning(folder, monkeypatch):
-    monkeypatch.setattr(studies, "commit", lambda: "at the beginning")
+    monkeypatch.setattr(studies, "commit", lambda: "b"*40)
     monkeypatch.setattr(studies, "versions", lambda: {"python": "then"})
     run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
-    monkeypatch.setattr(studies, "commit", lambda: "at the end")
+    monkeypatch.setattr(studies, "commit", lambda: "e"*40)
     monkeypatch.setattr(studies, "versions", lambda: {"python": "now"})
     run.add(a_result()["rows"])
     run.save()
     [row] = studies.read_results(folder / "runs").to_dict("records")
-    assert row["commit"] == "at the beginning" and row["versions"] == {"python": "then"}
+    assert row["commit"] == "b"*40 and row["versions"] == {"python": "then"}
 
 def test_the_commit_is_that_of_the_checkout_and_without_git_there_is_none(monkeypatch, tmp_path):
     (tmp_path / "package").mkdir()

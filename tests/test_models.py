@@ -1,0 +1,162 @@
+"crimenb.models: the manners of every model, on the two rules that stand there: no future, one file without data, checked views, honest intervals."
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import PoissonRegressor
+from test_views import Streets
+
+from crimenb import models
+from crimenb.core import InputError
+from crimenb.models import Last, Mean, Model, backtest, choose, load
+
+RULES = [Last(), Last(season=7), Mean(), Mean(window=5), Mean(window=3, season=7)]
+
+
+@pytest.fixture(scope="module")
+def streets(): return Streets(np.random.default_rng(0).poisson([.5, 3.], (200, 2)))
+
+
+# --- forecasts ---
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_a_poisoned_future_changes_no_forecast(rule, streets):
+    fitted = models.clone(rule).fit(streets, slice(0, 100))
+    for t in (100, 150):
+        counts = streets.counts.copy()
+        counts[t:] = 99
+        assert np.array_equal(fitted.predict(streets, [t]), fitted.predict(Streets(counts), [t]))
+        assert np.array_equal(fitted.predict(streets, [t])[0], fitted.ahead(streets.until(t))[1][0])
+
+def test_the_two_rules_by_hand():
+    view = Streets([[0, 4], [2, 2], [4, 0]])
+    assert Last().fit(view).predict(view, [1, 2]).tolist() == [[.001, 4], [2, 2]]
+    assert Mean().fit(view).predict(view, [1, 2]).tolist() == [[.001, 4], [1, 3]]
+    assert Mean(window=1).fit(view).ahead(view, 2)[1].tolist() == [[4, np.float32(.001)]]*2 or np.allclose(Mean(window=1).fit(view).ahead(view, 2)[1], [[4, .001]]*2)
+
+def test_a_forecast_comes_after_the_last_known_period(streets):
+    found = Mean(window=14).fit(streets).forecast(streets, 3)
+    assert found.periods == list(pd.date_range("2024-07-19", periods=3)) and len(found) == 6 and found.table[["expected", "low", "high"]].notna().all(axis=None)
+    assert (found.table.low <= found.table.expected).all() and (found.table.expected <= found.table.high).all()
+    assert found.about["model"] == "mean" and found.about["settings"] == {"season": 1, "window": 14} and found.before.expected.tolist() == streets.counts[-1].tolist()
+
+def test_known_periods_are_predicted_and_others_forecast(streets):
+    with pytest.raises(InputError, match="use forecast"): Last().fit(streets).predict(streets.ahead(3), [202])
+    with pytest.raises(InputError, match="not fitted"): Last().predict(streets, [3])
+    with pytest.raises(InputError, match="'Mill Lane' there, 'A' here"): Last().fit(streets).predict(Streets(streets.counts, names=("A", "B")), [3])
+
+def test_a_model_takes_its_own_kind_of_view(streets):
+    class OfPanels(Last): view = "Panel"
+    with pytest.raises(InputError, match="takes Panel, not Streets"): OfPanels().fit(streets)
+
+
+# --- intervals ---
+
+@pytest.mark.parametrize("level", [.5, .8, .95])
+def test_intervals_cover_what_they_promise(level):
+    rng = np.random.default_rng(1)
+    view = Streets(rng.poisson(6*rng.gamma(4, 1/4, (400, 2))))
+    fitted = Mean(window=50).fit(view, slice(0, 200), slice(200, 300))
+    at = np.arange(300, 400)
+    low, high = fitted.interval(fitted.predict(view, at), level)
+    happened = view.observed(at)
+    inside = ((low <= happened) & (happened <= high)).mean()
+    assert level - .06 < inside < min(level + .12, 1) and fitted.spread_[1] > 0
+
+
+# --- files ---
+
+def test_a_model_comes_back_from_its_file_in_another_process(streets, tmp_path):
+    path = Mean(window=14).fit(streets).save(tmp_path/"mean.crimenb")
+    code = ("import sys, json, numpy as np; sys.path.insert(0, sys.argv[2]); from test_views import Streets; from crimenb.models import load;"
+            "m = load(sys.argv[1]); v = Streets(np.random.default_rng(0).poisson([.5, 3.], (200, 2))); print(json.dumps(m.forecast(v, 2).table.drop(columns='period').to_dict('list')))")
+    done = subprocess.run([sys.executable, "-c", code, str(path), str(__import__("pathlib").Path(__file__).parent)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == Mean(window=14).fit(streets).forecast(streets, 2).table.drop(columns="period").to_dict("list")
+
+def test_a_file_holds_no_data(streets, tmp_path):
+    small, large = (Mean().fit(Streets(np.tile(streets.counts, (n, 1)))).save(tmp_path/f"{n}.crimenb").stat().st_size for n in (1, 50))
+    assert abs(large - small) < 20
+
+def test_one_flipped_bit_is_refused(streets, tmp_path):
+    path = Last().fit(streets).save(tmp_path/"last.crimenb")
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.choice(len(content), 100, replace=False):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="no saved model|damaged"): load(path)
+
+@pytest.mark.parametrize("content, says", [(b"", "no saved model"), (b"PK\x03\x04", "no saved model"), (models.MAGIC, "damaged"), (models.MAGIC + b"0"*64 + b"\n", "damaged")])
+def test_what_is_no_model_is_one_sentence(tmp_path, content, says):
+    (tmp_path/"x.crimenb").write_bytes(content)
+    with pytest.raises(InputError, match=says): load(tmp_path/"x.crimenb")
+    with pytest.raises(InputError, match="cannot be read"): load(tmp_path/"nothing.crimenb")
+
+def test_a_file_can_not_name_a_class_of_the_machine(streets, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "_named", lambda thing: "subprocess:Popen")
+    path = Last().fit(streets).save(tmp_path/"evil.crimenb")
+    with pytest.raises(InputError, match="not of this library"): load(path)
+
+class Everything(Model):
+    "Learns one thing of each kind that a file can hold."
+    name = "everything"
+    def __init__(self, size=2): self.size = size
+    def network(self):
+        import torch
+        return torch.nn.Linear(self.size, 1)
+    def _fit(self, view, train, valid):
+        import torch
+        self.names_, self.when_, self.none_, self.pair_, self.cut_ = ["a", "b"], view.starts[3], None, (1, 2.5), slice(1, None)
+        self.numbers_, self.words_, self.table_ = np.arange(3), np.array(["x", None], object), pd.DataFrame({"k": ["u", "v"], "n": [1., np.nan]}, index=pd.Index(["p", "q"], name="place"))
+        self.tree_ = PoissonRegressor().fit([[0.], [1.], [2.]], [0, 1, 2])
+        self.inner_ = Mean(window=3).fit(view)
+        torch.manual_seed(0)
+        self.net_, self.weights_ = self.network(), torch.arange(3.)
+    def _predict(self, view, at): return self.inner_._predict(view, at)
+
+def test_all_that_can_be_learnt_comes_back(streets, tmp_path):
+    import torch
+    one = Everything().fit(streets)
+    two = load(one.save(tmp_path/"all.crimenb"))
+    for name in ("names_", "when_", "none_", "pair_", "cut_", "schema_", "until_", "spread_"): assert getattr(one, name) == getattr(two, name)
+    assert np.array_equal(one.numbers_, two.numbers_) and two.words_.tolist() == ["x", None] and one.table_.equals(two.table_) and two.table_.index.name == "place"
+    assert np.array_equal(one.tree_.predict([[5.]]), two.tree_.predict([[5.]])) and torch.equal(one.net_.weight, two.net_.weight) and torch.equal(one.weights_, two.weights_)
+    assert one.forecast(streets).table.equals(two.forecast(streets).table) and two.get_params() == {"size": 2}
+
+def test_what_can_not_be_kept_is_said(streets, tmp_path):
+    one = Last().fit(streets)
+    one.odd_ = object()
+    with pytest.raises(TypeError, match="a object can't be saved"): one.save(tmp_path/"x.crimenb")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- choosing and backtests ---
+
+def test_choosing_takes_the_smallest_loss_and_the_first_on_a_tie(streets):
+    best, tried = choose(Mean(), streets, {"window": [1, 20, None]}, slice(0, 120), slice(120, 160))
+    assert best.window in (20, None) and tried.loss.is_monotonic_increasing and not hasattr(best, "schema_")
+    assert choose(Last(), streets, {"season": [2, 2]}, slice(0, 120), slice(120, 160))[0].season == 2
+    with pytest.raises(InputError, match="unknown setting of mean 'windows'"): choose(Mean(), streets, {"windows": [1]}, slice(0, 120), slice(120, 160))
+
+def test_a_backtest_has_the_trivial_rules_and_an_interval(streets):
+    table = backtest([Mean(window=14)], streets, test=60, valid=20)
+    assert {"mean", "last period"} <= set(table.method) and set(table.kind) == {"trivial"} and set(table.split) == {"test"}
+    deviance = table[table.metric == "Poisson deviance"].set_index("method")
+    assert deviance.value["mean"] < deviance.value["last period"] and (deviance.low < deviance.value).all() and (deviance.value < deviance.high).all()
+    assert table[(table.metric == "coverage of 90%") & (table.method == "mean")].value.between(.85, 1).all()
+
+def test_a_backtest_can_look_further_ahead_and_fit_again(streets):
+    near, far = (backtest([Mean(window=5)], streets, test=60, valid=20, periods=k).set_index(["method", "metric"]).value for k in (1, 10))
+    assert far["mean", "RMSE"] != near["mean", "RMSE"]
+    again = backtest([Mean(window=5)], streets, test=60, valid=20, refit=20).set_index(["method", "metric"]).value
+    assert again["mean", "RMSE"] == near["mean", "RMSE"]       # a mean of the last five learns nothing
+
+def test_rolling_ten_ahead_is_ten_forecasts_from_one_origin(streets):
+    fitted = Last().fit(streets, slice(0, 100))
+    found = models.rolled(fitted, streets, np.arange(150, 170), 10)
+    assert np.allclose(found[:10], np.maximum(streets.counts[149], .001)) and np.allclose(found[10:], np.maximum(streets.counts[159], .001))

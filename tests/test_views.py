@@ -1,0 +1,115 @@
+"crimenb.views: cut, extended, compared, joined and written down, on a view of two streets whose numbers are known."
+import numpy as np
+import pandas as pd
+import pytest
+
+from crimenb.core import InputError
+from crimenb.views import View, differs, periods_of, split_in_time
+
+
+class Streets(View):
+    season, period = 7, "day"
+
+    def __init__(self, counts, start="2024-01-01", names=("Mill Lane", "High Street")):
+        self.counts, self.start, self.names = np.asarray(counts), pd.Timestamp(start), list(names)
+    @property
+    def starts(self): return pd.date_range(self.start, periods=len(self.counts), freq="D")
+    @property
+    def places(self): return self.names
+    def schema(self): return {"streets": self.names}
+    def _with(self, counts, first): return Streets(counts, self.start + pd.Timedelta(days=first), self.names)
+
+
+@pytest.fixture
+def streets(): return Streets(np.arange(20).reshape(10, 2))
+
+
+# --- stretches of time ---
+
+@pytest.mark.parametrize("whole, valid, test, block, right", [
+    (100, .1, .2, 1, (slice(0, 70), slice(70, 80), slice(80, 100))), (100, 5, 10, 1, (slice(0, 85), slice(85, 90), slice(90, 100))),
+    (72, 1, 1, 24, (slice(0, 24), slice(24, 48), slice(48, 72))), (75, 0, 1, 24, (slice(0, 48), slice(48, 48), slice(48, 75)))])
+def test_a_split_is_three_stretches_one_after_the_other(whole, valid, test, block, right): assert split_in_time(whole, valid, test, block) == right
+
+@pytest.mark.parametrize("valid, test, says", [(.5, .5, "leave none"), (10, 0, "leave none"), (-1, 2, "valid is -1"), (1, float("nan"), "test is nan")])
+def test_a_split_that_leaves_nothing_is_refused(valid, test, says):
+    with pytest.raises(InputError, match=says): split_in_time(10, valid, test)
+
+@pytest.mark.parametrize("at, right", [(slice(-3, None), [7, 8, 9]), (4, [4]), ([0, 9], [0, 9]), (np.array([2, 3]), [2, 3])])
+def test_periods_can_be_named_in_several_ways(at, right): assert periods_of(at, 10).tolist() == right
+
+@pytest.mark.parametrize("at, says", [([], "no period"), ([10], "periods 0 to 9"), ([-1], "periods 0 to 9"), ([3, 3], "increasing"), ([5, 4], "increasing"), (slice(5, 5), "no period")])
+def test_periods_that_are_not_there_are_refused(at, says):
+    with pytest.raises(InputError, match=says): periods_of(at, 10)
+
+
+# --- what is known, and what is ahead ---
+
+def test_ahead_is_unknown_and_not_empty(streets):
+    longer = streets.ahead(3)
+    assert (len(longer), longer.known, streets.known) == (13, 10, 10)
+    assert np.isnan(longer.counts[10:]).all() and np.array_equal(longer.counts[:10], streets.counts)
+    assert longer.starts[-1] == pd.Timestamp("2024-01-13")
+    with pytest.raises(InputError, match="has not happened"): longer.observed([9, 10])
+    with pytest.raises(InputError, match="at least 1"): streets.ahead(0)
+
+def test_filled_goes_on_from_a_forecast(streets):
+    longer = streets.ahead(2).filled([10], [[.5, 1.5]])
+    assert longer.counts[10].tolist() == [.5, 1.5] and np.isnan(longer.counts[11]).all() and longer.known == 11
+    with pytest.raises(InputError, match="is known"): streets.ahead(2).filled([9], [[1, 1]])
+
+def test_until_cuts_the_future_off(streets):
+    assert streets.until(4).counts.tolist() == streets.counts[:4].tolist() and streets.until(4).starts[0] == streets.starts[0]
+    for t in (0, 11):
+        with pytest.raises(InputError, match="between 1 and 10"): streets.until(t)
+
+def test_observed_has_the_counts_as_numbers(streets): assert streets.observed([3, 5]).tolist() == [[6., 7.], [10., 11.]]
+
+
+# --- whether a model fits, and going on ---
+
+@pytest.mark.parametrize("a, b, says", [
+    ({"x": 1}, {"x": 1}, None), ({"x": 1}, {"x": 2}, "x: 1 there, 2 here"), ({"x": 1}, {}, "x is only in one"), ({}, {"y": 1}, "y is only in one"),
+    ({"x": ["a", "b"]}, {"x": ["b", "a"]}, "number 0: 'a' there, 'b' here"), ({"x": ["a"]}, {"x": ["a", "b"]}, "1 there, 2 here"),
+    ({"x": np.array([1., np.nan])}, {"x": np.array([1., np.nan])}, None), ({"x": np.zeros(2)}, {"x": np.zeros(3)}, "shape"), ({"x": np.zeros(2)}, {"x": np.ones(2)}, "x differs"),
+    ({"x": ("a",)}, {"x": ["a"]}, None)])
+def test_the_first_difference_of_two_schemas_is_named(a, b, says):
+    found = differs(a, b)
+    assert found is None if says is None else says in found
+
+def test_a_view_with_swapped_places_is_refused(streets):
+    with pytest.raises(InputError, match="'High Street'.*build the view as it was built there"): streets.check(Streets(streets.counts, names=("High Street", "Mill Lane")).schema())
+    assert streets.check(streets.schema()) is streets
+
+def test_later_events_make_a_view_longer(streets):
+    joined = streets.joined(Streets([[7, 7]], "2024-01-11"))
+    assert len(joined) == 11 and joined.counts[10].tolist() == [7, 7] and joined.starts[-1] == pd.Timestamp("2024-01-11")
+
+@pytest.mark.parametrize("days", [1, 2, 3, 9, 40])
+def test_a_gap_is_refused_or_left_unknown_and_never_zero(streets, days):
+    later = Streets([[7, 7]], pd.Timestamp("2024-01-11") + pd.Timedelta(days=days))
+    with pytest.raises(InputError, match=f"nothing is known of the {days} day"): streets.joined(later)
+    joined = streets.joined(later, gap="unknown")
+    assert len(joined) == 11 + days and np.isnan(joined.counts[10:-1]).all() and joined.counts[-1].tolist() == [7, 7] and joined.starts[-1] == later.start
+
+def test_what_is_known_already_is_not_joined_again(streets):
+    with pytest.raises(InputError, match="which is known already"): streets.joined(Streets([[7, 7]], "2024-01-10"))
+    with pytest.raises(InputError, match="within a day"): streets.joined(Streets([[7, 7]], "2024-01-11 06:00"))
+    with pytest.raises(InputError, match="streets"): streets.joined(Streets([[7, 7]], "2024-01-11", names=("A", "B")))
+
+
+# --- as a table ---
+
+def test_a_frame_has_a_line_a_period_and_place(streets):
+    table = streets.frame(streets.observed([1, 2]), [1, 2])
+    assert table.columns.tolist() == ["period", "place", "expected"] and table.expected.tolist() == [2, 3, 4, 5]
+    assert table.place.tolist() == ["Mill Lane", "High Street"]*2 and table.period.tolist() == [pd.Timestamp("2024-01-02")]*2 + [pd.Timestamp("2024-01-03")]*2
+
+def test_a_frame_of_several_numbers_and_categories(streets):
+    class Kinds(Streets):
+        categories = ("theft", "assault")
+        def _with(self, counts, first): return Kinds(counts, self.start)
+    view = Kinds(np.arange(12).reshape(3, 2, 2))
+    table = view.frame([view.counts[[0]], -view.counts[[0]]], [0], ("a", "b"))
+    assert table.category.tolist() == ["theft", "assault"]*2 and table.a.tolist() == [0, 1, 2, 3] and table.b.tolist() == [0, -1, -2, -3]
+    with pytest.raises(InputError, match="a has 3 numbers for 4 lines"): view.frame([np.zeros(3), np.zeros(4)], [0], ("a", "b"))
