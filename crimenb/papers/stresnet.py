@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['BRANCHES', 'EXTERNAL_BRANCHES', 'TABLE1', 'PACKINGS', 'MARK', 'PREPARATIONS', 'VALID', 'RESOLUTIONS', 'LOSSES',
-           'SHARES', 'PRINTED', 'PRINTED_TERNARY', 'COLUMNS', 'Branch', 'STResNet', 'start_as_keras', 'weighted',
-           'n_parameters', 'ternarize', 'twn', 'Ternary', 'TernarySTResNet', 'pack', 'unpack', 'packed_size',
-           'PackedLayer', 'PackedSTResNet', 'save_packed', 'load_packed', 'Prepared', 'finer', 'in_parts', 'hours_of',
-           'prepare', 'to_cumulative', 'to_hourly', 'base_rate', 'network_output', 'predict_maps', 'predict_hours',
-           'build', 'Objective', 'fingerprint', 'learn', 'corrected_base', 'best_share', 'STResNetModel',
-           'TernaryModel', 'PoissonModel', 'CorrectingModel', 'hit_counts', 'as_now', 'table_1']
+           'SHARES', 'PRINTED', 'PRINTED_TERNARY', 'HALVES', 'FLOORS', 'COLUMNS', 'Branch', 'STResNet',
+           'start_as_keras', 'weighted', 'n_parameters', 'ternarize', 'twn', 'Ternary', 'TernarySTResNet', 'pack',
+           'unpack', 'packed_size', 'PackedLayer', 'PackedSTResNet', 'save_packed', 'load_packed', 'Prepared', 'finer',
+           'in_parts', 'hours_of', 'prepare', 'to_cumulative', 'to_hourly', 'base_rate', 'network_output',
+           'predict_maps', 'predict_hours', 'build', 'Objective', 'fingerprint', 'learn', 'corrected_base',
+           'best_share', 'STResNetModel', 'TernaryModel', 'PoissonModel', 'CorrectingModel', 'hit_counts', 'study_maps',
+           'best_floor', 'fine', 'fine_by_spline', 'rmse_row', 'native_rows', 'as_now', 'table_1']
 
 # %% ../../nbs/papers/20_stresnet.ipynb #b77ea70b
 import functools
@@ -29,9 +30,12 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
+from .. import cities, city as cities_made_up, sources
 from ..core import InputError, needs, one_of, within, write_atomic
-from ..grids import (AUTHORS_LAGS, EXTERNAL, LAGS, diurnal_sum, double_time, first_target, frame_index,
-                           recover, super_resolve, weather_ranges)
+from ..events import read_lapd
+from ..grids import (AUTHORS_LAGS, EXTERNAL, LAGS, Grid, HourlyMaps, as_grid, diurnal_sum, double_time, first_target,
+                           frame_index, read_weather, recover, super_resolve, weather_ranges)
+from ..metrics import count_summary, hot_spot_summary, poisson_deviance
 from ..models import Model, by_latest, catalogue, fitted_anew, refits
 from ..training import best_device, seeded, train
 
@@ -801,6 +805,59 @@ PRINTED = pd.DataFrame(
     columns=["super-resolution", "kernel", "filters", "seconds", "train RMSE", "test RMSE"]).set_index(["super-resolution", "kernel", "filters"])
 # Table 3: the fully ternary network, f = 64, space+time
 PRINTED_TERNARY = {"train RMSE": .234, "test RMSE": .242}
+
+# %% ../../nbs/papers/20_stresnet.ipynb #699f3a4d
+# name → (data set, first hour, hour after the last); None: an export from the portal
+HALVES: dict = {"chicago_2018": ("chicago_2018", "2018-01-01", "2018-07-01"), "chicago_2017h2": ("chicago_2016_2017", "2017-07-01", "2018-01-01"),
+                "nyc_2015h2": ("nyc_2014_2015", "2015-07-01", "2016-01-01"), "la_2015h2": (None, "2015-07-01", "2016-01-01")}
+
+def study_maps(dataset,                       # "city" (simulated), a name in `HALVES`, or the path of a city's card
+               rows: int, columns: int,       # of a grid that is a box
+               export=None, weather=None,     # paths: of the portal's export for la_2015h2, of a weather table
+               events: int = 15_000, days: int = 42,  # of the simulated city
+) -> tuple:
+    "(events table, maps, the simulated city or None)."
+    if dataset == "city":
+        happened, truth = cities_made_up.simulate(events, days)
+        return happened, HourlyMaps.from_events(happened, Grid.of(truth, rows, columns), truth.start, truth.start + pd.Timedelta(days=days)), truth
+    if cities.is_card(dataset): card, start, end, happened = cities.get(dataset), None, None, sources.load(dataset).events
+    else:
+        source, start, end = HALVES[one_of(dataset, HALVES, "data set of hourly maps (or city, or the path of a card)")]
+        card = cities.get(source or "la")
+        if source is None and not export: raise InputError("la_2015h2 needs the portal's export: give its path as export")
+        happened = read_lapd(export).events if source is None else sources.load(source).events
+    grid = as_grid(card, happened, rows, columns)
+    measured = read_weather(weather, start, card.zone) if weather else None
+    return happened, HourlyMaps.from_events(happened, grid, start, end, measured, card.holidays), None
+
+# %% ../../nbs/papers/20_stresnet.ipynb #ea66bc59
+FLOORS = (1e-4, 1e-3, 3e-3, .01, .02, .05)
+
+def best_floor(forecast, happened) -> float:
+    "Of `FLOORS`, that to which forecasts are raised with the lowest deviance on these (validation) hours."
+    return min(FLOORS, key=lambda floor: poisson_deviance(forecast, happened, floor).mean())
+
+def fine(error) -> np.ndarray:
+    "Errors on native cells as errors on bilinear finer maps."
+    return np.asarray(super_resolve(np.asarray(error, "float32"), "bilinear"))
+
+def fine_by_spline(error, resolution: str) -> np.ndarray:
+    "Errors on native cells as errors on the authors' finer maps."
+    error = double_time(error, "spline") if resolution == "space+time" else error
+    return error if resolution == "none" else np.asarray(super_resolve(error, "spline"))
+
+def rmse_row(error,         # (k · hours, R, C) errors, as many maps to each hour
+             days,          # (hours,) which belong together in a bootstrap
+) -> list:
+    "The row of the RMSE of errors that are there already."
+    blocks = np.asarray(days)[np.minimum(np.arange(len(error))*len(days)//len(error), len(days) - 1)]
+    rows = count_summary(np.abs(error), np.zeros(np.shape(error)), blocks=blocks, floor=1e-9)
+    return rows[rows.metric == "RMSE"].to_dict("records")
+
+def native_rows(forecast, observed, days, floor: float = 0.) -> list:
+    "Errors, deviance and hot spots of hourly counts on native cells."
+    tables = [count_summary(forecast, observed, blocks=days, floor=floor), hot_spot_summary(forecast.reshape(len(forecast), -1), observed.reshape(len(observed), -1), blocks=days)]
+    return [row for table in tables for row in table.to_dict("records") if not row["metric"].startswith("PEI")]
 
 # %% ../../nbs/papers/20_stresnet.ipynb #a544c51f
 COLUMNS = {("its own maps", "train", "RMSE"): "train RMSE", ("its own maps", "test", "RMSE"): "test RMSE",
