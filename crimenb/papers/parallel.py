@@ -577,9 +577,11 @@ class Workload:
                  path,             # from `save_workload`
                  batch: int = 128, # cases in a batch, of all processes together
                  seed: int = 0,    # of the first weights
+                 device="cpu",     # where sites are put; batches are made on the CPU, for workers can't use a GPU
                  **settings):      # layers, units, heads, kernel, dropout: what the model takes
         saved = torch.load(path, weights_only=True)
         self.name, self.cases, self.edges, self.site_of, self.batch = name, Cases(**saved["cases"]), saved["edges"], saved["sites"], batch
+        self.device = device
         self.learn, self.test = (units(name, self.cases, saved["periods"][part]) for part in ("train", "test"))
         self.x, self.y = inputs(name, self.cases, self.learn), self.cases.level[self.learn]
         self.head = Head("level", "likelihood", self.cases.level[self.learn.flatten()])
@@ -600,16 +602,17 @@ class Workload:
 
     def site(self, of, k):
         "The cases of site `k`, whose areas are those where `of` is `k`; for GAT+TCN with the numbers of its areas."
-        if self.name != "GAT+TCN": return tuple(member[of[self.cases.area[self.learn]] == k] for member in (self.x, self.y))
+        if self.name != "GAT+TCN": return tuple(member[of[self.cases.area[self.learn]] == k].to(self.device) for member in (self.x, self.y))
         own = (of == k).nonzero()[:, 0]
-        return self.x[:, :, own], self.y[:, own], own.expand(len(self.learn), -1)
+        return tuple(member.to(self.device) for member in (self.x[:, :, own], self.y[:, own], own.expand(len(self.learn), -1)))
 
     def site_loss(self, model, batch, t):
         "Of a site: GAT+TCN sees the edges between the site's own areas."
         if self.name != "GAT+TCN": return self.loss(model, batch, t)
-        number = torch.full((len(self.site_of["areas"]),), -1)
-        number[batch[2][0]] = torch.arange(batch[2].shape[1])
-        inside = number[self.edges]
+        here = batch[2].device
+        number = torch.full((len(self.site_of["areas"]),), -1, device=here)
+        number[batch[2][0]] = torch.arange(batch[2].shape[1], device=here)
+        inside = number[self.edges.to(here)]
         return self.mean_loss(model(batch[0], inside[:, (inside >= 0).all(0)]), batch[1])
 
     def scores(self, model) -> list:
@@ -624,10 +627,11 @@ class Workload:
 def train_in_a_way(work: Workload, way: str, epochs: int, device="cpu") -> pd.DataFrame:
     "Train the network of `work` in one of `WAYS`, in this process and those it trains with; returns the log."
     one_of(way, WAYS[ranks()[1]], "way to train")
-    common = dict(lr=1e-3, device=device)
+    common, work.device = dict(lr=1e-3, device=device), device
+    def moved(batch): return tuple(member.to(device) for member in batch)
     if way == "pipeline":
         stages, cut = work.model.stages, CUTS[work.name]
-        return fit_pipeline([stages[:cut], stages[cut:]], lambda epoch, rng: [work.cut_out(i) for i in work.plan(rng)], work.mean_loss, epochs, schedule="constant", **common)
+        return fit_pipeline([stages[:cut], stages[cut:]], lambda epoch, rng: [moved(work.cut_out(i)) for i in work.plan(rng)], work.mean_loss, epochs, schedule="constant", **common)
     if way.startswith("federated"):
         of = work.site_of[way.split()[1]]
         # weeks in a site's step hold as many cases as a batch, where the batch is of weeks
@@ -636,7 +640,7 @@ def train_in_a_way(work: Workload, way: str, epochs: int, device="cpu") -> pd.Da
     workers, how = (int(way[0]), "threads" if "thread" in way else "processes") if way[0].isdigit() else (0, "threads")
     model = data_parallel(work.model) if way == "DataParallel" else work.model
     if model is not work.model: common["device"] = device = "cuda"
-    def loss(model, batch, t): return work.loss(model, tuple(member.to(device) for member in batch), t)
+    def loss(model, batch, t): return work.loss(model, moved(batch), t)
     return train(model, lambda epoch, rng: Loaded(work.plan(rng), work.cut_out, workers, how), loss, epochs, schedule="constant", **common)
 
 # %% ../../nbs/papers/30_parallel.ipynb #6d43a802
