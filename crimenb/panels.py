@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['UNCOMPARED', 'GROUPS', 'SEVERITY', 'EMPTY_BY_CHANCE', 'NEAR', 'LEVELS', 'Counts', 'starts_from', 'Timed',
-           'Comparable', 'Panel', 'category_groups', 'area_table', 'areas_of', 'Counting', 'counted', 'from_store',
+           'Comparable', 'Panel', 'category_groups', 'known_periods', 'area_table', 'areas_of', 'Counting', 'counted',
            'cell_areas', 'city_places', 'weights_of', 'level_of', 'risk_levels', 'whole_blocks', 'before', 'Scales',
            'scales', 'columns_of', 'Rows', 'Features', 'read_la_monthly', 'read_hagen']
 
 # %% ../nbs/30_panels.ipynb #079681c9
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -176,7 +175,7 @@ class Panel(Comparable):
         "Events counted by period, area and category (or group); incomplete periods and events without area are left out and counted."
         if like is None: how = Counting.of(events, freq, group, slots, attributes, places)
         else: how = Counting.like(events, like)
-        return _known_periods(counted(how, cls, events, start, end))
+        return known_periods(counted(how, cls, events, start, end))
 
     def update(self, events: pd.DataFrame,    # later events; what lies in a known period is left out
                gap: str = "refuse",           # as in `joined`
@@ -228,7 +227,7 @@ def _period(times, freq, slots, start, end):
 # a block with no event at all is a hole in the data where so many are usual: by chance once in 5e8
 EMPTY_BY_CHANCE = 20
 
-def _known_periods(panel):
+def known_periods(panel):
     "The panel with the blocks that can't be empty by chance marked as unknown."
     many = panel.counts.sum((1, 2)).reshape(-1, panel.slots).sum(1)
     empty = many == 0
@@ -384,44 +383,6 @@ def counted(how: Counting, cls, events: pd.DataFrame,
     geometry = table["geometry"].to_numpy() if "geometry" in table else None
     return cls(counts, starts, areas, how.categories, lon, lat, km2, values, names, labels, how.freq, how.slots, left_out,
                geometry, how.cells, how.group)
-
-# %% ../nbs/30_panels.ipynb #34ff53d6
-def _piece(events, since, until, how, start, end):
-    panel = counted(how, Panel, events, start, end, check=False)
-    return panel.counts, panel.left_out
-
-def from_store(city,         # whose store
-               freq="W-MON", # as in `Panel.from_events`
-               group: "Callable | None" = None,
-               slots: int = 1,
-               places: "pd.DataFrame | None" = None,
-               start: "pd.Timestamp | str | None" = None,
-               end: "pd.Timestamp | str | None" = None,
-               **choice,     # bbox, categories, rows, folder, client: as in `store.each`
-) -> Panel:
-    "`Panel.from_events` of the events in a store, a stretch of days at a time; without attributes."
-    from crimenb.warehouse import store
-    where = {name: choice.get(name) for name in ("bbox", "categories", "folder")}
-    cut = store.pieces(city, start, end, folder=where["folder"])
-    if not cut: raise InputError(f"the store of {city} has no events in that time: choose another one")
-    labels = store.label_lists(city, start, end, **where)
-    span = dict(start=cut[0][0] if start is None else start, end=cut[-1][1] if end is None else end)
-    # an empty table has the shape, the names and the periods
-    empty = store.load(city, cut[0][0], cut[0][0] + pd.Timedelta(seconds=1), labels=labels, folder=where["folder"]).iloc[:0]
-    table = pd.DataFrame(np.nan, index=pd.Index(labels["area"], dtype=str), columns=["lon", "lat", "km2"]) if places is None else places
-    how = Counting.of(empty, freq, group, slots, (), table)
-    whole = counted(how, Panel, empty, check=False, **span)
-    for counts, left_out in store.each(partial(_piece, how=how, **span), city, start, end, columns=list(COLUMNS), **choice):
-        whole.counts += counts
-        for why, n in left_out.items(): whole.left_out[why] = whole.left_out.get(why, 0) + n
-    if places is not None: return _known_periods(whole)
-    early = max(len(whole) // 2, 1)
-    middle: dict = {name: np.full(len(whole.areas), np.nan) for name in ("lon", "lat")}
-    until = whole.starts[early] if early < len(whole) else pd.Timestamp(span["end"])
-    for name, found in middle.items():
-        for area, of in store.tally(city, ["area", name], whole.starts[0], until, **where).dropna().groupby("area"):
-            found[whole.areas.index(area)] = np.median(np.repeat(of[name].to_numpy(), of["n"]))
-    return _known_periods(replace(whole, **middle))
 
 # %% ../nbs/30_panels.ipynb #5db2be1b
 def cell_areas(events: pd.DataFrame, # an events table
