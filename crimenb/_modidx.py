@@ -582,7 +582,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.events.read_lapd': ('events.html#read_lapd', 'crimenb/events.py'),
                                 'crimenb.events.read_nyc_2014_2015': ('events.html#read_nyc_2014_2015', 'crimenb/events.py'),
                                 'crimenb.events.read_nypd': ('events.html#read_nypd', 'crimenb/events.py'),
-                                'crimenb.events.read_text': ('events.html#read_text', 'crimenb/events.py'),
                                 'crimenb.events.validate': ('events.html#validate', 'crimenb/events.py')},
             'crimenb.explain': { 'crimenb.explain.Explanation': ('explain.html#explanation', 'crimenb/explain.py'),
                                  'crimenb.explain.Explanation.importance': ('explain.html#explanation.importance', 'crimenb/explain.py'),

@@ -100,6 +100,17 @@ def test_the_citys_reader_reads_what_was_fetched(city, rows, server_rows, tmp_pa
         assert cleaned.events.lon.notna().all() and not {"(null)", "nan"} & set(cleaned.events.category.cat.categories)
 
 
+@pytest.mark.parametrize("city, table, where", [("nyc", "qgea-i56i", "5uac-w243"), ("la", "2nrs-mtv8", "y8y3-fqfu"), ("chicago", CHICAGO, None)])
+def test_years_without_rows_are_named_with_the_table_that_has_them(city, table, where, tmp_path, waits):
+    year = {"la": 2023}.get(city, 2018)
+    with PortalServer({table: soda_rows(25, city, year)}) as server:
+        ask = dict(folder=tmp_path, base=server.base, patience=P.Patience(sleep=waits.append))
+        with pytest.warns(UserWarning, match=f"no rows of {year + 1}, {year + 2} in its table") as told: paths = P.fetch(city, f"{year}-01-01", f"{year + 2}-12-31", **ask)
+        assert [path.name for path in paths] == [f"{city}-{year}.csv"] and (where is None or where in str(told[0].message)) and "\n" not in str(told[0].message)
+        # nothing at all is an error, which names it too
+        with pytest.raises(InputError, match=where or "ask for other days"): P.fetch(city, f"{year + 1}-01-01", f"{year + 1}-12-31", **ask)
+
+
 @pytest.mark.parametrize("since, until, city, says", [
     ("2018-13-01", None, "chicago", "2018-01-01"), ("2018-02-01", "2018-01-31", "chicago", "first day comes first"), ("1999-01-01", "1999-12-31", "chicago", "begins in 2001"),
     (None, None, "la", "not two days"), ("2009-12-31", None, "la", "begins in 2010"), ("2018-01-01", "2018-01-02", "boston", "use one of chicago, nyc, la, dc")])
