@@ -17,7 +17,7 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crimenb import geo, grids, panels, terrain
+from crimenb import geo, grids, terrain
 from crimenb.core import InputError
 from crimenb.geo import (Cells, Points, adjacency, area_label, cell_of, cell_places, cells_in, degree_cells, join_areas, knn_graph, locate, misplaced, read_boundaries,
                          read_points, read_polygons, read_table, square_cells, to_frame, to_geojson, transform, utm, write)
