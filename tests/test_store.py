@@ -391,8 +391,8 @@ def by_table(table):
     theft = table[(table.category == "THEFT") & (table.time >= "2016-01-01 05:00") & (table.time < "2016-07-01")]
     counted = terrain.count(terrain.points_of(table, 32616, "store of chicago"), UNITS, "all", 900.)
     return [sequences.from_events(table), sequences.from_events(table[table.time >= "2016-03-01"], 6, 40, "crimealarm-chicago"), grids.hourly_counts(table, GRID),
-            grids.hourly_counts(theft, GRID, "2016-01-01 05:00", "2016-07-01"), panels.from_events(table),
-            panels.from_events(year, "MS", panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"]), 4, start="2016-01-01", end="2017-01-01"), counted]
+            grids.hourly_counts(theft, GRID, "2016-01-01 05:00", "2016-07-01"), panels.Panel.from_events(table),
+            panels.Panel.from_events(year, "MS", panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"]), 4, start="2016-01-01", end="2017-01-01"), counted]
 
 
 def test_the_four_views_of_a_store_are_those_of_the_whole_table(city):
