@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAGIC', 'MODULES', 'Estimator', 'Fitted', 'Forecasts', 'below', 'restored', 'Model', 'load', 'Last', 'Mean', 'choose',
-           'rolled', 'count_rows', 'catalogue', 'with_rules', 'backtest']
+           'rolled', 'refits', 'fitted_anew', 'by_latest', 'count_rows', 'catalogue', 'with_rules', 'backtest']
 
 # %% ../nbs/55_models.ipynb #b6febf13
 import hashlib
@@ -323,6 +323,30 @@ def rolled(model: Model, view,             # fitted, and a view it knows
         if periods == 1: found.append(model.predict(view, some))
         else: found += [model.ahead(view.until(int(o[0])), len(o))[1] for o in np.array_split(some, range(periods, len(some), periods))]
     return np.concatenate(found)
+
+# %% ../nbs/55_models.ipynb #5437c47c
+def refits(first: int,  # the first period to forecast
+           last: int,   # the last fit
+           every: int,  # periods between two fits
+) -> list:
+    "Periods before which a model is fitted: `first`, then those that lie whole multiples of `every` before `last`, and `last`."
+    within(every, "periods between two fits", 1)
+    within(last, "the last fit", first)
+    return [first, *(t for t in range(last - (last - first)//every*every, last + 1, every) if t > first)]
+
+def fitted_anew(model: Model, view,  # unfitted, and what happened
+                fits,                # periods, as from `refits`
+) -> list:
+    "(when the period begins, the model fitted on all before it), a pair a fit."
+    return [(view.starts[t], clone(model).fit(view, slice(0, int(t)))) for t in fits]
+
+def by_latest(pairs: list,     # from `fitted_anew`
+              view, at,        # a view and periods of it, increasing
+) -> np.ndarray:
+    "(n, …) each period's forecast by the last model that was fitted before it began; by the first one where none was."
+    at = np.asarray(at)
+    which = np.maximum(np.searchsorted([begin for begin, _ in pairs], view.starts[at], side="right") - 1, 0)
+    return np.concatenate([pairs[k][1]._predict(view, at[which == k]) for k in np.unique(which)])
 
 # %% ../nbs/55_models.ipynb #334c689a
 def count_rows(model, values, view, at,       # forecasts of the periods `at`
