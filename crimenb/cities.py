@@ -241,9 +241,13 @@ CITIES["nyc_2014_2015"] = replace(
     CITIES["nyc"], name="nyc_2014_2015", events=("NYC_Crime.zip",), portal=None, missing={}, known={}, optional=(),
     columns={"time": "Occurrence Date", "category": "Offense", "lon": "Longitude", "lat": "Latitude"}, area_columns={"Precinct": True})
 
-# %% ../nbs/02_cities.ipynb #e9884841
+# %% ../nbs/02_cities.ipynb #75aef8f0
 class _Strict(yaml.SafeLoader):
-    "YAML without aliases and without a key that stands twice."
+    "YAML without aliases, without a key that stands twice, and in which No is a word (a column may be called so) and a day is text."
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in kinds if not tag.endswith(":timestamp") and (not tag.endswith(":bool") or first in "tTfF")]
+        for first, kinds in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+
     def compose_node(self, parent, index):
         if self.check_event(yaml.events.AliasEvent):
             raise InputError(f"line {self.peek_event().start_mark.line + 1} has an alias (*): write the value out")
@@ -260,7 +264,7 @@ KEYS = ("name", "events", "columns", "order", "formats", "zone", "utc", "since",
         "grid_box", "cell_m", "holidays", "factors")
 # key -> what its value has to be
 _TYPES: dict = {"name": str, "events": (str, list), "columns": dict, "order": str, "formats": (str, list), "zone": str, "utc": bool,
-                "box": list, "crs": int, "missing": (list, dict), "areas": (str, dict), "grid_box": list,
+                "since": str, "box": list, "crs": int, "missing": (list, dict), "areas": (str, dict), "grid_box": list,
                 "cell_m": (int, float), "holidays": str, "factors": list}
 _NAMES = {str: "text", list: "a list", dict: "names with values", bool: "true or false", int: "a whole number", float: "a number"}
 
@@ -308,7 +312,6 @@ def read_card(path: "str | Path",  # a YAML file
         words = found.get("missing", {})
         if isinstance(words, list): words = dict.fromkeys(OURS, words)
         found["missing"] = {one_of(name, OURS, "column"): tuple(map(str, [w] if isinstance(w, (str, int, float)) else w)) for name, w in words.items()}
-        if "since" in found: found["since"] = str(found["since"])
     except UnicodeDecodeError: raise InputError(f"the card {path} is not in UTF-8: save it anew") from None
     except InputError as error: raise InputError(f"the card {path}: {error}") from None
     return Card(**{"name": path.stem, **found}, path=path)

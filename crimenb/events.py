@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'OPTIONAL', 'WORLD', 'FAR', 'EARLIEST', 'OLDEST', 'LONELY_YEARS', 'LONELY_SHARE', 'SPELLINGS', 'validate',
            'Cleaned', 'far_from_all', 'places', 'Judged', 'judge', 'lonely', 'clean', 'precision', 'needs_hours',
-           'guess', 'read_text', 'files_of', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc',
-           'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres',
-           'metres_to_degrees', 'project']
+           'guess', 'files_of', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015',
+           'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres', 'metres_to_degrees', 'project']
 
 # %% ../nbs/03_events.ipynb #67e4e793
 import re
@@ -413,7 +412,7 @@ def needs_hours(events: pd.DataFrame,    # an events table
     else: where = f"{known['one hour']:.0%} of the events are in one hour of the day"
     raise InputError(f"{where}, so their times are known to the {known['unit']}, and {what} needs hours: use a view by week or year, or leave those events out")
 
-# %% ../nbs/03_events.ipynb #63df2598
+# %% ../nbs/03_events.ipynb #713fdfd7
 # our column -> names that cities give it, in the order in which they are tried; without case, spaces and marks
 SPELLINGS = {
     "time": ("datetime", "timestamp", "occurred", "occurredon", "occurredat", "occurreddate", "occurreddatetime", "occurrencedate", "occurrencedatetime",
@@ -427,7 +426,7 @@ SPELLINGS = {
                  "offensecategory", "offensedescription", "offencetype", "offencecategory", "ofnsdesc", "crmcddesc", "crimedescription", "incidentdescription",
                  "calltype", "casetype", "eventtype", "ucrcategory", "type", "kind", "description", "what", "nature", "charge", "offensecodegroup", "delito"),
     "premises": ("premises", "premise", "locationdescription", "premisdesc", "premtypdesc", "premisetype", "premisestype", "premisedescription", "locationtype",
-                 "placetype", "typeofplace", "typeoflocation", "locationcategory"),
+                 "placetype", "kindofplace", "typeofplace", "typeoflocation", "locationcategory"),
     "area": ("area", "communityarea", "areaname", "precinct", "policeprecinct", "district", "policedistrict", "ward", "beat", "policebeat", "neighborhood",
              "neighbourhood", "division", "sector", "addrpctcd", "borough", "boro", "censustract", "tract", "zone", "zip", "zipcode", "postcode", "quarter", "lsoacode"),
     "lon": ("lon", "longitude", "long", "lng", "geolon", "gpslon", "pointx", "locationlongitude", "x"),
@@ -440,7 +439,7 @@ SPELLINGS = {
 
 def _plain(name): return re.sub(r"[^a-z0-9]", "", str(name).lower())
 
-def _looks_like(ours, column):
+def _looks_like(ours, name, column):
     "Do the first values of a column look as those of one of ours do?"
     text = stripped(as_text(column)).drop_null()
     if not len(text): return False
@@ -450,6 +449,8 @@ def _looks_like(ours, column):
     if ours == "clock":
         seconds, missing, wrong = clocks(text)
         return wrong.mean() < .1
+    # who calls a column longitude says what it is, and is told where it isn't
+    if ours in ("lon", "lat") and _plain(name) not in SPELLINGS["x"] + SPELLINGS["y"]: return True
     if ours in ("lon", "lat", "x", "y"):
         values, _ = _floats(text)
         known = values[np.isfinite(values) & (values != 0)]
@@ -466,7 +467,7 @@ def guess(table: pa.Table,   # the first rows of a file, with its own names
     for ours, spellings in SPELLINGS.items():
         if ours in named: continue
         for spelling in spellings:
-            if spelling in free and free[spelling] not in found.values() and _looks_like(ours, table[free[spelling]]):
+            if spelling in free and free[spelling] not in found.values() and _looks_like(ours, free[spelling], table[free[spelling]]):
                 found[ours] = free[spelling]
                 break
     return _consistent({**named, **found}, found, table)
@@ -485,16 +486,14 @@ def _consistent(all_, found, table):
         else: has_clock = bool(pc.any(pc.match_substring_regex(text, r"(?:0[1-9]|[1-9]|1\d|2[0-3]):\d|:[0-5][1-9]|:[1-5]0")).as_py()) and not pc.all(pc.match_substring_regex(text, r"12:00(?::00)? ?[Aa][Mm]")).as_py()
         if has_clock: found.pop("clock")
     if "record_id" in found:
-        ids = record_ids(table[found["record_id"]]).dropna()
-        if len(ids) and ids.duplicated().mean() > .02: found.pop("record_id")
+        rows = pd.DataFrame({ours: as_text(table[theirs]).to_pandas() for ours, theirs in all_.items() if theirs in table.column_names})
+        ids = record_ids(table[found["record_id"]])
+        rows = rows.assign(record_id=ids.to_numpy())[ids.notna().to_numpy()]
+        # the number of a case stands at each of its crimes, which differ
+        if (rows.duplicated("record_id") & ~rows.duplicated()).mean() > .02: found.pop("record_id")
     return found
 
-# %% ../nbs/03_events.ipynb #db8ed423
-def read_text(path, required, optional=(), names=None) -> tuple:
-    "The wanted columns of a file as text, and how many of its rows could not be read: `tables.read` for those who want no more."
-    table, account = tables.read(path, required, optional, names)
-    return table.to_pandas(), account.unreadable
-
+# %% ../nbs/03_events.ipynb #13613f80
 def _arrow(table):
     "A DataFrame as an Arrow table; its index too, if it has a name."
     if table.index.name is not None and table.index.name not in table: table = table.reset_index()

@@ -1,22 +1,14 @@
 "crimenb.lab.leaderboard: what is stale, what a line is seen beside, and the page in a real browser."
 import json
 import re
-import subprocess
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from browser import visit
 
 from crimenb import sources
-from crimenb.lab import leaderboard, studies
+from crimenb.lab import leaderboard, provenance, studies
 from crimenb.core import InputError
-
-STUDY = "from crimenb import scores; from crimenb.lab import studies\nfrom crimenb.deep import far as near\nrun = studies.begin('one', globals())\nscores.mean([1])\nnear()"
-FILES = {"crimenb/scores.py": "from .core import total\nWEIGHT = 1\nclass Box:\n    'A box.'\n    def open(self): return WEIGHT\ndef mean(x):\n    'The mean.'\n    return total(x)*Box().open()\ndef other(): return 0\n",
-         "crimenb/core.py": "def total(x): return sum(x)\ndef unused(): return 1\n", "crimenb/deep/__init__.py": "", "crimenb/deep.py": "from crimenb import core\ndef far(): return core.total([])\n",
-         "crimenb/lab/studies.py": "def begin(*a): return settings()\ndef settings(): return 1\n", "crimenb/alone.py": "def total(x): return 2\n"}
-FILES["nbs/reproduce/one.ipynb"] = json.dumps({"cells": [{"cell_type": "markdown", "source": "# One"}, {"cell_type": "code", "source": STUDY}, {"cell_type": "code", "source": "%matplotlib inline\n1"}]})
 
 def result(name="stresnet", **changes):
     row = dict(protocol="native", split="test", metric="RMSE", low=None, high=None, n=336, printed=None)
@@ -31,90 +23,22 @@ def read(folder, *results):
     return studies.read_results(folder)
 
 
-# --- what a study reaches ---
+# --- what has changed since ---
 
-def changed(path, old, new):
-    assert old in FILES[path]
-    a, b = (leaderboard.code_of("one", files) for files in (FILES, FILES | {path: FILES[path].replace(old, new)}))
-    return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
-
-def test_a_study_reaches_what_its_names_lead_to_and_nothing_else():
-    assert sorted(leaderboard.code_of("one", FILES)) == ["core.total", "deep.far", "one.ipynb", "scores.Box", "scores.WEIGHT", "scores.mean"]
-
-@pytest.mark.parametrize("path, old, new, names", [
-    ("crimenb/core.py", "sum(x)", "sum(x) + 1", ["core.total"]), ("crimenb/scores.py", "WEIGHT = 1", "WEIGHT = 2", ["scores.WEIGHT"]), ("crimenb/scores.py", "return WEIGHT", "return -WEIGHT", ["scores.Box"]),
-    ("crimenb/deep.py", "total([])", "total([1])", ["deep.far"]), ("nbs/reproduce/one.ipynb", "mean([1])", "mean([2])", ["one.ipynb"]),
-    ("crimenb/scores.py", "'The mean.'", "'A mean.'", []), ("crimenb/scores.py", "'A box.'", "'Box.'", []), ("crimenb/scores.py", "return total(x)*", "return total(x) * ", []),
-    ("crimenb/scores.py", "return 0", "return 1", []), ("crimenb/core.py", "return 1", "return 2", []), ("crimenb/alone.py", "2", "3", []), ("crimenb/lab/studies.py", "return 1", "return 2", []),
-    ("nbs/reproduce/one.ipynb", "# One", "# Two", [])])
-def test_only_code_that_is_reached_counts(path, old, new, names): assert changed(path, old, new) == names
-
-@pytest.mark.parametrize("text, names", [
-    ("from crimenb import alone, core\nx.total\nalone.total(1)", ["alone.total"]),                    # the attribute of a variable is nobody's function
-    ("def go():\n    from crimenb.alone import total as all_of\n    return all_of(1)", ["alone.total"]),  # an import inside a function
-    ("import crimenb.core as c\nc.total([1])", ["core.total"]), ("import crimenb.alone\ncrimenb.alone.total(1)", ["alone.total"]),
-    ("from crimenb import core\nwork(core)", ["core.total", "core.unused"]),                           # a module that is handed on
-    ("from crimenb.scores import total\ntotal([])", ["core.total"]),                                   # through a module that only imports it
-    ("launch('crimenb.alone:total')", ["alone.total"])])
-def test_a_name_is_followed_as_python_would(text, names):
-    path = "nbs/reproduce/one.ipynb"
-    reached = leaderboard.code_of("one", FILES | {path: json.dumps({"cells": [{"cell_type": "code", "source": text}]})})
-    assert sorted(reached.keys() - {"one.ipynb"}) == names
-
-def test_a_definition_counts_though_a_function_imports_its_name():
-    text = "def other():\n    from .alone import total\n    return total\n"
-    a, b = (leaderboard.code_of("one", FILES | {"crimenb/core.py": text + f"def total(x): return {x}\n"}) for x in (1, 2))
-    assert "core.total" in a and a != b
-
-@pytest.mark.parametrize("more", ["total.names = {}", "TABLE[1] = 2", "TABLE.update(a=1)"])
-def test_what_is_added_to_a_definition_later_belongs_to_it(more):
-    bare = "TABLE = {}\ndef total(x): return TABLE\n"
-    a, b = (leaderboard.code_of("one", FILES | {"crimenb/core.py": text}) for text in (bare, bare + more))
-    assert a != b
-
-@pytest.mark.parametrize("bare, other, same", [
-    ("def total(x, *y, z=1, **w): return x", "def total(x: list, *y: int, z: int = 1, **w: 'Box') -> 'Box': return x", True), ("def total(x): return x", "def total(x: other) -> other: return x", True),
-    ("def total(x: int) -> int: return x", "def total(x: str) -> str: return x + x", False), ("def total(x: int = 1): return x", "def total(x: int = 2): return x", False),
-    ("def total(x):\n    y = x\n    return y", "def total(x):\n    y: list[int] = x\n    z: int\n    return y", True), ("total = 1", "total: float = 1", True), ("total: int = 1", "total: int = 2", False),
-    ("class total:\n    size: int = 1", "class total:\n    size: float = 1", True), ("class total:\n    size: int = 1", "class total:\n    size: int = 2", False),
-    ("class total:\n    size: int", "class total:\n    width: int", False), ("class total:\n    size: int = 1", "class total:\n    size = 1", False)])
-def test_a_type_hint_measures_nothing(bare, other, same):
-    a, b = (leaderboard.code_of("one", FILES | {"crimenb/core.py": text}) for text in (bare, other))
-    assert "core.total" in a and (a == b) == same
-
-def test_what_every_study_of_the_library_reaches_is_found():
-    now = leaderboard._files(Path(leaderboard.__file__).parents[1])
-    for study in studies.names():
-        reached = leaderboard.code_of(study, now)
-        assert len(reached) > 20 and {f"{study}.ipynb", "metrics.summary"} & reached.keys() and not any(name.startswith("studies.Run") for name in reached)
-
-@pytest.fixture
-def history(tmp_path):
-    "A checkout with one commit, and how to write, commit and read there."
-    root = tmp_path / "checkout"
-    for path, text in FILES.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        if not path.endswith("__init__.py"): (root / path).write_text(text)
-    git = lambda *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=b@c", *words], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
-    git("init"), git("add", "."), git("commit", "-m", "first")
-    return root, git("rev-parse", "HEAD")
-
-def test_a_result_is_stale_when_its_code_or_data_are_others_now(history, tmp_path, monkeypatch):
-    root, commit = history
+def test_a_result_is_marked_when_its_code_or_data_are_others_now(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "registry", lambda: {"set": {"files": {"a.txt": {"sha256": "00"}}}, "other": {"files": {"a.txt": {"sha256": "55"}}}})
-    made = lambda **changes: leaderboard.stale(read(tmp_path, result("one", commit=commit, data_sha256={"a.txt": "00", "an array": "77"}) | changes), root)["0.json"]
-    assert made() == ""
-    (root / "crimenb/scores.py").write_text("# new\n" + FILES["crimenb/scores.py"] + "def newer(): return total\n")
+    now = provenance.code_of(studies.folder_of("reproduce")/"stresnet.ipynb")
+    made = lambda **changes: leaderboard.stale(read(tmp_path, result(code=now, data_sha256={"a.txt": "00", "an array": "77"}) | changes))["0.json"]
     assert made() == "" and made(data_sha256={"a.txt": "11"}) == "data changed: a.txt" and made(data_sha256={"a.txt": "55"}) == ""
-    (root / "crimenb/core.py").write_text("def total(x): return 0\n")
-    (root / "crimenb/deep.py").unlink()
-    assert made() == "code changed: core.total, deep.far"
-    assert made(data_sha256={"a.txt": "11"}).endswith("; data changed: a.txt")
-    for unknown in (None, "0" * 40, commit + "-dirty"): assert made(commit=unknown).startswith("code not compared")
-    (root / "nbs/reproduce/one.ipynb").unlink()
-    assert made() == "the study is gone"
-    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    assert made().startswith("code not compared")
+    assert made(code=now | {"core": "0"*12}) == "code changed: core" and made(code=now | {"core": "0"*12}, data_sha256={"a.txt": "11"}) == "code changed: core; data changed: a.txt"
+    assert made(study="nothing", code=now) == "the study is gone"
+
+def test_a_file_without_a_fingerprint_is_of_an_earlier_time(tmp_path):
+    assert leaderboard.stale(read(tmp_path, result()))["0.json"].startswith(("made before code was fingerprinted", "made with earlier code"))
+
+def test_a_commit_that_is_no_hash_is_refused(tmp_path):
+    for evil in ("--output=/tmp/x", "--remote=a", "HEAD", "0"*39, "0"*40 + "\n"):
+        with pytest.raises(InputError, match="commit can not be"): read(tmp_path, result(commit=evil))
 
 
 # --- lines ---
