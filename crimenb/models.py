@@ -389,7 +389,9 @@ def catalogue(view,  # a view, or the name of its class
     # sequences have no periods to count in
     names = [view] + ["View"]*(view != "Sequences") if isinstance(view, str) else [kind.__name__ for kind in type(view).__mro__]
     for module in [m for name in names for m in MODULES.get(name, ())]: importlib.import_module(f"crimenb.{module}")
-    return {kind.name: kind for kind in below(Model) if kind.name and kind.view in names and kind.__module__.startswith("crimenb.")}
+    kinds = [kind for kind in below(Model) if kind.name and kind.view in names and kind.__module__.startswith("crimenb.")]
+    # a rule of all views gives way to the one that a view has in its place
+    return {kind.name: kind for kind in kinds if not any(kind.view == "View" != other.view and issubclass(other, kind) for other in kinds)}
 
 def with_rules(models,  # a model, a list of them, or their names
                view) -> list:
