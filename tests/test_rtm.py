@@ -246,8 +246,8 @@ def test_maps(tmp_path):
 def test_the_posts_picks_come_back(fetched):
     "Printed: alcohol KDE 50 m, metro distance 50 m, 311 KDE 800 m; PAI around 3 at z > 2, slightly lower out of sample; .3 crimes a unit."
     city = dc(fetched("dc_rtm"))
-    ground = city.terrain(constants=("Const", "Intersection"))
-    past, future = city.pair("2011", "2012")
+    ground = city.design(constants=("Const", "Intersection"))
+    past, future = city.past(1), city.observed([1])[0]
     found = fit(ground, past[:, 0])
     assert found.picks.iloc[0].to_dict() == {"alc": "alc_kde_50", "met": "met_dis_50", "c31": "c31_kde_800"}
     assert past.mean() == pytest.approx(.3, abs=.05)

@@ -65,6 +65,7 @@ def weekly(dataset: str,        # a data set's name, or the path of a card
            cells: int = 8,      # rows and columns of the grid where the data have no areas
            export: str = "",    # la_export: path of the portal's file
            freq: str = "W-MON", # of the panel, where events are counted
+           placed=True,         # the simulated city's areas have places and sizes
            whole_city=False,    # the simulated city's weeks are those of the simulation, not of its first and last event
 ) -> Weekly:
     "The panel of a data set, categories summed into groups, with all that a study has to know about it."
@@ -77,7 +78,7 @@ def weekly(dataset: str,        # a data set's name, or the path of a card
     truth, spans = None, {}
     if dataset == "city":
         events, truth = city.simulate(city_events, city_days, seed=0, start="2018-01-01", n_areas=16)
-        places, used, graph = city_places(truth), {"city": events["time"].to_numpy()}, "nearest"
+        places, used, graph = city_places(truth) if placed else None, {"city": events["time"].to_numpy()}, "nearest"
         if whole_city: spans = dict(start=truth.start, end=truth.start + pd.Timedelta(days=truth.days))
     else: events, places, used, graph = _of_file(dataset, cells, export)
     panel = Panel.from_events(events, freq, category_groups(events["category"].cat.categories), slots, attributes, places, **spans)
