@@ -255,6 +255,7 @@ class _Hours(View):
 
     # a day is never taken apart, and a rhythm comes back after it
     block, season, period, categories = 24, 24, "hour", ()
+    local = "grid", "holidays"
 
     @property
     def starts(self) -> pd.DatetimeIndex:

@@ -125,6 +125,8 @@ UNCOMPARED = ("geometry", "group", "cells")
 
 class Comparable(Timed):
     "Counts with a schema, which others can be counted and compared by."
+    local = "areas", "lon", "lat", "km2"
+
     def schema(self) -> dict:
         "What other events must be counted by so that they fit: names and numbers only."
         return {"areas": list(map(str, self.areas)), "categories": list(map(str, self.categories)), "freq": self.freq, "slots": self.slots,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SMALLEST', 'FromBlocks', 'HistoricalMean', 'RecentMean', 'LastWeek', 'level_chances', 'Trees', 'DecisionTree',
            'RandomForest', 'SupportVectors', 'GradientBoosting', 'level_probabilities', 'own_past', 'PoissonGLM',
-           'excess', 'rules', 'occurrences', 'f1_scores']
+           'excess', 'OwnPast', 'OwnPastTrees', 'rules', 'occurrences', 'f1_scores']
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #70a89c68
 from typing import Any
@@ -292,6 +292,45 @@ class PoissonGLM(RowModel):
 def excess(mu, y) -> float:
     "kappa of counts y about their means mu, both (n, C): variance = (1 + kappa) mean."
     return float(max(((y - mu)**2 - mu).sum() / mu.sum(), 0))
+
+# %% ../../nbs/baselines/30_area_panel.ipynb #b2f26eec
+class OwnPast(PoissonGLM):
+    "Poisson regression on an area's own past alone: fitted in one city, it forecasts another."
+    name, travels = "Poisson regression, own past", True
+    grid = {"alpha": [.001, .01, .1]}
+    calendar = False
+    def __init__(self, task="counts", alpha=.01, length=4, cyclic=True):
+        self.task, self.alpha, self.length, self.cyclic = task, alpha, length, cyclic
+
+    def _shared(self, features, rows): return np.empty((len(rows), 0))
+
+    def _learn(self, view, features, rows, valid):
+        super()._learn(view, features, rows, valid)
+        # another city may have more crimes than this one has ever seen
+        self.top_ = np.full(len(self.top_), np.inf)
+
+class OwnPastTrees(OwnPast):
+    "Boosted trees on the same columns."
+    name, role = "boosted trees, own past", "practitioner"
+    grid = {"leaves": [4, 8]}
+    def __init__(self, task="counts", rate=.05, leaves=4, leaf=40, seed=0, length=4, cyclic=True):
+        self.task, self.rate, self.leaves, self.leaf, self.seed, self.length, self.cyclic = task, rate, leaves, leaf, seed, length, cyclic
+
+    def _estimator(self, y):
+        from sklearn.dummy import DummyRegressor
+        from sklearn.ensemble import HistGradientBoostingRegressor
+        if not y.any(): return DummyRegressor(strategy="constant", constant=SMALLEST)
+        return HistGradientBoostingRegressor(loss="poisson", learning_rate=self.rate, max_leaf_nodes=self.leaves, min_samples_leaf=self.leaf,
+                                             early_stopping=False, random_state=self.seed)
+
+    def _learn(self, view, features, rows, valid):
+        x_of = self._design(features, rows)
+        self.trees_ = [self._estimator(y).fit(x_of(c), y) for c, y in enumerate(features.y_counts[rows].T)]
+        self.kappa_ = excess(self._means(features, rows), features.y_counts[rows])
+
+    def _means(self, features, rows):
+        x_of = self._design(features, rows)
+        return np.maximum(np.stack([trees.predict(x_of(c)) for c, trees in enumerate(self.trees_)], 1), SMALLEST)
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #c5dfb562
 def rules() -> dict:
