@@ -440,15 +440,19 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 # --- cells ---
 
-def test_cells_are_terrains_grid_units():
+def test_cells_in_metres_cover_the_bounds_row_by_row():
     rng = np.random.default_rng(0)
     for _ in range(20):
         w, s = rng.uniform(0, 1e6, 2)
-        bounds, size = (w, s, w + rng.uniform(500, 5_000), s + rng.uniform(500, 5_000)), rng.uniform(50, 400)
-        inside = shapely.Point((bounds[0] + bounds[2])/2, (bounds[1] + bounds[3])/2).buffer(1_000)
-        for shape in (None, inside):
-            ours, theirs = cells_in(bounds, size, 32616, shape), terrain.grid_units(bounds, size, 32616, shape)
-            for a, b in ((ours.x, theirs.x), (ours.y, theirs.y), (ours.numbers, theirs.ids), (ours.row, theirs.columns.row), (ours.column, theirs.columns.column)): np.testing.assert_array_equal(a, b)
+        (east, north), size = rng.uniform(500, 5_000, 2), rng.uniform(50, 400)
+        whole = cells_in((w, s, w + east, s + north), size, 32616)
+        rows, columns = int(np.ceil(north/size)), int(np.ceil(east/size))
+        assert len(whole) == rows*columns and whole.numbers.tolist() == list(range(rows*columns))
+        np.testing.assert_allclose(whole.x.reshape(rows, columns), np.tile(w + (np.arange(columns) + .5)*size, (rows, 1)))
+        np.testing.assert_allclose(whole.y.reshape(rows, columns), np.tile(s + (np.arange(rows) + .5)*size, (columns, 1)).T)
+        shape = shapely.Point(w + east/2, s + north/2).buffer(1_000)
+        some = cells_in((w, s, w + east, s + north), size, 32616, shape)
+        assert some.numbers.tolist() == [n for n, x, y in zip(whole.numbers, whole.x, whole.y) if shape.contains(shapely.Point(x, y))]
 
 def test_cells_in_degrees_are_those_of_a_grid():
     grid = grids.GRIDS["chicago"]
