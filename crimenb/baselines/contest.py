@@ -24,7 +24,7 @@ from ..core import InputError, one_of, within
 from ..geo import read_table
 from ..metrics import pei_star, widened
 
-# %% ../../nbs/baselines/45_contest.ipynb #2c265528
+# %% ../../nbs/baselines/45_contest.ipynb #eb007312
 MILE2 = 5280.**2                    # square feet of a square mile
 CELL = (62_500., 360_000.)          # square feet of a cell, at least and at most
 HOT = (.25, .75)                    # square miles of all hot spots, at least and at most
@@ -32,11 +32,13 @@ HORIZONS = {"1 week": pd.DateOffset(days=7), "2 weeks": pd.DateOffset(days=14), 
             "2 months": pd.DateOffset(months=2), "3 months": pd.DateOffset(months=3)}
 BEGIN = pd.Timestamp("2017-03-01")  # of the contest's test; forecasts were made with what was known the day before
 
-def days_of(time) -> np.ndarray:
+def days_of(time,  # one time or many
+) -> np.ndarray:
     "Days since 1970."
     return np.asarray(time, "datetime64[D]").astype(np.int64)
 
-def date_of(day) -> pd.Timestamp:
+def date_of(day,  # since 1970
+) -> pd.Timestamp:
     "The inverse, of one day."
     return pd.Timestamp(0) + pd.Timedelta(days=int(day))
 
@@ -55,7 +57,9 @@ class Crimes:
         one_of(horizon, HORIZONS, "horizon")
         return (self.day >= days_of(begin)) & (self.day < days_of(pd.Timestamp(begin) + HORIZONS[horizon]))
 
-def crimes_of(time, x, y) -> Crimes:
+def crimes_of(time,  # (n,) when
+              x, y,  # (n,) feet
+) -> Crimes:
     "Crimes out of three columns, put in order of time."
     day, x, y = days_of(time), np.asarray(x, float), np.asarray(y, float)
     order = np.argsort(day, kind="stable")
@@ -109,7 +113,7 @@ def score(hot,             # (h,) polygons of the hot spots, feet
     if not there.any(): raise InputError(f"no crime in {horizon} from {begin}: there is nothing to score")
     return {"n": n, "N": int(there.sum()), "share": share, "PAI": n/there.sum()/share}
 
-# %% ../../nbs/baselines/45_contest.ipynb #be4459f5
+# %% ../../nbs/baselines/45_contest.ipynb #201583fc
 @dataclass(frozen=True, eq=False)
 class Grid:
     "Squares over a city. Numbers of cells go row by row; `area` is that of the part inside the city."
@@ -123,7 +127,8 @@ class Grid:
     area: np.ndarray = field(repr=False)
 
     def __len__(self): return self.rows*self.columns
-    def turned(self, x, y) -> tuple:
+    def turned(self, x, y,  # (n,) feet
+    ) -> tuple:
         "Places in the grid's own directions, feet."
         c, s = np.cos(self.angle), np.sin(self.angle)
         return c*np.asarray(x) + s*np.asarray(y), c*np.asarray(y) - s*np.asarray(x)
@@ -134,7 +139,8 @@ class Grid:
         row, column = np.divmod(np.arange(len(self)), self.columns)
         return np.column_stack([self.west + (column + .5)*self.size, self.south + (row + .5)*self.size])
 
-    def cell(self, x, y) -> np.ndarray:
+    def cell(self, x, y,  # (n,) feet
+    ) -> np.ndarray:
         "(n,) number of the cell that holds each place, -1 beyond the grid."
         u, v = self.turned(x, y)
         column, row = ((w - start)//self.size for w, start in ((u, self.west), (v, self.south)))
@@ -163,7 +169,7 @@ def grid(city,           # the city's polygon, feet
     made.area[border] = shapely.area(shapely.intersection(city, boxes[border]))
     return made
 
-# %% ../../nbs/baselines/45_contest.ipynb #b5483bd2
+# %% ../../nbs/baselines/45_contest.ipynb #511b3aaf
 def hot_spots(intensity,        # (n,) what is expected in each cell, in any unit
               on: Grid,
               miles2: float = HOT[0], # square miles to mark
@@ -184,7 +190,10 @@ def hot_spots(intensity,        # (n,) what is expected in each cell, in any uni
     marked[there] = part[group]
     return marked
 
-def judge(marked: np.ndarray, on: Grid, crimes: Crimes, begin, horizon: str) -> dict:
+def judge(marked: np.ndarray, on: Grid, crimes: Crimes,
+          begin,         # first day of the test
+          horizon: str,  # one of `HORIZONS`
+) -> dict:
     "n (expected over ties), N, share of the area, PAI and PEI* of marked cells."
     there = crimes.within(begin, horizon)
     if not there.any(): raise InputError(f"no crime in {horizon} from {begin}: there is nothing to score")
@@ -194,7 +203,7 @@ def judge(marked: np.ndarray, on: Grid, crimes: Crimes, begin, horizon: str) -> 
     best = pei_star(marked[real], counts[real], on.area[real]) if counts[real].any() else np.nan
     return {"n": n, "N": int(there.sum()), "share": share, "PAI": n/there.sum()/share, "PEI*": best}
 
-# %% ../../nbs/baselines/45_contest.ipynb #793bce01
+# %% ../../nbs/baselines/45_contest.ipynb #b77ccf2e
 @dataclass(frozen=True, eq=False)
 class Past:
     "Crimes on a grid."
@@ -245,7 +254,9 @@ class Past:
         crimes, width = self.weights(day, wanted)*weight, np.array([w for w, _, _ in wanted])
         return sum(self.spread(float(w)) @ crimes[:, width == w].sum(1) for w in np.unique(width))
 
-    def counts(self, begin, horizon: str) -> np.ndarray:
+    def counts(self, begin,      # first day
+               horizon: str,     # one of `HORIZONS`
+    ) -> np.ndarray:
         "(cells,) what happened in the stretch of time that begins then."
         return np.bincount(self.cell[self.crimes.within(begin, horizon)], minlength=len(self.on)).astype(float)
 
