@@ -408,11 +408,16 @@ def count_rows(model, values, view, at,       # forecasts of the periods `at`
 ) -> pd.DataFrame:
     "Rows `metric`, `value`, `low`, `high`, `n` of forecasts of counts: errors, hot spots, coverage."
     happened, blocks = view.observed(at), np.asarray(at)//view.block
-    rows = [count_summary(np.maximum(values, model.least), happened, blocks=blocks, floor=model.least)]
+    expected = np.maximum(values, model.least)
+    # of one year, or one day, what can be drawn again are its counts
+    one = len(np.unique(blocks)) == 1
+    rows = [count_summary(expected.ravel(), happened.ravel(), floor=model.least) if one
+            else count_summary(expected, happened, blocks=blocks, floor=model.least)]
     by_place = [np.asarray(a, float).reshape(len(at), len(view.places), -1).sum(2) for a in (values, happened)]
     if by_place[1].sum():
         size = view.sizes()
         how = dict(area=size, by="area", rank="density") if size is not None else {}
+        if one: by_place, blocks = [a.sum(0) for a in by_place], None
         rows.append(hot_spot_summary(*by_place, shares=shares, blocks=blocks, **how))
     covered = coverage(*model.interval(values, level), happened)
     rows.append(pd.DataFrame([{"metric": f"coverage of {level:.0%}", "value": covered, "n": happened.size}]))

@@ -23,7 +23,7 @@ from .core import InputError, one_of, within
 from .events import Cleaned, read_dc
 from .geo import (Cells, Points, cell_places, cells_in, in_metres, metric, read_boundaries,
                   read_points, read_polygons, read_table, square_cells, transform)
-from .views import View, split_in_time
+from .views import Split, View, split_in_time
 
 # %% ../nbs/35_terrain.ipynb #f6d5636d
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Units:
         if len(pd.unique(self.ids)) < len(x): raise InputError("units: two have the same id")
 
     @classmethod
-    def of(cls, cells: Cells, **columns) -> "Units":
+    def of(cls, cells: Cells, **columns: Any) -> "Units":
         "Cells of a grid in metres as units; `columns` has row, column and what else is given, a value a cell."
         table = pd.DataFrame({"row": cells.row, "column": cells.column, **columns})
         return cls(cells.numbers, cells.x, cells.y, np.full(len(cells), cells.width*cells.height), cells.crs, table, cells)
@@ -398,7 +398,7 @@ class Kept(Periodic):
         return replace(self, counts=counts, start=start, labels=labels)
 
     def split(self, valid=0, test=1,  # numbers of periods, or shares of them
-    ):
+    ) -> Split:
         if 0 < test < 1: test = max(1, round(test*self.known))
         return split_in_time(self.known, valid, test)
 
