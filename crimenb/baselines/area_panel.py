@@ -23,7 +23,7 @@ SMALLEST = AreaModel.least
 
 class FromBlocks(AreaModel):
     "A rule that reads the blocks themselves."
-    def blocks(self, view) -> np.ndarray:
+    def blocks(self, view: Panel) -> np.ndarray:
         "(blocks, slots, A, …) what the task predicts: counts, or which of the five levels (0/1); NaN where not known."
         counts = whole_blocks(view)
         if self.task == "counts": return counts
@@ -34,7 +34,7 @@ class HistoricalMean(FromBlocks):
     "Shares of levels, or mean counts, of the area over the blocks before (the same slot of the day)."
     name, role = "historical mean", "trivial"
     grid = {"prior": [.5, 2.]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  window=None,   # how many blocks to average; None: all before
                  prior=.5,      # blocks of the average area that are added
     ): self.task, self.window, self.prior = task, window, prior
@@ -57,13 +57,13 @@ class RecentMean(HistoricalMean):
     "The same over the last blocks."
     name = "recent mean"
     grid = {"window": [4, 8, 13, 26], "prior": [.5, 2.]}
-    def __init__(self, task="counts", window=8, prior=.5): self.task, self.window, self.prior = task, window, prior
+    def __init__(self, task: str = "counts", window: "int | None" = 8, prior: float = .5): self.task, self.window, self.prior = task, window, prior
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #46b20efc
 class LastWeek(FromBlocks):
     "The block before (the same slot of the day), once more."
     name, role = "last week", "trivial"
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  smallest=.05, # a count of 0 becomes this
     ): self.task, self.smallest = task, smallest
 
@@ -86,10 +86,13 @@ class LastWeek(FromBlocks):
     def _answer(self, view, at):
         before = self._before(view, at)
         if self.task == "counts": return np.maximum(before, self.smallest)
-        return np.where(before > 0, self.stays_, (1 - self.stays_) / (LEVELS - 1))
+        stays = float(self.stays_ or 0)
+        return np.where(before > 0, stays, (1 - stays) / (LEVELS - 1))
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #b7e4c778
-def level_chances(estimator, x) -> np.ndarray:
+def level_chances(estimator, # a fitted classifier
+                  x,         # (n, F)
+) -> np.ndarray:
     "(n, 5) of a fitted classifier that may not have seen every level, mixed with 1 % of any."
     p = np.zeros((len(x), LEVELS))
     p[:, estimator.classes_] = estimator.predict_proba(x)
@@ -110,13 +113,13 @@ class Trees(RowModel):
 class DecisionTree(Trees):
     "One tree (Gini impurity; squared error)."
     name, grid = "decision tree", {"leaf": [10, 20, 40, 80]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  leaf=20,  # fewest rows in a leaf
                  seed=0,   # of ties between features
-                 length=4, cyclic=True,  # as in `panels.Features`
+                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
     ): self.task, self.leaf, self.seed, self.length, self.cyclic = task, leaf, seed, length, cyclic
 
-    def estimator(self):
+    def estimator(self) -> Any:
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
         kind = DecisionTreeClassifier if self.task == "levels" else DecisionTreeRegressor
         return kind(min_samples_leaf=self.leaf, random_state=self.seed)
@@ -124,15 +127,15 @@ class DecisionTree(Trees):
 class RandomForest(Trees):
     "The mean of many trees, each on a bootstrap of the rows."
     name, grid = "random forest", {"leaf": [2, 5, 15]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  leaf=5,    # fewest rows in a leaf
                  trees=200, # how many
                  share=1/3, # of the features that a node may choose from
                  seed=0,    # of the bootstrap and the choice of features
-                 length=4, cyclic=True,
+                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
     ): self.task, self.leaf, self.trees, self.share, self.seed, self.length, self.cyclic = task, leaf, trees, share, seed, length, cyclic
 
-    def estimator(self):
+    def estimator(self) -> Any:
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
         kind = RandomForestClassifier if self.task == "levels" else RandomForestRegressor
         return kind(min_samples_leaf=self.leaf, n_estimators=self.trees, max_features=self.share, random_state=self.seed)
@@ -141,11 +144,11 @@ class RandomForest(Trees):
 class SupportVectors(RowModel):
     "Radial-kernel support vectors with Platt's probabilities; for counts one regression a category, on the square root."
     name, grid = "SVM", {"C": [.1, 1., 10.]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  C=1.,      # price of a violated margin
                  cap=3000,  # at most so many rows are fitted, drawn at random
                  seed=0,    # of the draw
-                 length=4, cyclic=True,
+                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
     ): self.task, self.C, self.cap, self.seed, self.length, self.cyclic = task, C, cap, seed, length, cyclic
 
     def _learn(self, view, features, rows, valid):
@@ -181,12 +184,12 @@ class GradientBoosting(RowModel):
     "Gradient-boosted trees: log loss for levels, Poisson deviance for counts, one model a category."
     name, role = "gradient boosting", "practitioner"
     grid = {"rounds": [50, 150], "leaves": [4, 16]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  rate=.05,   # step size
                  rounds=100, # how many trees (a level, or a category)
                  leaves=8,   # of a tree
-                 seed=0,
-                 length=4, cyclic=True,
+                 seed: int = 0,
+                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
     ): self.task, self.rate, self.rounds, self.leaves, self.seed, self.length, self.cyclic = task, rate, rounds, leaves, seed, length, cyclic
 
     def _learn(self, view, features, rows, valid):
@@ -243,10 +246,10 @@ class PoissonGLM(RowModel):
     "Poisson regression with area effects, calendar and lagged counts; levels by `level_probabilities`, with the spread of its residuals."
     name, role = "Poisson GLM", "practitioner"
     grid = {"alpha": [.001, .01, .1], "calendar": [True, False]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  alpha=.01,     # ridge penalty
                  calendar=True, # with effects of the day of the year (and of the week)
-                 length=4, cyclic=True,
+                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
     ): self.task, self.alpha, self.calendar, self.length, self.cyclic = task, alpha, calendar, length, cyclic
 
     def _shared(self, features, rows):
@@ -289,7 +292,7 @@ class PoissonGLM(RowModel):
         weights = weights_of(features.panel.categories, self.scales_.severity)
         return .99 * level_probabilities(mu, weights, self.scales_.thresholds, self.kappa_) + .01 / LEVELS
 
-def excess(mu, y) -> float:
+def excess(mu: np.ndarray, y: np.ndarray) -> float:
     "kappa of counts y about their means mu, both (n, C): variance = (1 + kappa) mean."
     return float(max(((y - mu)**2 - mu).sum() / mu.sum(), 0))
 

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -203,7 +204,7 @@ def main(argv=None,  # the arguments; those of the process if not given
     parser.add_argument("--forecast", help="CSV file for the forecast")
     parser.add_argument("--every", type=int, default=100, help="events between two forecasts; one is made at the end in any case")
     options = parser.parse_args(argv)
-    scorer = None
+    scorer: Any = None
     def write(): return options.forecast and write_atomic(options.forecast, scorer.forecast().to_csv(index=False))
     try:
         within(options.every, "every", 1)

@@ -420,7 +420,8 @@ def graph_of(panel,           # of which only what lies before `until` is looked
     if how == "alike": return alike(panel.counts[:until].sum(-1), neighbours)
     if how == "nearest":
         # an area of which no place is known lies in the middle
-        return knn_graph(*(np.nan_to_num(v, nan=np.nanmean(v)) for v in (panel.lon, panel.lat)), neighbours)
+        lon, lat = (np.nan_to_num(v, nan=np.nanmean(v)) for v in (panel.lon, panel.lat))
+        return knn_graph(lon, lat, neighbours)
     if panel.geometry is None: raise InputError("which areas touch can't be told without polygons: give the panel some, or use graph='nearest'")
     return adjacency(pd.DataFrame({"geometry": panel.geometry}, index=pd.Index(panel.areas, name="area")), panel.areas)
 
@@ -455,7 +456,8 @@ class AreaNetwork(AreaModel):
 
     def network(self) -> nn.Module:
         graph = None if self.graph_ is None else torch.as_tensor(self.graph_)
-        return assemble(self.name, *self.shape_, self.numbers_["n_out"], graph, **self.widths())
+        n_flat, n_step, length, areas = self.shape_
+        return assemble(self.name, n_flat, n_step, length, areas, self.numbers_["n_out"], graph, **self.widths())
 
 # what a head calls the tasks
 HEADS = {"levels": "level", "counts": "counts"}
