@@ -57,6 +57,7 @@ class Learns(Model):
         "The rows of the periods from the first to the last of `at`, scaled as in training."
         return Features(view, learnt=self.scales_, periods=(int(at[0]), int(at[-1]) + 1))
 
+# %% ../nbs/57_areas.ipynb #4f0f8427
 def known_rows(features: Features, periods: slice) -> np.ndarray:
     "(m,) numbers of the rows of these periods whose outcome is known."
     rows = features.rows(periods)

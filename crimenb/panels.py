@@ -87,6 +87,7 @@ def starts_from(starts: pd.DatetimeIndex, # of the periods that are known
 def _slotted(edges, slots):
     return (edges[:, None] + np.arange(slots)*np.timedelta64(24//slots, "h")).ravel()
 
+# %% ../nbs/30_panels.ipynb #788b57b5
 class Timed(Counts):
     "Counts with a calendar."
     @property
@@ -275,6 +276,7 @@ def areas_of(events: pd.DataFrame, # an events table
     if "geometry" not in table or (code >= 0).mean() >= NEAR or not events["lon"].notna().any(): return code
     return locate(events["lon"], events["lat"], table, check=False)
 
+# %% ../nbs/30_panels.ipynb #281a75e5
 def _check_meet(code, events, table):
     if not len(code) or (code >= 0).sum() >= NEAR*len(code): return
     listed = lambda labels: ", ".join(map(repr, list(labels)[:3])) or "none"

@@ -53,6 +53,7 @@ class HistoricalMean(FromBlocks):
         mean = (total[block, slot] - total[first, slot] + self.prior*self.average_) / n
         return mean if self.task == "levels" else np.maximum(mean, SMALLEST)
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #ac0c2d92
 class RecentMean(HistoricalMean):
     "The same over the last blocks."
     name = "recent mean"
@@ -124,6 +125,7 @@ class DecisionTree(Trees):
         kind = DecisionTreeClassifier if self.task == "levels" else DecisionTreeRegressor
         return kind(min_samples_leaf=self.leaf, random_state=self.seed)
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #d2ade1c7
 class RandomForest(Trees):
     "The mean of many trees, each on a bootstrap of the rows."
     name, grid = "random forest", {"leaf": [2, 5, 15]}
@@ -242,6 +244,7 @@ def own_past(features: Features) -> np.ndarray:
     past = [mean] + [panel.counts[t - slots*lag, a].astype(float) for lag in range(1, features.length + 1)]
     return np.log(np.stack([np.where(np.isnan(v), mean, v) for v in past], 1) + .5)
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #9c7bea78
 class PoissonGLM(RowModel):
     "Poisson regression with area effects, calendar and lagged counts; levels by `level_probabilities`, with the spread of its residuals."
     name, role = "Poisson GLM", "practitioner"
@@ -292,6 +295,7 @@ class PoissonGLM(RowModel):
         weights = weights_of(features.panel.categories, self.scales_.severity)
         return .99 * level_probabilities(mu, weights, self.scales_.thresholds, self.kappa_) + .01 / LEVELS
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #e52ceb7f
 def excess(mu: np.ndarray, y: np.ndarray) -> float:
     "kappa of counts y about their means mu, both (n, C): variance = (1 + kappa) mean."
     return float(max(((y - mu)**2 - mu).sum() / mu.sum(), 0))

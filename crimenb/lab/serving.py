@@ -102,6 +102,7 @@ FIELDS = ("record_id", "time", "area", "category")
 # letters of a field
 LONGEST = 1000
 
+# %% ../../nbs/lab/70_serving.ipynb #5c86a772
 class Taker:
     "Takes events. Its state is the exported files and the journal, and nothing else."
     def __init__(self, bundle,          # a file written by `export`
@@ -194,6 +195,7 @@ def read_events(file,                  # bytes, line by line
             else: yield dict(zip(names, next(csv.reader([line], strict=True))))
         except (ValueError, RecursionError, csv.Error): yield line.strip()
 
+# %% ../../nbs/lab/70_serving.ipynb #c584cde3
 def main(argv=None,  # the arguments; those of the process if not given
 ) -> int:
     "Read events, answer each, write the forecast; returns the exit code."

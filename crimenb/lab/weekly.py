@@ -58,6 +58,7 @@ def _of_file(dataset, cells, export):
     if dataset == "chicago_2016_2017": return *cell_areas(events, cells, cells), files, "nearest"
     return events, None, files, "nearest"
 
+# %% ../../nbs/lab/25_weekly.ipynb #23148763
 def weekly(dataset: str,        # a data set's name, or the path of a card
            slots: int = 1,      # slots of the day that a week is cut into
            attributes=(),       # columns of the events
@@ -152,6 +153,7 @@ def drawn_hits(hits: np.ndarray, rng: np.random.Generator, draws: int = 1000) ->
     "(draws, types, 3) sums over steps that are drawn anew."
     return np.einsum("bs,sck->bck", rng.multinomial(len(hits), np.full(len(hits), 1/len(hits)), size=draws), hits)
 
+# %% ../../nbs/lab/25_weekly.ipynb #99ba83b5
 def f1_rows(each, # hits (steps, types, 3) of each month
             seed: int = 0, n: "int | None" = None, # n of the rows; None: steps
 ) -> pd.DataFrame:

@@ -52,6 +52,7 @@ MOST_NUMBERS = 2**26
 # the paper's levels 1-5, here 0-4
 LEVELS = 5
 
+# %% ../../nbs/papers/30_parallel.ipynb #7f267a5f
 @dataclass(frozen=True)
 class Cases:
     "One case is one area in one period: what is known before the period begins, and what then happened. NumPy or torch goes in, torch comes out."
@@ -113,6 +114,7 @@ class Cases:
             for some in rows.split(65_536): digest.update(getattr(self, f.name)[some].numpy().tobytes())
         return digest.hexdigest()
 
+# %% ../../nbs/papers/30_parallel.ipynb #08ce3a02
 def kept(names,     # of columns
          calendar, means, # as in `Cases.of`
 ) -> list:
@@ -244,6 +246,7 @@ LOSSES = ("likelihood", "MSE")
 # a forecast of no events at all can't be scored once there is one
 LEAST = .01
 
+# %% ../../nbs/papers/30_parallel.ipynb #d3e62cf0
 class Head:
     "What the numbers of a network's last layer mean: their loss, and the forecast they stand for."
     def __init__(self,
@@ -501,6 +504,7 @@ class Trained(AreaNetwork):
         "The smallest loss on validation."
         return -float(self.log_["valid"].max())
 
+# %% ../../nbs/papers/30_parallel.ipynb #21b9bc14
 class AreaDNN(Trained):
     "The feed-forward network, section V.A."
     name = "DNN"
@@ -673,6 +677,7 @@ def measure_training(path,               # from `save_workload`
                      "added memory": max(0, _peak() - at_start), "loss": float(log["loss"].iloc[-1]), "scores": once(lambda: work.scores(work.model))})
     return rows
 
+# %% ../../nbs/papers/30_parallel.ipynb #578e4556
 def measure_steps(path,              # from `save_workload`
                   models: list,      # some of `MODELS`
                   batches: list,     # cases in a batch
