@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SMALLEST', 'FromBlocks', 'HistoricalMean', 'RecentMean', 'LastWeek', 'level_chances', 'Trees', 'DecisionTree',
            'RandomForest', 'SupportVectors', 'GradientBoosting', 'level_probabilities', 'own_past', 'PoissonGLM',
-           'excess', 'rules', 'occurrences', 'f1_scores']
+           'excess', 'memory', 'Remembers', 'Memories', 'rules', 'occurrences', 'f1_scores']
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #70a89c68
 from typing import Any
@@ -15,6 +15,7 @@ from scipy import sparse
 
 from ..areas import MOST, AreaModel, RowModel, tree_columns
 from ..core import InputError, one_of, within
+from ..geo import knn_graph
 from ..panels import LEVELS, Features, Panel, level_of, weights_of, whole_blocks, before
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #49933054
@@ -299,6 +300,97 @@ class PoissonGLM(RowModel):
 def excess(mu: np.ndarray, y: np.ndarray) -> float:
     "kappa of counts y about their means mu, both (n, C): variance = (1 + kappa) mean."
     return float(max(((y - mu)**2 - mu).sum() / mu.sum(), 0))
+
+# %% ../../nbs/baselines/30_area_panel.ipynb #1167f5a4
+def memory(blocks,     # (blocks, slots, A, C) counts, NaN where not known
+           half_life,  # in blocks; infinite: all of the past alike
+) -> np.ndarray:
+    "(blocks, slots, A, C) means of the blocks before, the last ones weighted most, drawn towards the mean so far."
+    known, y, keep = ~np.isnan(blocks[:, :, :1, :1]), np.nan_to_num(blocks), .5**(1/half_life)
+    many, total = before(known*1.), before(blocks)
+    # an area without a past has what areas have on average
+    usual = total.mean(2, keepdims=True) / np.maximum(many, 1)
+    mean = (total + .5*usual) / (many + .5)
+    found, n, weight = np.empty_like(y), np.zeros(y.shape[1:]), np.zeros(known.shape[1:])
+    for k in range(len(y)):
+        found[k] = (n + 2*mean[k]) / (weight + 2)
+        n, weight = keep*n + y[k], keep*weight + known[k]
+    return found
+
+# %% ../../nbs/baselines/30_area_panel.ipynb #8406f56e
+class Remembers(RowModel):
+    "The columns of a regression on several memories."
+    graph_: Any = None
+    def __init__(self, task: str = "counts",
+                 alpha: float = .03,   # ridge penalty
+                 harmonics: int = 1,   # of the year
+                 city: bool = True,    # with the city's short memory against its long one
+                 half_lives: tuple = (1, 3, 8, 20, 52), # blocks
+                 neighbours: int = 4,  # nearest areas whose memories are seen; 0: none
+                 length: int = 4, cyclic: bool = True,  # as in `panels.Features`
+    ):
+        self.task, self.alpha, self.harmonics, self.city, self.half_lives = task, alpha, harmonics, city, half_lives
+        self.neighbours, self.length, self.cyclic = neighbours, length, cyclic
+
+    def _columns(self, features):
+        "(n, C) the logarithm of the mean so far, and (n, C, F) what is known beside it."
+        panel, S = features.panel, features.panel.slots
+        blocks, (b, s), a = whole_blocks(panel), np.divmod(features.t, S), features.a
+        rates = {h: memory(blocks, h) for h in (*self.half_lives, np.inf)}
+        log = lambda rate: np.log(rate + .05)[b, s, a]
+        long = log(rates[np.inf])
+        x = [log(rates[h]) - long for h in self.half_lives]
+        x += [log(_around(rates[h], self.graph_)) - long for h in self.half_lives[1:4:2] if self.graph_ is not None]
+        if self.city: x.append(np.subtract(*(np.log(rates[h].sum(2) + .5)[b, s] for h in self.half_lives[1:4:2])))
+        day = 2*np.pi*(panel.starts[features.t].day_of_year.to_numpy() - 1)/365.25
+        turns = [f(k*day) for k in range(1, self.harmonics + 1) if panel.freq for f in (np.sin, np.cos)]
+        return long, np.stack(x + [np.repeat(turn[:, None], long.shape[1], 1) for turn in turns], -1)
+
+def _around(rate, edges):
+    "The mean over an area's neighbours."
+    one, other = edges
+    total = np.zeros_like(rate)
+    np.add.at(total, (slice(None), slice(None), other), rate[:, :, one])
+    return total / np.bincount(other, minlength=rate.shape[2])[:, None]
+
+# %% ../../nbs/baselines/30_area_panel.ipynb #0305090e
+class Memories(Remembers):
+    "Poisson regression on several memories of the area, of its neighbours and of the city; levels by `level_probabilities`."
+    name, role = "memories", "ours"
+    grid = {"alpha": [.003, .03, .1], "harmonics": [0, 1], "city": [False, True]}
+    def _learn(self, view, features, rows, valid):
+        from sklearn.linear_model import PoissonRegressor
+        within(self.alpha, "alpha", 0), within(self.harmonics, "harmonics", 0)
+        placed = self.neighbours > 0 and len(view.areas) > 1 and np.isfinite(view.lon).any()
+        # an area of which no place is known lies in the middle
+        self.graph_ = knn_graph(*(np.nan_to_num(v, nan=np.nanmean(v)) for v in (view.lon, view.lat)), self.neighbours) if placed else None
+        long, x = self._columns(features)
+        self.mean_, self.scale_, found = x[rows].mean(0), x[rows].std(0) + 1e-9, []
+        for c, y in enumerate(features.y_counts[rows].T):
+            z = self._scaled(long[rows], x[rows], c)
+            if not y.any():
+                found.append((np.zeros(z.shape[1]), np.log(SMALLEST), 2*SMALLEST))
+                continue
+            with _one_thread(): fitted = PoissonRegressor(alpha=self.alpha, solver="newton-cholesky", max_iter=300).fit(z, y)
+            # a forecast far above all that was seen is the exponential of an extrapolation
+            found.append((fitted.coef_, fitted.intercept_, 2*y.max()))
+        self.coef_, self.intercept_, self.top_ = (np.array(part) for part in zip(*found))
+        self.kappa_ = excess(self._means(features, rows), features.y_counts[rows])
+
+    def _scaled(self, long, x, c):
+        # the mean so far is hardly shrunk, what is known beside it is
+        return np.column_stack([(x[:, c] - self.mean_[c])/self.scale_[c]/2, 2*long[:, c]])
+
+    def _means(self, features, rows):
+        long, x = self._columns(features)
+        log_mu = [self._scaled(long[rows], x[rows], c) @ self.coef_[c] + self.intercept_[c] for c in range(len(self.coef_))]
+        return np.stack([np.clip(np.exp(v), SMALLEST, top) for v, top in zip(log_mu, self.top_)], 1)
+
+    def _of_rows(self, features, rows):
+        mu = self._means(features, rows)
+        if self.task == "counts": return mu
+        weights = weights_of(features.panel.categories, self.scales_.severity)
+        return .99 * level_probabilities(mu, weights, self.scales_.thresholds, self.kappa_) + .01 / LEVELS
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #c5dfb562
 def rules() -> dict:
