@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAGIC', 'MODULES', 'Estimator', 'Fitted', 'Forecasts', 'below', 'restored', 'Model', 'load', 'Last', 'Mean', 'choose',
-           'rolled', 'count_rows', 'catalogue', 'with_rules', 'backtest']
+           'rolled', 'refits', 'fitted_anew', 'by_latest', 'count_rows', 'catalogue', 'with_rules', 'backtest']
 
 # %% ../nbs/55_models.ipynb #b6febf13
 import hashlib
@@ -230,6 +230,16 @@ class Model(Forecasts):
     """A forecaster. Settings are arguments of the constructor; what it has learnt ends in an underscore.
 
     A subclass sets `name`, `role` and `view`, and has `_fit(view, train, valid)` and `_predict(view, at)`; with a network also `network()`."""
+    def tested(self, view, test, valid,    # blocks to forecast, and before them to validate on: numbers or shares
+               periods: int = 1, refit: "int | None" = None, level: float = .9) -> pd.DataFrame:
+        "Fit and forecast the last blocks as `backtest` says: rows as result files hold them."
+        parts: Split = view.split(valid, test)
+        at = periods_of(parts.test, view.known)
+        self.fit(view, parts.train, parts.valid)
+        table = self.scores(rolled(self, view, at, periods, refit), view, at, level)
+        protocol = f"rolling, {periods} {view.period}{'s' if periods > 1 else ''} ahead"
+        return table.assign(method=self.name, kind=self.role, protocol=protocol, split="test")
+
     def network(self) -> Any:
         "An untrained network, of the shape that settings, schema and other learnt things ask for."
         raise TypeError(f"{type(self).__name__} must say how its network is built")
@@ -297,6 +307,7 @@ def choose(model: Model,            # with the settings that all share
            grid: dict,              # setting -> values to try; all combinations are tried
            train: slice,            # periods to learn from
            valid: slice,            # periods to choose on
+           loss: Any = None,        # what is made small, a function: values, view, at -> number; None: the model's own `loss`
 ) -> "tuple[Model, pd.DataFrame]":
     "The best settings as an unfitted model, and the table of all that were tried, best first."
     for name in grid: one_of(name, model.get_params(deep=False), f"setting of {model.name}")
@@ -304,7 +315,7 @@ def choose(model: Model,            # with the settings that all share
     for values in product(*grid.values()):
         settings = dict(zip(grid, values))
         one = clone(model).set_params(**settings).fit(view, train, valid)
-        tried.append({**settings, "loss": one.loss(one.predict(view, valid), view, valid)})
+        tried.append({**settings, "loss": (loss or one.loss)(one.predict(view, valid), view, valid)})
     best = min(range(len(tried)), key=lambda i: tried[i]["loss"])
     settings = {name: tried[best][name] for name in grid}
     return clone(model).set_params(**settings), pd.DataFrame(tried).sort_values("loss", kind="stable", ignore_index=True)
@@ -323,6 +334,31 @@ def rolled(model: Model, view,             # fitted, and a view it knows
         if periods == 1: found.append(model.predict(view, some))
         else: found += [model.ahead(view.until(int(o[0])), len(o))[1] for o in np.array_split(some, range(periods, len(some), periods))]
     return np.concatenate(found)
+
+# %% ../nbs/55_models.ipynb #5437c47c
+def refits(first: int,  # the first period to forecast
+           last: int,   # the last fit
+           every: int,  # periods between two fits
+) -> list:
+    "Periods before which a model is fitted: `first`, then those that lie whole multiples of `every` before `last`, and `last`."
+    within(every, "periods between two fits", 1)
+    within(last, "the last fit", first)
+    return [first, *(t for t in range(last - (last - first)//every*every, last + 1, every) if t > first)]
+
+def fitted_anew(model: Model, view,  # unfitted, and what happened
+                fits,                # periods, as from `refits`
+) -> list:
+    "(when the period begins, the model fitted on all before it), a pair a fit."
+    starts = view.ahead().starts
+    return [(starts[t], clone(model).fit(view, slice(0, int(t)))) for t in fits]
+
+def by_latest(pairs: list,     # from `fitted_anew`
+              view, at,        # a view and periods of it, increasing
+) -> np.ndarray:
+    "(n, …) each period's forecast by the last model that was fitted before it began; by the first one where none was."
+    at = np.asarray(at)
+    which = np.maximum(np.searchsorted([begin for begin, _ in pairs], view.starts[at], side="right") - 1, 0)
+    return np.concatenate([pairs[k][1]._predict(view, at[which == k]) for k in np.unique(which)])
 
 # %% ../nbs/55_models.ipynb #334c689a
 def count_rows(model, values, view, at,       # forecasts of the periods `at`
@@ -351,9 +387,12 @@ MODULES: dict = {"HourlyMaps": ("baselines.hourly_map", "baselines.hourly_networ
 def catalogue(view,  # a view, or the name of its class
 ) -> dict:
     "name -> class, of all models that take this view: what `--model` accepts."
-    names = [view] if isinstance(view, str) else [kind.__name__ for kind in type(view).__mro__]
+    # sequences have no periods to count in
+    names = [view] + ["View"]*(view != "Sequences") if isinstance(view, str) else [kind.__name__ for kind in type(view).__mro__]
     for module in [m for name in names for m in MODULES.get(name, ())]: importlib.import_module(f"crimenb.{module}")
-    return {kind.name: kind for kind in below(Model) if kind.name and kind.view in (*names, "View") and kind.__module__.startswith("crimenb.")}
+    kinds = [kind for kind in below(Model) if kind.name and kind.view in names and kind.__module__.startswith("crimenb.")]
+    # a rule of all views gives way to the one that a view has in its place
+    return {kind.name: kind for kind in kinds if not any(kind.view == "View" != other.view and issubclass(other, kind) for other in kinds)}
 
 def with_rules(models,  # a model, a list of them, or their names
                view) -> list:
@@ -377,11 +416,5 @@ def backtest(models,                        # a model, or several; the trivial r
              level: float = .9,             # of the intervals
 ) -> pd.DataFrame:
     "A row a model and metric, as result files hold them: method, role, protocol, split, metric, value, low, high, n."
-    parts: Split = view.split(valid, test)
-    at, rows = periods_of(parts.test, view.known), []
-    for model in with_rules(models, view):
-        fitted = clone(model).fit(view, parts.train, parts.valid)
-        table = fitted.scores(rolled(fitted, view, at, periods, refit), view, at, level)
-        protocol = f"rolling, {periods} {view.period}{'s' if periods > 1 else ''} ahead"
-        rows.append(table.assign(method=model.name, kind=model.role, protocol=protocol, split="test"))
+    rows = [clone(model).tested(view, test, valid, periods, refit, level) for model in with_rules(models, view)]
     return pd.concat(rows, ignore_index=True)[["method", "kind", "protocol", "split", "metric", "value", "low", "high", "n"]]
