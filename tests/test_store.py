@@ -295,8 +295,8 @@ def by_table(table):
     year = table[(table.time >= "2016-01-01") & (table.time < "2017-01-01")]
     theft = table[(table.category == "THEFT") & (table.time >= "2016-01-01 05:00") & (table.time < "2016-07-01")]
     counted = terrain.count(terrain.from_events(table, 32616, "store of chicago"), UNITS, "all", 900.)
-    return [sequences.from_events(table), sequences.from_events(table[table.time >= "2016-03-01"], 6, 40, "crimealarm-chicago"), grids.hourly_counts(table, GRID),
-            grids.hourly_counts(theft, GRID, "2016-01-01 05:00", "2016-07-01"), panels.from_events(table),
+    return [sequences.from_events(table), sequences.from_events(table[table.time >= "2016-03-01"], 6, 40, "crimealarm-chicago"), grids.HourlyMaps.from_events(table, GRID, end=table.time.max().normalize() + pd.Timedelta(days=1)),
+            grids.HourlyMaps.from_events(theft, GRID, "2016-01-01 05:00", "2016-07-01"), panels.from_events(table),
             panels.from_events(year, "MS", panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"]), 4, start="2016-01-01", end="2017-01-01"), counted]
 
 
