@@ -24,25 +24,25 @@ import tracemalloc
 
 import numpy as np
 
-from crimenb.baselines.next_event import smoothed_counts, spot_counts
+from crimenb.baselines.next_event import SmoothedCounts, SpotCounts
 from crimenb.core import InputError
 from crimenb.metrics import rank_counts, ranking_scores
-from crimenb.sequences import candidates, leave_last_out, read_sequences
+from crimenb.sequences import candidates, read_sequences
 from crimenb.sources import fetch
 
 KS = 5, 10
 
 
-def draw_loop(split, n=100, seed=0):
+def draw_loop(whole, n=100, seed=0):
     "One spot after the other: draw a batch by popularity, keep what is unseen and new, until there are `n`."
     rng = np.random.RandomState(seed)
-    classes = np.arange(split.whole.n_classes)
-    popularity = np.maximum(np.bincount(split.train.events, minlength=len(classes)), 1e-9)
+    classes = np.arange(whole.n_classes)
+    popularity = np.maximum(np.bincount(whole.drop_last(2).events, minlength=len(classes)), 1e-9)
     popularity = popularity / popularity.sum()
     rows = []
-    for i in range(split.whole.n_spots):
-        seen = set(split.whole.spot(i).tolist())
-        row = [int(split.test_target[i])]
+    for i in range(whole.n_spots):
+        seen = set(whole.spot(i).tolist())
+        row = [int(whole.events[whole.offsets[1:] - 1][i])]
         while len(row) < 1 + n:
             for c in rng.choice(classes, n, replace=False, p=popularity).tolist():
                 if c not in seen and c not in row:
@@ -51,20 +51,20 @@ def draw_loop(split, n=100, seed=0):
     return np.array(rows)
 
 
-def draw_choice(split, n=100, seed=0):
+def draw_choice(whole, n=100, seed=0):
     "One spot after the other: one draw from the unseen classes, by their popularity."
     rng = np.random.default_rng(seed)
-    popularity = np.maximum(np.bincount(split.train.events, minlength=split.whole.n_classes), 1e-9)
+    popularity = np.maximum(np.bincount(whole.drop_last(2).events, minlength=whole.n_classes), 1e-9)
     rows = []
-    for i in range(split.whole.n_spots):
+    for i in range(whole.n_spots):
         weight = popularity.copy()
-        weight[split.whole.spot(i)] = 0
-        rows.append([split.test_target[i], *rng.choice(len(weight), n, replace=False, p=weight / weight.sum())])
+        weight[whole.spot(i)] = 0
+        rows.append([whole.events[whole.offsets[1:] - 1][i], *rng.choice(len(weight), n, replace=False, p=weight / weight.sum())])
     return np.array(rows)
 
 
-def draw_ours(split, n=100, seed=0):
-    return candidates(split.whole, split.test_target, "popularity-100", n=n, seed=seed)
+def draw_ours(whole, n=100, seed=0):
+    return candidates(whole, whole.events[whole.offsets[1:] - 1], "popularity-100", n=n, seed=seed)
 
 
 def metrics_loop(scores, target, drawn):
@@ -113,13 +113,13 @@ def main():
     parser.add_argument("--runs", type=int, default=15, help="runs of ours and of the vectorised peers")
     parser.add_argument("--loop-runs", type=int, default=3, help="runs of the loops")
     options = parser.parse_args()
-    split = leave_last_out(read_sequences(fetch(options.dataset)[f"{options.dataset}.txt"]))
-    target, whole = split.test_target, split.whole
+    whole = read_sequences(fetch(options.dataset)[f"{options.dataset}.txt"])
+    target, known = whole.events[whole.offsets[1:] - 1], whole.drop_last(1)
     scores = np.random.default_rng(0).random((whole.n_spots, whole.n_classes), dtype="float32")
 
-    draws = [(name, *measure(lambda way=way: way(split), runs)) for name, way, runs in
+    draws = [(name, *measure(lambda way=way: way(whole), runs)) for name, way, runs in
              (("ours", draw_ours, options.runs), ("rng.choice, spot by spot", draw_choice, options.loop_runs), ("loop", draw_loop, options.loop_runs))]
-    seen = whole.counts() > 0
+    seen = whole.counts > 0
     for name, _, _, drawn in draws:
         assert (drawn[:, 0] == target).all() and not np.take_along_axis(seen, drawn[:, 1:], 1).any(), f"{name} drew a class that the spot had"
         assert (np.diff(np.sort(drawn, 1), axis=1) > 0).all(), f"{name} drew a class twice"
@@ -129,7 +129,7 @@ def main():
     found = [(name, *measure(lambda way=way: way(scores, target, drawn), runs)) for name, way, runs in ways]
     for name, way, _ in ways[1:]:
         # random scores have hardly a tie, counts have many
-        for other in (scores, spot_counts(split.history("test")), split.history("test").counts(), smoothed_counts(split.history("test"))):
+        for other in (scores, SpotCounts().weights(known), known.counts, SmoothedCounts().weights(known)):
             np.testing.assert_allclose(way(other, target, drawn), metrics_ours(other, target, drawn, ties="optimistic"), rtol=1e-6, err_msg=name)
 
     print(f"{options.dataset}: {whole.n_spots:,} spots x {drawn.shape[1]} candidates of {whole.n_classes} classes; the same metrics from all ways")

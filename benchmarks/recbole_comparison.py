@@ -101,7 +101,8 @@ def ours(args):
     "The same windows, in the same batches or in those of like lengths."
     import numpy as np
     import torch
-    from crimenb.papers.crimealarm import Peers, cloze, peer_cross_entropy
+    from crimenb.cloze import Peers, cloze
+    from crimenb.papers.crimealarm import peer_cross_entropy
     from crimenb.sequences import token_batches
     torch.set_num_threads(1)
     torch.manual_seed(0)

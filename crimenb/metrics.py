@@ -42,6 +42,7 @@ def _seen(seen, shape):
     if seen.dtype != bool or seen.shape != shape: raise InputError(f"seen must be true or false for each spot and class, bool of the shape {shape}, not {seen.dtype} of {seen.shape}: compare counts with 0 first")
     return seen
 
+# %% ../nbs/05_metrics.ipynb #35a221c1
 def rank_counts(scores,          # (n, n_classes) scores, higher is more likely; numpy or torch, on any device
                 target,          # (n,) class id of what happened
                 candidates=None, # (n, 1+m) class ids that compete, the target in column 0; None: all classes compete
@@ -302,6 +303,7 @@ def poisson_floor(expected, # true mean counts, any shape, all at least 0
     deviance = 2*lam*(log_next - log_lam)
     return pd.DataFrame({"metric": COUNT_METRICS, "value": [np.sqrt(lam.sum()/n), absolute.sum()/n, deviance.sum()/n], "low": np.nan, "high": np.nan, "n": n})
 
+# %% ../nbs/05_metrics.ipynb #d637fc19
 def _count_values(sums):
     "Means of squared error, absolute error, deviance from sums whose last column counts the cases."
     mean = sums[..., :-1]/sums[..., -1:]
@@ -321,6 +323,7 @@ def count_summary(expected,    # forecast of the mean count of each case, any sh
     sums = block_sums([*scores.to_numpy().T, None], labels, count)
     return _of_sums(COUNT_METRICS, _count_values, sums, len(scores), n_boot, seed, level)
 
+# %% ../nbs/05_metrics.ipynb #8e6c7be9
 def paired_count_interval(a,            # forecast of model A, any shape
                           b,            # forecast of model B for the same cases
                           observed,     # count of each case
@@ -587,6 +590,7 @@ def _hot_spot_draws(predicted, observed, shares, area, by, rank, ties, training,
     # only what is flagged has a say in the hits: so many independent parts a share rests on
     return point, np.concatenate(draws), units, np.clip(np.round(shares*count), 2, count).astype(int)
 
+# %% ../nbs/05_metrics.ipynb #d31d2c26
 def hot_spot_summary(predicted: np.ndarray, observed: np.ndarray, shares: tuple = (.01, .05, .1), area: "np.ndarray | None" = None, by: str = "units", rank: str = "count", ties: str = "expected", training: "np.ndarray | None" = None,
                      blocks=None, # label of the block of each unit, or of each time for maps over time; None: each its own
                      n_boot=1000, # number of resamples
@@ -655,6 +659,7 @@ def _level_values(sums, k):
     gap = abs(sums[..., 5 + 3*k:]).sum(-1)/n[..., 0]
     return np.stack([mean[..., 0], f1, *np.moveaxis(mean[..., 1:], -1, 0), gap], -1)
 
+# %% ../nbs/05_metrics.ipynb #b56eb788
 def level_scores(probabilities, # (n, k) probability of each level, rows sum to 1
                  level,         # (n,) true level, 0 … k-1
 ) -> pd.DataFrame:
@@ -675,6 +680,7 @@ def level_summary(probabilities: np.ndarray, level: np.ndarray,
     sums = _level_sums(probabilities, level, labels, count)
     return _of_sums(LEVEL_METRICS, lambda s: _level_values(s, probabilities.shape[1]), sums, len(level), n_boot, seed, coverage)
 
+# %% ../nbs/05_metrics.ipynb #fef69771
 def reliability(probabilities: np.ndarray, level: np.ndarray, bins: int = 10) -> pd.DataFrame:
     "The reliability diagram: columns low, high (of the bin), n, confidence (mean), accuracy; empty bins are left out. Arguments as in `level_scores`."
     probabilities, level = _levels(probabilities, level)
@@ -700,6 +706,7 @@ def _group_codes(group, n):
     if (codes < 0).any(): raise InputError("group contains a missing label: name it, for instance 'unknown', or drop those cases and say how many they were")
     return codes, labels
 
+# %% ../nbs/05_metrics.ipynb #b63b2c15
 RATES = ["selection rate", "true positive rate", "false positive rate", "base rate"]
 
 def _rates(sums):
@@ -723,6 +730,7 @@ def group_rates(flagged, # (n,) 0 or 1: what the forecast says, after its thresh
     sums, names = _fair_sums(flagged, outcome, group, 0, 1)
     return pd.DataFrame(_rates(sums[0]), index=pd.Index(names, name="group"), columns=RATES).assign(n=sums[0, :, 0].astype(int))[["n", *RATES]]
 
+# %% ../nbs/05_metrics.ipynb #1e4bfc28
 def _gaps(rates):
     "(…, 2) demographic parity difference, equalised odds difference from rates (…, groups, 4); groups without a rate are left out."
     masked = np.ma.masked_invalid(rates[..., :3])

@@ -124,9 +124,11 @@ class Forecasts(Fitted):
         longer, values = self.ahead(view, periods)
         at, last = np.arange(view.known, view.known + periods), view.known - 1
         table = longer.frame([values, *self.interval(values, level)], at, ("expected", "low", "high"))
-        about = {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "level": level, "further": self.further,
-                 "last known period": str(view.starts[last]), "unit": view.period, "fitted on periods": self.until_}
-        return Forecast(table, view.where(), about, view.frame(view.observed([last]), [last]))
+        return Forecast(table, view.where(), self._about(view, level), view.frame(view.observed([last]), [last]))
+
+    def _about(self, view, level):
+        return {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "level": level, "further": self.further,
+                "last known period": str(view.starts[view.known - 1]), "unit": view.period, "fitted on periods": self.until_}
 
 # %% ../nbs/55_models.ipynb #8da8d071
 MAGIC = b"crimenb model 1\n"
@@ -228,6 +230,16 @@ class Model(Forecasts):
     """A forecaster. Settings are arguments of the constructor; what it has learnt ends in an underscore.
 
     A subclass sets `name`, `role` and `view`, and has `_fit(view, train, valid)` and `_predict(view, at)`; with a network also `network()`."""
+    def tested(self, view, test, valid,    # blocks to forecast, and before them to validate on: numbers or shares
+               periods: int = 1, refit: "int | None" = None, level: float = .9) -> pd.DataFrame:
+        "Fit and forecast the last blocks as `backtest` says: rows as result files hold them."
+        parts: Split = view.split(valid, test)
+        at = periods_of(parts.test, view.known)
+        self.fit(view, parts.train, parts.valid)
+        table = self.scores(rolled(self, view, at, periods, refit), view, at, level)
+        protocol = f"rolling, {periods} {view.period}{'s' if periods > 1 else ''} ahead"
+        return table.assign(method=self.name, kind=self.role, protocol=protocol, split="test")
+
     def network(self) -> Any:
         "An untrained network, of the shape that settings, schema and other learnt things ask for."
         raise TypeError(f"{type(self).__name__} must say how its network is built")
@@ -295,6 +307,7 @@ def choose(model: Model,            # with the settings that all share
            grid: dict,              # setting -> values to try; all combinations are tried
            train: slice,            # periods to learn from
            valid: slice,            # periods to choose on
+           loss: Any = None,        # what is made small, a function: values, view, at -> number; None: the model's own `loss`
 ) -> "tuple[Model, pd.DataFrame]":
     "The best settings as an unfitted model, and the table of all that were tried, best first."
     for name in grid: one_of(name, model.get_params(deep=False), f"setting of {model.name}")
@@ -302,7 +315,7 @@ def choose(model: Model,            # with the settings that all share
     for values in product(*grid.values()):
         settings = dict(zip(grid, values))
         one = clone(model).set_params(**settings).fit(view, train, valid)
-        tried.append({**settings, "loss": one.loss(one.predict(view, valid), view, valid)})
+        tried.append({**settings, "loss": (loss or one.loss)(one.predict(view, valid), view, valid)})
     best = min(range(len(tried)), key=lambda i: tried[i]["loss"])
     settings = {name: tried[best][name] for name in grid}
     return clone(model).set_params(**settings), pd.DataFrame(tried).sort_values("loss", kind="stable", ignore_index=True)
@@ -357,7 +370,7 @@ def count_rows(model, values, view, at,       # forecasts of the periods `at`
     rows = [count_summary(np.maximum(values, model.least), happened, blocks=blocks, floor=model.least)]
     by_place = [np.asarray(a, float).reshape(len(at), len(view.places), -1).sum(2) for a in (values, happened)]
     if by_place[1].sum():
-        size = view.km2()
+        size = view.sizes()
         how = dict(area=size, by="area", rank="density") if size is not None else {}
         rows.append(hot_spot_summary(*by_place, shares=shares, blocks=blocks, **how))
     covered = coverage(*model.interval(values, level), happened)
@@ -374,17 +387,23 @@ MODULES: dict = {"HourlyMaps": ("baselines.hourly_map", "baselines.hourly_networ
 def catalogue(view,  # a view, or the name of its class
 ) -> dict:
     "name -> class, of all models that take this view: what `--model` accepts."
-    names = [view] if isinstance(view, str) else [kind.__name__ for kind in type(view).__mro__]
+    # sequences have no periods to count in
+    names = [view] + ["View"]*(view != "Sequences") if isinstance(view, str) else [kind.__name__ for kind in type(view).__mro__]
     for module in [m for name in names for m in MODULES.get(name, ())]: importlib.import_module(f"crimenb.{module}")
-    return {kind.name: kind for kind in below(Model) if kind.name and kind.view in (*names, "View") and kind.__module__.startswith("crimenb.")}
+    kinds = [kind for kind in below(Model) if kind.name and kind.view in names and kind.__module__.startswith("crimenb.")]
+    # a rule of all views gives way to the one that a view has in its place
+    return {kind.name: kind for kind in kinds if not any(kind.view == "View" != other.view and issubclass(other, kind) for other in kinds)}
 
 def with_rules(models,  # a model, a list of them, or their names
                view) -> list:
-    "These models, and the trivial rules of the view that are not among them."
+    "These models, and the trivial rules of the view that are not among them, set to the same task."
     models = list(models) if isinstance(models, (list, tuple)) else [models]
     known = catalogue(view)
     models = [known[one_of(m, known, "model")]() if isinstance(m, str) else m for m in models]
     rules = [kind() for kind in known.values() if kind.role == "trivial"]
+    # where a model forecasts something else than counts, rules that can't are left out
+    if (task := getattr(models[0], "task", "counts") if models else "counts") != "counts":
+        rules = [rule.set_params(task=task) for rule in rules if "task" in rule.get_params(deep=False)]
     return models + [rule for rule in rules if rule.name not in [m.name for m in models]]
 
 # %% ../nbs/55_models.ipynb #109c90a9
@@ -397,11 +416,5 @@ def backtest(models,                        # a model, or several; the trivial r
              level: float = .9,             # of the intervals
 ) -> pd.DataFrame:
     "A row a model and metric, as result files hold them: method, role, protocol, split, metric, value, low, high, n."
-    parts: Split = view.split(valid, test)
-    at, rows = periods_of(parts.test, view.known), []
-    for model in with_rules(models, view):
-        fitted = clone(model).fit(view, parts.train, parts.valid)
-        table = fitted.scores(rolled(fitted, view, at, periods, refit), view, at, level)
-        protocol = f"rolling, {periods} {view.period}{'s' if periods > 1 else ''} ahead"
-        rows.append(table.assign(method=model.name, kind=model.role, protocol=protocol, split="test"))
+    rows = [clone(model).tested(view, test, valid, periods, refit, level) for model in with_rules(models, view)]
     return pd.concat(rows, ignore_index=True)[["method", "kind", "protocol", "split", "metric", "value", "low", "high", "n"]]

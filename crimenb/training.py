@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'PRECISIONS', 'best_device', 'ranks', 'describe_device', 'seeded', 'save_checkpoint', 'load_checkpoint',
-           'learning_rate', 'Part', 'share_cases', 'once', 'train']
+           'learning_rate', 'Part', 'share_cases', 'once', 'usual_precision', 'Plan', 'train']
 
 # %% ../nbs/40_training.ipynb #101dea51
 import io
@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,17 +53,21 @@ def seeded(*numbers: int) -> Iterator:
     "Start every global random generator from `numbers` inside the context; yields a NumPy generator of its own."
     to_numpy, to_torch, to_python, own = np.random.SeedSequence(numbers).spawn(4)
     state = random.getstate(), np.random.get_state(), torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    fills = torch.utils.deterministic.fill_uninitialized_memory
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices):
         torch.manual_seed(int(to_torch.generate_state(1, np.uint64)[0] >> 1))
         np.random.seed(to_numpy.generate_state(4))
         random.seed(int(to_python.generate_state(1)[0]))
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # else every fresh tensor is filled before it is written, which costs time and changes no result
+        torch.utils.deterministic.fill_uninitialized_memory = False
         try: yield np.random.default_rng(own)
         finally:
             random.setstate(state[0])
             np.random.set_state(state[1])
             torch.use_deterministic_algorithms(state[2], warn_only=state[3])
+            torch.utils.deterministic.fill_uninitialized_memory = fills
 
 # %% ../nbs/40_training.ipynb #9e327ca7
 def save_checkpoint(path: "str | Path", state: dict) -> Path:
@@ -140,6 +145,113 @@ def once(do,  # a function without arguments
 # %% ../nbs/40_training.ipynb #19f5b66c
 PRECISIONS = ("float32", "bfloat16")
 
+def usual_precision(device: torch.device) -> str:
+    "bfloat16 on a GPU that computes in it, float32 elsewhere: older cards only emulate it."
+    real = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+    return "bfloat16" if real else "float32"
+
+@dataclass(frozen=True)
+class Plan:
+    "How long, how fast and by which rules is trained."
+    epochs: int                      # passes over the batches
+    lr: float = 1e-3                 # Adam's learning rate
+    seed: int = 0                    # everything random depends on this and the epoch
+    schedule: str = "linear"         # one of `SCHEDULES`
+    warmup: float = 0.               # share of training with a rising learning rate
+    weight_decay: float = 0.         # AdamW's decoupled weight decay; 0 is plain Adam
+    adam_eps: float = 1e-8           # Adam's epsilon
+    clip: "float | None" = None      # largest norm of the gradient
+    evaluate_every: int = 1          # epochs between two evaluations; the last epoch is always evaluated
+    patience: int = 0                # evaluations in a row without a new best score after which training stops; 0: never
+    precision: "str | None" = None   # one of `PRECISIONS`; None: `usual_precision` of the device
+    compile: bool = False            # `torch.compile` the model
+    max_steps: int = 0               # stop after that many steps (to try a long profile); 0: no limit
+
+    def __post_init__(self):
+        for name, low in (("epochs", 1), ("seed", 0), ("weight_decay", 0), ("evaluate_every", 1), ("max_steps", 0), ("patience", 0)): within(getattr(self, name), name, low)
+        if self.lr <= 0 or (self.clip is not None and self.clip <= 0): raise InputError(f"lr = {self.lr} and clip = {self.clip} must be above 0 (clip may be None)")
+        within(self.warmup, "warmup", 0, .999)
+        one_of(self.schedule, SCHEDULES, "schedule")
+        if self.precision is not None: one_of(self.precision, PRECISIONS, "precision")
+
+    def decides(self) -> dict:
+        "What a checkpoint must agree on; the usual precision of another device is no other plan."
+        return {k: v for k, v in vars(self).items() if k not in ("evaluate_every", "compile", "max_steps")}
+
+# %% ../nbs/40_training.ipynb #36121f82
+class _Loop:
+    "What changes while a model is trained."
+    def __init__(self, model, plan, loss, share, device):
+        self.model, self.plan, self.loss, self.share, self.device = model.to(device), plan, loss, share, device
+        self.rank, self.world = ranks()
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=plan.lr, eps=plan.adam_eps, weight_decay=plan.weight_decay)
+        self.forward = DistributedDataParallel(model) if self.world > 1 else model
+        if plan.compile: self.forward = torch.compile(self.forward, dynamic=True)
+        half = (plan.precision or usual_precision(device)) == "bfloat16"
+        self.autocast = (lambda: torch.autocast(device.type, torch.bfloat16)) if half else nullcontext
+        self.done, self.steps, self.rows, self.best = 0, 0, [], None
+
+    def resume(self, state):
+        "Go on where a checkpoint stands."
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.done, self.steps, self.rows, self.best = state["epoch"], state["steps"], state["log"], state["best"]
+
+    def state(self, settings):
+        "A checkpoint after a whole epoch."
+        return {"settings": settings, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+                "epoch": self.rows[-1]["epoch"], "steps": self.steps, "log": self.rows, "best": self.best}
+
+    def step(self, batch, t):
+        "One step of the optimiser; the loss, times its weight among the ranks."
+        for group in self.optimizer.param_groups: group["lr"] = learning_rate(t, self.plan.lr, self.plan.schedule, self.plan.warmup)
+        if isinstance(batch, Part): batch, weight = batch
+        elif self.world > 1: batch, weight = self.share(batch, self.rank, self.world)
+        with self.autocast(): value = self.loss(self.forward, batch, t)
+        # the processes' gradients are averaged, their losses summed by `epoch`
+        if self.world > 1: value = value * (weight * self.world)
+        self.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        if self.plan.clip: torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
+        self.optimizer.step()
+        self.steps += 1
+        return value.detach()
+
+# %% ../nbs/40_training.ipynb #419eea34
+class _Epochs(_Loop):
+    def epoch(self, epoch, todo):
+        "All steps of an epoch: its row of the log, and whether none was left out."
+        if not todo: raise InputError("there is no batch to train on: give longer sequences or other windows")
+        if self.world > 1: _same_number(len(todo), epoch)
+        # masks of dropout: each rank draws its own
+        if self.rank: torch.manual_seed(int(np.random.SeedSequence((self.plan.seed, epoch, self.rank)).generate_state(1, np.uint64)[0] >> 1))
+        total, taken = torch.zeros((), device=self.device), 0
+        self.model.train()
+        for i, batch in enumerate(todo):
+            total += self.step(batch, (epoch + i/len(todo))/self.plan.epochs)
+            taken = i + 1
+            if self.steps == self.plan.max_steps: break
+        if self.world > 1: dist.all_reduce(total)
+        mean = total.item()/taken/self.world
+        # a loss that is not finite never recovers: stop before it overwrites a good checkpoint
+        if not np.isfinite(mean): raise FloatingPointError(f"the loss of epoch {epoch + 1} is {mean}")
+        return {"epoch": epoch + 1, "loss": mean, "lr": self.optimizer.param_groups[0]["lr"], "steps": self.steps}, taken == len(todo)
+
+    def judge(self, evaluate):
+        "The validation scores, as plain numbers: a checkpoint with NumPy's could not be loaded with weights_only=True."
+        self.model.eval()
+        with torch.inference_mode(), self.autocast(): return once(lambda: {k: float(v) for k, v in evaluate(self.model).items()})
+
+    def keep(self, score):
+        "Remember the weights if none were better."
+        if self.best is not None and score <= self.best["score"]: return
+        self.best = {"score": score, "epoch": self.rows[-1]["epoch"], "model": {k: v.detach().clone() for k, v in self.model.state_dict().items()}}
+
+    def waited(self, select):
+        "Whether patience is at its end: counted from the log, so that a resumed run, and every rank, stop where the others do."
+        return self.plan.patience and self.best and sum(select in row for row in self.rows[self.best["epoch"]:]) >= self.plan.patience
+
+# %% ../nbs/40_training.ipynb #74a0dcc5
 def train(model: torch.nn.Module,
           batches,                        # `batches(epoch, rng)` gives the epoch's list of batches (anything with a length that can be gone through); all its randomness comes from `rng`
           loss,                           # `loss(model, batch, t)` gives a scalar tensor
@@ -147,102 +259,44 @@ def train(model: torch.nn.Module,
           lr: float = 1e-3,               # Adam's learning rate
           seed: int = 0,                  # everything random depends on this and the epoch
           schedule: str = "linear",       # one of `SCHEDULES`
-          warmup: float = 0.,             # share of training with a rising learning rate
-          weight_decay: float = 0.,       # AdamW's decoupled weight decay; 0 is plain Adam
-          adam_eps: float = 1e-8,         # Adam's epsilon
-          clip: "float | None" = None,    # largest norm of the gradient
-          evaluate=None,                  # `evaluate(model)` gives a dictionary of validation scores
-          evaluate_every: int = 1,        # epochs between two evaluations; the last epoch is always evaluated
+          *, evaluate=None,               # `evaluate(model)` gives a dictionary of validation scores
           select: "str | None" = None,    # the validation score by which the best epoch is kept (the higher the better)
-          patience: int = 0,              # evaluations in a row without a new best `select` after which training stops; 0: never
           device=None,                    # default: `best_device()`
-          precision: "str | None" = None, # one of `PRECISIONS`; default bfloat16 on a GPU, float32 on a CPU
-          compile: bool = False,          # `torch.compile` the model
-          max_steps: int = 0,             # stop after that many steps (to try a long profile); 0: no limit
           checkpoint=None,                # a path: saved there after each evaluated epoch, resumed from there if it exists
-          settings: "dict | None" = None, # what the checkpoint must agree on, next to the arguments above
+          settings: "dict | None" = None, # what the checkpoint must agree on, next to the plan
           share=share_cases,              # `share(batch, rank, world)` gives a rank's `Part`; a batch that is a `Part` already is taken as it is
           what: str = "training",         # for the progress bar
+          **more: Any,                    # the other fields of `Plan`
 ) -> pd.DataFrame:
     """Train `model` in place; returns the log, one row an epoch: `epoch, loss, lr, steps, seconds` and the validation scores.
 
     Under `torch.distributed` each rank takes its part of each batch, weights are rank 0's at the start, and `loss` gets the model
     wrapped in `DistributedDataParallel`: it must call it, and every weight must have a gradient."""
-    for name, value, low in (("epochs", epochs, 1), ("seed", seed, 0), ("weight_decay", weight_decay, 0), ("evaluate_every", evaluate_every, 1), ("max_steps", max_steps, 0), ("patience", patience, 0)): within(value, name, low)
-    if patience and not (select and evaluate): raise InputError(f"patience = {patience} waits for a better validation score: give evaluate and select as well")
-    if lr <= 0 or (clip is not None and clip <= 0): raise InputError(f"lr = {lr} and clip = {clip} must be above 0 (clip may be None)")
-    within(warmup, "warmup", 0, .999)
-    rank, world = ranks()
-    device = torch.device(device) if device else best_device()
-    precision = one_of(precision or ("bfloat16" if device.type == "cuda" else "float32"), PRECISIONS, "precision")
-    settings = {**(settings or {}), "epochs": epochs, "lr": lr, "seed": seed, "schedule": schedule, "warmup": warmup,
-                "weight_decay": weight_decay, "adam_eps": adam_eps, "clip": clip, "precision": precision, "patience": patience}
-    model.to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, eps=adam_eps, weight_decay=weight_decay)
-    forward = DistributedDataParallel(model) if world > 1 else model
-    if compile: forward = torch.compile(forward, dynamic=True)
-    autocast = (lambda: torch.autocast(device.type, torch.bfloat16)) if precision == "bfloat16" else nullcontext
-    start, steps, rows, best = 0, 0, [], None
-    if state := once(lambda: load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists() else None):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        start, steps, rows, best = state["epoch"], state["steps"], state["log"], state["best"]
-    bar = progress(what=what, total=epochs, unit="epoch", initial=start) if rank == 0 else tqdm(disable=True)
-    for epoch in range(start, epochs):
-        # counted from the log: a resumed run, and every rank, stop where the others do
-        if patience and best and sum(select in row for row in rows[best["epoch"]:]) >= patience: break
+    plan = Plan(epochs, lr, seed, schedule, **more)
+    if plan.patience and not (select and evaluate): raise InputError(f"patience = {plan.patience} waits for a better validation score: give evaluate and select as well")
+    settings = {**(settings or {}), **plan.decides()}
+    loop = _Epochs(model, plan, loss, share, torch.device(device) if device else best_device())
+    if state := once(lambda: load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists() else None): loop.resume(state)
+    bar = progress(what=what, total=epochs, unit="epoch", initial=loop.done) if loop.rank == 0 else tqdm(disable=True)
+    for epoch in range(loop.done, epochs):
+        if loop.waited(select): break
         began = time.perf_counter()
         with seeded(seed, epoch) as rng:
-            model.train()
-            todo = batches(epoch, rng)
-            if not todo: raise InputError("there is no batch to train on: give longer sequences or other windows")
-            if world > 1: _same_number(len(todo), epoch)
-            # masks of dropout: each rank draws its own
-            if rank: torch.manual_seed(int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1, np.uint64)[0] >> 1))
-            total = torch.zeros((), device=device)
-            for i, batch in enumerate(todo):
-                t = (epoch + i / len(todo)) / epochs
-                for group in optimizer.param_groups: group["lr"] = learning_rate(t, lr, schedule, warmup)
-                if isinstance(batch, Part): batch, weight = batch
-                elif world > 1: batch, weight = share(batch, rank, world)
-                with autocast(): value = loss(forward, batch, t)
-                # the processes' gradients are averaged, their losses summed below
-                if world > 1: value = value * (weight * world)
-                optimizer.zero_grad(set_to_none=True)
-                value.backward()
-                if clip: torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-                optimizer.step()
-                total += value.detach()
-                steps += 1
-                if steps == max_steps: break
-            if world > 1: dist.all_reduce(total)
-            mean = total.item() / (i + 1) / world
-            # a loss that is not finite never recovers: stop before it overwrites a good checkpoint
-            if not np.isfinite(mean): raise FloatingPointError(f"the loss of epoch {epoch + 1} is {mean}")
-            row = {"epoch": epoch + 1, "loss": mean, "lr": optimizer.param_groups[0]["lr"], "steps": steps}
-            last = epoch + 1 == epochs or (max_steps and steps >= max_steps)
-            due = last or (epoch + 1) % evaluate_every == 0
-            if evaluate and due:
-                model.eval()
-                # plain numbers: a checkpoint with NumPy's could not be loaded with weights_only=True
-                with torch.inference_mode(), autocast(): row |= once(lambda: {k: float(v) for k, v in evaluate(model).items()})
-        row["seconds"] = time.perf_counter() - began
-        rows.append(row)
-        if select and due and (best is None or row[select] > best["score"]):
-            best = {"score": row[select], "epoch": epoch + 1,
-                    "model": {k: v.detach().clone() for k, v in model.state_dict().items()}}
+            row, whole = loop.epoch(epoch, batches(epoch, rng))
+            last = epoch + 1 == epochs or (plan.max_steps and loop.steps >= plan.max_steps)
+            due = last or (epoch + 1) % plan.evaluate_every == 0
+            if evaluate and due: row |= loop.judge(evaluate)
+        loop.rows.append(row | {"seconds": time.perf_counter() - began})
+        if select and due: loop.keep(row[select])
         # an epoch that `max_steps` cut short can't be resumed exactly: it is not saved
-        if checkpoint and due and i + 1 == len(todo):
-            state = {"settings": settings, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                     "epoch": epoch + 1, "steps": steps, "log": rows, "best": best}
-            once(lambda: save_checkpoint(checkpoint, state))
-        bar.set_postfix_str(" ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "steps", "seconds", "lr")))
+        if checkpoint and due and whole: once(lambda: save_checkpoint(checkpoint, loop.state(settings)))
+        bar.set_postfix_str(" ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "steps", "lr")))
         bar.update()
         if last: break
     bar.close()
-    if best: model.load_state_dict(best["model"])
+    if loop.best: model.load_state_dict(loop.best["model"])
     model.eval()
-    return pd.DataFrame(rows)
+    return pd.DataFrame(loop.rows)
 
 def _same_number(n, epoch):
     "Refuse different numbers of batches on different ranks, which would wait for each other without an end."

@@ -12,7 +12,7 @@ from crimenb.city import NYC16, PRESETS, City, describe, draw, plan, simulate, s
 from crimenb.metrics import poisson_deviance
 from crimenb.core import InputError
 from crimenb.events import COLUMNS, project, validate
-from crimenb.sequences import candidates, from_events, leave_last_out, read_sequences
+from crimenb.sequences import candidates, from_events, read_sequences
 
 
 @pytest.fixture(scope="module")
@@ -321,13 +321,13 @@ def test_truth_is_calibrated_and_beats_every_rule():
     rules = {"truth": 0., "counts": 0.}
     for seed in range(4):
         events, truth = simulate(seed=seed, reporting=1., bias=0., branching=.4)
-        split = leave_last_out(whole := from_events(events))
+        whole = from_events(events)
         chances = np.maximum(truth.next_event_probabilities(events, whole.spots, whole.classes), 1e-300)
-        one, two, three, four = hits_and_claims(chances, split.test_target)
+        one, two, three, four = hits_and_claims(chances, whole.observed(whole.lengths - 1))
         hits, claims, score, entropy = hits + one, claims + two, score + three, entropy + four
-        counts = split.history("test").counts()
+        counts = whole.drop_last(1).counts
         for name, scores in (("truth", chances), ("counts", counts)):
-            above, tied = city.rank_counts(scores, split.test_target)
+            above, tied = city.rank_counts(scores, whole.observed(whole.lengths - 1))
             rules[name] += city.ranking_scores(above, tied)["NDCG@5"].sum()
     assert abs(hits - claims) < 4 * claims**.5
     assert abs(score / entropy - 1) < .03
@@ -337,12 +337,12 @@ def test_truth_is_calibrated_and_beats_every_rule():
 @pytest.mark.parametrize("protocol", ["popularity-100", "uniform-99"])
 def test_drawn_negatives_have_a_ceiling_of_their_own(honest, protocol):
     events, truth = honest
-    split = leave_last_out(whole := from_events(events))
-    chances, counts = truth.next_event_probabilities(events, whole.spots, whole.classes), split.history("test").counts()
-    weights = np.maximum(np.bincount(split.train.events, minlength=whole.n_classes), 1e-9) if protocol == "popularity-100" else None
+    whole = from_events(events)
+    chances, counts = truth.next_event_probabilities(events, whole.spots, whole.classes), whole.drop_last(1).counts
+    weights = np.maximum(np.bincount(whole.drop_last(2).events, minlength=whole.n_classes), 1e-9) if protocol == "popularity-100" else None
     best = city.among_unseen(chances, counts, weights, n=int(protocol.split("-")[1]))
-    competing = candidates(whole, split.test_target, protocol)
-    score = {name: city.ranking_scores(*city.rank_counts(s, split.test_target, competing))["NDCG@5"].mean() for name, s in [
+    competing = candidates(whole, whole.observed(whole.lengths - 1), protocol)
+    score = {name: city.ranking_scores(*city.rank_counts(s, whole.observed(whole.lengths - 1), competing))["NDCG@5"].mean() for name, s in [
         ("best", best), ("chances", chances), ("counts", counts), ("seen first", np.where(counts > 0, 2, 0) + chances)]}
     assert score["best"] >= score["seen first"] - .005 > max(score["chances"], score["counts"])
 
@@ -373,7 +373,7 @@ def test_the_next_event_is_calibrated_too():
     first = events[big & (position < 6)]
     whole = from_events(first)
     chances = np.maximum(truth.next_event_probabilities(first, whole.spots, whole.classes, when="next"), 1e-300)
-    target = leave_last_out(whole).test_target
+    target = whole.observed(whole.lengths - 1)
     hits, claims, *_ = hits_and_claims(chances, target)
     assert abs(hits - claims) < 4 * claims**.5
     slots = whole.classes.slot.to_numpy()
@@ -394,8 +394,8 @@ def test_spots_and_classes_are_those_of_the_sequences(small):
 @pytest.mark.parametrize("seed", range(4))
 def test_small_city_serves_the_protocol_with_100_negatives(seed):
     seqs = from_events(simulate(seed=seed)[0])
-    assert 300 < seqs.n_spots < 700 and ((seqs.counts() > 0).sum(1) <= seqs.n_classes - 101).all()
-    assert candidates(seqs, leave_last_out(seqs).test_target, "popularity-100").shape == (seqs.n_spots, 101)
+    assert 300 < seqs.n_spots < 700 and ((seqs.counts > 0).sum(1) <= seqs.n_classes - 101).all()
+    assert candidates(seqs, seqs.observed(seqs.lengths - 1), "popularity-100").shape == (seqs.n_spots, 101)
 
 
 def test_describe_by_hand():

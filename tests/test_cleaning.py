@@ -8,34 +8,36 @@ from hypothesis import strategies as st
 
 from crimenb import cleaning as C
 from crimenb import events as E
+from crimenb.cities import CITIES
+from crimenb.cities import Card
 from crimenb.core import InputError
 
 
 def times(*text): return pd.Series(pd.to_datetime(list(text)).as_unit("s"))
 
 
-@pytest.mark.parametrize("city", C.ZONES)
+@pytest.mark.parametrize("city", CITIES)
 def test_the_clock_leaves_out_an_hour_and_repeats_one_every_year(city):
-    changes = C.clock_changes(C.ZONES[city], 2000, 2024)
+    changes = C.clock_changes(CITIES[city].zone, 2000, 2024)
     assert (changes.groupby(changes.since.dt.year).what.apply(set) == {"hour left out", "hour twice"}).all() and len(changes) == 50
     assert (changes.until - changes.since == pd.Timedelta(hours=1)).all()
     for change in changes.itertuples():
         middle = pd.Series([change.since + pd.Timedelta(minutes=30)])
-        local = middle.dt.tz_localize(C.ZONES[city], ambiguous="NaT", nonexistent="NaT")
+        local = middle.dt.tz_localize(CITIES[city].zone, ambiguous="NaT", nonexistent="NaT")
         # pandas can't place this time, and can place those just outside
-        assert local.isna().all() and not pd.Series([change.since - pd.Timedelta(minutes=1), change.until]).dt.tz_localize(C.ZONES[city], ambiguous="NaT", nonexistent="NaT").isna().any()
+        assert local.isna().all() and not pd.Series([change.since - pd.Timedelta(minutes=1), change.until]).dt.tz_localize(CITIES[city].zone, ambiguous="NaT", nonexistent="NaT").isna().any()
 
 
 def test_no_change_where_the_clocks_stay(): assert C.clock_changes("Asia/Tokyo", 2000, 2020).empty
 
 
 @settings(max_examples=40, deadline=None)
-@given(minutes=st.lists(st.integers(0, 4*365*24*60), max_size=40), city=st.sampled_from(list(C.ZONES)))
+@given(minutes=st.lists(st.integers(0, 4*365*24*60), max_size=40), city=st.sampled_from(list(CITIES)))
 def test_doubts_one_by_one(minutes, city):
     time = pd.Series(np.datetime64("2016-01-01", "s") + np.array(minutes, dtype="timedelta64[m]"), dtype="datetime64[s]")
-    habits = C.STAND_INS[city]
+    habits = CITIES[city].stand_ins
     for t, why in zip(time, C.doubts(time, city), strict=True):
-        odd = pd.isna(pd.Series([t]).dt.tz_localize(C.ZONES[city], ambiguous="NaT", nonexistent="NaT"))[0]
+        odd = pd.isna(pd.Series([t]).dt.tz_localize(CITIES[city].zone, ambiguous="NaT", nonexistent="NaT"))[0]
         clock = f"{t:%H:%M}"
         if clock in habits["dates"].get(f"{t:%m-%d}", ()): assert why == "stand-in date"
         elif odd: assert why in ("hour left out", "hour twice")
@@ -77,3 +79,10 @@ def test_aoristic_counts_add_up_and_agree_with_a_minute_by_minute_count(spans):
         if length <= 0: slow[start // 60] += 1
         else: np.add.at(slow, (start + np.arange(length)) // 60 % 24, 1/length)
     assert np.allclose(counts, slow) and left_out == sum(d > 24*60 for _, d in spans)
+
+
+def test_a_card_of_ones_own_has_its_own_habits_and_clocks():
+    time = times("2019-03-31 02:30", "2019-10-27 02:30", "2019-05-05 23:59", "2019-05-05 12:00")
+    card = Card("town", zone="Europe/Berlin", stand_ins={"dates": {}, "hours": ("23:59",)})
+    assert list(C.doubts(time, card)) == ["hour left out", "hour twice", "stand-in hour", pytest.approx(np.nan, nan_ok=True)]
+    with pytest.raises(InputError, match="no time zone, which the two nights of the clock needs"): C.doubts(time, Card("town"))

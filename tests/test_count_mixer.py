@@ -1,4 +1,6 @@
 "crimenb.baselines.count_mixer: evidence against loops, nothing from the future, better than the rules where there is something to learn."
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +9,10 @@ from hypothesis import given, settings, strategies as st
 
 from crimenb import city
 from crimenb.baselines import count_mixer as cm
-from crimenb.baselines.next_event import rules_for
+from crimenb.baselines.next_event import SpotCounts
 from crimenb.core import InputError
-from crimenb.metrics import rank_counts, ranking_scores
-from crimenb.sequences import Sequences, candidates, from_events, leave_last_out
+from crimenb.next_class import case_scores, questions
+from crimenb.sequences import Sequences, from_events
 
 SMALL = dict(topics=(5, 10), members=1)
 
@@ -19,12 +21,12 @@ def sequences(*spots, n_classes):
     return Sequences(np.concatenate(spots).astype("int32"), np.cumsum([0, *map(len, spots)]), n_classes)
 
 @pytest.fixture(scope="module")
-def split():
+def seqs():
     events, _ = city.simulate(8_000, seed=3)
-    return leave_last_out(from_events(events))
+    return from_events(events)
 
 @pytest.fixture(scope="module")
-def mixer(split): return cm.fit(split, **SMALL)
+def mixer(seqs): return cm.CountMixer(**SMALL).fit(seqs, seqs.split("last").train)
 
 def column(found, name): return found[..., cm.EVIDENCE.index(name)].astype("float64")
 
@@ -40,7 +42,7 @@ def test_evidence_is_what_a_loop_counts(seed):
     end = seqs.offsets[spot] + rng.integers(1, seqs.lengths[spot])
     found = cm.evidence(seqs, spot, end, known)
     assert found.shape == (4, 5, len(cm.EVIDENCE))
-    profiles = (base.counts() + 5*known.popularity)/(base.lengths[:, None] + 5)
+    profiles = (base.counts + 5*known.popularity)/(base.lengths[:, None] + 5)
     for i in range(4):
         past = seqs.spot(spot[i])[:end[i] - seqs.offsets[spot[i]]]
         likelihood = np.array([np.prod(p[past]) for p in profiles.astype("float64")])
@@ -77,9 +79,10 @@ def test_transitions_and_lifts_are_what_a_loop_counts():
                 assert known.lifts[size, a, b] == pytest.approx(np.log((seen + 20)/(expected + 20)), abs=1e-5)
                 assert known.after_by_size[size, a, b] == pytest.approx((seen + 100*known.after[0][a, b])/(len(pairs) + 100), abs=1e-6)
 
-def test_shares_sum_to_one(split):
-    known = cm.Known(split.train, topics=(5, 10), places=split.whole.spots)
-    found = cm.evidence(split.train, np.arange(20), split.train.offsets[1:21] - 1, known)
+def test_shares_sum_to_one(seqs):
+    train = seqs.drop_last(2)
+    known = cm.Known(train, topics=(5, 10), places=seqs.spots)
+    found = cm.evidence(train, np.arange(20), train.offsets[1:21] - 1, known)
     for name in cm.EVIDENCE[:cm.EVIDENCE.index("same premises") + 1]:
         assert np.allclose(np.exp(column(found, name)).sum(1), 1, atol=.03), name
 
@@ -101,69 +104,82 @@ def test_item_regression_has_no_diagonal_and_solves_each_column():
         rest = np.delete(x, j, 1)
         assert np.allclose(np.delete(weights[:, j], j), np.linalg.solve(rest.T @ rest + 3*np.eye(5), rest.T @ x[:, j]), atol=1e-5)
 
-def test_training_sees_nothing_of_validation_and_test(split):
+def test_training_sees_nothing_of_validation_and_test(seqs):
     rng = np.random.default_rng(0)
-    poisoned = split.whole.events.copy()
-    last = split.whole.to_end < 2
-    poisoned[last] = rng.integers(0, split.whole.n_classes, last.sum())
-    other = leave_last_out(Sequences(poisoned, split.whole.offsets, split.whole.n_classes))
-    one, two = (cm.fit(s, positions=2, epochs=1, topics=(5,), members=1, places=split.whole.spots) for s in (split, other))
+    poisoned = seqs.events.copy()
+    last = seqs.to_end < 2
+    poisoned[last] = rng.integers(0, seqs.n_classes, last.sum())
+    other = replace(seqs, events=poisoned)
+    one, two = (cm.CountMixer(positions=2, epochs=1, topics=(5,), members=1, named=True).fit(s, s.split("last").train) for s in (seqs, other))
     for kind in ("all", "new"):
-        states = [m.scorers[kind][0].state_dict().values() for m in (one, two)]
+        states = [m.scorers_[kind][0].state_dict().values() for m in (one, two)]
         assert all(torch.equal(a, b) for a, b in zip(*states))
 
-def test_what_is_known_for_a_question_leaves_its_spot_out(split, monkeypatch):
-    seen = []
+def test_what_is_known_for_a_question_leaves_its_spot_out(seqs, monkeypatch):
+    seen, train = [], seqs.drop_last(2)
     init = cm.Known.__init__
     monkeypatch.setattr(cm.Known, "__init__", lambda self, base, *rest: (seen.append(base.lengths), init(self, base, *rest))[1])
-    n = split.train.n_spots
-    asked = [rows for rows, _ in cm.apart(split.train, np.arange(n), split.train.offsets[1:], (5,), None)]
+    n = train.n_spots
+    asked = [rows for rows, _ in cm.apart(train, np.arange(n), train.offsets[1:], (5,), None)]
     assert len(seen) == cm.FOLDS and np.array_equal(np.sort(np.concatenate(asked)), np.arange(n))
     for rows, lengths in zip(asked, seen):
-        assert (lengths[rows] == 0).all() and np.array_equal(np.delete(lengths, rows), np.delete(split.train.lengths, rows))
+        assert (lengths[rows] == 0).all() and np.array_equal(np.delete(lengths, rows), np.delete(train.lengths, rows))
 
-def test_scores_depend_on_the_history_alone_and_the_seed_decides(split):
-    mixer, again, other = (cm.fit(split, positions=2, epochs=1, topics=(5,), members=1, seed=seed) for seed in (0, 0, 1))
-    history = split.history("valid")
-    assert np.array_equal(mixer.scores(history), again.scores(history))
-    assert not np.array_equal(mixer.scores(history), other.scores(history))
-    # an answer for one history is not given for another
-    assert not np.array_equal(mixer.scores(split.history("test")), mixer.scores(history))
-    assert np.array_equal(mixer.scores(history), again.scores(history))
+def test_the_seed_decides(seqs):
+    parts = seqs.split("last")
+    mixer, again, other = (cm.CountMixer(positions=2, epochs=1, topics=(5,), members=1, seed=seed).fit(seqs, parts.train) for seed in (0, 0, 1))
+    p = mixer.predict(seqs, parts.valid)
+    assert np.array_equal(p, again.predict(seqs, parts.valid)) and not np.array_equal(p, other.predict(seqs, parts.valid))
+    assert not np.array_equal(p, mixer.predict(seqs, parts.test))
 
-def test_full_scores_are_log_probabilities_on_the_shortlist_and_the_others_put_seen_classes_first(split, mixer):
-    history = split.history("valid")
-    full = mixer.scores(history)
-    listed = full > -55
-    assert (listed.sum(1) == mixer.short).all() and np.allclose(np.where(listed, np.exp(full), 0).sum(1), 1, atol=1e-4)
-    game, seen = mixer.scores(history, "popularity-100"), history.counts() > 0
-    assert (np.where(seen, game, np.inf).min(1) > np.where(seen, -np.inf, game).max(1)).all()
-    assert np.isfinite(game).all() and game.dtype == full.dtype == np.float32
+def test_probabilities_are_of_all_classes_off_the_shortlist_too(seqs, mixer):
+    history = seqs.drop_last(2)
+    raw = mixer.weights(history)
+    assert np.allclose(raw.sum(1), 1) and (raw > 0).all()
+    # what the shortlist leaves over is small, and shared by what the columns say: no class is at the mercy of a constant
+    off = np.sort(raw, 1)[:, :-mixer.short].sum(1)
+    assert 0 < off.mean() < .5 and (np.sort(raw, 1)[:, 0] < np.sort(raw, 1)[:, -mixer.short - 1]).all()
 
-def test_the_shortlist_of_new_classes_holds_new_classes_first(split):
-    known = cm.Known(split.train, topics=(5, 10))
-    x = cm.evidence(split.train, np.arange(9), split.train.offsets[1:10] - 1, known)
+def test_apart_keeps_what_was_seen_and_shares_out_what_is_new_by_the_other_scorers(seqs, mixer):
+    history = seqs.drop_last(2)
+    seen, together = history.counts > 0, mixer.weights(history)
+    apart = clone_of(mixer, unseen="apart").weights(history)
+    assert np.array_equal(apart[seen], together[seen]) and np.allclose(apart.sum(1), 1)
+    assert not np.allclose(apart[~seen], together[~seen])
+
+def clone_of(mixer, **changed):
+    "The same learnt things under another setting."
+    other = cm.CountMixer(**{**mixer.get_params(), **changed})
+    vars(other).update(mixer.learnt())
+    return other
+
+def test_the_shortlist_of_new_classes_holds_new_classes_first(seqs):
+    train = seqs.drop_last(2)
+    known = cm.Known(train, topics=(5, 10))
+    x = cm.evidence(train, np.arange(9), train.offsets[1:10] - 1, known)
     classes, plain = cm.shortlist(x, 12, new=True)
     assert not np.take_along_axis(x[..., cm.SEEN], classes, 1).any()
     assert (np.diff(np.take_along_axis(plain, classes, 1)) <= 0).all()
 
-def test_it_beats_the_rules_it_is_made_of_on_the_simulated_city(split, mixer):
-    target = split.target("valid")
-    for protocol in ("full", "popularity-100"):
-        drawn = candidates(split.whole, target, protocol)
-        ndcg = lambda scores: ranking_scores(*rank_counts(scores, target, drawn))["NDCG@5"].mean()
-        assert ndcg(mixer.scores(split.history("valid"), protocol)) > ndcg(rules_for(protocol)["spot counts"](split.history("valid")))
+def test_it_beats_the_rules_it_is_made_of_on_the_simulated_city(seqs, mixer):
+    valid = seqs.split("last").valid
+    asked, rule = questions(seqs, valid), SpotCounts().fit(seqs)
+    for line, model in (("full", mixer), ("popularity-100, seen first", clone_of(mixer, unseen="apart"))):
+        ndcg = [case_scores(m.predict(seqs, valid), asked, line)["NDCG@5"].mean() for m in (model, rule)]
+        assert ndcg[0] > ndcg[1], line
+    assert mixer.loss(mixer.predict(seqs, valid), seqs, valid) < rule.loss(rule.predict(seqs, valid), seqs, valid)
 
-def test_bad_input_is_refused(split, mixer):
-    seqs = sequences([0, 1], [1, 2, 0], n_classes=3)
-    with pytest.raises(InputError, match="at least one earlier event"): cm.history_of(seqs, [0], [0])
-    with pytest.raises(InputError, match="positions is 0"): cm.fit(split, positions=0)
-    with pytest.raises(InputError, match="area and premises"): cm.fit(split, places=split.whole.spots[["area"]])
-    with pytest.raises(InputError, match="no spot has two training events"): cm.fit(leave_last_out(sequences([0, 1, 0], [1, 0, 1], n_classes=2)))
-    with pytest.raises(InputError, match="unknown protocol"): mixer.scores(seqs, "best-of-5")
+def test_bad_input_is_refused(seqs, mixer):
+    few = sequences([0, 1], [1, 2, 0], n_classes=3)
+    with pytest.raises(InputError, match="at least one earlier event"): cm.history_of(few, [0], [0])
+    with pytest.raises(InputError, match="positions is 0"): cm.CountMixer(positions=0).fit(seqs)
+    with pytest.raises(InputError, match="area and premises"): cm.CountMixer(named=True).fit(replace(seqs, spots=seqs.spots[["area"]]))
+    with pytest.raises(InputError, match="no spot has two training events"): cm.CountMixer().fit(sequences([0], [1], n_classes=2))
+    with pytest.raises(InputError, match="unknown unseen"): clone_of(mixer, unseen="never").predict(seqs)
 
 def test_short_spots_are_asked_less_often_and_few_classes_do_no_harm():
     rng = np.random.default_rng(0)
-    split = leave_last_out(sequences(*(rng.integers(0, 4, n) for n in (4, 5, 6, 30)), n_classes=4))
-    trained = cm.fit(split, epochs=1, topics=(2,), members=1)
-    assert all(np.isfinite(trained.scores(split.history("test"), protocol)).all() for protocol in ("full", "uniform-99"))
+    seqs = sequences(*(rng.integers(0, 4, n) for n in (4, 5, 6, 30)), n_classes=4)
+    for unseen in ("together", "apart"):
+        p = cm.CountMixer(epochs=1, topics=(2,), members=1, unseen=unseen).fit(seqs, seqs.split("last").train).predict(seqs)
+        assert np.isfinite(p).all() and np.allclose(p.sum(1), 1)

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crimenb.lab import studies
-from crimenb.baselines.sequence_networks import NETWORKS
+from crimenb.baselines.sequence_networks import MODELS, GRUModel, OwnLoss, TransformerModel
+from crimenb.cloze import Instances, Peers, cloze, random_crops, score
 from crimenb.core import InputError
 from crimenb.papers.crimealarm import (
-    ABLATIONS, CHOICES, METHODS, Curriculum, Instances, Peers, choices_from_code, cloze, cost, cross_entropy_of, crimealarm_loss,
+    ABLATIONS, CHOICES, DKD, DML, CrimeAlarm, Curriculum, choices_from_code, cost, cross_entropy_of, crimealarm_loss,
     difficult_target_loss, dkd_loss, dml_loss, hopeless, is_target, less_to_more, mean_of_others, mutual_dkd_loss,
-    nontarget_log_probs, nontarget_loss, peer_cross_entropy, random_crops, score, simple_phase, simple_target_loss, target_log_probs,
-    train_method,
+    nontarget_log_probs, nontarget_loss, peer_cross_entropy, simple_phase, simple_target_loss, target_log_probs,
 )
-from crimenb.sequences import Sequences, leave_last_out
+from crimenb.sequences import Sequences
 from crimenb.training import seeded
 
 
@@ -242,6 +242,24 @@ def test_cloze_asks_for_a_fifth_and_sometimes_for_the_last():
     assert (holed[holes == 1, -1] == 101).all() and torch.equal(y, at % 100)
 
 
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=20), st.integers(0, 9))
+@settings(deadline=None, max_examples=30)
+def test_exact_masks_hide_as_many_events_as_hail_does(lengths, seed):
+    tokens = torch.zeros(len(lengths), max(lengths), dtype=torch.int64)
+    for row, n in zip(tokens, lengths): row[:n] = torch.arange(1, n + 1)
+    holed, at, y = cloze(tokens, 101, np.random.default_rng(seed), last_only=0., masks="exact")
+    assert (holed == 101).sum(1).tolist() == [min(40, max(1, round(.2*n))) for n in lengths]
+    assert torch.equal(tokens.flatten()[at] - 1, y) and ((holed == 0) == (tokens == 0)).all()
+
+
+def test_the_codes_reading_hides_exactly_as_many_and_each_event_alike():
+    assert CrimeAlarm(curriculum=Curriculum(reading="code")).windows.masks == "exact" and CrimeAlarm().windows.masks == "chance"
+    tokens = torch.arange(1, 11).repeat(6000, 1)
+    holes = (cloze(tokens, 101, np.random.default_rng(0), last_only=0., masks="exact")[0] == 101).float().mean(0)
+    assert holes.numpy() == pytest.approx(np.full(10, .2), abs=.02)
+    with pytest.raises(InputError, match="unknown masks"): Instances(masks="hail")
+
+
 def test_random_crops_stay_inside_their_spot():
     seqs = sequences()
     cut = random_crops(seqs, 10, 3, np.random.default_rng(0))
@@ -261,12 +279,21 @@ def test_scores_are_those_of_one_spot_at_a_time():
         assert np.allclose(together[:, i], alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+WINDOWS = Instances(length=20, crops=2, copies=1, max_tokens=400)
+EVERY = {**MODELS, "DML": DML, "DKD": DKD, "CrimeAlarm": CrimeAlarm}
+
+def fitted(model, seqs=None, **kwargs):
+    seqs = seqs or sequences()
+    parts = seqs.split("last")
+    return model.fit(seqs, parts.train, parts.valid, device="cpu", **kwargs)
+
+
+@pytest.mark.parametrize("method", ("Transformer", "GRU", "TCN", "DML", "DKD", "CrimeAlarm"))
 def test_every_method_learns_what_repeats(method):
-    split = leave_last_out(sequences())
-    trained = train_method(split, method, epochs=30, lr=.01, d=16, dropout=0., init_std=.25, evaluations=2, device="cpu", protocol="full",
-                           instances=Instances(length=20, crops=2, copies=1, max_tokens=400), curriculum=Curriculum(alpha=1., beta=1.))
-    hits = (trained.scores(split.history("test")).argmax(-1) == split.test_target).mean(1)
+    seqs, how = sequences(), dict(epochs=30, lr=.01, d=16, dropout=0., init_std=.25, evaluations=2, protocol="full", instances=WINDOWS)
+    if method in ("DML", "DKD", "CrimeAlarm"): how["curriculum"] = Curriculum(alpha=1., beta=1.)
+    p = fitted(EVERY[method](**how), seqs).answers(seqs, seqs.lengths - 1)
+    hits = (p.argmax(-1) == seqs.observed(seqs.lengths - 1)).mean(1)
     assert (hits > .8).all(), hits
     assert len(hits) == (2 if method in ("DML", "DKD", "CrimeAlarm") else 1)
 
@@ -282,62 +309,61 @@ class Shares(torch.nn.Module):
     def loss(self, tokens, at, y, t): return torch.nn.functional.cross_entropy(self(tokens, at), y)
 
 
+class SharesModel(OwnLoss): name, kind = "Shares*", Shares
+
+
 def test_another_network_goes_through_the_same_trainer(tmp_path):
-    split = leave_last_out(sequences())
-    def run(**kwargs): return train_method(split, "Shares*", network=Shares, epochs=20, lr=.3, device="cpu", evaluations=2, protocol="full",
-                                           instances=Instances(length=20, crops=2, copies=1, max_tokens=400), **kwargs)
-    trained = run(checkpoint=tmp_path / "it.pt")
-    scores = trained.scores(split.history("test"))
-    assert scores.shape == (1, 30, 8) and (scores.argmax(-1) == split.test_target).mean() > .7
-    assert np.array_equal(run(checkpoint=tmp_path / "it.pt").scores(split.history("test")), scores)
+    seqs = sequences()
+    def run(): return fitted(SharesModel(epochs=20, lr=.3, evaluations=2, protocol="full", instances=WINDOWS), seqs, checkpoint=tmp_path / "it.pt")
+    p = run().answers(seqs, seqs.lengths - 1)
+    assert p.shape == (1, 30, 8) and (p.argmax(-1) == seqs.observed(seqs.lengths - 1)).mean() > .7
+    assert np.array_equal(run().answers(seqs, seqs.lengths - 1), p)
 
 
-@pytest.mark.parametrize("how", [dict(method="CrimeAlarm", peers=3), dict(method="GRU"), dict(method="Shares", network=Shares)])
-def test_costs_are_rates_and_bytes(how):
-    split, how = leave_last_out(sequences()), how | {"d": 8, "instances": Instances(length=20, crops=2, copies=1, max_tokens=400)}
-    training, testing = (cost(split, phase, steps=2, device="cpu", **how) for phase in ("training", "testing"))
+@pytest.mark.parametrize("model", [CrimeAlarm(peers=3, d=8, instances=WINDOWS), GRUModel(d=8, instances=WINDOWS), SharesModel(d=8, instances=WINDOWS)])
+def test_costs_are_rates_and_bytes(model):
+    seqs = sequences()
+    known = seqs.split("last").train
+    training, testing = (cost(model, seqs, known, phase, steps=2, device="cpu") for phase in ("training", "testing"))
     assert set(training) == {"steps a second, training", "peak memory (MB), training"} and set(testing) == {"spots a second, testing", "peak memory (MB), testing"}
     for each in (training, testing): assert all(v >= 0 if "memory" in k else v > 0 for k, v in each.items())
-    with pytest.raises(InputError, match="unknown phase"): cost(split, "thinking", **how)
+    with pytest.raises(InputError, match="unknown phase"): cost(model, seqs, known, "thinking")
 
 
-@pytest.mark.parametrize("method", ["Transformer", "CrimeAlarm"])
-def test_a_method_that_was_stopped_goes_on_to_the_same_scores(method, tmp_path):
-    split = leave_last_out(sequences())
-    def run(**kwargs): return train_method(split, method, epochs=4, d=8, device="cpu", evaluations=4, protocol="full",
-                                           instances=Instances(length=20, crops=1, copies=1, max_tokens=400), **kwargs)
-    steps = run().log.steps
-    path = tmp_path / "run.pt"
-    run(checkpoint=path, max_steps=int(steps.iloc[1]))
+@pytest.mark.parametrize("kind", [TransformerModel, CrimeAlarm])
+def test_a_method_that_was_stopped_goes_on_to_the_same_scores(kind, tmp_path):
+    how = dict(epochs=4, d=8, evaluations=4, protocol="full", instances=Instances(length=20, crops=1, copies=1, max_tokens=400))
+    def run(**kwargs): return fitted(kind(**how), **kwargs)
+    def scores(model): return model.answers(sequences(), sequences().lengths - 2)
+    whole, path = run(), tmp_path / "run.pt"
+    fitted(kind(**how, training={"max_steps": int(whole.log_.steps.iloc[1])}), checkpoint=path)
     resumed = run(checkpoint=path)
-    assert resumed.log.steps.tolist() == steps.tolist()
-    assert np.array_equal(resumed.scores(split.train), run().scores(split.train))
-    with pytest.raises(InputError, match="another data"): train_method(
-        leave_last_out(sequences(seed=1)), method, epochs=4, d=8, device="cpu", evaluations=4, protocol="full",
-        instances=Instances(length=20, crops=1, copies=1, max_tokens=400), checkpoint=path)
-    with pytest.raises(InputError, match="another evaluations, method"): train_method(
-        split, "DML" if method != "DML" else "DKD", epochs=4, d=8, device="cpu", protocol="full",
-        instances=Instances(length=20, crops=1, copies=1, max_tokens=400), checkpoint=path)
+    assert resumed.log_.steps.tolist() == whole.log_.steps.tolist()
+    assert np.array_equal(scores(resumed), scores(whole))
+    with pytest.raises(InputError, match="another data"): run(seqs=sequences(seed=1), checkpoint=path)
+    with pytest.raises(InputError, match="another d,"): fitted(kind(**{**how, "d": 16, "evaluations": 2}), checkpoint=path)
+    with pytest.raises(InputError, match="another.* method"): fitted(DML(**how), checkpoint=path)
 
 
 @pytest.mark.parametrize("encoder", ["GRU", "TCN"])
 def test_other_encoders_and_the_same_seed(encoder):
-    split = leave_last_out(sequences())
-    def run(seed): return train_method(split, encoder=encoder, epochs=2, d=8, seed=seed, device="cpu", evaluations=1, protocol="full",
-                                       instances=Instances(length=20, crops=1, copies=1, max_tokens=400)).scores(split.train)
+    seqs = sequences()
+    def run(seed): return fitted(CrimeAlarm(encoder=encoder, epochs=2, d=8, seed=seed, evaluations=1, protocol="full", instances=WINDOWS), seqs).answers(seqs, seqs.lengths - 2)
     assert np.array_equal(run(0), run(0)) and not np.array_equal(run(0), run(1))
 
 
 def test_one_peer_cannot_distil():
-    with pytest.raises(InputError, match="at least 2"): train_method(leave_last_out(sequences()), "DML", peers=1, protocol="full")
+    with pytest.raises(InputError, match="at least 2"): fitted(DML(peers=1, protocol="full"))
 
 
 @pytest.mark.parametrize("make, says", [
     *((lambda kw=kw: Instances(**kw), f"{next(iter(kw))} is") for kw in (
         {"length": 1}, {"stride": 0}, {"stride": 201}, {"crops": -1}, {"copies": 0}, {"batch": 0}, {"max_tokens": -1}, {"mask_rate": 2.}, {"last_only": -.1})),
     *((lambda kw=kw: Curriculum(**kw), f"{next(iter(kw))} is") for kw in ({"alpha": -1.}, {"gamma": -1.}, {"beta": -1.}, {"epsilon": 5.}, {"epsilon": -1.})),
-    *((lambda kw=kw: train_method(leave_last_out(sequences()), "Transformer", protocol="full", **kw), f"{next(iter(kw))} ") for kw in (
-        {"peers": 0}, {"d": 0}, {"evaluations": 0}, {"dropout": 1.}, {"init_std": 0.}, {"epochs": 0}, {"seed": -1}, {"lr": -1.}, {"clip": -1.}, {"weight_decay": -1.}, {"max_steps": -1}))])
+    *((lambda kw=kw: fitted(DML(protocol="full", **kw)), f"{next(iter(kw))} ") for kw in (
+        {"peers": 0}, {"d": 0}, {"evaluations": 0}, {"dropout": 1.}, {"init_std": 0.}, {"epochs": 0}, {"seed": -1}, {"lr": -1.})),
+    *((lambda kw=kw: fitted(TransformerModel(protocol="full", training=kw)), f"{next(iter(kw))} ") for kw in (
+        {"clip": -1.}, {"weight_decay": -1.}, {"max_steps": -1}))])
 def test_a_number_out_of_range_is_named(make, says):
     with pytest.raises(InputError, match=says): make()
 
@@ -357,7 +383,7 @@ def test_every_table_and_figure_is_a_list_of_what_can_be_trained():
     assert set(parts) == {"table2", "table3", "figure3", "figure4", "figure5", "figure6", "figure7"}
     for text in itertools.chain(*parts.values()):
         pairs = [word for word in text.split() if "=" in word]
-        assert text.removesuffix(" ".join(pairs)).strip() in (*METHODS, *NETWORKS, "count mixer")
+        assert text.removesuffix(" ".join(pairs)).strip() in (*EVERY, "count mixer")
         own = studies.from_text("crimealarm", pairs)
         assert set(own) <= {"encoder", "peers", "alpha", "gamma", "beta", "lacks", "drop", "measure"} and own.get("lacks", "CTC") in ABLATIONS
     assert [studies.from_text("crimealarm", [text.split()[1]])["peers"] for text in parts["figure4"]] == [2, 3, 4, 5, 6]

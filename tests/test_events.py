@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from crimenb import events as E
+from crimenb.cities import Card
 from crimenb.core import InputError
 
 CHICAGO = ["ID", "Date", "Primary Type", "Location Description", "Community Area", "Latitude", "Longitude"]
@@ -178,7 +179,7 @@ def test_header_only(tmp_path):
 
 
 def test_every_date_unparsable_is_an_error_a_few_are_counted(tmp_path):
-    with pytest.raises(InputError, match="no date in .*'31.12.2018'.*%m/%d/%Y"):
+    with pytest.raises(InputError, match="no date in .*'31.12.2018'.*01/31/2018"):
         E.read_chicago(write(tmp_path / "a.csv", [row(Date="31.12.2018"), row(Date="30.12.2018")]))
     with pytest.raises(InputError, match="all of them empty"): E.read_chicago(write(tmp_path / "b.csv", [row(Date="")]))
     c = balanced(E.read_chicago(write(tmp_path / "c.csv", [GOOD, row(ID="2", Date="31.12.2018"), row(ID="3", Date="02/30/2018 01:00:00 AM")])))
@@ -324,12 +325,6 @@ def test_books_must_balance(table):
     assert list(report.rows) == [len(table) + 2, 2, 1, len(table)]
 
 
-def test_labels_sort_and_merge():
-    c = E.labels([10, "9", None, " 9", "x", np.nan, ""])
-    assert list(c.categories) == ["9", "10", "x"] and list(c.codes) == [1, 0, -1, 0, 2, -1, -1]
-    assert len(E.labels([])) == 0
-
-
 # --- metres ----------------------------------------------------------------------------------------------------------
 
 def haversine(lon1, lat1, lon2, lat2):
@@ -389,7 +384,7 @@ def test_dc_takes_when_a_crime_began_and_falls_back_on_the_report(samples):
     found = E.read_dc(samples/"dc.csv")
     assert found.dropped == {"date unparsable": 1, "record id repeated": 1}
     times = found.events.set_index("record_id")["time"].astype(str)
-    assert times["19000001"] == "2018-12-31 23:20:00" and times["19000003"] == "2019-01-03 21:15:00"
+    assert times["19000001"] == "2018-12-31 18:20:00" and times["19000003"] == "2019-01-03 16:15:00"      # UTC, five hours ahead
 
 def test_dc_files_without_degrees_are_turned_from_state_plane_metres(samples, tmp_path):
     import pandas as pd
@@ -408,5 +403,140 @@ def test_the_old_ward_files_of_dc_are_read(fetched):
 
 def test_whole_ages_without_a_gap_are_numbers_all_the_same():
     raw = pd.DataFrame({"time": ["01/05/2018 10:00:00 PM"]*2, "lon": ["-87.6"]*2, "lat": ["41.8"]*2, "category": ["THEFT"]*2, "victim_age": ["30", "41"]})
-    ages = E.clean(raw, formats=E.CHICAGO_TIMES).events["victim_age"]
+    ages = E.clean(raw, Card("town", order="mdy")).events["victim_age"]
     assert ages.dtype == "float64" and ages.tolist() == [30, 41]
+
+
+# --- a table that nobody has described ---
+
+def test_a_town_without_a_card(samples):
+    c = balanced(E.read(samples / "town.csv"))
+    assert c.rows_in == 14
+    assert c.dropped == {"date stands for none": 1, "date unparsable": 1, "date out of range": 1, "category missing": 1, "record id repeated": 1}
+    # feet, swapped, another town, 0 and 0: each on its own, though the others are right
+    assert c.mended == {"coordinates missing": 1, "coordinates 0, 0": 1, "coordinates outside the city": 1, "coordinates far from all others": 2, "premises unknown": 3, "area unknown": 1}
+    e = c.events.set_index("record_id")
+    assert list(e.index) == ["1012", "1001", "1002", "1003", "1004", "1005", "1007", "1009", "1011"]
+    assert e.area.astype(object).where(e.area.notna(), None).to_dict() | {} == {"1012": "North", "1001": "North", "1002": "7", "1003": "7", "1004": "South", "1005": "South", "1007": "South", "1009": "South", "1011": None}
+    assert str(e.time["1001"]) == "2019-01-05 08:15:00" and list(e.premises.cat.categories) == ["flat", "street"]
+    assert c.card.columns == {"time": "Occurred", "category": "Offence", "premises": "Kind of Place", "area": "Ward", "lon": "Long", "lat": "Lat", "record_id": "No"} and c.card.order == "dmy"
+    said = " ".join(c.remarks)
+    assert "guessed: time = Occurred" in said and "zone is not known" in said and "day first" in said
+
+
+def test_columns_that_are_named_are_not_guessed(samples):
+    c = E.read(samples / "town.csv", category="Kind of Place", tz="Europe/Berlin")
+    assert set(c.events.category.cat.categories) == {"flat", "street"} and c.card.zone == "Europe/Berlin" and c.remarks[1] == "times are those of Europe/Berlin"
+    with pytest.raises(InputError, match="lacks the column.s. Crime"): E.read(samples / "town.csv", category="Crime")
+    with pytest.raises(InputError, match="no time zone 'Europe/Springfield'"): E.read(samples / "town.csv", tz="Europe/Springfield")
+    with pytest.raises(InputError, match="no column that is known to be the time: name it with time="): E.read(pd.DataFrame({"what": ["theft"], "howmuch": [3]}))
+
+
+def table_of(n=40, **columns):
+    rng = np.random.default_rng(0)
+    made = {"time": pd.date_range("2019-01-05 08:15", periods=n, freq="7h").strftime("%Y-%m-%d %H:%M"), "category": "theft", "lon": 10.5 + rng.random(n)/10, "lat": 50.3 + rng.random(n)/10}
+    return pd.DataFrame({**made, **columns})
+
+
+def test_a_file_a_list_a_pattern_a_frame(tmp_path):
+    for name in ("data[1].csv", "data1.csv", "data2.csv"): table_of(10, note=name).to_csv(tmp_path / name, index=False)
+    assert E.read(tmp_path / "data[1].csv").rows_in == 10 and E.read(str(tmp_path / "data[1].csv")).rows_in == 10
+    assert E.read(str(tmp_path / "data*.csv")).rows_in == 30 and E.read([tmp_path / "data1.csv", tmp_path / "data2.csv"]).rows_in == 20
+    (tmp_path / "all*.csv").write_text((tmp_path / "data1.csv").read_text())
+    assert E.read(str(tmp_path / "all*.csv")).rows_in == 10            # this is its name
+    with pytest.raises(InputError, match="no file is named like"): E.read(str(tmp_path / "no*.csv"))
+    with pytest.raises(InputError, match="there is no file"): E.read(tmp_path / "data*.csv")
+    frame = table_of()
+    assert E.read(frame).events.equals(E.read([frame.iloc[:20], frame.iloc[20:]]).events) and E.read(frame.set_index("time")).rows_in == 40
+    typed = frame.assign(time=pd.to_datetime(frame.time), category=pd.Categorical(frame.category))
+    assert E.read(typed).events.equals(E.read(frame).events)
+    for empty in ([], frame.iloc[:0]):
+        with pytest.raises(InputError): E.read(empty)
+
+
+def test_years_that_are_far_from_all_others_are_no_hours():
+    times = list(pd.date_range("2019-01-05", periods=2_000, freq="7h").strftime("%Y-%m-%d %H:%M"))
+    c = balanced(E.read(table_of(2_004, time=[*times, "1901-06-01 03:00", "1950-01-01 03:00", "2190-01-01 03:00", "1900-01-01 00:00"])))
+    assert c.dropped == {"date stands for none": 1, "date out of range": 1, "date more than 5 years from all others": 2} and c.events.time.min().year == 2019
+    # a table that is about these years keeps them
+    assert E.read(table_of(2_002, time=[*times, *["1901-06-01 03:00"]*2]), period=("1901-01-01", None)).dropped == {}
+    assert E.read(table_of(40, time=times[:20] + ["1999-01-02 03:00"]*20)).dropped == {}
+
+
+def test_how_exactly_times_are_known():
+    hours, n = pd.date_range("2019-01-05 08:15", periods=200, freq="7h"), 200
+    for times, unit in ((hours.strftime("%Y-%m-%d %H:%M"), "hour"), (hours.strftime("%Y-%m-%d"), "day"), (hours.strftime("%Y-%m"), "month"), (["2019-01-05 12:10"]*n, "day")):
+        c = E.read(table_of(n, time=times))
+        assert c.precision["unit"] == unit == E.precision(c.events)["unit"]
+        if unit == "hour": assert E.needs_hours(c.events) is c.events
+        else:
+            with pytest.raises(InputError, match=f"known to the {unit}, and an hourly map needs hours"): E.needs_hours(c.events)
+    part = E.read(table_of(n, time=[*hours[:100].strftime("%Y-%m-%d %H:%M"), *hours[100:].strftime("%Y-%m")]))
+    assert part.notes["month known, not the day"] == 100 and part.precision["first of month"] == .5 and part.precision["unit"] == "month"
+
+
+@pytest.mark.parametrize("zone, text", [("America/New_York", "{:%Y/%m/%d %H:%M:%S}+00"), ("America/Chicago", "{:%Y-%m-%dT%H:%M:%S}Z")])
+def test_limits_are_those_of_the_citys_clocks(zone, text):
+    utc = pd.date_range("2024-01-01", periods=48, freq="h")
+    c = E.read(table_of(48, time=[text.format(t) for t in utc], lon=-80.0, lat=40.0), tz=zone, period=("2024-01-01", "2024-01-01 23:59:59"))
+    local = utc.tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    assert len(c.events) == 24 and list(c.events.time) == [t for t in local if t.day == 1 and t.year == 2024]
+
+
+# --- places ---
+
+def test_degrees_among_feet_and_feet_among_degrees():
+    import pyproj
+    frame = table_of(60, lon=np.linspace(-75.23, -75.19, 60), lat=np.linspace(39.95, 39.99, 60))
+    x, y = pyproj.Transformer.from_crs(4326, 2272, always_xy=True).transform(frame.lon, frame.lat)
+    feet = frame.drop(columns=["lon", "lat"]).assign(x=x, y=y)
+    right = E.read(feet, crs=2272).events
+    assert np.allclose(right.lon, frame.lon) and np.allclose(right.lat, frame.lat)
+    feet.loc[[3, 8, 20], ["x", "y"]] = frame.loc[[3, 8, 20], ["lon", "lat"]].to_numpy()
+    c = balanced(E.read(feet, crs=2272))
+    assert c.events.lon.isna().sum() == 3 and sum(c.mended.values()) == 3
+    frame.loc[[3, 8], ["lon", "lat"]] = feet.loc[[4, 9], ["x", "y"]].to_numpy()
+    assert balanced(E.read(frame)).mended == {"coordinates outside the city": 2}
+
+
+@pytest.mark.parametrize("change, how, words", [
+    (dict(lon=2_674_927.0, lat=234_723.0), {}, "are no degrees: name the columns as x and y"),
+    (dict(lon=None, lat=None, x=2_674_927.0, y=234_723.0), {}, "say their coordinate system with crs"),
+    (dict(lon=None, lat=None, x=-75.2, y=39.9), dict(crs=2272, x="x", y="y"), "in degrees, not in EPSG:2272"),
+    (dict(lon=None, lat=None, x=2_674_927.0, y=234_723.0), dict(crs=999999), "no coordinate system"),
+    (dict(lon=41.8, lat=-87.6), dict(tz="America/Chicago"), "swapped"),
+    (dict(lon=41.8, lat=-87.6), dict(box=(-88, 41, -87, 42)), "swap lon and lat")])
+def test_a_whole_table_of_wrong_places_is_an_error(change, how, words):
+    frame = table_of(30, **change).dropna(axis=1, how="all")
+    with pytest.raises(InputError, match=words): E.read(frame, **how)
+
+
+def test_no_places_are_no_error():
+    c = E.read(table_of().drop(columns=["lon", "lat"]).assign(district="A"))
+    assert c.events.lon.isna().all() and c.mended == {"coordinates missing": 40} and set(c.events.area) == {"A"}
+
+
+def test_textual_areas_are_kept_everywhere(tmp_path):
+    frame = table_of(area=["North", "South", "3", "03"]*10)
+    assert list(E.read(frame).events.area.cat.categories) == ["3", "North", "South"]
+    assert list(E.clean(frame, Card("town")).events.area.cat.categories) == ["3", "North", "South"]
+
+
+# --- guesses ---
+
+@pytest.mark.parametrize("names, want", [
+    (dict(time="DATE OCC", category="Crm Cd Desc", lon="LON", lat="LAT"), "DATE OCC"), (dict(time="CMPLNT_FR_DT", category="OFNS_DESC", lon="Longitude", lat="Latitude"), "CMPLNT_FR_DT"),
+    (dict(time="incident_datetime", category="incident_category", lon="longitude", lat="latitude"), "incident_datetime"), (dict(time="Date/Time Occurred", category="Offense", lon="lng", lat="lat"), None)])
+def test_names_of_cities(names, want):
+    frame = table_of().rename(columns=names)
+    c = E.read(frame, **({} if want else {"time": "Date/Time Occurred"}))
+    assert c.card.columns["time"] == names["time"] and c.card.columns["category"] == names["category"] and c.events.lon.notna().all()
+
+
+def test_a_clock_in_a_column_of_its_own_is_found_and_a_case_number_that_repeats_is_no_record_number():
+    frame = table_of(40, date=["01/25/2019 12:00:00 AM"]*40, hour=[str(h) for h in range(100, 140)], case=["A1", "A2"]*20).drop(columns="time").rename(columns={"date": "Report Date", "hour": "TIME OCC", "case": "Case Number"})
+    c = E.read(frame)
+    assert c.events.time.dt.strftime("%H:%M").iloc[5] == "01:05" and "record_id" not in c.events and len(c.events) == 40
+    # a date that has its own clock needs none
+    both = table_of(hour=["03:00"]*40)
+    assert E.read(both).events.time.dt.hour.nunique() > 3

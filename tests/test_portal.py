@@ -100,6 +100,17 @@ def test_the_citys_reader_reads_what_was_fetched(city, rows, server_rows, tmp_pa
         assert cleaned.events.lon.notna().all() and not {"(null)", "nan"} & set(cleaned.events.category.cat.categories)
 
 
+@pytest.mark.parametrize("city, table, where", [("nyc", "qgea-i56i", "5uac-w243"), ("la", "2nrs-mtv8", "y8y3-fqfu"), ("chicago", CHICAGO, None)])
+def test_years_without_rows_are_named_with_the_table_that_has_them(city, table, where, tmp_path, waits):
+    year = {"la": 2023}.get(city, 2018)
+    with PortalServer({table: soda_rows(25, city, year)}) as server:
+        ask = dict(folder=tmp_path, base=server.base, patience=P.Patience(sleep=waits.append))
+        with pytest.warns(UserWarning, match=f"no rows of {year + 1}, {year + 2} in its table") as told: paths = P.fetch(city, f"{year}-01-01", f"{year + 2}-12-31", **ask)
+        assert [path.name for path in paths] == [f"{city}-{year}.csv"] and (where is None or where in str(told[0].message)) and "\n" not in str(told[0].message)
+        # nothing at all is an error, which names it too
+        with pytest.raises(InputError, match=where or "ask for other days"): P.fetch(city, f"{year + 1}-01-01", f"{year + 1}-12-31", **ask)
+
+
 @pytest.mark.parametrize("since, until, city, says", [
     ("2018-13-01", None, "chicago", "2018-01-01"), ("2018-02-01", "2018-01-31", "chicago", "first day comes first"), ("1999-01-01", "1999-12-31", "chicago", "begins in 2001"),
     (None, None, "la", "not two days"), ("2009-12-31", None, "la", "begins in 2010"), ("2018-01-01", "2018-01-02", "boston", "use one of chicago, nyc, la, dc")])
@@ -112,7 +123,7 @@ def test_a_window_has_its_own_file_and_only_its_days(server, tmp_path):
     days = held(path).date.str[:10]
     assert path.name == "chicago-20180301-20180430.csv" and len(days) == len(truth(server, where="date >= '2018-03-01' AND date < '2018-05-01'")) > 0
     with pytest.raises(InputError, match="no rows from 2017-01-01 to 2017-12-31"): P.fetch("chicago", "2017-01-01", "2017-12-31", tmp_path, base=server.base)
-    assert {p.name for p in tmp_path.iterdir()} == {path.name, "chicago-20180301-20180430.json"}
+    assert {p.name for p in tmp_path.iterdir()} - {".lock"} == {path.name, "chicago-20180301-20180430.json"}
 
 
 def test_the_day_that_was_asked_for_last_belongs_to_the_window(tmp_path):
@@ -375,7 +386,7 @@ def test_a_killed_process_goes_on_where_it_was_without_asking_twice(server, get,
     path = get()
     # the third page is the only one that was asked for twice: it had not come
     assert is_whole(path, server) and server.pages()[3:] == [asked[2], *server.pages()[4:]] and len(server.pages()) == 6
-    assert {p.name for p in path.parent.iterdir()} == {"chicago-2018.csv", "chicago-2018.json"}
+    assert {p.name for p in path.parent.iterdir()} - {".lock"} == {"chicago-2018.csv", "chicago-2018.json"}
 
 
 @pytest.mark.parametrize("write", range(1, 9))

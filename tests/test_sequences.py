@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crimenb.core import InputError
-from crimenb.sequences import (PREPARATIONS, UNKNOWN, Sequences, candidates, from_events, gather, last_windows, leave_last_out,
+from crimenb.sequences import (PREPARATIONS, UNKNOWN, Sequences, candidates, from_events, gather, join, last_windows,
                                patterns, read_sequences, recover_labels, subsample, table1, token_batches, windows)
 
 
@@ -38,7 +38,7 @@ def test_sequences_are_the_lists_they_hold(lists):
     assert [int(s) for s in seqs.spot_of] == [i for i, x in enumerate(lists) for _ in x]
     assert seqs.to_end.tolist() == [k for x in lists for k in reversed(range(len(x)))]
     assert lists_of(seqs.drop_last(2)) == [x[:-2] for x in lists]
-    counts = seqs.counts()
+    counts = seqs.counts
     assert counts.dtype == np.float32
     for i, x in enumerate(lists):
         assert {c: n for c, n in enumerate(counts[i].tolist()) if n} == Counter(x)
@@ -181,14 +181,14 @@ def test_events_that_give_no_sequences(change, settings_, says):
 # ---- split, windows, batches
 
 def test_split():
-    split = leave_last_out(make([[0, 1, 2, 3], [3, 2, 1]]))
-    assert lists_of(split.train) == [[0, 1], [3]]
-    assert split.target("valid").tolist() == [2, 2] and split.target("test").tolist() == [3, 1]
-    assert lists_of(split.history("valid")) == [[0, 1], [3]] and lists_of(split.history("test")) == [[0, 1, 2], [3, 2]]
-    for ask in (split.history, split.target):
-        with pytest.raises(InputError, match="unknown part 'train'"): ask("train")
+    seqs = make([[0, 1, 2, 3], [3, 2, 1]])
+    split = seqs.split("last")
+    assert lists_of(seqs.until(whole.drop_last(2))) == [[0, 1], [3]]
+    assert seqs.observed(split.valid).tolist() == [2, 2] and seqs.observed(split.test).tolist() == [3, 1]
+    assert lists_of(seqs.until(split.valid)) == [[0, 1], [3]] and lists_of(seqs.until(split.test)) == [[0, 1, 2], [3, 2]]
+    assert seqs.observed(seqs.ahead()).tolist() == [-1, -1] and lists_of(seqs.until(None)) == lists_of(seqs)
     with pytest.raises(InputError, match="at least 3"):
-        leave_last_out(make([[0, 1]]))
+        make([[0, 1]]).split("last")
 
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=6).filter(any), st.integers(1, 50), st.data())
@@ -240,7 +240,7 @@ def test_gather_is_the_padded_window(lists, length):
 @given(spot_lists, st.sampled_from(["popularity-100", "uniform-99"]), st.integers(1, 5), st.integers(0, 3))
 def test_candidates_are_target_and_unseen_classes(lists, how, n, seed):
     seqs = make(lists, 12)
-    target = leave_last_out(seqs).test_target
+    target = seqs.observed(seqs.split("last").test)
     drawn = candidates(seqs, target, how, n, seed)
     assert drawn.shape == (len(lists), 1 + n) and drawn.dtype == np.int64 and (drawn[:, 0] == target).all()
     for x, row in zip(lists, drawn[:, 1:].tolist()):
@@ -298,7 +298,7 @@ def test_subsample_drops_in_place_and_keeps_the_targets(lists, rate, seed):
 
 def test_subsample_drops_evenly():
     seqs = make([list(range(12))] * 20_000)
-    left = subsample(seqs, .5).counts().mean(0)
+    left = subsample(seqs, .5).counts.mean(0)
     assert left[-2:].tolist() == [1, 1] and left[:-2] == pytest.approx(np.full(10, .4), abs=.02)
 
 
@@ -366,14 +366,14 @@ def test_table_1(name, whole, less):
 @pytest.mark.parametrize("name, train, folded", [("nyc16", 6398, 70_444), ("chi18", 4056, 44_682)])
 def test_the_authors_training_instances(name, train, folded):
     "Their preparation folds validation into training and makes eleven instances of each window."
-    split = leave_last_out(real(name))
-    assert len(windows(split.train)) == train and 11 * len(windows(split.history("test"))) == folded
+    whole = real(name)
+    assert len(windows(whole.drop_last(2))) == train and 11 * len(windows(whole.drop_last(1))) == folded
 
 
 @pytest.mark.parametrize("name, share", [("nyc16", .500), ("chi18", .535)])
 def test_half_of_the_targets_were_there_before(name, share):
-    split = leave_last_out(real(name))
-    before = split.history("test").counts()[np.arange(split.whole.n_spots), split.test_target] > 0
+    whole = real(name)
+    before = whole.drop_last(1).counts[np.arange(whole.n_spots), whole.observed(whole.lengths - 1)] > 0
     assert before.mean() == pytest.approx(share, abs=.0005)
 
 
@@ -381,10 +381,10 @@ def test_half_of_the_targets_were_there_before(name, share):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_counting_beats_the_protocol(name, ndcg5, seed):
     "Spot counts, ties by popularity, under the paper's protocol: the numbers of the reading notes."
-    split = leave_last_out(real(name))
-    competing = candidates(split.whole, split.test_target, "popularity-100", seed=seed)
-    assert competing.shape == (split.whole.n_spots, 101)
-    counts = split.history("test").counts()
+    whole = real(name)
+    competing = candidates(whole, whole.observed(whole.lengths - 1), "popularity-100", seed=seed)
+    assert competing.shape == (whole.n_spots, 101)
+    counts = whole.drop_last(1).counts
     scores = np.take_along_axis(counts + counts.sum(0) / counts.sum() / 2, competing, 1)
     rank = (scores[:, 1:] > scores[:, :1]).sum(1)
     assert np.where(rank < 5, 1 / np.log2(rank + 2), 0).mean() == pytest.approx(ndcg5, abs=.005)
@@ -392,7 +392,7 @@ def test_counting_beats_the_protocol(name, ndcg5, seed):
 
 @pytest.mark.parametrize("name, most", [("nyc16", .05), ("chi18", .08)])
 def test_little_padding_on_real_lengths(name, most):
-    n = windows(leave_last_out(real(name)).train).length
+    n = windows(real(name).drop_last(2)).length
     padded = sum(len(b) * n[b].max() for b in token_batches(n, 16_000, np.random.default_rng(0)))
     assert padded / n.sum() < 1 + most
 
@@ -423,7 +423,7 @@ def test_the_half_year_names_chi18s_classes():
     half, found = chicago_half()
     year = real("chi18")
     assert (found.class_of >= 0).all() and len(set(found.class_of)) == half.n_classes
-    counts, ours = year.counts(), half.counts()
+    counts, ours = year.counts, half.counts
     assert np.corrcoef(counts.sum(0)[found.class_of], ours.sum(0))[0, 1] > .998
     same = found.spot_of >= 0
     assert np.corrcoef(year.lengths[found.spot_of[same]], half.lengths[same])[0, 1] > .997

@@ -17,7 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from crimenb import events as E
-from crimenb import grids, panels, sequences, terrain
+from crimenb import geo, grids, panels, sequences, terrain
 from crimenb.warehouse import store as S
 from crimenb.core import InputError
 
@@ -146,7 +146,7 @@ def test_without_stamps_the_first_row_stays_and_later_ingests_replace(tmp_path):
 
 # --- all or nothing --------------------------------------------------------------------------------------------------
 
-def state(folder): return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+def state(folder): return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")}
 
 
 def test_a_failing_ingest_changes_nothing(tmp_path, monkeypatch):
@@ -183,6 +183,101 @@ store.ingest("chicago", {str(tmp_path/'b.csv')!r}, {str(folder)!r})"""
     assert len(S.load("chicago", folder=folder)) == 1
     assert S.ingest("chicago", tmp_path/"b.csv", folder).rows == 49 and not list(folder.rglob(".new-*"))
     assert sorted(p.name for p in folder.rglob("year=*/*")) == ["00002.parquet"]
+
+
+# --- the store proves itself ------------------------------------------------------------------------------------------
+
+def whole(folder):
+    "All that can be asked of a store."
+    return S.load("chicago", folder=folder), S.rejects("chicago", folder), S.cities(folder), S.ingests("chicago", folder), S.tally("chicago", ["category"], folder=folder)
+
+
+def test_every_flipped_bit_of_a_store_is_refused(tmp_path, samples):
+    S.ingest("chicago", samples/"chicago.csv", tmp_path)
+    whole(tmp_path)
+    rng = np.random.default_rng(0)
+    files = [*tmp_path.rglob("*.parquet"), *tmp_path.rglob("store.json")]
+    assert len(files) == 3
+    for path in files:
+        good = path.read_bytes()
+        for at in rng.integers(0, 8*len(good), 100):
+            bad = bytearray(good)
+            bad[at//8] ^= 1 << at % 8
+            path.write_bytes(bad)
+            with pytest.raises(InputError, match="ingest again") as error: whole(tmp_path)
+            assert "\n" not in str(error.value)
+        for wrong in (b"", good[:len(good)//2], b"[]", b"{}", b"null", b"PAR1"):
+            path.write_bytes(wrong)
+            with pytest.raises(InputError, match="ingest again"): whole(tmp_path)
+        path.unlink()
+        with pytest.raises(InputError): whole(tmp_path)
+        path.write_bytes(good)
+    whole(tmp_path)
+
+
+def test_a_pass_sees_one_version_whatever_is_ingested_meanwhile(tmp_path):
+    def day(kind): return write(tmp_path/"a.csv", [row(ID=str(i), Date=f"01/{1 + i % 28:02}/{2015 + i % 3} 08:15:00 AM", Primary_Type=kind) for i in range(300)])
+    S.ingest("chicago", day("A"), tmp_path)
+    seen = []
+    for events in S.each(lambda events, *_: events.category.astype(str).tolist(), "chicago", rows=40, folder=tmp_path):
+        seen += events
+        if len(seen) < 120: S.ingest("chicago", day("B" + "x"*len(seen)), tmp_path)
+    assert seen == ["A"]*300
+    # the next ingest removes what nobody reads any more
+    S.ingest("chicago", day("C"), tmp_path)
+    assert len(list(tmp_path.rglob("year=*/*.parquet"))) == 3 and not list(tmp_path.rglob(".reading-*"))
+    assert set(S.load("chicago", folder=tmp_path).category) == {"C"}
+
+
+def test_a_reader_that_was_killed_keeps_no_files(tmp_path):
+    S.ingest("chicago", write(tmp_path/"a.csv", [GOOD]), tmp_path)
+    script = f"""
+import os
+from crimenb.warehouse import store
+for _ in store.each(lambda events, *_: events, "chicago", folder={str(tmp_path)!r}): os._exit(1)"""
+    subprocess.run([sys.executable, "-c", script])
+    assert list(tmp_path.rglob(".reading-*"))
+    S.ingest("chicago", write(tmp_path/"b.csv", [row(Primary_Type="ARSON")]), tmp_path)
+    assert len(list(tmp_path.rglob("year=*/*.parquet"))) == 1 and not list(tmp_path.rglob(".reading-*"))
+
+
+# --- a city of one's own ----------------------------------------------------------------------------------------------
+
+def test_a_registered_city_works_and_its_store_is_read_without_its_card(tmp_path, monkeypatch):
+    from crimenb import cities
+    path = tmp_path/"oldtown.csv"
+    path.write_text("Nr,Reported,Kind,Quarter,Lon,Lat\n1,05.01.2018 23:10,THEFT,North,8.541,47.371\n2,16.01.2018 01:05,BURGLARY,South,8.552,47.366\n"
+                    "3,06.01.2018 99:99,THEFT,South,8.550,47.369\n4,27.01.2018 12:00,THEFT,North,0,0\n")
+    card = cities.Card("oldtown", {"time": "Reported", "category": "Kind", "lon": "Lon", "lat": "Lat", "record_id": "Nr"}, {"Quarter": False}, order="dmy", box=(8.4, 47.3, 8.7, 47.5))
+    with pytest.raises(InputError, match="unknown city or data set 'oldtown'"): S.ingest("oldtown", path, tmp_path)
+    monkeypatch.setitem(cities.CITIES, "oldtown", card)
+    agree("oldtown", path, tmp_path)
+    # as after a restart of the process, which knows nothing of the card
+    monkeypatch.undo()
+    assert S.load("oldtown", folder=tmp_path).category.tolist() == ["THEFT", "BURGLARY", "THEFT"] and list(S.cities(tmp_path).index) == ["oldtown"]
+    with pytest.raises(InputError, match="oldtown was made with a card that is not registered now: put it into crimenb.cities.CITIES"): S.ingest("oldtown", path, tmp_path)
+
+
+def test_record_numbers_that_a_spreadsheet_has_saved_are_the_same(tmp_path):
+    for numbers in (("001307355", "11000000"), ("1307355", "11,000,000"), ("1307355.0", "11000000.0"), (" 001307355 ", "11000000")):
+        got = S.ingest("chicago", write(tmp_path/"a.csv", [row(ID=number) for number in numbers]), tmp_path)
+        assert (got.kept, got.rows) == (2, 2)
+
+
+def test_judged_in_pieces_as_at_once(tmp_path, city, monkeypatch):
+    from crimenb import tables
+    monkeypatch.setattr(tables, "BLOCK", 20_000)
+    monkeypatch.setattr(S, "ROWS", 500)
+    path = tmp_path/"a.csv"
+    path.write_bytes((city[0]/"a.csv").read_bytes() + b"".join(b'%d,"never closed\n%d,??,x,,,,\n' % (i, i) for i in range(40)))
+    got = agree("chicago", path, tmp_path/"store")
+    assert got.dropped == {"line unreadable": 40, "date unparsable": 40}
+
+
+def test_no_module_of_the_warehouse_needs_posix():
+    script = "import sys\nfor name in ('fcntl', 'resource', 'pwd', 'grp', 'termios'): sys.modules[name] = None\nimport crimenb.warehouse.store, crimenb.warehouse.portal, crimenb.tables"
+    # filelock then warns that its lock is a softer one
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
@@ -279,7 +374,7 @@ def same(a, b):
 
 
 GRID = grids.Grid(-87.79, 41.71, -87.62, 41.99, 5, 4)
-UNITS = terrain.grid_units((430_000, 4_617_000, 450_000, 4_640_000), 1500., 32616)
+UNITS = terrain.Units.of(geo.cells_in((430_000, 4_617_000, 450_000, 4_640_000), 1500., 32616))
 
 
 def by_store(folder, **how):
@@ -294,10 +389,10 @@ def by_store(folder, **how):
 def by_table(table):
     year = table[(table.time >= "2016-01-01") & (table.time < "2017-01-01")]
     theft = table[(table.category == "THEFT") & (table.time >= "2016-01-01 05:00") & (table.time < "2016-07-01")]
-    counted = terrain.count(terrain.from_events(table, 32616, "store of chicago"), UNITS, "all", 900.)
+    counted = terrain.count(terrain.points_of(table, 32616, "store of chicago"), UNITS, "all", 900.)
     return [sequences.from_events(table), sequences.from_events(table[table.time >= "2016-03-01"], 6, 40, "crimealarm-chicago"), grids.HourlyMaps.from_events(table, GRID, end=table.time.max().normalize() + pd.Timedelta(days=1)),
-            grids.HourlyMaps.from_events(theft, GRID, "2016-01-01 05:00", "2016-07-01"), panels.from_events(table),
-            panels.from_events(year, "MS", panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"]), 4, start="2016-01-01", end="2017-01-01"), counted]
+            grids.HourlyMaps.from_events(theft, GRID, "2016-01-01 05:00", "2016-07-01"), panels.Panel.from_events(table),
+            panels.Panel.from_events(year, "MS", panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"]), 4, start="2016-01-01", end="2017-01-01"), counted]
 
 
 def test_the_four_views_of_a_store_are_those_of_the_whole_table(city):

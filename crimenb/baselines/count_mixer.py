@@ -4,21 +4,21 @@
 
 # %% auto #0
 __all__ = ['SIZES', 'PLACES', 'HALF_LIVES', 'NEIGHBOURS', 'EVIDENCE', 'SEEN', 'FOLDS', 'FIRST', 'history_of', 'item_regression',
-           'Known', 'evidence', 'apart', 'shortlist', 'Scorer', 'CountMixer', 'fit']
+           'Known', 'Past', 'evidence', 'apart', 'shortlist', 'Scorer', 'spread_out', 'Mixer', 'CountMixer']
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #ff1e8434
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.sparse import csr_array
-from sklearn.decomposition import NMF
 from torch import nn
 
 from ..core import InputError, one_of, within
-from ..sequences import PROTOCOLS, Sequences, Split, label_codes
+from ..next_class import Foretelling, softmax
+from ..sequences import Sequences, label_codes
 from ..training import seeded, train
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #a5c81cd0
@@ -58,7 +58,8 @@ class Known:
                  topics=(20, 60),                      # how many topics, few and many
                  places: "pd.DataFrame | None" = None, # one row a spot with the columns `PLACES`, missing where unknown
     ):
-        counts = base.counts()
+        from sklearn.decomposition import NMF
+        counts = base.counts
         total, length = counts.sum(0), counts.sum(1, keepdims=True)
         # a trace for classes that have not happened yet
         self.popularity = ((total + .1)/(total + .1).sum()).astype("float32")
@@ -115,38 +116,70 @@ EVIDENCE = ("own share, prior 1", "own share, prior 10", *(f"recent share, half-
             "events since the last time", "seen before", "among the last five", "is the last", "length of the history")
 SEEN = EVIDENCE.index("seen before")
 
+class Past:
+    "What the spot's own events before each of `n` questions say, counted from lists of all of them."
+    def __init__(self,
+                 seqs: Sequences,  # all events; nothing at or after `end` is looked at
+                 spot,             # (n,) the spot of each question
+                 end,              # (n,) the flat position in `seqs.events` that is asked for
+    ):
+        self.question, self.klass, self.age = history_of(seqs, spot, end)
+        self.n, self.m = len(spot), seqs.n_classes
+        self.cell = self.question*self.m + self.klass
+        self.own = self.count()
+        self.length = self.own.sum(1, keepdims=True)
+        self.size = np.digitize(self.length[:, 0], SIZES)
+        self.last = self.klass[self.age == 0]
+        # a history of one event has no last but one
+        self.before = self.last.copy()
+        self.before[self.question[self.age == 1]] = self.klass[self.age == 1]
+
+    def count(self, weights: "np.ndarray | None" = None) -> np.ndarray:
+        "(n, n_classes) float32: how often each class came, each event with its weight."
+        return np.bincount(self.cell, weights, self.n*self.m).reshape(self.n, self.m).astype("float32")
+
+    def since(self) -> np.ndarray:
+        "(n, n_classes) float32: events since the class came last; 10,000 if it never did."
+        since = np.full(self.n*self.m, 10_000, "float32")
+        since[self.cell] = self.age        # the oldest comes first, so the youngest stays
+        return since.reshape(self.n, self.m)
+
+    def followed(self) -> np.ndarray:
+        "(n, n_classes) what came in this spot after events of the class that was last."
+        again = (self.age[:-1] > 0) & (self.klass[:-1] == self.last[self.question[:-1]])
+        return np.bincount(self.cell[1:][again], minlength=self.n*self.m).reshape(self.n, self.m)
+
+# %% ../../nbs/baselines/15_count_mixer.ipynb #e484e7cd
+def _shares(past, spot, known):
+    "The columns that are shares: of the spot itself, of spots like it, after the last events, of the same place."
+    def share(counted, prior): return (counted + prior*known.popularity)/(counted.sum(1, keepdims=True) + prior)
+    topics = [model.transform(past.own + 1e-6) @ model.components_ for model in known.topics]
+    likely = [_likely(past.own*weight, known) for weight in (1, np.minimum(1, 20/past.length))]
+    return [share(past.own, 1), share(past.own, 10), *(share(past.count(.5**(past.age/h)), 1) for h in HALF_LIVES),
+            *_neighbours(past.own/past.length, spot, known), share(topics[0], 1), share(topics[-1], 1),
+            known.after[0][past.last], known.after[1][past.before], known.after_by_size[past.size, past.last],
+            *likely, *(table[row[spot]] for row, table in known.places)]
+
+def _flags(past):
+    "What a class has to do with the last events, and how long the history is."
+    is_last = np.arange(past.m) == past.last[:, None]
+    length = np.broadcast_to(np.log(past.length)/5, (past.n, past.m))
+    return [np.log1p(past.since())/5, past.own > 0, past.count(past.age < 5), is_last, length]
+
 def evidence(seqs: Sequences, # all events
              spot,            # (n,) the spot of each question
              end,             # (n,) the flat position in `seqs.events` that is asked for
              known: Known,    # what is known of the other spots
 ) -> np.ndarray:
     "float16 (n, n_classes, len(EVIDENCE)): what counting says for each class; nothing at or after `end` is looked at."
-    question, klass, age = history_of(seqs, spot, end)
-    n, m = len(spot), seqs.n_classes
-    cell = question*m + klass
-    count = lambda weights=None: np.bincount(cell, weights, n*m).reshape(n, m).astype("float32")
-    share = lambda counted, prior: (counted + prior*known.popularity)/(counted.sum(1, keepdims=True) + prior)
-    own = count()
-    length = own.sum(1, keepdims=True)
-    size = np.digitize(length[:, 0], SIZES)
-    last = klass[age == 0]
-    # a history of one event has no last but one
-    before = last.copy()
-    before[question[age == 1]] = klass[age == 1]
-    since = np.full(n*m, 10_000, "float32")
-    since[cell] = age                  # the oldest comes first, so the youngest stays
-    # what came in this spot after events of the class that was last
-    again = (age[:-1] > 0) & (klass[:-1] == last[question[:-1]])
-    followed = np.bincount(cell[1:][again], minlength=n*m).reshape(n, m)
-    topics = [model.transform(own + 1e-6) @ model.components_ for model in known.topics]
-    found = [share(own, 1), share(own, 10), *(share(count(.5**(age/h)), 1) for h in HALF_LIVES), *_neighbours(own/length, spot, known),
-             share(topics[0], 1), share(topics[-1], 1), known.after[0][last], known.after[1][before], known.after_by_size[size, last],
-             *(_likely(own*weight, known) for weight in (1, np.minimum(1, 20/length))), *(table[row[spot]] for row, table in known.places)]
+    past = Past(seqs, spot, end)
+    found, followed = _shares(past, spot, known), past.followed()
+    own_lift = np.log((followed + 5*found[0])/(followed.sum(1, keepdims=True) + 5)/found[0])
+    items = [transform(past.own) @ weights for transform, weights in known.items]
+    items.append(np.log1p(past.count(.5**(past.age/30))) @ known.items[0][1])
+    classes = [np.broadcast_to(f, (past.n, past.m)) for f in known.of_classes]
     logs = [np.log(np.maximum(f, 1e-7)) for f in found]
-    logs += [known.lifts[size, last], np.log((followed + 5*found[0])/(followed.sum(1, keepdims=True) + 5)/found[0])]
-    logs += [transform(own) @ weights for transform, weights in known.items] + [np.log1p(count(.5**(age/30))) @ known.items[0][1]]
-    logs += [np.broadcast_to(f, (n, m)) for f in known.of_classes]
-    logs += [np.log1p(since.reshape(n, m))/5, own > 0, count(age < 5), np.arange(m) == last[:, None], np.broadcast_to(np.log(length)/5, (n, m))]
+    logs += [known.lifts[past.size, past.last], own_lift, *items, *classes, *_flags(past)]
     return np.stack([f.astype("float16") for f in logs], -1)
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #31e32f39
@@ -215,96 +248,121 @@ class Scorer(nn.Module):
         x = (x.float() - self.mean)/self.scale
         return (self.line(x) + self.net(x) + self.bias(classes)).squeeze(-1)
 
-# %% ../../nbs/baselines/15_count_mixer.ipynb #a82c5129
-@dataclass
-class CountMixer:
-    "Trained scorers of both kinds, and what it takes to ask them."
-    scorers: dict       # "all" and "new" -> list of `Scorer`
-    log: pd.DataFrame   # from `training.train`, with the columns kind and member
-    topics: tuple
-    places: pd.DataFrame
-    short: int
-    # the last history, and what was found for it
-    last: tuple = field(default=(None, None), repr=False)
+# %% ../../nbs/baselines/15_count_mixer.ipynb #c54834c1
+def spread_out(listed,   # (n, k) probabilities of the shortlist, rows sum to one
+               classes,  # (n, k) its classes
+               plain,    # (n, n_classes) the sums that made it
+) -> np.ndarray:
+    "(n, n_classes) probabilities of all classes: off the list what the mean of the columns gives them, on it the rest."
+    every = softmax(plain/len(FIRST))
+    np.put_along_axis(every, classes, 0, 1)
+    np.put_along_axis(every, classes, listed*(1 - every.sum(1, keepdims=True)), 1)
+    return every
 
-    def scores(self,
-               history: Sequences,       # what is known; the next event of each spot is asked for
-               protocol: str = "full",   # one of `sequences.PROTOCOLS`
-    ) -> np.ndarray:
-        "float32 (n_spots, n_classes), the higher the likelier: for `full` log-probabilities on the shortlist and lower numbers off it; for the others the classes seen before, above the new ones."
-        one_of(protocol, PROTOCOLS, "protocol")
-        if self.last[0] is not history: self.last = history, self._ask(history)
-        found = self.last[1]
-        return found["all"] if protocol == "full" else np.where(found["seen"], found["all"] + 1000, found["new"])
+class Mixer(Foretelling):
+    "Settings of the count mixer, and what is asked of its scorers."
+    def __init__(self, positions: int = 8,        # questions a spot
+                 hidden: int = 16,                # width of the two hidden layers
+                 epochs: int = 10,                # passes over the questions
+                 batch: int = 128,                # questions in a batch
+                 lr: float = 3e-3,                # AdamW's learning rate at the start of its linear decay
+                 weight_decay: float = .01,       # AdamW's
+                 topics: tuple = (20, 60),        # how many topics, few and many
+                 members: int = 3,                # how many scorers of each kind
+                 short: int = 64,                 # classes on the shortlist
+                 named: bool = False,             # use area and premises of the spots, where the view has them
+                 unseen: str = "together",        # "together": one kind of scorers for all classes; "apart": another for those that the spot never had
+                 seed: int = 0,                   # of the initial weights and the order of the questions
+    ):
+        self.positions, self.hidden, self.epochs, self.batch, self.lr, self.weight_decay = positions, hidden, epochs, batch, lr, weight_decay
+        self.topics, self.members, self.short, self.named, self.unseen, self.seed = topics, members, short, named, unseen, seed
 
-    def _ask(self, history):
-        n = history.n_spots
-        found = {kind: np.empty((n, history.n_classes), "float32") for kind in self.scorers}
-        found["seen"] = history.counts() > 0
-        for rows, x in apart(history, np.arange(n), history.offsets[1:], self.topics, self.places):
-            for kind, scorers in self.scorers.items():
-                classes, plain = shortlist(x, self.short, kind == "new")
-                inputs = torch.from_numpy(np.take_along_axis(x, classes[..., None], 1)), torch.from_numpy(classes)
-                with torch.inference_mode(): p = torch.stack([torch.softmax(scorer(*inputs), -1) for scorer in scorers]).mean(0)
-                # off the shortlist: below the lowest that is on it, and within a thousand of the highest
-                each = (plain - plain.max(1, keepdims=True)).clip(-800) - 60
-                np.put_along_axis(each, classes, p.log().clamp(-50).numpy(), 1)
-                found[kind][rows] = each
+    def network(self) -> Scorer:
+        "An untrained scorer."
+        return Scorer(torch.zeros(len(EVIDENCE)), torch.ones(len(EVIDENCE)), self.schema_["n_classes"], self.hidden)
+
+    def _places(self, view):
+        if not self.named: return None
+        if view.spots is None or not set(PLACES) <= set(view.spots): raise InputError(f"the spots have no {' and '.join(PLACES)}: leave out named=True, or give sequences whose spots have names")
+        return view.spots
+
+    def _asked(self, kind, x):
+        "Probabilities of all classes by the scorers of one kind, float64 (n, n_classes)."
+        classes, plain = shortlist(x, self.short, kind == "new")
+        inputs = torch.from_numpy(np.take_along_axis(x, classes[..., None], 1)), torch.from_numpy(classes)
+        with torch.inference_mode(): p = torch.stack([torch.softmax(scorer(*inputs), -1) for scorer in self.scorers_[kind]]).mean(0)
+        return spread_out(p.numpy().astype("float64"), classes, plain)
+
+    def weights(self, history) -> np.ndarray:
+        "(n_spots, n_classes) probabilities."
+        one_of(self.unseen, ("together", "apart"), "unseen")
+        p, some = np.zeros((history.n_spots, history.n_classes)), np.flatnonzero(history.lengths)
+        seen = history.counts > 0
+        for rows, x in apart(history, some, history.offsets[1:][some], self.topics, self._places(history)):
+            p[some[rows]] = self._asked("all", x)
+            if self.unseen == "apart": p[some[rows]] = self._divided(p[some[rows]], self._asked("new", x), seen[some[rows]])
+        return p
+
+    def _divided(self, p, new, seen):
+        "The probability of something new, shared out as the scorers for new classes say."
+        new = np.where(seen, 0, new)
+        mass = np.where(seen, 0, p).sum(1, keepdims=True)
+        return np.where(seen, p, mass*new/np.maximum(new.sum(1, keepdims=True), 1e-300))
+
+# %% ../../nbs/baselines/15_count_mixer.ipynb #d964e655
+class CountMixer(Mixer):
+    "Thirty-odd ways of counting, weighed by small networks."
+    name, role = "count mixer", "ours"
+
+    def _fit(self, view, train, valid, **how):
+        for name in ("positions", "epochs", "members", "short"): within(getattr(self, name), name, 1)
+        seqs = view.until(train)
+        found = self._questions(seqs, self._places(seqs))
+        self.scorers_, logs = {}, []
+        for kind, parts in found.items():
+            scorers, log = self._train(kind, parts, seqs.n_classes)
+            # nothing was ever new
+            self.scorers_[kind] = scorers or self.scorers_["all"]
+            logs += log
+        self.log_ = pd.concat(logs, ignore_index=True)
+
+    def _questions(self, seqs, places):
+        "For each kind (rows of the questions, evidence of their shortlists, its classes, which is right) in pieces."
+        end = (seqs.offsets[1:] - np.arange(1, self.positions + 1)[:, None]).ravel()
+        spot = np.tile(np.arange(seqs.n_spots), self.positions)
+        # what comes before a question must hold something
+        enough = end - seqs.offsets[spot] >= 1
+        spot, end = spot[enough], end[enough]
+        if not len(end): raise InputError("no spot has two training events, so there is no question to train on: keep spots with at least five events")
+        y = seqs.events[end].astype("int64")
+        found: dict = {"all": [], "new": []}
+        for rows, x in apart(seqs, spot, end, self.topics, places):
+            fresh = x[np.arange(len(rows)), y[rows], SEEN] < .5
+            for kind, parts in found.items():
+                classes, _ = shortlist(x, self.short, kind == "new")
+                hit = classes == y[rows, None]
+                # a question whose answer is not on the list teaches nothing about the order of the list
+                use = np.flatnonzero(hit.any(1) & (fresh | (kind == "all")))
+                parts.append((rows[use], np.take_along_axis(x[use], classes[use, :, None], 1), classes[use], hit[use].argmax(1)))
         return found
 
-# %% ../../nbs/baselines/15_count_mixer.ipynb #55ce697b
-def fit(split: Split,               # from `sequences.leave_last_out`; only its training part is read
-        positions: int = 8,         # questions a spot
-        hidden: int = 16,           # width of the two hidden layers
-        epochs: int = 10,           # passes over the questions
-        batch: int = 128,           # questions in a batch
-        lr: float = 3e-3,           # AdamW's learning rate at the start of its linear decay
-        weight_decay: float = .01,  # AdamW's
-        topics=(20, 60),            # how many topics, few and many
-        members: int = 3,           # how many scorers of each kind
-        short: int = 64,            # classes on the shortlist
-        places: "pd.DataFrame | None" = None,# one row a spot with the columns `PLACES`, missing where unknown: `split.whole.spots`, where the data name them
-        seed: int = 0,              # of the initial weights and the order of the questions
-) -> CountMixer:
-    "Train the scorers on the last `positions` training events of every spot; shorter spots are asked less often."
-    for name, value in (("positions", positions), ("epochs", epochs), ("members", members), ("short", short)): within(value, name, 1)
-    seqs = split.train
-    if places is not None and (len(places) != seqs.n_spots or not set(PLACES) <= set(places)):
-        raise InputError(f"places should have the columns {' and '.join(PLACES)} and one row for each of the {seqs.n_spots} spots")
-    end = (seqs.offsets[1:] - np.arange(1, positions + 1)[:, None]).ravel()
-    spot = np.tile(np.arange(seqs.n_spots), positions)
-    # what comes before a question must hold something
-    enough = end - seqs.offsets[spot] >= 1
-    spot, end = spot[enough], end[enough]
-    if not len(end): raise InputError("no spot has two training events, so there is no question to train on: keep spots with at least five events")
-    y = seqs.events[end].astype("int64")
-    found = {"all": [], "new": []}
-    for rows, x in apart(seqs, spot, end, topics, places):
-        fresh = x[np.arange(len(rows)), y[rows], SEEN] < .5
-        for kind, parts in found.items():
-            classes, _ = shortlist(x, short, kind == "new")
-            hit = classes == y[rows, None]
-            # a question whose answer is not on the list teaches nothing about the order of the list
-            use = np.flatnonzero(hit.any(1) & (fresh | (kind == "all")))
-            parts.append((rows[use], np.take_along_axis(x[use], classes[use, :, None], 1), classes[use], hit[use].argmax(1)))
-    scorers, logs = {}, []
-    for kind, parts in found.items():
+    def _train(self, kind, parts, n_classes):
+        "The scorers of one kind, none where there is nothing to learn from, and the logs of their training."
         order = np.argsort(np.concatenate([rows for rows, *_ in parts]))
         x, classes, right = (torch.from_numpy(np.concatenate(arrays)[order]) for arrays in list(zip(*parts))[1:])
-        if not len(right):   # nothing was ever new, or nothing ever on the list
-            if kind == "all": raise InputError(f"no answer is among the {short} likeliest classes of its question: use a larger short")
-            scorers[kind] = scorers["all"]
-            continue
+        if not len(right) and kind == "all": raise InputError(f"no answer is among the {self.short} likeliest classes of its question: use a larger short")
+        if not len(right): return [], []
         sample = x[::max(1, len(x)//3000)].float()
         mean, scale = sample.mean((0, 1)), sample.std((0, 1), unbiased=False) + 1e-3
-        def batches(epoch, rng): return np.array_split(rng.permutation(len(right)), max(1, len(right)//batch))
+        def batches(epoch, rng): return np.array_split(rng.permutation(len(right)), max(1, len(right)//self.batch))
         def loss(model, rows, t):
             logits = model(x[rows], classes[rows])
             if kind == "new": logits = logits.masked_fill(x[rows][..., SEEN] > .5, -torch.inf)
             return nn.functional.cross_entropy(logits, right[rows])
-        scorers[kind] = []
-        for member in range(members):
-            with seeded(seed, member): scorers[kind].append(Scorer(mean, scale, seqs.n_classes, hidden))
-            log = train(scorers[kind][-1], batches, loss, epochs, lr=lr, seed=seed*members + member, weight_decay=weight_decay, device="cpu", what="count mixer")
+        scorers: list = []
+        logs = []
+        for member in range(self.members):
+            with seeded(self.seed, member): scorers.append(Scorer(mean, scale, n_classes, self.hidden))
+            log = train(scorers[-1], batches, loss, self.epochs, self.lr, self.seed*self.members + member, weight_decay=self.weight_decay, device="cpu", what=self.name)
             logs.append(log.assign(kind=kind, member=member))
-    return CountMixer(scorers, pd.concat(logs, ignore_index=True), tuple(topics), places, short)
+        return scorers, logs

@@ -7,7 +7,6 @@ __all__ = ['PORTALS', 'KEPT', 'SHAPES', 'Patience', 'Line', 'Soda', 'ArcGIS', 'l
            'portal_folder', 'elsewhere', 'without_rows', 'windows', 'fetch', 'provenance']
 
 # %% ../../nbs/warehouse/10_portal.ipynb #fba167d2
-import fcntl
 import hashlib
 import io
 import json
@@ -27,6 +26,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 from urllib.parse import urlsplit
 
+import filelock
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -473,16 +473,17 @@ class _Year:
 @contextmanager
 def _alone(folder, city):
     "Nobody else writes into `folder` meanwhile (the lock ends with the process, however that ends); halves of files of a killed run are removed."
+    lock = filelock.FileLock(folder/".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise InputError(f"another run is fetching into {folder}: wait until it is done, or name another folder") from None
     except OSError as error: raise InputError(f"can not write into {folder}: {error.strerror or error}; name a folder where you may write") from error
     try:
-        try: fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error: raise InputError(f"another run is fetching into {folder}: wait until it is done, or name another folder") from error
         for half in folder.glob(f".{city}-*"): half.unlink()
         yield
-    finally: os.close(handle)
+    finally: lock.release()
 
 def _sha256(data): return hashlib.sha256(data).hexdigest()
 

@@ -1,0 +1,104 @@
+"""From a foreign file to a card, from the card to events in areas: the whole door, with two cities that nobody has described."""
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from foreign import shelbyville
+from foreign import springfield
+
+from crimenb import cards
+from crimenb import cities
+from crimenb import sources
+from crimenb.core import InputError
+from crimenb.events import needs_hours
+
+
+def same_events(found, true):
+    "The events are the true ones, in order of time."
+    events = found.events.sort_values(["time", "lon"], ignore_index=True)
+    true = true.assign(lon=true.lon.round(6)).sort_values(["time", "lon"], ignore_index=True)
+    return len(events) == len(true) and (events.time == true.time).all() and np.allclose(events.lon, true.lon, atol=2e-6) and (events.category.astype(str) == true.category.astype(str)).all()
+
+
+def test_a_city_like_chicago_with_other_names(tmp_path):
+    true = springfield(tmp_path)
+    made = cards.draft(tmp_path / "incidents.csv", tmp_path / "precincts.geojson", tz="America/Chicago")
+    assert made.card.columns == {"time": "Occurred On", "category": "Offense Type", "premises": "Type of Place", "area": "Police Precinct", "lon": "Geo Lon", "lat": "Geo Lat", "record_id": "Report No"}
+    assert made.card.zone == "America/Chicago" and made.card.order == "mdy" and made.card.areas == cities.Areas("precincts.geojson", "precinct_no")
+    path = made.write()
+    assert path == tmp_path / "incidents.yaml" and cities.get(path) == cities.replace(made.card, path=path)
+    found = sources.load(str(path))
+    assert found.rows_in == len(true) and found.dropped == {} and same_events(found, true.assign(time=true.time.dt.floor("s")))
+    unknown = int(true.premises.isna().sum())
+    assert found.mended.get("premises unknown", 0) == unknown and found.events.record_id.is_unique
+    text = str(made)
+    for part in (f"{len(true):,} events of {len(true):,} rows", "known to the hour", "columns of", "zone: America/Chicago", "cell_m: 500"): assert part in text
+    with pytest.raises(InputError, match="there already"): made.write()
+
+
+def test_a_city_without_premises_and_with_months_for_a_part(tmp_path):
+    true, rough = shelbyville(tmp_path)
+    with pytest.raises(InputError, match="name it with time="): cards.draft(tmp_path / "vorfaelle.csv")
+    made = cards.draft(tmp_path / "vorfaelle.csv", tmp_path / "bezirke.geojson", tz="Europe/Berlin", time="Datum", category="Delikt", lon="Laenge", lat="Breite")
+    assert made.card.order == "dmy" and made.account.notes["month known, not the day"] == rough.sum()
+    assert any("premises" in one for one in made.unsure) and any("times: known to the month" in one for one in made.unsure)
+    found = sources.load(made.write(tmp_path / "shelbyville.yaml"))
+    assert len(found.events) == len(true) and found.events.premises.isna().all()
+    fine = true.time[~rough].dt.floor("min").sort_values()
+    first = found.events.time == found.events.time.dt.to_period("M").dt.start_time
+    assert (found.events.time[~first].reset_index(drop=True) == fine[fine != fine.dt.to_period("M").dt.start_time].reset_index(drop=True)).all()
+    with pytest.raises(InputError, match="needs hours"): needs_hours(found.events)
+    with pytest.raises(InputError, match="no column of premises, which sequences needs: add `premises"): cities.require(cities.get(tmp_path / "shelbyville.yaml"), "premises", for_="sequences")
+    # each event in the rectangle that holds it
+    areas = sources.polygons(tmp_path / "shelbyville.yaml")
+    assert set(found.events.area.dropna()) <= set(map(str, areas.index)) == {str(n) for n in range(1, 10)} and found.events.area.notna().mean() > .99
+    some = found.events.iloc[::97]
+    for event in some.itertuples():
+        west, south, east, north = areas.geometry[event.area].bounds
+        assert west <= event.lon <= east and south <= event.lat <= north
+
+
+def test_paths_on_a_card_are_relative_to_it(tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    n = len(springfield(tmp_path / "deep", 200))
+    cards.draft(tmp_path / "deep" / "incidents.csv", tmp_path / "deep" / "precincts.geojson", tz="America/Chicago").write()
+    monkeypatch.chdir(tmp_path)
+    assert sources.load("deep/incidents.yaml").rows_in == n
+    text = (tmp_path / "deep" / "incidents.yaml").read_text()
+    (tmp_path / "deep" / "two.yaml").write_text(text.replace("events: incidents.csv", "events: incid*.csv"))
+    assert sources.load(tmp_path / "deep" / "two.yaml").rows_in == n
+    (tmp_path / "deep" / "none.yaml").write_text(text.replace("events: incidents.csv", "name2: x").replace("name2: x\n", ""))
+    with pytest.raises(InputError, match="no files of events"): sources.load(tmp_path / "deep" / "none.yaml")
+    with pytest.raises(InputError, match="read as a whole"): sources.load("deep/incidents.yaml", since="2018-01-01")
+    with pytest.raises(InputError, match="no file"): sources.load("nowhere.yaml")
+
+
+def test_areas_that_do_not_meet_the_events_are_an_error(tmp_path):
+    springfield(tmp_path, 300)
+    far = json.loads((tmp_path / "precincts.geojson").read_text())
+    for feature in far["features"]: feature["properties"] = {"name": "P" + feature["properties"]["precinct_no"]}
+    (tmp_path / "other.geojson").write_text(json.dumps(far))
+    # the events have precincts of their own, of which no polygon is called so
+    with pytest.raises(InputError, match="no event has the label of an area .*'1'.*'P01'.*name another property"): cards.draft(tmp_path / "incidents.csv", tmp_path / "other.geojson", tz="America/Chicago")
+    # without labels, places decide; polygons of another city hold none
+    frame = pd.read_csv(tmp_path / "incidents.csv").drop(columns="Police Precinct")
+    frame.to_csv(tmp_path / "bare.csv", index=False)
+    for feature in far["features"]: feature["geometry"]["coordinates"] = [[[x + 50, y] for x, y in feature["geometry"]["coordinates"][0]]]
+    (tmp_path / "far.geojson").write_text(json.dumps(far))
+    with pytest.raises(InputError): cards.draft(tmp_path / "bare.csv", tmp_path / "far.geojson", tz="America/Chicago")
+
+
+def test_the_nearest_zone():
+    for place, zone, country in (((-87.65, 41.85), "America/Chicago", "US"), ((-77.0, 38.9), "America/New_York", "US"), ((-0.1, 51.5), "Europe/London", "GB"), ((151.2, -33.9), "Australia/Sydney", "AU"), ((139.7, 35.7), "Asia/Tokyo", "JP")):
+        assert cards.nearest_zone(*place) == (zone, country)
+
+
+def test_columns_in_feet(tmp_path):
+    import pyproj
+    true = springfield(tmp_path, 300)
+    x, y = pyproj.Transformer.from_crs(4326, 26914, always_xy=True).transform(true.lon, true.lat)
+    pd.read_csv(tmp_path / "incidents.csv").drop(columns=["Geo Lat", "Geo Lon"]).assign(Easting=x, Northing=y).to_csv(tmp_path / "metres.csv", index=False)
+    with pytest.raises(InputError, match="with crs"): cards.draft(tmp_path / "metres.csv", tz="America/Chicago")
+    made = cards.draft(tmp_path / "metres.csv", tz="America/Chicago", crs=26914)
+    assert made.card.crs == 26914 and np.allclose(sources.load(made.write()).events.lon.mean(), true.lon.mean(), atol=1e-6)

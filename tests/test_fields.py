@@ -1,0 +1,172 @@
+"""What a field says: each way to write a time, a label or a number of a record means what it means, or nothing."""
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from crimenb import fields as F
+from crimenb.core import InputError
+
+
+def read(*text, label=None, **how): return F.times(pa.array(text), F.Writing(**how), label=label)
+def when(*text, **how): return [None if np.isnat(t) else str(t) for t in read(*text, **how).time.astype("datetime64[m]")]
+
+
+# --- dates ---
+
+@pytest.mark.parametrize("text", [
+    "01/05/2018 08:15:00 PM", "1/5/2018 8:15 PM", "1/5/2018 20:15", "01-05-2018 20:15:00", "2018-01-05T20:15:00.000", "2018-01-05 20:15:00", "2018/01/05 20:15", "2018/1/5 20:15",
+    "20180105T201500", "20180105 2015", "201801052015", "5 Jan 2018 20:15", "05-JAN-18 08:15 p.m.", "05-JAN-2018 20:15:00", "January 5, 2018 8:15 PM", "Jan. 5, 2018 20:15",
+    "Fri, 05 Jan 2018 20:15:00", "Friday, January 5, 2018 8:15:00 PM", "1/5/18 20:15", "  01/05/2018 20:15 ", "2018-01-05, 20:15", "2018-01-05T20:15:59.123456"])
+def test_one_minute_in_many_spellings(text): assert when(text, order="mdy") == ["2018-01-05T20:15"]
+
+
+@pytest.mark.parametrize("text", ["2018/01/06 02:15:00+00", "2018-01-06T02:15:00Z", "2018-01-06 02:15:00 UTC", "2018-01-05T20:15:00-06:00", "2018-01-05T21:15:00-0500", "2018-01-06T03:15:00+01",
+                                  "Fri Jan 05 2018 20:15:00 GMT-0600 (CST)", "Sat, 06 Jan 2018 02:15:00 GMT", "01/05/2018 09:15:00 PM EST", "1515204900", "1515204900000", "1515204900000.0",
+                                  "2018-01-05T21:15:00-05:00[America/New_York]"])
+def test_a_zone_that_is_written_is_used(text):
+    found = read(text, order="mdy", zone="America/Chicago")
+    assert str(found.time[0]) == "2018-01-05T20:15:00" and "America/Chicago" in found.remarks[0]
+
+
+@pytest.mark.parametrize("text", ["now", "today", "epoch", "yesterday", "02/30/2018", "13/13/2018", "2018-02-29", "01/05/2018 24:00:00", "01/05/2018 12:60", "01/05/2018 13:00 PM", "2018", "32", "1.5",
+                                  "01/05/2018 10:00 XYZ", "2018-01-05T10:00+25:00", "0000-00-00", "Jan", "١٢/٠٥/٢٠١٨", "1/5/018"])
+def test_no_date(text):
+    found = read(text, order="mdy", zone="America/Chicago")
+    assert np.isnat(found.time[0]) and found.wrong[0] and not found.missing[0]
+
+
+@pytest.mark.parametrize("text", ["1900-01-01", "01/01/1900 12:00:00 AM", "1899-12-30T00:00:00", "1970-01-01 00:00:00"])
+def test_a_date_that_stands_for_none(text):
+    found = read(text, order="mdy")
+    assert found.nothing[0] and np.isnat(found.time[0]) and not found.wrong[0]
+
+
+def test_missing_is_not_wrong():
+    found = read(None, "", " ", "NULL", "(null)", "NA", "N/A", "<NA>", "NaT", order="mdy")
+    assert found.missing.all() and not found.wrong.any()
+
+
+def test_days_and_months_are_known_as_such():
+    found = read("2018-03", "03/2018", "Mar 2018", "2018-03-05", "3/5/2018", "2018-03-05 00:00", order="mdy")
+    assert list(found.exact) == [2, 2, 2, 1, 1, 0] and list(found.time.astype("datetime64[D]").astype(str)) == 3*["2018-03-01"] + 3*["2018-03-05"]
+
+
+def test_offsets_that_differ_between_rows_in_summer_and_winter():
+    assert when("2024-01-15T10:00:00-05:00", "2024-07-15T10:00:00-04:00", "2024-01-15T15:00:00Z", "2024-07-15T14:00:00Z", zone="America/New_York") == [
+        "2024-01-15T10:00", "2024-07-15T10:00", "2024-01-15T10:00", "2024-07-15T10:00"]
+    # with nothing known of the city, the clock that is written stays, and it is said
+    found = read("2024-01-15T10:00:00-05:00", "2024-07-15T10:00:00-04:00")
+    assert [str(t) for t in found.time.astype("datetime64[h]")] == ["2024-01-15T10", "2024-07-15T10"] and "not known" in found.remarks[0]
+
+
+def test_utc_without_a_mark():
+    assert when("2024-07-01 02:00", zone="America/Chicago", utc=True) == ["2024-06-30T21:00"]
+    assert when("2024-07-01 02:00", zone="America/Chicago", label="UTC") == ["2024-06-30T21:00"]
+    assert when("2024-07-01 02:00", zone="America/Chicago", label="UTC", wall=True) == ["2024-07-01T02:00"]
+    assert when("2024-07-01 02:00", zone="America/Chicago", label="America/New_York") == ["2024-07-01T01:00"]
+
+
+def test_strptime_formats():
+    assert when("5. 1. 2018 kl. 20.15", formats=("%d. %m. %Y kl. %H.%M",)) == ["2018-01-05T20:15"]
+    assert when("20:15 on 2018-01-05 -0500", "??", "NA", formats=("%H:%M on %Y-%m-%d %z",), zone="America/Chicago") == ["2018-01-05T19:15", None, None]
+    with pytest.raises(InputError, match="no strptime format"): when("x", formats=("%Q",))
+
+
+def test_columns_of_times():
+    stamps = pa.array(pd.to_datetime(["2019-03-01 00:00", None]).as_unit("us"), pa.timestamp("us", "UTC"))
+    assert str(F.times(stamps, F.Writing(zone="America/New_York")).time[0]) == "2019-02-28T19:00:00"
+    assert str(F.times(stamps, F.Writing(zone="America/Chicago", wall=True)).time[0]) == "2019-03-01T00:00:00"
+    found = F.times(pa.array([17_956, None], pa.date32()))
+    assert str(found.time[0]) == "2019-03-01T00:00:00" and list(found.exact) == [1, 1] and list(found.missing) == [False, True]
+    # ArcGIS writes milliseconds, as whole numbers or, where one is missing, as floats
+    for kind in (pa.int64(), pa.float64()): assert str(F.times(pa.array([1515204900000, None], kind), F.Writing(zone="America/Chicago")).time[0]) == "2018-01-05T20:15:00"
+
+
+# --- day or month first ---
+
+def test_the_order_is_judged_from_the_whole_column():
+    days = pd.date_range("2018-01-01", "2018-01-31")
+    for form, order in (("%d/%m/%Y", "dmy"), ("%m/%d/%Y", "mdy")):
+        found = read(*days.strftime(form))
+        assert (found.time == days.to_numpy()).all() and found.order == order and "first" in found.remarks[0]
+
+
+@pytest.mark.parametrize("n", [31, 3_000])
+def test_neither_is_told_and_it_matters(n):
+    twelve = [f"{day:02}/03/2018" for day in range(1, 13)]*(n//12)
+    with pytest.raises(InputError, match="order='dmy' or order='mdy'"): read(*twelve)
+    assert when(twelve[3], order="dmy") == ["2018-03-04T00:00"] and when(twelve[3], order="mdy") == ["2018-04-03T00:00"]
+    # one row in hundreds may be a typing error, and tells nothing
+    if n > 1000:
+        with pytest.raises(InputError): read(*twelve, "03/13/2018")
+
+
+def test_both_orders_in_one_column():
+    good = [f"{day:02}/03/2018" for day in range(1, 32)]*40
+    with pytest.raises(InputError, match="begin with the day and .* with the month"): read(*good, *[f"03/{day}/2018" for day in range(13, 32)]*9)
+    found = read(*good, "03/31/2018")
+    assert found.wrong.sum() == 1 and found.wrong[-1] and found.order == "dmy"
+
+
+def test_where_it_does_not_matter(): assert when("03/03/2018", "04/04/2018") == ["2018-03-03T00:00", "2018-04-04T00:00"]
+
+
+LAYOUTS = ["%m/%d/%Y %I:%M:%S %p", "%Y-%m-%dT%H:%M:%S", "%d.%m.%Y %H:%M", "%Y/%m/%d %H:%M:%S+00", "%d %b %Y %H:%M", "%Y%m%d%H%M"]
+
+@settings(max_examples=40, deadline=None)
+@given(minutes=st.lists(st.integers(0, 60*24*365*60), min_size=1, max_size=300), layout=st.sampled_from(LAYOUTS), unpadded=st.booleans(), junk=st.lists(st.sampled_from(["", "x", "99/99/9999", None]), max_size=30))
+def test_the_fast_way_and_the_slow_way_agree_with_strptime(minutes, layout, unpadded, junk):
+    true = np.datetime64("1980-01-01T00:00", "s") + np.array(minutes).astype("timedelta64[m]")
+    text = list(pd.Series(true).dt.strftime(layout))
+    if unpadded and "/%Y" in layout or "." in layout: text = ["/".join(p.lstrip("0") for p in t.split("/")) if "/" in t else t for t in text]
+    order = "dmy" if layout.startswith("%d") else "mdy"
+    found = read(*text, *junk, order=order)
+    assert (found.time[:len(true)] == true).all() and np.isnat(found.time[len(true):]).all() and not (found.missing & found.wrong).any()
+
+
+# --- clocks ---
+
+def test_clocks():
+    seconds, missing, wrong = F.clocks(pa.array(["14:30:00", "2:30 PM", "1430", "5", "0", "130", "1970-01-01T14:30:00.000", "12:05 am", None, "NA", "2475", "24:00:00", "noon", "5.0"]))
+    assert list(seconds[:8]//60) == [870, 870, 870, 5, 0, 90, 870, 5] and list(np.flatnonzero(missing)) == [8, 9] and list(np.flatnonzero(wrong)) == [10, 11, 12] and seconds[13] == 300
+
+
+# --- labels and record numbers ---
+
+@pytest.mark.parametrize("same", [["001307355", "1307355", "1307355.0", " 1307355 ", "1,307,355", "1 307 355", "1.307355E+06"], ["11,000,000", "11000000", "1.1e7"], ["0", "000", "0.0"], ["JA123456", " JA123456"]])
+def test_record_numbers_in_one_spelling(same): assert F.record_ids(same).nunique() == 1
+
+
+def test_record_numbers_that_differ_stay_different():
+    ids = ["800000006H1", "0800000006H1", "12-34", "1234", "18446744073709551615", "18446744073709551616", "9007199254740993", "9007199254740992", "A1", "a1"]
+    assert F.record_ids(ids).nunique() == len(ids) and list(F.record_ids(ids))[4] == "18446744073709551615"
+    assert list(F.record_ids(pa.array([2**63 + 1, 2**63 + 2], pa.uint64()))) == ["9223372036854775809", "9223372036854775810"]
+    # digits that are lost tell nothing
+    assert F.record_ids(["1.23457E+14", "1.84467440737096e+19"]).isna().all() and F.record_ids([1.8446744073709552e19]).isna().all()
+    assert list(F.record_ids([11000000.0, np.nan])) == ["11000000", pytest.approx(np.nan, nan_ok=True)]
+
+
+@given(st.lists(st.integers(0, 2**70), min_size=1, max_size=20))
+def test_any_number_survives_a_spreadsheet(numbers):
+    ids = F.record_ids([f"{n:03}" for n in numbers])
+    assert list(ids) == list(F.record_ids([f"{n:,}" for n in numbers])) == list(F.record_ids([f" {n}.0" for n in numbers])) == [str(n) for n in numbers]
+
+
+def test_labels():
+    c = F.labels([10, "9", None, " 9", "x", np.nan, "", "NULL", "n/a", "<NA>"])
+    assert list(c.categories) == ["9", "10", "x"] and list(c.codes) == [1, 0, -1, 0, 2, -1, -1, -1, -1, -1]
+    assert list(F.labels(["1.0", "01", 1, "Loop", "LOOP", "1,234"], numbers=None)) == ["1", "1", "1", "Loop", "LOOP", "1234"]
+    assert list(F.labels(["1.0", "LOOP", "-1", "1.5", "inf", "1"*5000], numbers=True).codes[:5]) == [0, -1, -1, -1, -1]
+    assert len(F.labels(["9"*5000, "8"*5001]).categories) == 2 and len(F.labels([])) == 0
+    assert list(F.labels(["F", "U", "M", "?"], missing=("U",), known=("F", "M", "U")).codes) == [0, -1, 1, -1]
+
+
+def test_bytes_and_mixed_columns_are_text():
+    assert F.as_text(pa.array([b"ASSAULT"])).to_pylist() == ["ASSAULT"]
+    assert F.as_text(pd.Series([1, "x", None, b"y"], dtype=object)).to_pylist() == ["1", "x", None, "y"]
+    assert F.as_text(pa.array([1.0, 2.5, None])).to_pylist() == ["1", "2.5", None]
+    with pytest.raises(InputError, match="lists"): F.as_text(pa.array([[1], [2]]))
