@@ -181,7 +181,7 @@ class Cloze(Foretelling):
 # %% ../nbs/58_cloze.ipynb #2dded546
 class Network(Cloze):
     "A network that is trained and asked."
-    def _fit(self, view, train, valid, device: Any = None, checkpoint: Any = None):
+    def _fit(self, view, train, valid, device: Any = None, checkpoint: Any = None, **how):
         device, history = torch.device(device or training.best_device()), view.until(train)
         network, batches, loss = self.task(history, device)
         asked = evaluate = None

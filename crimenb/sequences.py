@@ -173,9 +173,7 @@ class Positions(Counted):
 # %% ../nbs/20_sequences.ipynb #0e022a80
 class Named(Positions):
     "Spots and classes by their names, and two ways to split."
-    def split(self, test="last",   # "last": the last event of each spot; or a date
-              valid=None,          # a date before that; None: as long before it as the data go on after it
-    ) -> Split: # type: ignore[override]
+    def split(self, test="last", valid=None) -> Split: # type: ignore[override] # "last", or a date from which is tested, and one from which is validated
         "Leave-last-out (paper, section 4.1), or one date for all spots, after which nothing is known."
         if isinstance(test, str) and test == "last":
             known = self.drop_last(2).lengths
@@ -197,7 +195,7 @@ class Named(Positions):
         return [n if lost else label for label, n, lost in zip(labels, numbers, self.spots.isna().any(axis=1))]
 
     @property
-    def categories(self) -> list: # type: ignore[override]
+    def categories(self) -> list:
         "(n_classes,) the names of the classes; their numbers where they have none."
         numbers, hours = [f"class {c + 1}" for c in range(self.n_classes)], self.how.get("slot_hours")
         if self.classes is None: return numbers
@@ -549,7 +547,8 @@ def _one_after_the_other(known, times, gap):
     "Refuse times that overlap, and a pause that is far longer than the city ever made."
     begin, end = times.min(), known.max()
     if begin < end: raise InputError(f"the later events begin at {begin}, but all up to {end} are known already: give only what comes after")
-    usual = max(np.diff(np.sort(known)).max(initial=np.timedelta64(0, "s")), np.timedelta64(1, "D"))
+    pauses = np.diff(np.sort(known))
+    usual = max([np.timedelta64(1, "D"), *([pauses.max()] if len(pauses) else [])])
     if gap == "refuse" and begin - end > 2*usual:
         raise InputError(f"nothing is known from {end} to {begin}, and the city never paused so long: give the events between, or say gap='unknown'")
 

@@ -62,7 +62,7 @@ PRINTED = pd.DataFrame({
     ("chi18", "Transformer"): [.4619, None, .5638, None, .4562]}, index=METRICS).T.rename_axis(["data set", "method"])
 
 # %% ../../nbs/lab/12_next_events.ipynb #829d7136
-NETWORKS = {**MODELS, "DML": crimealarm.DML, "DKD": crimealarm.DKD, "CrimeAlarm": crimealarm.CrimeAlarm}
+NETWORKS: dict = {**MODELS, "DML": crimealarm.DML, "DKD": crimealarm.DKD, "CrimeAlarm": crimealarm.CrimeAlarm}
 OURS = ("count mixer", "named count mixer")
 # what an entry may set for itself
 OWN = ("encoder", "peers", "alpha", "gamma", "beta", "lacks", "drop", "measure")
