@@ -303,6 +303,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                    'crimenb/baselines/next_event.py'),
                                               'crimenb.baselines.next_event._totals': ( 'baselines/next_event.html#_totals',
                                                                                         'crimenb/baselines/next_event.py'),
+                                              'crimenb.baselines.next_event.most_alike': ( 'baselines/next_event.html#most_alike',
+                                                                                           'crimenb/baselines/next_event.py'),
                                               'crimenb.baselines.next_event.neighbours': ( 'baselines/next_event.html#neighbours',
                                                                                            'crimenb/baselines/next_event.py'),
                                               'crimenb.baselines.next_event.rules_for': ( 'baselines/next_event.html#rules_for',
