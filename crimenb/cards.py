@@ -92,7 +92,7 @@ def nearest_zone(lon: float, lat: float,  # degrees
     best = zones.iloc[int(near.argmax())]
     return str(best.zone), str(best.country)
 
-# %% ../nbs/13_cards.ipynb #ff63afb3
+# %% ../nbs/13_cards.ipynb #1937028e
 @dataclass(frozen=True)
 class Draft:
     "A card that was drafted from a file: its text, what is not sure, and the account of the events."
@@ -120,6 +120,7 @@ def _value(value):
     "A value as YAML on one line."
     return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6).strip().removesuffix("...").strip()
 
+# %% ../nbs/13_cards.ipynb #5a086137
 def _text(card, hints):
     "A card as YAML; a hint stands behind its key."
     values: dict = {"name": card.name, "events": list(card.events) if len(card.events) > 1 else card.events[0]}

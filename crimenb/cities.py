@@ -20,7 +20,7 @@ from .core import InputError
 from .core import one_of
 from .fields import Writing
 
-# %% ../nbs/02_cities.ipynb #e9192494
+# %% ../nbs/02_cities.ipynb #478183e0
 # our columns that a card can name, in the order in which a card is written
 OURS = ("time", "clock", "reported", "category", "premises", "area", "lon", "lat", "x", "y", "record_id",
         "victim_age", "victim_age_group", "victim_sex", "victim_descent", "weapon")
@@ -39,6 +39,7 @@ class Factor:
     file: str
     kind: str = "density"
 
+# %% ../nbs/02_cities.ipynb #cd834380
 @dataclass(frozen=True)
 class Portal:
     "What has to be known about a city's portal before it is asked."
@@ -241,7 +242,7 @@ CITIES["nyc_2014_2015"] = replace(
     CITIES["nyc"], name="nyc_2014_2015", events=("NYC_Crime.zip",), portal=None, missing={}, known={}, optional=(),
     columns={"time": "Occurrence Date", "category": "Offense", "lon": "Longitude", "lat": "Latitude"}, area_columns={"Precinct": True})
 
-# %% ../nbs/02_cities.ipynb #75aef8f0
+# %% ../nbs/02_cities.ipynb #2ca60a0f
 class _Strict(yaml.SafeLoader):
     "YAML without aliases, without a key that stands twice, and in which No is a word (a column may be called so) and a day is text."
     yaml_implicit_resolvers = {
@@ -279,6 +280,7 @@ def _part(kind, value, what):
     if not value.get("file"): raise InputError(f"{what} has no file: name it with file: …")
     return kind(**value)
 
+# %% ../nbs/02_cities.ipynb #d0150eb1
 def _of_yaml(text, path):
     "The values of a card file, each of the type that it has to be."
     try: found = yaml.load(text, _Strict)
@@ -316,7 +318,7 @@ def read_card(path: "str | Path",  # a YAML file
     except InputError as error: raise InputError(f"the card {path}: {error}") from None
     return Card(**{"name": path.stem, **found}, path=path)
 
-# %% ../nbs/02_cities.ipynb #0086797b
+# %% ../nbs/02_cities.ipynb #683f91dc
 def is_card(name: Any,  # a name, or a path
 ) -> bool:
     "Is this the path of a card, and not the name of a city or data set?"
@@ -351,6 +353,7 @@ def has(card: Card,  # of a city
     if what == "areas": return bool(card.areas or card.area_columns)
     return what in card.columns if what in OURS else getattr(card, what) not in (None, ())
 
+# %% ../nbs/02_cities.ipynb #f063e2c8
 def require(card: Card,       # of a city
             *what: str,       # what is needed: see `has`
             for_: str = "this",  # what needs it, for the sentence

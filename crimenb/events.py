@@ -118,7 +118,7 @@ class Cleaned:
         lost = ", ".join(f"{reason}: {n:,}" for reason, n in self.dropped.items()) or "none"
         return f"Cleaned({len(self.events):,} events of {self.rows_in:,} rows; dropped: {lost})"
 
-# %% ../nbs/03_events.ipynb #6c141ec3
+# %% ../nbs/03_events.ipynb #78108409
 # west, south, east, north, in degrees
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 # kilometres: nothing of a city is further from its middle than this, or than twenty times as far as half of the places
@@ -139,6 +139,7 @@ def _floats(column):
         number = pc.if_else(pc.match_substring_regex(text, _NUMBER), text, pa.scalar(None, text.type)).cast(pa.float64())
     return pc.fill_null(number, np.nan).to_numpy(zero_copy_only=False), text.is_null().to_numpy(zero_copy_only=False)
 
+# %% ../nbs/03_events.ipynb #141185e2
 def _degrees(raw, card, what):
     "Longitude, latitude and which rows say nothing, of the columns lon and lat, or else of x and y in the card's coordinate system."
     if {"lon", "lat"} <= set(raw.column_names):
@@ -175,6 +176,7 @@ def far_from_all(lon: np.ndarray, lat: np.ndarray,  # (n,) degrees, NaN where no
     away = 111.2*np.hypot((lon - middle[0])*np.cos(np.radians(middle[1])), lat - middle[1])
     return known & (away > max(FAR, 20*float(np.median(away[known]))))
 
+# %% ../nbs/03_events.ipynb #8f2a254f
 def places(raw: pa.Table,              # columns lon and lat, or x and y, or none of them
            card: Card = Card("table"), # the box, the coordinate system and the zone of the city
            what: str = "the table",    # what to call it in an error
@@ -212,7 +214,7 @@ def _count(masks, among) -> dict:
     "reason -> rows, without the reasons that did not occur."
     return {reason: n for reason, mask in masks.items() if (n := int((mask & among).sum()))}
 
-# %% ../nbs/03_events.ipynb #ac518dbd
+# %% ../nbs/03_events.ipynb #eddf5335
 # no crime in a portal is older; some portals have typing errors that are
 EARLIEST = "1900-01-01"
 # nobody is older, but typing errors are
@@ -250,6 +252,7 @@ def _limits(card, period):
     except (ValueError, TypeError):
         raise InputError(f"period {period!r} is not two dates: write it as ('2018-01-01', '2018-12-31 23:59:59')") from None
 
+# %% ../nbs/03_events.ipynb #c068c791
 def _when(raw, card, what, labelled):
     "The times of a table: of the column time with its clock, and of reported where time says nothing."
     names = [name for name in ("time", "reported") if name in raw.column_names]
@@ -274,6 +277,7 @@ def _unreadable(raw, card, what):
     how = " or ".join(card.formats) or {"mdy": "01/31/2018 23:15, 01/31/2018 11:15:00 PM", "dmy": "31/01/2018 23:15"}.get(card.order or "", "31/01/2018 23:15") + " or 2018-01-31T23:15:00"
     return InputError(f"no date in {what} can be read ({f'such as {example[0][:40]!r}' if example else 'all of them empty'}): write them as {how}, or say how they are written with formats")
 
+# %% ../nbs/03_events.ipynb #f55f8379
 def judge(raw: pa.Table,                 # columns with our names (`cities.OURS`), as they stand in the file
           card: Card = Card("table"),    # how the city writes
           what: str = "the table",       # what to call it in errors and remarks
@@ -313,7 +317,7 @@ def lonely(time: np.ndarray,  # (n,) datetime64[s], NaT allowed
     strange = (rows < LONELY_SHARE*rows.sum())[block]
     return known & np.isin(year, years[strange])
 
-# %% ../nbs/03_events.ipynb #cf824792
+# %% ../nbs/03_events.ipynb #2ad11588
 def _repeated(ids, bad):
     "Which usable rows have the record number of an earlier usable one."
     known = ids.notna().to_numpy() & ~bad
@@ -352,6 +356,7 @@ def _table(judged, kept):
         elif name in COLUMNS: columns[name] = empty
     return pd.DataFrame(columns)
 
+# %% ../nbs/03_events.ipynb #8bea7654
 def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stand in the file
           card: Card = Card("table"),  # how the city writes
           what: str = "the table",     # what to call it in an error: the path of the file
@@ -412,7 +417,7 @@ def needs_hours(events: pd.DataFrame,    # an events table
     else: where = f"{known['one hour']:.0%} of the events are in one hour of the day"
     raise InputError(f"{where}, so their times are known to the {known['unit']}, and {what} needs hours: use a view by week or year, or leave those events out")
 
-# %% ../nbs/03_events.ipynb #713fdfd7
+# %% ../nbs/03_events.ipynb #8ace2586
 # our column -> names that cities give it, in the order in which they are tried; without case, spaces and marks
 SPELLINGS = {
     "time": ("datetime", "timestamp", "occurred", "occurredon", "occurredat", "occurreddate", "occurreddatetime", "occurrencedate", "occurrencedatetime",
@@ -439,6 +444,7 @@ SPELLINGS = {
 
 def _plain(name): return re.sub(r"[^a-z0-9]", "", str(name).lower())
 
+# %% ../nbs/03_events.ipynb #445c6b7d
 def _looks_like(ours, name, column):
     "Do the first values of a column look as those of one of ours do?"
     text = stripped(as_text(column)).drop_null()
@@ -472,6 +478,7 @@ def guess(table: pa.Table,   # the first rows of a file, with its own names
                 break
     return _consistent({**named, **found}, found, table)
 
+# %% ../nbs/03_events.ipynb #13eea1ab
 def _consistent(all_, found, table):
     "Guesses that go together: pairs of coordinates, a clock only beside a date without one, a record number only where it tells records apart."
     for one, other in (("lon", "lat"), ("x", "y")):
@@ -493,7 +500,7 @@ def _consistent(all_, found, table):
         if (rows.duplicated("record_id") & ~rows.duplicated()).mean() > .02: found.pop("record_id")
     return found
 
-# %% ../nbs/03_events.ipynb #13613f80
+# %% ../nbs/03_events.ipynb #88d98ddb
 def _arrow(table):
     "A DataFrame as an Arrow table; its index too, if it has a name."
     if table.index.name is not None and table.index.name not in table: table = table.reset_index()
@@ -522,6 +529,7 @@ def _beginning(path, header):
     once = [name for name in names if name.strip() and sum(fold(other) == fold(name) for other in names) == 1]
     return next(tables.batches(path, (), once, list(header) or None, 1000))[0].slice(0, 1000)
 
+# %% ../nbs/03_events.ipynb #006586d0
 def _wanted(names, card, area, what):
     "Our columns -> theirs, of those that a card names and a file has; an `InputError` for one that has to be there, or is twice."
     folded: dict = {}
@@ -587,14 +595,14 @@ def _told(city, named, said):
     return replace(card, **said, columns={**card.columns, **named}, area_columns={} if "area" in named else card.area_columns,
                    optional=tuple(name for name in card.optional if name not in named)), area
 
-# %% ../nbs/03_events.ipynb #365f1c4d
+# %% ../nbs/03_events.ipynb #67fe1b3a
 def read(source,                 # a file (CSV, also .gz and .zip, or Parquet), a pattern such as "crimes-*.csv", a DataFrame, or a list of these
          *,
          city: "str | Path | Card | None" = None, # a named city or data set, the path of a card, or a card; None: columns are named or guessed
          time=None,              # names of columns in the file; time can be a pair: the date, the clock
-         category=None,
-         premises=None,
-         area=None,
+         category: "str | None" = None,
+         premises: "str | None" = None,
+         area: "str | None" = None,
          lon=None, lat=None,     # in degrees
          x=None, y=None,         # in the coordinate system `crs`
          record_id=None,         # the police's number of the record
@@ -669,7 +677,7 @@ def read_chicago_2016_2017(path,                        # CHI_Crime.zip, or the 
     "Chicago crimes of four types, 2016 and 2017 (the data set `chicago_2016_2017`), as a `Cleaned`; no premises, areas, record ids."
     return read(path, city="chicago_2016_2017", period=period, require_coordinates=require_coordinates)
 
-# %% ../nbs/03_events.ipynb #83a87370
+# %% ../nbs/03_events.ipynb #21569fd4
 def metres_per_degree(lat: float,  # degrees
 ) -> tuple:
     "Length of one degree of longitude and one of latitude at `lat`, in metres, on the WGS84 ellipsoid."
@@ -692,6 +700,7 @@ def metres_to_degrees(x, y,           # metres, of any shape
     east, north = metres_per_degree(centre[1])
     return np.asarray(x) / east + centre[0], np.asarray(y) / north + centre[1]
 
+# %% ../nbs/03_events.ipynb #7caf6d56
 def project(events: pd.DataFrame,  # an events table
             crs=None,              # None: about the median place; (lon, lat): about that centre; or a function (lon, lat) -> (x, y)
 ) -> pd.DataFrame:

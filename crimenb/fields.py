@@ -63,7 +63,7 @@ def stripped(text: pa.Array,  # Arrow text
     nothing = pc.is_in(text, value_set=pa.array(MISSING, text.type))
     return pc.if_else(nothing, pa.scalar(None, text.type), text) if pc.any(nothing).as_py() else text
 
-# %% ../nbs/01_fields.ipynb #4adbda46
+# %% ../nbs/01_fields.ipynb #3ec17b85
 def record_ids(values,  # text or numbers, one a row
 ) -> pd.Series:
     "The police's numbers of the records, each written in one way only; missing where there is none, or not all of its digits."
@@ -93,6 +93,7 @@ def _all_digits(word):
     exponent = number.as_tuple().exponent
     return str(int(number)) if number < 2**53 and isinstance(exponent, int) and exponent <= 0 and number == int(number) else None
 
+# %% ../nbs/01_fields.ipynb #a13896e9
 def _one_spelling(word, numbers):
     "A label without white space at its ends; a whole number without zeros in front; None where `numbers` and it is none."
     word = word.strip()
@@ -118,7 +119,7 @@ def labels(values,                        # text or numbers, one a row, NaN wher
     return tidy_labels(as_text(values), numbers, missing, known)[0]
 
 def tidy_labels(text: pa.Array,  # Arrow text; the other arguments are those of `labels`
-                numbers: "bool | None", missing=(), known=(),
+                numbers: "bool | None", missing: tuple = (), known: tuple = (),
 ) -> tuple:
     "The labels of an Arrow text column, and which rows say nothing at all."
     encoded = text.dictionary_encode()
@@ -196,7 +197,7 @@ def _month(text):
     names = [i for i, name in enumerate(_MONTHS, 1) if text[:3].lower() == name]
     return names[0] if names else 0
 
-# %% ../nbs/01_fields.ipynb #ac8bef28
+# %% ../nbs/01_fields.ipynb #bd88f87e
 @dataclass
 class _Parts:
     "What some rows say: the numbers as they stand, -1 where there is none. Each is an array (n,), or one number for all."
@@ -222,6 +223,7 @@ def _whole(column, default=-1):
     "Digits as int64; `default` where there are none."
     return pc.cast(pc.if_else(pc.equal(column, ""), str(default), column), pa.int64()).to_numpy(zero_copy_only=False)
 
+# %% ../nbs/01_fields.ipynb #39cb0704
 def _of_match(rows, hit, back):
     "The parts of rows that fit a pattern, and which of them name a zone that there is; `back` says which row has which text."
     got = {hit.type.field(i).name: hit.field(i) for i in range(hit.type.num_fields)}
@@ -261,7 +263,7 @@ def _by_pattern(text, rows):
         found.append(parts if good.all() else _some(parts, good))
     return found, rows[words.is_null().to_numpy(zero_copy_only=False)[code]]
 
-# %% ../nbs/01_fields.ipynb #56e67dba
+# %% ../nbs/01_fields.ipynb #82586210
 def _alike(data, begin, rows, example):
     "The parts of those rows that have the layout of an example; their texts begin at `begin` in the bytes `data`."
     match = re.match(_PATTERNS[0], example)
@@ -280,9 +282,11 @@ def _alike(data, begin, rows, example):
         value = byte[match.start(name)].astype(np.int32) - 48
         for j in range(match.start(name) + 1, match.end(name)): value = value*10 + (byte[j] - 48)
         return value
-    return _Parts(rows, *map(number, "abc"), len(match["a"]), len(match["c"]), False, *map(number, "HMS"),
+    (a, b, c), (hour, minute, second) = (tuple(map(number, names)) for names in ("abc", "HMS"))
+    return _Parts(rows, a, b, c, len(match["a"]), len(match["c"]), False, hour, minute, second,
                   ((byte[half] | 32) == ord("p")).astype(np.int8) if half >= 0 else -1)
 
+# %% ../nbs/01_fields.ipynb #306b198d
 def _by_layout(text, rows, tries=16):
     "As `_by_pattern`, but many rows of one layout at once; rows that fit none of the commonest layouts go there."
     size, kind = (8, np.int64) if pa.types.is_large_string(text.type) else (4, np.int32)
@@ -304,7 +308,7 @@ def _by_layout(text, rows, tries=16):
     others, missing = _by_pattern(text, todo)
     return [*found, *others], missing
 
-# %% ../nbs/01_fields.ipynb #d8283d33
+# %% ../nbs/01_fields.ipynb #0f5ce774
 def date_order(first: np.ndarray,   # (n,) the first number of each date that ends in its year
                second: np.ndarray,  # (n,) the second one
                what: str = "the column",  # what to call it in an error
@@ -332,6 +336,7 @@ def _calendar():
     begin = months.astype("datetime64[D]").astype(np.int64)
     return begin[:-1], np.diff(begin)
 
+# %% ../nbs/01_fields.ipynb #e1db1139
 def _moments(parts, order):
     "Seconds since 1970 of what the rows say (of the clock that is written), which of them can be, and how exactly: 0 with a clock, 1 a day, 2 a month."
     n = len(parts.rows)
@@ -353,7 +358,7 @@ def _moments(parts, order):
     clock = hour*3600 + np.maximum(parts.minute, 0)*60 + np.maximum(parts.second, 0)
     return (begin[place] + np.where(ok, day - 1, 0))*86_400 + clock, np.broadcast_to(ok, n), np.broadcast_to(exact, n)
 
-# %% ../nbs/01_fields.ipynb #d2c53452
+# %% ../nbs/01_fields.ipynb #bcb77298
 @dataclass
 class Times:
     "The times of a column on the city's clocks, and what is known about them; all arrays (n,)."
@@ -389,6 +394,7 @@ def local_clock(seconds: np.ndarray,  # since 1970, in UTC
     shift = (utc.tz_convert(zone).tz_localize(None) - utc.tz_localize(None)).to_numpy().astype("timedelta64[s]").astype(np.int64)
     return seconds + shift[code]
 
+# %% ../nbs/01_fields.ipynb #5f72644b
 def _in_zone(seconds, minutes, ok, how, what, remarks):
     "Seconds on the city's clocks, of seconds on the clock that is written and its zone in minutes."
     zoned = ok & (minutes != _NO_ZONE)
@@ -413,6 +419,7 @@ def _labelled(seconds, minutes, label, how, what, remarks):
     moment = utc.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
     return np.where(minutes == _NO_ZONE, moment, seconds), np.where(minutes == _NO_ZONE, 0, minutes)
 
+# %% ../nbs/01_fields.ipynb #0231189d
 def _typed(column, how, what):
     "Times that come as times (Parquet, a DataFrame)."
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -431,6 +438,7 @@ def _typed(column, how, what):
     exact = np.full(len(seconds), 1 if pa.types.is_date(column.type) else 0)
     return Times(np.where(good, local, 0).astype("datetime64[s]"), missing, nothing, np.zeros(len(seconds), bool), exact, remarks)
 
+# %% ../nbs/01_fields.ipynb #4a303f80
 def times(column,                     # an Arrow column of text, numbers or times
           how: "Writing | None" = None, # how times are written, and in which zone the city is
           what: str = "the column",   # what to call it in errors and remarks
@@ -461,6 +469,7 @@ def dates(text: pa.Array,  # Arrow text
     for parts in _by_pattern(text, np.arange(len(text)))[0]: found[parts.rows] = _moments(parts, "dmy")[1] | _moments(parts, "mdy")[1]
     return found
 
+# %% ../nbs/01_fields.ipynb #4863884d
 def _of_text(text, found, how, what):
     "For rows that are alike: which rows, seconds on the clock that is written, which are dates, how exact, and minutes of the zone."
     rows = np.flatnonzero(~found.missing)
@@ -468,9 +477,9 @@ def _of_text(text, found, how, what):
     else:
         alike, missing = _by_layout(text, rows)
         found.missing[missing], found.wrong[missing] = True, False
-        order, late = how.order, list(zip(*map(_late, alike)))
-        if order is None and late and sum(map(len, late[0])):
-            order = found.order = date_order(*map(np.concatenate, late), what)
+        order, late = how.order, [_late(parts) for parts in alike]
+        if order is None and any(len(first) for first, _ in late):
+            order = found.order = date_order(np.concatenate([first for first, _ in late]), np.concatenate([second for _, second in late]), what)
             found.remarks.append(f"dates in {what} are read with the {'day' if order == 'dmy' else 'month'} first, as the column shows")
         for parts in alike:
             zone = np.broadcast_to(0 if np.ndim(parts.since) else parts.zone, len(parts.rows))

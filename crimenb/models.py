@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAGIC', 'MODULES', 'Estimator', 'Fitted', 'Forecasts', 'below', 'restored', 'Model', 'load', 'Last', 'Mean', 'choose',
-           'rolled', 'count_rows', 'catalogue', 'with_rules', 'backtest']
+           'rolled', 'refits', 'fitted_anew', 'by_latest', 'count_rows', 'catalogue', 'with_rules', 'backtest']
 
 # %% ../nbs/55_models.ipynb #b6febf13
 import hashlib
@@ -124,9 +124,11 @@ class Forecasts(Fitted):
         longer, values = self.ahead(view, periods)
         at, last = np.arange(view.known, view.known + periods), view.known - 1
         table = longer.frame([values, *self.interval(values, level)], at, ("expected", "low", "high"))
-        about = {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "level": level, "further": self.further,
-                 "last known period": str(view.starts[last]), "unit": view.period, "fitted on periods": self.until_}
-        return Forecast(table, view.where(), about, view.frame(view.observed([last]), [last]))
+        return Forecast(table, view.where(), self._about(view, level), view.frame(view.observed([last]), [last]))
+
+    def _about(self, view, level):
+        return {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "level": level, "further": self.further,
+                "last known period": str(view.starts[view.known - 1]), "unit": view.period, "fitted on periods": self.until_}
 
 # %% ../nbs/55_models.ipynb #8da8d071
 MAGIC = b"crimenb model 1\n"
@@ -333,6 +335,31 @@ def rolled(model: Model, view,             # fitted, and a view it knows
         else: found += [model.ahead(view.until(int(o[0])), len(o))[1] for o in np.array_split(some, range(periods, len(some), periods))]
     return np.concatenate(found)
 
+# %% ../nbs/55_models.ipynb #5437c47c
+def refits(first: int,  # the first period to forecast
+           last: int,   # the last fit
+           every: int,  # periods between two fits
+) -> list:
+    "Periods before which a model is fitted: `first`, then those that lie whole multiples of `every` before `last`, and `last`."
+    within(every, "periods between two fits", 1)
+    within(last, "the last fit", first)
+    return [first, *(t for t in range(last - (last - first)//every*every, last + 1, every) if t > first)]
+
+def fitted_anew(model: Model, view,  # unfitted, and what happened
+                fits,                # periods, as from `refits`
+) -> list:
+    "(when the period begins, the model fitted on all before it), a pair a fit."
+    starts = view.ahead().starts
+    return [(starts[t], clone(model).fit(view, slice(0, int(t)))) for t in fits]
+
+def by_latest(pairs: list,     # from `fitted_anew`
+              view, at,        # a view and periods of it, increasing
+) -> np.ndarray:
+    "(n, …) each period's forecast by the last model that was fitted before it began; by the first one where none was."
+    at = np.asarray(at)
+    which = np.maximum(np.searchsorted([begin for begin, _ in pairs], view.starts[at], side="right") - 1, 0)
+    return np.concatenate([pairs[k][1]._predict(view, at[which == k]) for k in np.unique(which)])
+
 # %% ../nbs/55_models.ipynb #334c689a
 def count_rows(model, values, view, at,       # forecasts of the periods `at`
                level: float = .9,             # of the intervals whose coverage is counted
@@ -343,7 +370,7 @@ def count_rows(model, values, view, at,       # forecasts of the periods `at`
     rows = [count_summary(np.maximum(values, model.least), happened, blocks=blocks, floor=model.least)]
     by_place = [np.asarray(a, float).reshape(len(at), len(view.places), -1).sum(2) for a in (values, happened)]
     if by_place[1].sum():
-        size = view.km2()
+        size = view.sizes()
         how = dict(area=size, by="area", rank="density") if size is not None else {}
         rows.append(hot_spot_summary(*by_place, shares=shares, blocks=blocks, **how))
     covered = coverage(*model.interval(values, level), happened)
@@ -363,15 +390,20 @@ def catalogue(view,  # a view, or the name of its class
     # sequences have no periods to count in
     names = [view] + ["View"]*(view != "Sequences") if isinstance(view, str) else [kind.__name__ for kind in type(view).__mro__]
     for module in [m for name in names for m in MODULES.get(name, ())]: importlib.import_module(f"crimenb.{module}")
-    return {kind.name: kind for kind in below(Model) if kind.name and kind.view in names and kind.__module__.startswith("crimenb.")}
+    kinds = [kind for kind in below(Model) if kind.name and kind.view in names and kind.__module__.startswith("crimenb.")]
+    # a rule of all views gives way to the one that a view has in its place
+    return {kind.name: kind for kind in kinds if not any(kind.view == "View" != other.view and issubclass(other, kind) for other in kinds)}
 
 def with_rules(models,  # a model, a list of them, or their names
                view) -> list:
-    "These models, and the trivial rules of the view that are not among them."
+    "These models, and the trivial rules of the view that are not among them, set to the same task."
     models = list(models) if isinstance(models, (list, tuple)) else [models]
     known = catalogue(view)
     models = [known[one_of(m, known, "model")]() if isinstance(m, str) else m for m in models]
     rules = [kind() for kind in known.values() if kind.role == "trivial"]
+    # where a model forecasts something else than counts, rules that can't are left out
+    if (task := getattr(models[0], "task", "counts") if models else "counts") != "counts":
+        rules = [rule.set_params(task=task) for rule in rules if "task" in rule.get_params(deep=False)]
     return models + [rule for rule in rules if rule.name not in [m.name for m in models]]
 
 # %% ../nbs/55_models.ipynb #109c90a9

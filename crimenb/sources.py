@@ -37,7 +37,7 @@ def registry() -> dict:
     "name -> what it is, rows of its main table, source, licence, and its files (name -> bytes, sha256, url)."
     return json.loads((resources.files("crimenb") / "registry.json").read_text(encoding="utf-8"))
 
-# %% ../nbs/10_sources.ipynb #a82080cc
+# %% ../nbs/10_sources.ipynb #29b719d6
 def _pooch():
     "The `pooch` library, without the advice to install widgets that tqdm gives in a notebook when pooch is imported."
     with warnings.catch_warnings():
@@ -65,6 +65,7 @@ def _sha256(path):
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}): make it a readable file, or remove it") from error
 
+# %% ../nbs/10_sources.ipynb #9d6d0b58
 def locate(name: str, # of a data set
            file: str, # one of its files
 ) -> "Path | None":

@@ -33,11 +33,11 @@ from .fields import fold
 
 # %% ../nbs/02_tables.ipynb #4ff1bbe4
 def pick(names,         # the columns that a file has
-         required,      # those that must be among them, in any spelling that `fold` takes for the same
+         required,      # those that must be among them, in any spelling
          optional,      # those that may be
          path,          # of the file, for the sentence
 ) -> dict:
-    "wanted column -> its place among `names`; an `InputError` for one that is missing or there twice."
+    "wanted column -> its place among `names`; an `InputError` for one missing or there twice."
     places: dict = {}
     for i, name in enumerate(names): places.setdefault(fold(name), []).append(i)
     if missing := [name for name in required if fold(name) not in places]:
@@ -68,7 +68,7 @@ class Account:
     # how the unreadable rows begin, of the first of them
     rejected: list = field(default_factory=list)
 
-    def reject(self, rows) -> None:
+    def reject(self, rows: list) -> None:
         "Put rows (text or bytes) into the books as unreadable."
         for row in rows[:max(0, LISTED - len(self.rejected))]:
             text = row[:4*SHOWN].decode("utf-8", "replace") if isinstance(row, bytes) else row
@@ -78,7 +78,8 @@ class Account:
     def add(self, other: "Account") -> None:
         "Put the books of a further part of the file into these."
         self.rows_in, self.foreign = self.rows_in + other.rows_in, self.foreign + other.foreign
-        self.unreadable, self.zones = self.unreadable + other.unreadable, {**self.zones, **other.zones}
+        self.unreadable += other.unreadable
+        self.zones = {**self.zones, **other.zones}
         self.rejected += other.rejected[:max(0, LISTED - len(self.rejected))]
 
 # %% ../nbs/02_tables.ipynb #3d64f366
@@ -152,7 +153,7 @@ class _Marks:
         return len(self.at) % 2 == 0 and self.opens[::2].all() and self.closes[1::2].all()
 
     def find_lines(self) -> None:
-        "Where lines end, and where something has to be looked at, if marks open at even (0) or odd (1) places."
+        "Where lines end, and what has to be looked at if marks open at even (0) or odd (1) places."
         data = np.frombuffer(self.text, np.uint8)
         end = data == 10
         if b"\r" in self.text: end |= (data == 13) & (np.append(data[1:], 0) != 10)
@@ -162,7 +163,7 @@ class _Marks:
         self.within = [self.ends[inside != first] for first in (0, 1)]
 
     def doubtful(self, since: int) -> "int | None":
-        "Where the next row begins, from the row at `since` on, that has a mark out of place or several lines."
+        "Where the next row begins that has a mark out of place or several lines, or None."
         first = int(np.searchsorted(self.at, since))
         where = [int(found[k]) for found in (self.wrong[first % 2], self.within[first % 2])
                  if (k := np.searchsorted(found, since)) < len(found)]
@@ -192,7 +193,7 @@ def _believed(row: bytes, delimiter: str, width: int) -> bool:
     return True
 
 def _sift(text: bytes, delimiter: str, width: int, final: bool) -> tuple:
-    "The well-formed rows of a text, how many they are, the lines that are not, how much of the text was used, and whether a row has several lines."
+    "The well-formed rows, their number, the lost lines, the bytes used, and: any row of several lines?"
     marks, (whole, broken, _) = _Marks(text, delimiter), _grammar(delimiter)
     marks.find_lines()
     # which lines are ends of rows
@@ -210,7 +211,9 @@ def _sift(text: bytes, delimiter: str, width: int, final: bool) -> tuple:
         inner = slice(lines.start, lines.stop - (text[since - 1] in b"\r\n"))
         if match and inner.stop > inner.start:
             if _believed(match[0], delimiter, width): counts[inner], several = False, True
-            else: match, since, lines = None, LINE.match(text, at).end(), slice(lines.start, lines.start + 1)
+            else:
+                match, since = None, LINE.match(text, at).end()
+                lines = slice(lines.start, lines.start + 1)
         if match is None:
             counts[lines] = False
             good.append(text[done:at])
@@ -283,7 +286,7 @@ def _layout(text: bytes, required, optional, names, path) -> "tuple[_Layout, byt
 
 # %% ../nbs/02_tables.ipynb #02316da9
 def _arrow(text: bytes, layout: _Layout, missing) -> tuple:
-    "The wanted values of well-formed rows as an Arrow table of text, and the rows of another width."
+    "The wanted values of well-formed rows as a table of text, and the rows of another width."
     wrong: list = []
     def note(row):
         wrong.append(row.text)
@@ -321,7 +324,7 @@ def _utf8(text: bytes) -> "tuple[bytes, int]":
     return b"".join(lines), foreign
 
 def _parse(text: bytes, layout: _Layout, final: bool, missing) -> "tuple[pa.Table, Account, int]":
-    "A text of whole lines as a table under the wanted names, its books, and how much of it was used."
+    "Whole lines as a table under the wanted names, its books, and how many bytes were used."
     account, used, lost = Account(), len(text), []
     # the usual case costs one look at the quotation marks and one count of the lines …
     rows = None if layout.several else _lines(text, layout.delimiter)
@@ -335,7 +338,8 @@ def _parse(text: bytes, layout: _Layout, final: bool, missing) -> "tuple[pa.Tabl
     account.reject([*lost, *wrong])
     if layout.beyond:
         full = pc.is_valid(pc.coalesce(*(table[str(i)] for i in layout.beyond)))
-        account.reject([",".join(v or "" for v in row.values()) for row in table.filter(full).to_pylist()])
+        rows = table.filter(full).to_pylist()
+        account.reject([layout.delimiter.join(v or "" for v in row.values()) for row in rows])
         table = table.filter(pc.invert(full))
     account.rows_in += len(table)
     columns = {name: _tidy(table[str(i)], missing) for name, i in layout.wanted.items()}
@@ -388,8 +392,10 @@ def _from_csv(path, required, optional, names, missing) -> "Iterator[tuple[pa.Ta
             yield table, account
 
 # %% ../nbs/02_tables.ipynb #a31c3893
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+
 def _plain(column, name, path) -> pa.Array:
-    "An Arrow column as text: times as SODA writes them, whole numbers without a point, bytes decoded."
+    "A column as text: times as SODA writes them, whole numbers without a point, bytes decoded."
     if isinstance(column, pa.ChunkedArray): column = column.combine_chunks()
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType): return _plain(column.storage, name, path)
@@ -399,13 +405,15 @@ def _plain(column, name, path) -> pa.Array:
         if kind.tz: column = pc.local_timestamp(column)
         return pc.strftime(column.cast(pa.timestamp("s"), safe=False), "%Y-%m-%dT%H:%M:%S.000")
     if pa.types.is_time(kind):
-        unit = "s" if kind.bit_width == 32 else "us"
-        text = column.cast((pa.time32 if unit == "s" else pa.time64)(unit), safe=False).cast(pa.string())
+        seconds = pa.time32("s") if kind.bit_width == 32 else pa.time64("us")
+        text = column.cast(seconds, safe=False).cast(pa.string())
         return pc.utf8_slice_codeunits(text, 0, 8)
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        return pa.array([v if v is None else _utf8(v)[0].decode() for v in column.to_pylist()], pa.string())
+    if any(test(kind) for test in _BYTES):
+        decoded = [v if v is None else _utf8(v)[0].decode() for v in column.to_pylist()]
+        return pa.array(decoded, pa.string())
     if pa.types.is_floating(kind):
-        column = pc.if_else(pc.is_finite(column.cast(pa.float64())), column.cast(pa.float64()), None)
+        column = column.cast(pa.float64())
+        column = pc.if_else(pc.is_finite(column), column, None)
     try: return as_text(column)
     except InputError as error: raise InputError(f"{path}, column {name}: {error}") from None
 
@@ -447,7 +455,7 @@ def batches(path,                 # CSV (plain, .gz or .zip) or Parquet; a name,
             rows: int = 500_000,  # so many at a time, or up to twice as many
             missing=MISSING,      # texts that mean that there is nothing
 ) -> "Iterator[tuple[pa.Table, Account]]":
-    "Piece by piece: the wanted columns as text, null where missing, and the books of the piece. That an archive is damaged may show only at its end."
+    "Piece by piece: the wanted columns as text, null where missing, and the books of the piece."
     path = Path(path)
     with _sentence(path):
         if _is_parquet(path): parts = _from_parquet(path, required, optional, list(missing), rows)
@@ -463,13 +471,13 @@ def batches(path,                 # CSV (plain, .gz or .zip) or Parquet; a name,
         if not n: raise InputError(f"{path} has a header but no rows: download it again")
         yield _joined(held)
 
-def read(path,             # the arguments are those of `batches`
-         required,
-         optional=(),
-         names=None,
-         missing=MISSING,
+def read(path,             # CSV (plain, .gz or .zip) or Parquet; a name, never a pattern
+         required,         # the columns that must be there, in any spelling
+         optional=(),      # columns that are read where they are there
+         names=None,       # the columns of a CSV file that has no header line
+         missing=MISSING,  # texts that mean that there is nothing
 ) -> "tuple[pa.Table, Account]":
-    "The wanted columns of a whole file as text, null where missing, and its books."
+    "All of a file: the wanted columns as text, null where missing, and the books."
     (table, account), = batches(path, required, optional, names, 2**62, missing)
     return table, account
 

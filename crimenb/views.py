@@ -85,7 +85,7 @@ class Periods:
         "A line a place: `lon`, `lat`, `km2` and `geometry` as far as they are known; indexed by `place`."
         return pd.DataFrame(index=pd.Index(self.places, name="place"))
 
-    def km2(self) -> "np.ndarray | None":
+    def sizes(self) -> "np.ndarray | None":
         "(places,) their sizes, or None where they are not known."
         where = self.where()
         return where["km2"].to_numpy(float) if "km2" in where and where["km2"].gt(0).all() else None

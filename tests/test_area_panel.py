@@ -8,17 +8,20 @@ from hypothesis import given, settings, strategies as st
 from scipy.stats import nbinom, poisson
 from sklearn.metrics import f1_score
 
-from crimenb.baselines.area_panel import (GRIDS, KINDS, RULES, SMALLEST, choose, f1_scores, forecast, historical_mean, last_week, level_probabilities,
-                                          occurrences, poisson_regression, score, support_vectors)
+from crimenb.areas import TASKS
+from crimenb.baselines.area_panel import (SMALLEST, HistoricalMean, LastWeek, PoissonGLM, SupportVectors, f1_scores, level_probabilities,
+                                          occurrences, rules)
 from crimenb.city import simulate
 from crimenb.core import InputError
 from crimenb.metrics import count_scores, level_scores
-from crimenb.panels import SEVERITY, Features, Panel, category_groups, city_places, from_events, read_hagen, read_polygons, risk_levels, split
+from crimenb.geo import read_polygons
+from crimenb.models import choose
+from crimenb.panels import SEVERITY, Panel, category_groups, city_places, read_hagen, risk_levels
 from crimenb.sources import load
 
 # settings that keep the forests and the boosting small
-FAST = {"random forest": {"trees": 10}, "gradient boosting": {"rounds": 10}}
-TASKS = ("levels", "counts")
+FAST = {"recent mean": {"window": 26}, "random forest": {"trees": 10}, "gradient boosting": {"rounds": 10}}
+RULES = rules()
 
 def with_counts(counts, slots=1, categories=("violent", "property", "other")):
     counts = np.asarray(counts, "int32")
@@ -31,15 +34,22 @@ def made_up(seed=0, T=40, A=6, C=3, slots=1, mean=6.):
     rng = np.random.default_rng(seed)
     return with_counts(rng.poisson(mean*rng.gamma(2, .5, (1, A, C)), (T, A, C)), slots)
 
-def prepared(panel):
-    parts = split(panel, .2, .2)
-    return Features(panel, parts.train), parts
+def say(rule, panel, at, train=None, valid=None):
+    "(rows, …) what a rule, fitted on `train`, says of the periods `at`."
+    values = rule.fit(panel, panel.split(.2, .2).train if train is None else train, valid).predict(panel, at)
+    return values.reshape(-1, values.shape[-1])
+
+def made(name, task): return RULES[name](task, **FAST.get(name, {}))
+
+def rows(v): return v.reshape(-1, v.shape[-1])
+
+def score(values, rule, panel, at): return rule.loss(values.reshape(len(np.arange(len(panel))[at]), len(panel.areas), -1), panel, at)
 
 @cache
 def small_city(seed, n_events=30_000, days=520):
     events, truth = simulate(n_events, days=days, seed=seed, start="2018-01-01", n_areas=16, n_premises=5)
     group = category_groups(events["category"].cat.categories)
-    panel = from_events(events, group=group, places=city_places(truth))
+    panel = Panel.from_events(events, group=group, places=city_places(truth))
     belongs = np.array([[group[c] == g for g in panel.categories] for c in truth.categories], dtype=float)
     return panel, (truth.expected_panel(168) @ belongs)[:len(panel)]
 
@@ -51,32 +61,30 @@ def small_city(seed, n_events=30_000, days=520):
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_answers_in_one_shape_and_the_same_twice(name, task, slots):
     panel = made_up(slots=slots)
-    features, parts = prepared(panel)
-    before = panel.counts.copy(), features.x_flat.copy()
-    first, again = (RULES[name](features, task, parts.train, parts.test, **FAST.get(name, {})) for _ in range(2))
-    rows = features.rows(parts.test)
-    assert first.shape == (rows.stop - rows.start, 5 if task == "levels" else 3) and np.isfinite(first).all()
+    parts, before = panel.split(.2, .2), panel.counts.copy()
+    first, again = (say(made(name, task), panel, parts.test) for _ in range(2))
+    assert first.shape == (len(panel.counts[parts.test])*6, 5 if task == "levels" else 3) and np.isfinite(first).all()
     np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(panel.counts, before[0]); np.testing.assert_array_equal(features.x_flat, before[1])
+    np.testing.assert_array_equal(panel.counts, before)
     if task == "levels":
         np.testing.assert_allclose(first.sum(1), 1, rtol=1e-9)
         assert first.min() >= 0
     else: assert first.min() >= SMALLEST
 
-def test_every_rule_has_a_kind_and_a_grid_of_its_own_settings():
-    assert list(RULES) == list(KINDS) == list(GRIDS) and set(KINDS.values()) == {"trivial", "baseline", "practitioner"}
-    for name, grid in GRIDS.items():
-        assert set(grid) <= set(RULES[name].__code__.co_varnames[:RULES[name].__code__.co_argcount]) - {"features", "task", "fit", "predict"}
+def test_every_rule_has_a_role_and_a_grid_of_its_own_settings():
+    assert {kind.role for kind in RULES.values()} == {"trivial", "baseline", "practitioner"}
+    for kind in RULES.values(): assert set(kind.grid) <= set(kind().get_params())
 
 @pytest.mark.parametrize("name", RULES)
 def test_rules_are_sensible_where_there_is_nothing_to_learn(name):
     "Every area and week alike: counts are forecast as their mean, and some level has a good part of the probability."
     panel = with_counts(np.random.default_rng(0).poisson(20, (60, 8, 2)))
-    features, parts = prepared(panel)
-    counts = RULES[name](features, "counts", parts.train, parts.test, **FAST.get(name, {}))
-    assert abs(counts.mean() - 20) < 1.5
-    if name != "last week": assert score(counts, features, "counts", parts.test) < 1.5
-    assert score(RULES[name](features, "levels", parts.train, parts.test, **FAST.get(name, {})), features, "levels", parts.test) < 1.9     # log 5 = 1.61
+    test = panel.split(.2, .2).test
+    counts, levels = made(name, "counts"), made(name, "levels")
+    said = say(counts, panel, test)
+    assert abs(said.mean() - 20) < 1.5
+    if name != "last week": assert score(said, counts, panel, test) < 1.5
+    assert score(say(levels, panel, test), levels, panel, test) < 1.9     # log 5 = 1.61
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", RULES)
@@ -84,55 +92,33 @@ def test_categories_areas_and_levels_that_never_occur_are_no_trouble(name, task)
     counts = np.random.default_rng(1).poisson(3, (40, 5, 3))
     counts[:, 2] = 0
     counts[..., 2] = 0
-    features, parts = prepared(with_counts(counts))
-    found = RULES[name](features, task, parts.train, parts.test, **FAST.get(name, {}))
+    panel = with_counts(counts)
+    found = say(made(name, task), panel, panel.split(.2, .2).test)
     assert np.isfinite(found).all()
     if task == "counts" and name not in ("SVM", "last week"): assert found[:, 2].max() < .02
 
-
-# --- nothing looks ahead ---
-
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", RULES)
-def test_a_poisoned_future_changes_no_forecast_up_to_it(name, task):
+def test_the_slots_of_a_poisoned_week_do_not_see_each_other(name, task):
     panel = made_up(seed=3, slots=2)
-    parts = split(panel, .2, .2)
+    parts = panel.split(.2, .2)
     moment = parts.test.start + 4
     counts = panel.counts.copy()
     counts[moment:] = 5000
     upto = slice(parts.test.start, moment + 2)          # the slots of the block whose own counts are poisoned, too
-    clean, dirty = (RULES[name](Features(p, parts.train), task, parts.train, upto, **FAST.get(name, {})) for p in (panel, with_counts(counts, 2)))
+    clean, dirty = (say(made(name, task), p, upto) for p in (panel, with_counts(counts, 2)))
     np.testing.assert_array_equal(clean, dirty)
-    after = slice(moment + 2, moment + 4)
-    later = [RULES[name](Features(p, parts.train), "counts", parts.train, after, **FAST.get(name, {})) for p in (panel, with_counts(counts, 2))]
-    assert not np.array_equal(*later)
-
-@pytest.mark.parametrize("task", TASKS)
-def test_choosing_looks_at_validation_and_at_nothing_later(task):
-    panel = made_up(seed=4)
-    parts = split(panel, .2, .2)
-    counts = panel.counts.copy()
-    counts[parts.test] = 5000
-    grid = {"window": [2, 5, None], "prior": [.1, 3.]}
-    table, poisoned = (choose(historical_mean, Features(p, parts.train), task, parts, grid) for p in (panel, with_counts(counts)))
-    pd.testing.assert_frame_equal(table, poisoned)
-    assert list(table) == ["window", "prior", "score"] and len(table) == 6 and (table["score"].diff().dropna() >= 0).all()
-    features = Features(panel, parts.train)
-    answer, best = forecast("recent mean", features, task, parts, grid)
-    found = score(historical_mean(features, task, parts.train, parts.valid, **best), features, task, parts.valid)
-    assert found == table["score"].min()
-    np.testing.assert_array_equal(answer, historical_mean(features, task, parts.train, parts.test, **best))
+    assert not np.array_equal(*(say(made(name, "counts"), p, slice(moment + 2, moment + 4)) for p in (panel, with_counts(counts, 2))))
 
 @pytest.mark.parametrize("call", [
-    lambda f, p: historical_mean(f, "counts", p.train, slice(p.train.stop - 1, None)), lambda f, p: last_week(f, "counts", p.train, slice(90, 99)),
-    lambda f, p: historical_mean(f, "counts", slice(0, 3), p.test), lambda f, p: historical_mean(f, "hours", p.train, p.test),
-    lambda f, p: historical_mean(f, "counts", p.train, p.test, window=0), lambda f, p: historical_mean(f, "counts", p.train, p.test, prior=-1),
-    lambda f, p: support_vectors(f, "counts", p.train, p.test, cap=3), lambda f, p: poisson_regression(f, "counts", p.train, p.test, alpha=-1),
-    lambda f, p: forecast("oracle", f, "counts", p), lambda f, p: occurrences(f.panel, p.train, p.train), lambda f, p: occurrences(f.panel, p.train, p.test, cut="half"),
-    lambda f, p: level_probabilities([[1., 2.]], [1.5, 1], [1, 2, 3, 4]), lambda f, p: level_probabilities([[1., 2.]], [2, 1], [1, 2, 3, 4], spread=-1),
+    lambda p: say(HistoricalMean(), p, p.split().test, slice(0, 3)), lambda p: say(HistoricalMean("hours"), p, p.split().test),
+    lambda p: say(HistoricalMean(window=0), p, p.split().test), lambda p: say(HistoricalMean(prior=-1), p, p.split().test), lambda p: say(LastWeek(smallest=-1), p, p.split().test),
+    lambda p: say(SupportVectors(cap=3), p, p.split().test), lambda p: say(PoissonGLM(alpha=-1), p, p.split().test), lambda p: say(LastWeek(), p, slice(90, 99)),
+    lambda p: occurrences(p, p.split().train, p.split().train), lambda p: occurrences(p, p.split().train, p.split().test, cut="half"),
+    lambda p: level_probabilities([[1., 2.]], [1.5, 1], [1, 2, 3, 4]), lambda p: level_probabilities([[1., 2.]], [2, 1], [1, 2, 3, 4], spread=-1),
 ])
 def test_what_can_not_be_is_refused(call):
-    with pytest.raises(InputError): call(*prepared(made_up()))
+    with pytest.raises(InputError): call(made_up())
 
 
 # --- by hand ---
@@ -141,54 +127,62 @@ def test_what_can_not_be_is_refused(call):
 @pytest.mark.parametrize("window, prior", [(None, 0), (3, 0), (5, 2.), (None, .5)])
 def test_means_agree_with_a_loop(window, prior, slots):
     panel = made_up(slots=slots)
-    features, parts = prepared(panel)
+    parts = panel.split(.2, .2)
     level, _ = risk_levels(panel, parts.train)
-    fitted = slice(features.first, parts.train.stop)
+    fitted = slice(4*slots, parts.train.stop)
     for task, values in (("counts", panel.counts.astype(float)), ("levels", np.eye(5)[level])):
-        found = historical_mean(features, task, parts.train, parts.test, window, prior)
-        rows = features.rows(parts.test)
+        found = HistoricalMean(task, window, prior).fit(panel, parts.train).predict(panel, parts.test)
         average = values[fitted].reshape(-1, values.shape[2]).mean(0)
-        for i, (t, a) in enumerate(zip(features.t[rows], features.a[rows])):
-            past = values[t % slots:t:slots, a]
+        for i, t in enumerate(range(parts.test.start, parts.test.stop)):
+            past = values[t % slots:t:slots]
             past = past if window is None else past[-window:]
             want = (past.sum(0) + prior*average)/(len(past) + prior)
             np.testing.assert_allclose(found[i], np.maximum(want, SMALLEST) if task == "counts" else want)
 
+def test_weeks_that_are_not_known_are_no_part_of_a_mean_and_no_last_week():
+    panel = made_up()
+    counts = panel.counts.astype(np.float32)
+    counts[[20, 38]] = np.nan
+    holed = with_counts(panel.counts)
+    holed.counts = counts
+    mean = HistoricalMean(prior=0).fit(holed, slice(0, 30)).predict(holed, [39])[0]
+    np.testing.assert_allclose(mean, np.delete(panel.counts[:39], [20, 38], 0).mean(0))
+    np.testing.assert_array_equal(LastWeek().fit(holed, slice(0, 30)).predict(holed, [39])[0], np.maximum(panel.counts[37], .05))
+
 def test_last_week_is_last_week():
     panel = made_up(slots=2)
-    features, parts = prepared(panel)
-    counts = last_week(features, "counts", parts.train, parts.test)
-    np.testing.assert_array_equal(features.by_area(counts), np.maximum(panel.counts[parts.test.start - 2:parts.test.stop - 2], .05))
-    levels = last_week(features, "levels", parts.train, parts.test)
+    parts = panel.split(.2, .2)
     level, _ = risk_levels(panel, parts.train)
-    assert (levels.argmax(1) == level[parts.test.start - 2:parts.test.stop - 2].ravel()).all()
-    stays = (level[features.first:parts.train.stop] == level[features.first - 2:parts.train.stop - 2]).mean()
-    np.testing.assert_allclose(levels.max(1), stays)
-
-def test_other_severities_are_those_of_the_features():
-    panel = made_up()
-    parts = split(panel, .2, .2)
-    features = Features(panel, parts.train, severity={"violent": 10., "property": 1., "other": 0.})
-    level, _ = risk_levels(panel, parts.train, {"violent": 10., "property": 1., "other": 0.})
-    assert (last_week(features, "levels", parts.train, parts.test).argmax(1) == level[parts.test.start - 1:parts.test.stop - 1].ravel()).all()
+    counts, levels = (LastWeek(task).fit(panel, parts.train) for task in TASKS)
+    np.testing.assert_array_equal(counts.predict(panel, parts.test), np.maximum(panel.counts[parts.test.start - 2:parts.test.stop - 2], .05))
+    said = levels.predict(panel, parts.test)
+    assert (said.argmax(-1) == level[parts.test.start - 2:parts.test.stop - 2]).all()
+    stays = (level[8:parts.train.stop] == level[6:parts.train.stop - 2]).mean()
+    np.testing.assert_allclose(said.max(-1), stays)
 
 def test_a_poisson_regression_finds_the_effects_it_was_drawn_from():
     rng = np.random.default_rng(0)
     mean = rng.gamma(4, 5, (1, 10, 1))*np.exp(.5*np.sin(2*np.pi*np.arange(156)/52.18))[:, None, None]
     panel = with_counts(rng.poisson(mean), categories=("other",))
-    features, parts = prepared(panel)
-    mu = poisson_regression(features, "counts", parts.train, parts.test, alpha=1e-4)
-    truth = mean[parts.test].reshape(-1, 1)
-    assert abs(np.log(mu/truth)).mean() < .1
-    flat = poisson_regression(features, "counts", parts.train, parts.test, alpha=1e-4, calendar=False)
-    assert abs(np.log(flat/truth)).mean() > abs(np.log(mu/truth)).mean()
+    test = panel.split(.2, .2).test
+    mu, flat = (say(PoissonGLM(alpha=1e-4, calendar=calendar), panel, test) for calendar in (True, False))
+    truth = mean[test].reshape(-1, 1)
+    assert abs(np.log(mu/truth)).mean() < .1 < abs(np.log(flat/truth)).mean()
+
+def test_many_areas_are_fitted_sparsely_and_the_same(monkeypatch):
+    from crimenb.baselines import area_panel
+    panel = made_up(A=30)
+    test = panel.split(.2, .2).test
+    dense = say(PoissonGLM(), panel, test)
+    monkeypatch.setattr(area_panel, "MOST", 10)
+    np.testing.assert_allclose(say(PoissonGLM(), panel, test), dense, rtol=1e-4)
 
 def test_support_vectors_use_no_more_rows_than_the_cap(monkeypatch):
     from sklearn.svm import SVR
     seen, fit = [], SVR.fit
     monkeypatch.setattr(SVR, "fit", lambda self, x, y, **more: (seen.append(len(x)), fit(self, x, y, **more))[1])
-    features, parts = prepared(made_up(T=60))
-    support_vectors(features, "counts", parts.train, parts.test, cap=60)
+    panel = made_up(T=60)
+    say(SupportVectors(cap=60), panel, panel.split(.2, .2).test)
     assert seen == [60]*3
 
 
@@ -234,21 +228,19 @@ def spread_about(panel, expected, periods):
 @pytest.mark.parametrize("seed", [5, 6])
 def test_nothing_beats_the_truth(seed):
     panel, expected = small_city(seed)
-    parts = split(panel, .15, .25)
-    features = Features(panel, parts.train)
-    rows = features.rows(parts.test)
-    best = score(expected[parts.test].reshape(-1, 3), features, "counts", parts.test)
+    parts, (counts, levels) = panel.split(.15, .25), (HistoricalMean(task).fit(panel, panel.split(.15, .25).train) for task in TASKS)
+    best = score(expected[parts.test], counts, panel, parts.test)
     assert best == pytest.approx(1.4, abs=.15)              # 1 for Poisson counts; here a quarter of the events come of others
     weights = [SEVERITY[c] for c in panel.categories]
-    levels = level_probabilities(expected[parts.test].reshape(-1, 3), weights, features.thresholds, spread_about(panel, expected, parts.train))
-    best_level = score(levels, features, "levels", parts.test)
+    truth = level_probabilities(expected[parts.test].reshape(-1, 3), weights, levels.scales_.thresholds, spread_about(panel, expected, parts.train))
+    best_level = score(truth, levels, panel, parts.test)
     found = {}
-    for name, rule in RULES.items():
-        found[name] = score(rule(features, "counts", parts.train, parts.test), features, "counts", parts.test)
+    for name, kind in RULES.items():
+        found[name] = score(say(kind(), panel, parts.test, parts.train), counts, panel, parts.test)
         # by the luck of a few weeks a rule may come as near as a hundredth, as the regression does
         assert found[name] > best - .01, name
         if name in ("historical mean", "recent mean", "last week", "Poisson GLM"):
-            assert score(rule(features, "levels", parts.train, parts.test), features, "levels", parts.test) > best_level - .02, name
+            assert score(say(kind("levels"), panel, parts.test, parts.train), levels, panel, parts.test) > best_level - .02, name
     assert max(found, key=found.get) == "last week" and found["Poisson GLM"] < found["last week"] - .5
 
 def test_the_truths_own_levels_are_calibrated():
@@ -299,13 +291,13 @@ def test_hagens_month_8(fetched, name, one_cut, a_cut_each, best):
 
 def test_chicago_2018_the_recent_mean_is_hard_to_beat(fetched):
     events = load("chicago_2018").events
-    panel = from_events(events, group=category_groups(events["category"].cat.categories), attributes=["premises"],
-                        places=read_polygons(fetched("chicago_2018")["chicago-community-areas.geojson"]))
-    parts = split(panel)
-    features = Features(panel, parts.train)
-    rows = features.rows(parts.test)
+    panel = Panel.from_events(events, group=category_groups(events["category"].cat.categories), attributes=["premises"],
+                              places=read_polygons(fetched("chicago_2018")["chicago-community-areas.geojson"]))
+    parts = panel.split()
+    observed, level = rows(panel.counts[parts.test]), risk_levels(panel, parts.train)[0][parts.test].ravel()
     known = {"historical mean": (1.991, 8.198, .718), "recent mean": (1.672, 7.045, .773), "last week": (2.872, 8.621, .753), "Poisson GLM": (1.684, 7.088, .756)}
     for name, (deviance, rmse, accuracy) in known.items():
-        counts = count_scores(forecast(name, features, "counts", parts)[0], features.y_counts[rows], floor=.01).mean()
-        levels = level_scores(forecast(name, features, "levels", parts)[0], features.y_level[rows]).set_index("metric")["value"]
+        of = {task: say(choose(made(name, task), panel, RULES[name].grid, parts.train, parts.valid)[0], panel, parts.test, parts.train) for task in TASKS}
+        counts = count_scores(of["counts"], observed, floor=.01).mean()
+        levels = level_scores(of["levels"], level).set_index("metric")["value"]
         assert (counts["Poisson deviance"], counts["squared error"]**.5, levels["accuracy"]) == pytest.approx((deviance, rmse, accuracy), abs=.01), name

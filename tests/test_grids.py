@@ -12,8 +12,8 @@ from scipy.ndimage import zoom
 from crimenb.city import simulate
 from crimenb.core import InputError
 from crimenb.grids import (ALL_EXTERNAL, AUTHORS_LAGS, EXTERNAL, GRIDS, INTERPOLATIONS, LAGS, Frames, Grid, diurnal_difference, diurnal_sum,
-                           double_time, external_features, first_target, frame_index, hourly_counts, read_day_numbers, read_weather, recover,
-                           split_by_time, super_resolve)
+                           double_time, external_features, first_target, frame_index, HourlyMaps, Squares, as_grid, squares, weather_ahead, weather_ranges, read_day_numbers, read_weather, recover,
+                           super_resolve)
 from crimenb.sources import load
 
 numbers = st.floats(-100, 100, width=32)
@@ -67,36 +67,36 @@ def test_counts_are_conserved_and_agree_with_a_loop(data):
     events = table(np.datetime64("2018-03-10") + rng.integers(0, 4 * 86400, n).astype("timedelta64[s]"), rng.uniform(-.2, 1.2, n), rng.uniform(-.2, 1.2, n))
     events.loc[rng.random(n) < .1, ["lon", "lat"]] = np.nan
     grid, start, end = Grid(0, 0, 1, 1, rows, columns), pd.Timestamp("2018-03-10 05:00"), pd.Timestamp("2018-03-13 07:00")
-    found = hourly_counts(events, grid, start, end)
+    found = HourlyMaps.from_events(events, grid, start, end)
     expected = np.zeros((74, rows, columns))
     for time, cell in zip(events.time, grid.cells(events.lon, events.lat)):
         if cell >= 0 and start <= time < end: expected[(time - start) // pd.Timedelta(hours=1), cell // columns, cell % columns] += 1
     assert (found.counts == expected).all() and found.counts.dtype == np.float32
     assert found.counts.sum() + found.outside == ((events.time >= start) & (events.time < end)).sum()
-    everything = hourly_counts(events, grid)
+    everything = HourlyMaps.from_events(events, grid, end="2018-03-14")
     assert everything.counts.sum() + everything.outside == n and len(everything.counts) % 24 == 0
 
 def test_hours_begin_where_they_should():
     events = table(["2018-01-03 00:00:00", "2018-01-03 00:59:59", "2018-01-03 01:00:00", "2018-01-04 23:59:59"], [.5] * 4, [.5] * 4)
-    found = hourly_counts(events, Grid(0, 0, 1, 1, 1, 1))
+    found = HourlyMaps.from_events(events, Grid(0, 0, 1, 1, 1, 1))
     assert found.counts.shape == (48, 1, 1) and found.counts[:2, 0, 0].tolist() == [2, 1] and found.counts[47, 0, 0] == 1
     assert found.times[47] == pd.Timestamp("2018-01-04 23:00") and found.hour_of_day[25] == 1
     assert (found.hour_of_day == found.times.hour).all() and (found.hour_of_week == found.times.day_of_week * 24 + found.times.hour).all()
-    late = hourly_counts(events, Grid(0, 0, 1, 1), "2018-01-07 22:00", "2018-01-08 03:00")
+    late = HourlyMaps.from_events(events, Grid(0, 0, 1, 1), "2018-01-07 22:00", "2018-01-08 03:00")
     assert late.hour_of_day.tolist() == [22, 23, 0, 1, 2] and late.hour_of_week.tolist() == [166, 167, 0, 1, 2] and late.counts.sum() == 0 and np.isnan(late.share_inside)
 
 @pytest.mark.parametrize("start, end", [("2018-01-02", "2018-01-01"), ("2018-01-01 00:30", None), (None, "2018-01-05 00:00:01"), (pd.Timestamp("2018-01-01", tz="UTC"), None), (pd.NaT, None)])
 def test_no_window(start, end):
-    with pytest.raises(InputError): hourly_counts(table(["2018-01-03"], [0], [0]), GRIDS["la"], start, end)
+    with pytest.raises(InputError): HourlyMaps.from_events(table(["2018-01-03"], [0], [0]), GRIDS["la"], start, end)
 
 def test_no_events():
     none = table(["2018-01-03"], [0], [0]).iloc[:0]
-    with pytest.raises(InputError): hourly_counts(none, GRIDS["la"])
-    assert hourly_counts(none, GRIDS["la"], "2018-01-01", "2018-01-02").counts.shape == (24, 16, 16)
+    with pytest.raises(InputError): HourlyMaps.from_events(none, GRIDS["la"])
+    assert HourlyMaps.from_events(none, GRIDS["la"], "2018-01-01", "2018-01-02").counts.shape == (24, 16, 16)
 
 def test_a_simulated_city_is_counted_where_it_is_expected():
     events, city = simulate(30_000, days=40, seed=1)
-    found = hourly_counts(events, Grid.of(city, 8, 8), city.start)
+    found = HourlyMaps.from_events(events, Grid.of(city, 8, 8), city.start)
     expected = city.expected_counts(8, 8)[:, ::-1].sum(0)
     seen = found.counts.sum(0)
     assert found.outside == 0
@@ -107,7 +107,7 @@ def test_a_simulated_city_is_counted_where_it_is_expected():
 def test_boxes_hold_the_cities(fetched, name, grid, inside):
     fetched(name)
     events = load(name).events
-    found = hourly_counts(events, GRIDS[grid])
+    found = HourlyMaps.from_events(events, GRIDS[grid])
     assert found.counts.sum() + found.outside == len(events)
     assert found.share_inside == pytest.approx(inside, abs=1e-9)
     # not smaller than it has to be, not larger
@@ -117,7 +117,7 @@ def test_boxes_hold_the_cities(fetched, name, grid, inside):
 
 def test_the_hours_of_daylight_saving_time(fetched):
     fetched("chicago_2016_2017")
-    found = hourly_counts(load("chicago_2016_2017").events, GRIDS["chicago"])
+    found = HourlyMaps.from_events(load("chicago_2016_2017").events, GRIDS["chicago"])
     hourly = pd.Series(found.counts.sum((1, 2)), found.times)
     assert len(found.counts) == 731 * 24
     assert hourly["2017-03-12 02:00"] == 7 and hourly["2017-11-05 01:00"] == 36
@@ -342,12 +342,150 @@ def test_day_numbers_refuse(tmp_path):
         with pytest.raises(InputError): read_day_numbers(tmp_path / "days.txt")
     with pytest.raises(InputError): read_day_numbers(tmp_path / "nowhere.txt")
 
-# --- split
+# --- the view
 
-def test_split_by_time():
-    train, valid, test = split_by_time(4416, first=504)
-    assert np.concatenate([train, valid, test]).tolist() == list(range(504, 4416)) and len(test) == 336 and len(valid) == round(.2 * (4416 - 336 - 504))
-    assert [len(part) for part in split_by_time(100, test=.1, valid=20)] == [70, 20, 10]
-    assert [len(part) for part in split_by_time(100, test=10, valid=0)] == [90, 0, 10]
-    for wrong in (dict(test=100), dict(test=-1), dict(test=50, valid=50), dict(test=10, valid=10, first=80), dict(first=-1, test=10), dict(test=float("nan"))):
-        with pytest.raises(InputError): split_by_time(100, **wrong)
+def city_maps(**kwargs):
+    events, city = simulate(6_000, days=30, seed=1)
+    return events, HourlyMaps.from_events(events, Grid.of(city, 4, 4), city.start, city.start + pd.Timedelta(days=30), **kwargs)
+
+def test_the_verbs_of_a_view():
+    events, view = city_maps(holidays="US")
+    assert len(view) == view.known == 720 and view.block == 24 and len(view.places) == 16 == len(view.where())
+    parts = view.split(valid=4, test=7)
+    assert (parts.train, parts.valid, parts.test) == (slice(0, 456), slice(456, 552), slice(552, 720))
+    cut, longer = view.until(500), view.ahead(30)
+    assert cut.known == 500 and (cut.counts == view.counts[:500]).all() and longer.known == 720 and longer.starts[-1] == view.starts[-1] + pd.Timedelta(hours=30)
+    assert np.isnan(longer.counts[720:]).all() and longer.filled([720], np.ones((1, 4, 4))).known == 721
+    assert (view.observed([3, 5]) == view.counts[[3, 5]]).all()
+    table = view.frame(view.observed([100]), [100])
+    assert list(table) == ["period", "place", "expected"] and table.expected.sum() == view.counts[100].sum() and table.place.tolist() == view.places
+    assert view.external(("hour", "holiday")).shape == (720, 2) and longer.external(("hour",))[745, 0] == np.float32(longer.starts[745].hour / 23)
+
+def test_places_are_where_the_cells_are():
+    _, view = city_maps()
+    where = view.where()
+    assert view.grid.cells(where.lon, where.lat).tolist() == list(range(16))
+    assert where.km2.sum() == pytest.approx(16 * view.grid.km2, rel=1e-3) and all(shape.is_valid for shape in where.geometry)
+    assert where.lat.iloc[0] > where.lat.iloc[-1]
+
+def test_a_schema_builds_the_same_view_from_other_events():
+    events, view = city_maps(holidays="US-IL")
+    again = HourlyMaps.from_events(events, like=view.schema(), start=view.start, end=view.starts[-1] + pd.Timedelta(hours=1))
+    assert (again.counts == view.counts).all() and again.schema() == view.schema()
+    other = HourlyMaps.from_events(events, Grid.around(events, 4, 5))
+    with pytest.raises(InputError, match="grid"): other.check(view.schema())
+
+def test_update_goes_on_and_refuses_a_gap():
+    events, view = city_maps()
+    begin = view.until(480)
+    later = events[events.time >= begin.starts[-1] + pd.Timedelta(hours=1)]
+    on = begin.update(later)
+    assert (on.counts == view.counts[:len(on)]).all() and len(on) > 700 and begin.update(later.iloc[:0]) is begin
+    with pytest.raises(InputError, match="nothing is known"): begin.update(later[later.time >= view.starts[552]])
+    bridged = begin.update(later[later.time >= view.starts[552]], gap="unknown")
+    assert np.isnan(bridged.counts[480:552]).all() and (bridged.counts[552:] == view.counts[552:len(bridged)]).all()
+    with pytest.raises(InputError, match="known already"): begin.update(events[events.time >= view.starts[470]])
+
+@pytest.mark.parametrize("day, last, hours, notes", [("2018-01-10", "12:17", 12, 1), ("2018-01-10", "12:58", 13, 0), ("2018-01-10", "23:10", 24, 0), ("2018-01-10", "12:00", 12, 1)])
+def test_the_hour_in_which_a_file_ends(day, last, hours, notes):
+    "An event every two minutes: a file that stops within an hour does not know that hour."
+    time = pd.date_range("2018-01-03", f"{day} {last}", freq="2min")
+    events = table(time, np.full(len(time), .5), np.full(len(time), .5))
+    found = HourlyMaps.from_events(events, Grid(0, 0, 1, 1, 2, 2))
+    assert found.starts[-1] == pd.Timestamp(day) + pd.Timedelta(hours=hours - 1) and len(found.notes) == notes and (found.counts.sum((1, 2)) > 0).all()
+    whole = HourlyMaps.from_events(events, found.grid, end=f"{day} 22:00")
+    assert whole.counts.sum() == (events.time < f"{day} 22:00").sum() and not whole.notes
+
+def test_a_quiet_city_ends_with_the_hour_of_its_last_event():
+    time = pd.date_range("2018-01-03", "2018-01-20 13:20", freq="7h20min")
+    found = HourlyMaps.from_events(table(time, np.full(len(time), .5), np.full(len(time), .5)), Grid(0, 0, 1, 1, 2, 2))
+    assert found.starts[-1] == time[-1].floor("h") and not found.notes
+
+@pytest.mark.parametrize("change", [lambda t: t.normalize(), lambda t: t.normalize().replace(day=1), lambda t: t.normalize() + pd.Timedelta(hours=12)], ids=["days", "months", "noon"])
+def test_times_without_an_hour_are_refused(change):
+    events, _ = city_maps()
+    with pytest.raises(InputError, match="hours"): HourlyMaps.from_events(events.assign(time=events.time.map(change)), 1000.)
+
+@pytest.mark.parametrize("odd, n", [("1900-01-03 10:00", 1), ("1970-01-01 03:00", 2), ("2099-12-31 23:00", 1)])
+def test_a_few_odd_years_are_refused(odd, n):
+    events, view = city_maps()
+    strange = pd.concat([events.iloc[:n].assign(time=pd.Timestamp(odd)), events])
+    with pytest.raises(InputError, match=f"{n} of .*{odd[:4]}"): HourlyMaps.from_events(strange, view.grid)
+    inside = HourlyMaps.from_events(strange, view.grid, view.start, view.starts[-1] + pd.Timedelta(hours=1))
+    assert inside.counts.sum() + inside.outside >= len(events) - n and len(inside) == 720
+
+def test_more_hours_than_can_be_are_refused():
+    events, view = city_maps()
+    with pytest.raises(InputError, match="hours"): HourlyMaps.from_events(events, view.grid, "1900-01-01", "2020-01-01")
+    with pytest.raises(InputError, match="memory"): HourlyMaps.from_events(events, Grid.around(events, 3000, 3000))
+
+def test_square_cells_in_metres():
+    events, _ = city_maps()
+    found = squares(events, 500.)
+    where = found.places()
+    assert where.km2.to_numpy() == pytest.approx(.25, rel=.002) and found.cells(where.lon, where.lat).tolist() == list(range(found.n_cells))
+    assert (found.cells(events.lon, events.lat) >= 0).all() and where.lat.iloc[0] > where.lat.iloc[-1]
+    assert as_grid(500., events) == found == as_grid(dataclasses.asdict(found))
+    with pytest.raises(InputError): as_grid(500.)
+
+def test_the_grid_of_a_city_or_a_card(tmp_path):
+    events, _ = city_maps()
+    assert as_grid("chicago_2018") == GRIDS["chicago"] and as_grid("chicago", rows=8, columns=4) == dataclasses.replace(GRIDS["chicago"], rows=8, columns=4)
+    (tmp_path / "mine.yaml").write_text("name: mine\ngrid_box: [-87.8, 41.8, -87.6, 41.9]\ncell_m: 1000\nholidays: US\n")
+    found = as_grid(tmp_path / "mine.yaml")
+    assert isinstance(found, Squares) and found.size == 1000 and found.cells([-87.7], [41.85])[0] >= 0
+    assert HourlyMaps.from_events(events, tmp_path / "mine.yaml").holidays == "US"
+    (tmp_path / "bare.yaml").write_text("name: bare\n")
+    assert as_grid(tmp_path / "bare.yaml", events) == Grid.around(events)
+    for wrong in ("nowhere", tmp_path / "bare.yaml", [1, 2]):
+        with pytest.raises(InputError): as_grid(wrong)
+
+def test_a_box_is_not_stretched_by_a_place_that_can_not_be():
+    events, _ = city_maps()
+    strange = pd.concat([events, events.head(1).assign(lon=0., lat=0.)])
+    assert Grid.around(strange) == Grid.around(events)
+
+# --- more weather
+
+@pytest.mark.parametrize("marker", ["-9999", "-999.9", "-99", "999.9", "9999", "M", "", "NA", "inf"])
+def test_stand_ins_of_stations_are_missing(tmp_path, marker):
+    weather = read_weather(written(tmp_path, f"time,temperature,wind\n2018-01-01 00:00,10,1\n2018-01-01 01:00,{marker},2\n2018-01-01 02:00,14,{marker}\n2018-01-01 03:00,16,4\n"))
+    assert weather.temperature.tolist() == [10, 12, 14, 16] and weather.wind.tolist() == [1, 2, 3, 4]
+
+@pytest.mark.parametrize("times, zone, first", [
+    (["1514764800", "1514768400"], "America/Chicago", "2017-12-31 18:00"), (["1514764800000", "1514768400000"], "America/Chicago", "2017-12-31 18:00"),
+    (["1530403200", "1530406800"], "America/Chicago", "2018-06-30 19:00"), (["1514764800", "1514768400"], None, "2018-01-01 00:00"),
+    (["2018-01-01T00:00Z", "2018-01-01T01:00Z"], "America/New_York", "2017-12-31 19:00"), (["2018-07-01 00:00+00", "2018-07-01 01:00+00"], "America/New_York", "2018-06-30 20:00"),
+    (["2018-01-01T06:00:00+0600", "2018-01-01T02:00:00+01:00"], "America/Chicago", "2017-12-31 18:00"), (["2018-01-01 00:00", "2018-01-01 01:00"], "America/Chicago", "2018-01-01 00:00")])
+def test_times_of_weather_become_local(tmp_path, times, zone, first):
+    weather = read_weather(written(tmp_path, "time,temperature,wind\n" + "".join(f"{t},{k},1\n" for k, t in enumerate(times))), zone=zone)
+    assert weather.index.tolist() == list(pd.date_range(first, periods=2, freq="h")) and weather.temperature.tolist() == [0, 1]
+
+def test_long_gaps_are_said(tmp_path):
+    lines = [f"2018-01-01 {h:02}:00,{h},1\n" for h in (0, 1, 2, 5, 6, 15, 16)]
+    weather = read_weather(written(tmp_path, "time,temperature,wind\n" + "".join(lines)))
+    assert weather.temperature.tolist() == list(range(17)) and any("8" in note and "gap" in note for note in weather.attrs["notes"])
+    assert not read_weather(written(tmp_path, "time,temperature,wind\n" + "".join(lines[:5]))).attrs["notes"]
+
+def test_weather_of_hours_ahead_is_that_of_the_hour_of_the_day():
+    times = pd.date_range("2018-01-01", periods=240, freq="h")
+    weather = pd.DataFrame({"temperature": times.hour + 0., "wind": np.ones(240)}, index=times)
+    later = weather_ahead(weather, pd.date_range("2018-01-10 20:00", periods=30, freq="h"))
+    assert later.index[-1] == pd.Timestamp("2018-01-12 01:00") and (later.temperature == later.index.hour).all() and (later.iloc[:240] == weather).all(axis=None)
+    assert weather_ranges(weather, times[0], times[5]) == {"temperature": (0, 4), "wind": (1, 1)} and weather_ranges(None, None, None) == {}
+    events, view = city_maps()
+    hours = pd.date_range(view.start, periods=720, freq="h")
+    view = dataclasses.replace(view, weather=pd.DataFrame({"temperature": hours.hour + 0., "wind": 1.}, index=hours))
+    assert (view.ahead(24).external()[720:] == view.external()[-24:]).all()
+
+def test_a_view_with_weather_covers_its_hours_and_goes_on_with_weather():
+    events, view = city_maps()
+    hours = pd.date_range(view.start, periods=720, freq="h")
+    weather = pd.DataFrame({"temperature": np.arange(720.), "wind": 1.}, index=hours)
+    end = view.starts[-1] + pd.Timedelta(hours=1)
+    with pytest.raises(InputError, match="weather goes from"): HourlyMaps.from_events(events, view.grid, view.start, end, weather.iloc[:700])
+    whole = HourlyMaps.from_events(events, view.grid, view.start, end, weather)
+    begin = HourlyMaps.from_events(events, view.grid, view.start, hours[480], weather.iloc[:480])
+    on = begin.update(events[events.time >= hours[480]], weather=weather.iloc[480:])
+    assert on.weather.equals(whole.weather) and whole.schema()["weather"] == ["temperature", "wind"]
+    with pytest.raises(InputError, match="weather"): begin.update(events[events.time >= hours[480]])

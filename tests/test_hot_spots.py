@@ -11,22 +11,24 @@ from scipy.optimize import minimize
 from scipy.stats import norm, poisson
 
 from crimenb.baselines import hot_spots as hs
-from crimenb.baselines.hot_spots import (KINDS, RULES, STANDARDISED, bic_steps, choose, decompose, deviance, fit_classic, fit_forest, fit_negative_binomial,
-                                         fit_shrunk, kernel_density, lasso, last_counts, mean_counts, penalised_poisson, shrunk_counts, thin)
+from crimenb.baselines.hot_spots import (ClassicRTM, HotSpots, KernelDensity, ShrunkCounts, bic_steps, decompose, deviance, fit_classic, fit_forest, fit_negative_binomial, lasso,
+                                         penalised_poisson, thin, thinned)
 from crimenb.city import simulate
 from crimenb.core import InputError
+from crimenb.geo import Points, cells_in
 from crimenb.metrics import hot_spots, paired_hot_spot_interval
+from crimenb.models import catalogue, choose
 from crimenb.sources import fetch
-from crimenb.terrain import Points, Terrain, Units, dc, from_city, grid_units
+from crimenb.terrain import Design, Terrain, Units, dc, from_city
 
-QUICK = {"random forest": {"trees": 10}, "shrunk counts": {"bandwidths": (100, 400)}}
+QUICK = {"random forest": {"trees": 10}, "shrunk counts": {"bandwidths": (100, 400)}, "classic RTM": {"penalty": .01}, "negative binomial": {"penalty": .01}, "group lasso": {"penalty": .01}}
+RULES = {name: kind for name, kind in catalogue("Terrain").items() if issubclass(kind, HotSpots)}
 
 
 @cache
 def city(n_events=6_000, seed=3, side=40):
     events, truth = simulate(n_events=n_events, days=365, seed=seed, side=side)
-    study = from_city(events, truth)
-    return study, *(study.terrain(bandwidths=(100, 200, 300, 400), values=v) for v in ("dummy", "standardised")), *study.pair("1", "2")
+    return from_city(events, truth, bandwidths=(100, 200, 300, 400))
 
 def random_terrain(seed=0, n=400, sets=(3, 2), dummy=True):
     rng = np.random.default_rng(seed)
@@ -34,47 +36,65 @@ def random_terrain(seed=0, n=400, sets=(3, 2), dummy=True):
     x = rng.normal(size=(n, sum(sets)))
     x = (x > .6).astype(float) if dummy else x
     ends = np.cumsum([0, *sets])
-    return Terrain(units, x, [f"f{i}" for i in range(x.shape[1])], {f"s{g}": np.arange(a, b) for g, (a, b) in enumerate(zip(ends, ends[1:]))},
-                   np.column_stack([np.ones(n), rng.normal(size=n)]), ["Const", "other"])
+    return Design(units, x, [f"f{i}" for i in range(x.shape[1])], {f"s{g}": np.arange(a, b) for g, (a, b) in enumerate(zip(ends, ends[1:]))},
+                  np.column_stack([np.ones(n), rng.normal(size=n)]), ["Const", "other"])
+
+def random_view(counts, seed=0, n=400):
+    "A view with factors here and there, and given counts (periods, units)."
+    rng = np.random.default_rng(seed)
+    units = Units(range(n), *rng.uniform(0, 3000, (2, n)), area=rng.uniform(1e3, 1e4, n))
+    return Terrain(units, {name: Points(*rng.uniform(0, 3000, (2, 12))) for name in ("bar", "pub")}, np.atleast_2d(counts), "2010-01-01", bandwidths=(200, 400))
+
+def expected(name, view, train=None, **settings):
+    "What a rule that has learnt from `train` expects next."
+    model = RULES[name](**{**QUICK.get(name, {}), **settings})
+    train = slice(0, view.known) if train is None else train
+    return model.fit(view, train).predict(view.ahead(), train.stop)[0]
+
+
+# sum, and sum of squares
+PINNED = {'uniform': (2830.0, 5005.5625), 'area': (2830.0, 5005.5625), 'last counts': (2830.0, 12234.0), 'mean counts': (2830.0, 12234.0), 'kernel density': (2830.0, 7663.2751), 'shrunk counts': (2827.85201, 8304.30307), 'random forest': (2798.26603, 7158.36577)}
 
 
 # --- all rules ---
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_gives_finite_counts_leaves_its_input_alone_and_says_the_same_twice(name):
-    _, dummy, smooth, past, _ = city()
-    terrain = smooth if name in STANDARDISED else dummy
-    before, x = past.copy(), terrain.x.copy()
-    found = RULES[name](terrain, past, **QUICK.get(name, {}))
-    assert found.shape == (len(terrain),) and np.isfinite(found).all() and (found >= 0).all()
-    np.testing.assert_array_equal(found, RULES[name](terrain, past[:, 0], **QUICK.get(name, {})))
-    np.testing.assert_array_equal(past, before); np.testing.assert_array_equal(terrain.x, x)
-    assert found.sum() == pytest.approx(past.sum(), rel=.1)
+    view = city()
+    before, x = view.counts.copy(), view.design().x.copy()
+    found = expected(name, view, slice(0, 1))
+    assert found.shape == (len(view.units),) and np.isfinite(found).all() and (found >= 0).all()
+    np.testing.assert_array_equal(found, expected(name, view.until(1)))
+    np.testing.assert_array_equal(view.counts, before); np.testing.assert_array_equal(view.design().x, x)
+    assert found.sum() == pytest.approx(before[0].sum(), rel=.1)
 
 @pytest.mark.parametrize("name", [n for n in RULES if n != "random forest"])
 def test_the_order_of_the_units_makes_no_difference(name):
-    terrain = random_terrain(1)
-    past = np.random.default_rng(1).poisson(np.exp(.8*terrain.x[:, 0]))
-    order = np.random.default_rng(2).permutation(len(terrain))
-    u = terrain.units
-    moved = replace(terrain, units=Units(u.ids[order], u.x[order], u.y[order], u.area[order]), x=terrain.x[order], constants=terrain.constants[order])
-    fixed = {"kernel density": {"bandwidth": 200}, **dict.fromkeys(("classic RTM", "negative binomial", "group lasso"), {"penalty": .01})}.get(name, {})
-    np.testing.assert_allclose(RULES[name](terrain, past, **fixed)[order], RULES[name](moved, past[order], **fixed), rtol=2e-3, atol=1e-4)
+    view = random_view(np.random.default_rng(1).poisson(1., 400), 1)
+    order, u = np.random.default_rng(2).permutation(400), view.units
+    moved = replace(view, units=Units(u.ids[order], u.x[order], u.y[order], u.area[order]), counts=view.counts[:, order], made={})
+    fixed = {"bandwidth": 200} if name == "kernel density" else {}
+    np.testing.assert_allclose(expected(name, view, **fixed)[order], expected(name, moved, **fixed), rtol=2e-3, atol=1e-4)
 
-def test_kinds_and_names_agree():
-    assert list(RULES) == list(KINDS) and set(STANDARDISED) <= set(RULES) and KINDS["shrunk counts"] == "ours"
-
-@pytest.mark.parametrize("past", [np.ones(5), np.full(400, -1.), np.full(400, np.nan), np.zeros(400), np.ones((400, 2, 2)), np.ones((400, 0))])
-def test_past_counts_that_make_no_sense_are_refused(past):
+@pytest.mark.parametrize("counts", [np.full(400, -1.), np.zeros(400), [np.ones(400), np.zeros(400)]])
+def test_past_counts_that_make_no_sense_are_refused(counts):
     for name in RULES:
-        with pytest.raises(InputError): RULES[name](random_terrain(), past)
+        with pytest.raises(InputError): expected(name, random_view(counts))
 
 def test_counts_by_hand():
-    terrain = random_terrain(n=3)
-    past = [[1, 3], [0, 0], [2, 6]]
-    assert last_counts(terrain, past).tolist() == [3, 0, 6] and mean_counts(terrain, past).tolist() == [2, 0, 4]
-    assert hs.uniform(terrain, past).tolist() == [2]*3
-    np.testing.assert_allclose(hs.area(terrain, past), terrain.units.area/terrain.units.area.sum()*6)
+    view = random_view(np.array([[1, 0, 2], [3, 0, 6]]), n=3)
+    assert expected("last counts", view).tolist() == [3, 0, 6] and expected("mean counts", view).tolist() == [2, 0, 4]
+    assert expected("uniform", view).tolist() == [2]*3
+    np.testing.assert_allclose(expected("area", view), view.units.area/view.units.area.sum()*6)
+    # learnt from one period, it looks back one period
+    assert RULES["mean counts"]().fit(view, slice(0, 1)).predict(view.ahead(), [1, 2]).tolist() == [[1, 0, 2], [3, 0, 6]]
+
+def test_rules_give_what_their_functions_gave():
+    "Sums and squares of the functions that these models were before; the same numbers, bit for bit, on another machine nearly."
+    view = city()
+    for name, (total, squares) in PINNED.items():
+        found = expected(name, view, slice(0, 1), **({} if name in ("kernel density", "shrunk counts") else QUICK.get(name, {})), **({"bandwidths": (50, 100, 200, 400, 800, 1600)} if name == "shrunk counts" else {}))
+        assert (found.sum(), (found**2).sum()) == pytest.approx((total, squares), rel=1e-6), name
 
 
 # --- thinning ---
@@ -104,23 +124,29 @@ def test_deviance_is_scikit_learns():
     assert deviance(expected, observed) == pytest.approx(mean_poisson_deviance(observed, expected))
     assert np.isfinite(deviance([0, 1], [3, 0]))
 
+def test_a_thinned_view_lives_the_last_year_twice():
+    view = city()
+    half = thinned(view, slice(0, 1), seed=4)
+    assert half.counts.shape == (2, 1600) and (half.counts.sum(0) == view.counts[0]).all() and abs(half.counts[0].sum() - half.counts[1].sum()) < 200
+    assert thinned(view).counts.shape == (3, 1600) and (thinned(view).counts[1:].sum(0) == view.counts[1]).all()
+
 def test_choose_finds_the_bandwidth_of_a_smooth_city():
-    units = grid_units((0, 0, 4000, 4000), 100)
+    units = Units.of(cells_in((0, 0, 4000, 4000), 100, None))
     rate = 2*np.exp(np.sin(units.x/300)*np.cos(units.y/300))
-    terrain = Terrain(units, np.zeros((1600, 1)), ["none"], {"none": np.array([0])}, np.ones((1600, 1)))
     past = np.random.default_rng(0).poisson(rate)
-    table = choose(kernel_density, terrain, past, {"bandwidth": [20, 150, 3000]})
-    assert table.bandwidth[0] == 150 and (np.diff(table.deviance) >= 0).all() and list(table) == ["bandwidth", "deviance"]
-    chosen = kernel_density(terrain, past, bandwidths=(20, 150, 3000))
-    np.testing.assert_array_equal(chosen, kernel_density(terrain, past, bandwidth=150))
+    view = Terrain(units, {}, past[None], "2010-01-01")
+    best, table = choose(KernelDensity(), thinned(view), {"bandwidth": [20, 150, 3000]}, slice(0, 1), slice(1, 2))
+    assert best.bandwidth == 150 and (np.diff(table.loss) >= 0).all() and list(table) == ["bandwidth", "loss"]
+    chosen = expected("kernel density", view, bandwidths=(20, 150, 3000))
+    np.testing.assert_array_equal(chosen, expected("kernel density", view, bandwidth=150))
     assert ((chosen - rate)**2).mean() < .3*((past - rate)**2).mean()
 
 @pytest.mark.parametrize("per", ["unit", "area"])
 def test_kernel_density_adds_up_and_ends_at_last_counts(per):
-    terrain = random_terrain()
-    past = np.random.default_rng(0).poisson(1., len(terrain))
-    for h in (5, 300): assert kernel_density(terrain, past, h, per=per).sum() == pytest.approx(past.sum())
-    if per == "unit": np.testing.assert_allclose(kernel_density(terrain, past, .01, per=per), past, atol=1e-6)
+    past = np.random.default_rng(0).poisson(1., 400)
+    view = random_view(past)
+    for h in (5, 300): assert expected("kernel density", view, bandwidth=h, per=per).sum() == pytest.approx(past.sum())
+    if per == "unit": np.testing.assert_allclose(expected("kernel density", view, bandwidth=.01, per=per), past, atol=1e-6)
 
 
 # --- the lassos ---
@@ -129,7 +155,7 @@ def test_kernel_density_adds_up_and_ends_at_last_counts(per):
 def test_the_positive_lasso_is_at_the_optimum_of_another_optimiser(penalty):
     terrain = random_terrain(3, n=600, sets=(5, 4))
     y = np.random.default_rng(3).poisson(np.exp(-.5 + .7*terrain.x[:, 0] - .5*terrain.x[:, 3] + .4*terrain.x[:, 6])).astype(float)
-    x, group = hs._design(terrain, "positive")
+    x, group = hs._columns(terrain, "positive")
     b = penalised_poisson(x, y, penalty, group, tol=1e-12)
     def objective(b):
         eta = x @ b
@@ -141,7 +167,7 @@ def test_the_positive_lasso_is_at_the_optimum_of_another_optimiser(penalty):
 def test_the_group_lasso_meets_the_conditions_of_a_minimum(penalty):
     terrain = random_terrain(4, n=600, sets=(5, 4, 1))
     y = np.random.default_rng(4).poisson(np.exp(-.5 + .7*terrain.x[:, 0] - .5*terrain.x[:, 3])).astype(float)
-    x, group = hs._design(terrain, "group")
+    x, group = hs._columns(terrain, "group")
     b = penalised_poisson(x, y, penalty, group, "group", tol=1e-12)
     pull = x.T @ (np.exp(x @ b) - y)/len(y)
     assert np.abs(pull[:2]).max() < 1e-5
@@ -190,9 +216,8 @@ def test_nothing_to_find_gives_the_constants():
 
 def test_the_planted_city_is_recovered():
     events, truth = simulate(n_events=12_000, days=365, seed=5, side=50)
-    study = from_city(events, truth)
-    terrain = study.terrain(bandwidths=(100, 200, 300, 400, 600))
-    fit = fit_classic(terrain, study.pair("1", "2")[0][:, 0])
+    study = from_city(events, truth, bandwidths=(100, 200, 300, 400, 600))
+    fit = ClassicRTM().fit(study, slice(0, 1)).fit_
     assert set(study.planted) <= set(fit.names) <= set(fit.survivors)
     for name, b in zip(fit.names, fit.coefficients[1:]):
         assert abs(b - study.planted.get(name, 0)) < .4
@@ -223,7 +248,7 @@ def test_parts_of_a_forest_add_up_and_name_the_cause():
 
 def test_one_tree_by_hand():
     units = Units(range(4), [0, 1000, 2000, 3000], [0]*4)
-    terrain = Terrain(units, np.array([[0.], [0.], [1.], [1.]]), ["a"], {"a": np.array([0])}, np.ones((4, 1)))
+    terrain = Design(units, np.array([[0.], [0.], [1.], [1.]]), ["a"], {"a": np.array([0])}, np.ones((4, 1)))
     forest = fit_forest(terrain, [0, 0, 4, 4], trees=1, min_samples_leaf=1, max_features=1.)
     tree = forest.estimators_[0]
     parts = decompose(forest, terrain)
@@ -267,40 +292,52 @@ def test_a_units_own_count_is_not_its_neighbours():
     np.testing.assert_allclose((crimes(other) - other[:, None]*own)[7], (crimes(counts) - counts[:, None]*own)[7], rtol=1e-3, atol=1e-2)
 
 def test_shrunk_counts_know_more_than_last_years_counts():
-    study, _, smooth, past, future = city()
-    found = fit_shrunk(smooth, past)
+    view = city()
+    model, future, past = ShrunkCounts().fit(view, slice(0, 1)), view.observed([1])[0], view.past(1)
+    prior, _, found = model.posterior(view, past)
     pai = lambda f: hot_spots(f, future, (.1,))["PAI"][0]
-    assert pai(found["expected"]) > pai(last_counts(smooth, past)) and deviance(found["expected"], future) < deviance(found["prior"], future)
-    truth = study.expected/2
-    error = lambda guess: ((guess - truth)**2).mean()
-    assert error(found["expected"]) < error(found["prior"]) and error(found["expected"]) < .5*error(past[:, 0])
+    assert pai(found) > pai(past[:, 0]) and deviance(found, future) < deviance(prior, future)
+    error = lambda guess: ((guess - view.expected)**2).mean()
+    assert error(found) < error(prior) and error(found) < .5*error(past[:, 0])
+    np.testing.assert_array_equal(model.predict(view, 1)[0], found)
 
 def test_older_counts_help_and_nonsense_is_refused():
-    study, _, smooth, past, future = city()
-    older = np.random.default_rng(0).poisson(5*study.expected)
-    bare, helped = fit_shrunk(smooth, past), fit_shrunk(smooth, past, history=older)
-    assert helped["likelihood"] > bare["likelihood"] and deviance(helped["expected"], future) < deviance(bare["expected"], future)
-    for wrong in (dict(history=np.full(len(smooth), -1)), dict(history=np.full(len(smooth), np.nan)), dict(mixing="beta"), dict(bandwidths=(0,))):
-        with pytest.raises(InputError): fit_shrunk(smooth, past, **wrong)
+    view = city()
+    older = replace(view, history={"another desk": np.random.default_rng(0).poisson(10*view.expected)})
+    future, past = view.observed([1])[0], view.past(1)
+    bare, helped = ShrunkCounts().fit(older, slice(0, 1)), ShrunkCounts(history=True).fit(older, slice(0, 1))
+    assert helped.posterior(older, past)[1].mean() > bare.posterior(older, past)[1].mean()
+    assert deviance(helped.predict(older, 1)[0], future) < deviance(bare.predict(older, 1)[0], future)
+    for wrong in (-1., np.nan):
+        with pytest.raises(InputError): ShrunkCounts(history=True).fit(replace(view, history={"x": np.full(1600, wrong)}))
+    for settings in (dict(mixing="beta"), dict(bandwidths=(0,))):
+        with pytest.raises(InputError): ShrunkCounts(**settings).fit(view)
+
+def test_shrunk_counts_do_without_factors_and_with_an_empty_older_period():
+    view = replace(city(), factors={}, made={})
+    assert np.corrcoef(expected("shrunk counts", view, slice(0, 1)), view.expected)[0, 1] > .5
+    with pytest.raises(InputError, match="no factors"): expected("classic RTM", view)
+    empty = replace(view, counts=np.vstack([np.zeros((1, 1600)), view.counts]), labels=None)
+    found = ShrunkCounts().fit(empty, slice(0, 2))
+    assert np.isfinite(found.predict(empty, 2)).all()
 
 def test_many_periods_lead_to_the_stable_rate():
-    study, _, smooth, past, future = city()
-    many = np.random.default_rng(1).poisson(np.repeat(study.expected[:, None]/2, 6, 1))
-    found = shrunk_counts(smooth, many)
-    assert ((found - study.expected/2)**2).mean() < ((many[:, -1] - study.expected/2)**2).mean()/3
+    view = city()
+    many = replace(view, counts=np.random.default_rng(1).poisson(np.repeat(view.expected[None], 6, 0)), labels=None)
+    found = expected("shrunk counts", many)
+    assert ((found - view.expected)**2).mean() < ((many.counts[-1] - view.expected)**2).mean()/3
 
 
 # --- Washington ---
 
 def test_washington_2011_to_2012():
     study = dc(fetch("dc_rtm"))
-    past, future = study.pair("2011", "2012")
-    dummy, smooth = study.terrain(), study.terrain(values="standardised")
-    classic = bic_steps(dummy, past[:, 0], np.arange(36))
+    past, future = study.past(1), study.observed([1])[0]
+    classic = bic_steps(study.design(), past[:, 0], np.arange(36))
     assert {n.split("_")[0] for n in classic.names} == {"alc", "met", "c31"}
-    shrunk, last = shrunk_counts(smooth, past, history=study.older, bandwidths=(50, 200, 800)), last_counts(dummy, past)
-    pai = {name: hot_spots(f, future, (.01, .05))["PAI"].tolist() for name, f in (("last", last), ("shrunk", shrunk), ("classic", classic.expected(dummy)))}
+    shrunk = expected("shrunk counts", study, slice(0, 1), history=True, bandwidths=(50, 200, 800))
+    pai = {name: hot_spots(f, future, (.01, .05))["PAI"].tolist() for name, f in (("last", past[:, 0]), ("shrunk", shrunk), ("classic", classic.expected(study.design())))}
     assert pai["last"] == pytest.approx([16.18, 7.36], abs=.01)
     assert pai["classic"][1] < 4.5 < pai["last"][1] < pai["shrunk"][1]
-    gain, low, high = paired_hot_spot_interval(shrunk, last, future, .05, n_boot=300)
+    gain, low, high = paired_hot_spot_interval(shrunk, past[:, 0], future, .05, n_boot=300)
     assert low > .1

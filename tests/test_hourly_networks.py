@@ -1,14 +1,15 @@
 "crimenb.baselines.hourly_networks: surprises, the lattice, the networks' shapes and reach, what a fit finds and what it can't see."
-from dataclasses import replace
-
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crimenb.baselines.hourly_networks import NETWORKS, SHARES, fit, lattice, surprises, types_of
+from crimenb.baselines.hourly_map import PoissonRegression
+from crimenb.baselines.hourly_networks import NETWORKS, SHARES, Corrected, corrected, lattice, learn, seen, surprises, types_of
 from crimenb.core import InputError
+from crimenb.grids import Grid, HourlyMaps
 
 HOURS, TRAIN, VALID, TEST = 420, np.arange(30, 250), np.arange(250, 330), np.arange(330, 420)
 
@@ -18,7 +19,9 @@ def some(types=1, rate=.3, seed=0, side=(3, 4)):
     return counts, np.full(counts.shape, rate, "float32"), np.random.default_rng(seed).random((HOURS, 5)).astype("float32")
 
 def quick(network, data, **change):
-    return fit(network, *data, TRAIN, VALID, **{**dict(hidden=4, history=6, epochs=2, lr=.01, batch=32, device="cpu"), **change})
+    "(network, share, what it saw) and the log."
+    model, log, share, what = learn(network, *data, TRAIN, VALID, **{**dict(hidden=4, history=6, epochs=2, lr=.01, batch=32, device="cpu"), **change})
+    return (model, share, what), log
 
 def follower(T=HOURS, side=5, seed=0):
     "Every crime is followed by one in the same cell an hour later with a probability of .6."
@@ -62,55 +65,61 @@ def test_cells_and_hours_keep_their_places(network):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_forecast_cannot_see_the_future(network):
     counts, base, external = some(types=2)
-    found = replace(quick(network, (counts, base, external)), share=1.)
-    with torch.no_grad(): torch.nn.init.normal_(found.model.head[2].weight)
+    (model, _, what), _ = quick(network, (counts, base, external))
+    with torch.no_grad(): torch.nn.init.normal_(model.head[2].weight)
+    forecast = lambda what, t: corrected(model, 1., what, [t])
     for t in (330, 331, 400):
         poisoned, later = counts.copy(), base.copy()
         poisoned[t:], later[t + 1:] = 1000, 7
-        other = replace(found, surprise=torch.from_numpy(surprises(poisoned, later)), base=torch.from_numpy(later))
-        np.testing.assert_allclose(other.forecast([t]), found.forecast([t]), rtol=1e-5)
+        other = seen(poisoned, later, external, what.history, "cpu")
+        np.testing.assert_allclose(forecast(other, t), forecast(what, t), rtol=1e-5)
         # the test can fail: the next hour's forecast has seen it
-        assert not np.allclose(other.forecast([t + 1])/later[t + 1], found.forecast([t + 1])/base[t + 1], rtol=.01)
+        assert not np.allclose(forecast(other, t + 1)/later[t + 1], forecast(what, t + 1)/base[t + 1], rtol=.01)
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_test_hours_change_nothing_in_training(network):
     counts, base, external = some()
-    a = quick(network, (counts, base, external))
+    a, log = quick(network, (counts, base, external))
     poisoned = counts.copy()
     poisoned[TEST] = 1000
-    b = quick(network, (poisoned, base, external))
-    assert a.share == b.share and a.log.loss.tolist() == b.log.loss.tolist()
-    for x, y in zip(a.model.parameters(), b.model.parameters()): assert torch.equal(x, y)
+    b, again = quick(network, (poisoned, base, external))
+    assert a[1] == b[1] and log.loss.tolist() == again.loss.tolist()
+    for x, y in zip(a[0].parameters(), b[0].parameters()): assert torch.equal(x, y)
     poisoned[TRAIN] = 3
-    assert quick(network, (poisoned, base, external)).log.loss.tolist() != a.log.loss.tolist()
+    assert quick(network, (poisoned, base, external))[1].loss.tolist() != log.loss.tolist()
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_what_follows_is_found(network):
     counts = follower()
-    found = quick(network, (counts, np.full(counts.shape, .25), np.zeros((HOURS, 1))), epochs=12, lr=.03, hidden=8)
-    forecast, before = found.forecast(TEST), counts[TEST - 1]
+    found = quick(network, (counts, np.full(counts.shape, .25), np.zeros((HOURS, 1))), epochs=12, lr=.03, hidden=8)[0]
+    forecast, before = corrected(*found, TEST), counts[TEST - 1]
     loss = lambda rate: float((rate - counts[TEST]*np.log(rate)).mean())
     truth, rule = .1 + .6*before, np.full(forecast.shape, .25)
-    assert found.share >= .5 and loss(rule) - loss(forecast) > .6*(loss(rule) - loss(truth)) > .02
+    assert found[1] >= .5 and loss(rule) - loss(forecast) > .6*(loss(rule) - loss(truth)) > .02
 
 def test_no_correction_is_worse_than_the_rule_on_validation():
     for seed in range(4):
         data = some(seed=seed)
-        found = quick("graph", data, epochs=4, lr=.1)
+        found = quick("graph", data, epochs=4, lr=.1)[0]
         loss = lambda rate: float((rate - data[0][VALID]*np.log(rate)).mean(dtype=float))
-        assert loss(found.forecast(VALID)) <= loss(data[1][VALID]) + 1e-7 and found.share in SHARES
+        assert loss(corrected(*found, VALID)) <= loss(data[1][VALID]) + 1e-7 and found[1] in SHARES
 
 def test_a_share_of_zero_is_the_rule():
     data = some()
-    found = replace(quick("recurrent", data), share=0.)
-    np.testing.assert_array_equal(found.forecast(TEST), data[1][TEST])
+    (model, _, what), _ = quick("recurrent", data)
+    np.testing.assert_array_equal(corrected(model, 0., what, TEST), data[1][TEST])
 
 def test_fit_is_reproducible_and_goes_on(tmp_path):
     data = some(types=2)
-    a, b = (quick("recurrent", data, checkpoint=tmp_path/"run.pt") for _ in range(2))
-    np.testing.assert_array_equal(a.forecast(TEST), b.forecast(TEST))
-    np.testing.assert_array_equal(quick("recurrent", data).forecast(TEST), a.forecast(TEST))
+    a, b, c = (corrected(*quick("recurrent", data, checkpoint=path)[0], TEST) for path in (tmp_path/"run.pt", tmp_path/"run.pt", None))
+    np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(a, c)
     with pytest.raises(InputError): quick("recurrent", data, hidden=5, checkpoint=tmp_path/"run.pt")
+    # another city must not get these weights, and other test hours don't matter
+    with pytest.raises(InputError, match="data"): quick("recurrent", some(types=2, seed=1), checkpoint=tmp_path/"run.pt")
+    later = data[0].copy()
+    later[TEST] += 1
+    quick("recurrent", (later, *data[1:]), checkpoint=tmp_path/"run.pt")
 
 def test_types():
     category = ["b", "a", "c", "a", "b", None, "d", "d", "d"]
@@ -127,11 +136,27 @@ def test_types():
 def test_bad_input(change, words):
     counts, base, external = some()
     given = dict(network="graph", counts=counts, base=base, external=external, train_hours=TRAIN, valid_hours=VALID, history=6, epochs=1)
-    with pytest.raises(InputError, match=words): fit(**{**given, **change})
+    with pytest.raises(InputError, match=words): learn(**{**given, **change})
 
 def test_hours_without_a_forecast_are_refused():
     counts, base, external = some()
     base[:40] = np.nan
     with pytest.raises(InputError, match="begin later"): quick("graph", (counts, base, external))
-    found = fit("graph", counts, base, external, np.arange(40, 250), VALID, hidden=2, history=6, epochs=1, device="cpu")
-    assert np.isfinite(found.forecast(TEST)).all()
+    model, _, share, what = learn("graph", counts, base, external, np.arange(40, 250), VALID, hidden=2, history=6, epochs=1, device="cpu")
+    assert np.isfinite(corrected(model, share, what, TEST)).all()
+
+def test_a_corrected_base_is_honest_and_keeps_the_fits_that_it_needs():
+    "The base's forecasts of training hours don't know them, and later forecasts are those of the function."
+    counts = np.random.default_rng(0).poisson(.3, (1100, 3, 4)).astype("float32")
+    view = HourlyMaps(counts, pd.Timestamp("2018-03-05"), Grid(0, 0, 1, 1, 3, 4))
+    model = Corrected(PoissonRegression(alpha=1e-2), history=6, hidden=4, epochs=1, refit=200, device="cpu")
+    base, pairs, first = model._honest(view, slice(0, 800), slice(800, 1000))
+    assert first == 504 and np.isnan(base[:504]).all() and (base[504:1000] > 0).all() and np.isnan(base[1000:]).all()
+    np.testing.assert_allclose(base[600:800], PoissonRegression(alpha=1e-2).fit(view, slice(0, 600)).predict(view, slice(600, 800)), rtol=1e-5)
+    model.fit(view, slice(0, 800), slice(800, 1000))
+    assert model.name == "Poisson regression + recurrent" and model.share_ in SHARES
+    base_of = np.concatenate([np.full((1, 1, 3, 4), .3, "float32"), model._base_of(view, np.arange(1, 1100))[:, None]])
+    features = view.external(("hour", "holiday", "temperature", "wind", "event", "weekday"), model.ranges_)
+    expected = corrected(model.network_, model.share_, seen(counts[:, None], base_of, features, 6, "cpu"), [1050])
+    np.testing.assert_allclose(model.predict(view, [1050]), expected[:, 0], rtol=1e-6)
+    with pytest.raises(InputError, match="looks back"): model.predict(view, [3])

@@ -1,5 +1,7 @@
 "crimenb.panels: by hand, against loops, with a poisoned future, and on the real files."
-import json
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,8 +10,11 @@ from hypothesis import given, settings, strategies as st
 
 from crimenb.city import simulate
 from crimenb.core import InputError
-from crimenb.panels import (GROUPS, SEVERITY, Features, Panel, adjacency, category_groups, cell_areas, city_places, from_events,
-                            knn_graph, read_hagen, read_la_monthly, read_polygons, risk_levels, split)
+from crimenb import geo
+from crimenb.geo import adjacency, read_polygons
+from crimenb.models import _decode, _encode
+from crimenb.panels import (GROUPS, SEVERITY, Features, Panel, category_groups, cell_areas, city_places, read_hagen, read_la_monthly, risk_levels,
+                            scales)
 from crimenb.sources import load
 
 
@@ -38,7 +43,7 @@ CITY = simulate(12_000, days=210, seed=1, n_areas=9)
 
 def city_panel(**more):
     events, truth = CITY
-    return from_events(events, group=category_groups(events["category"].cat.categories), places=city_places(truth),
+    return Panel.from_events(events, group=category_groups(events["category"].cat.categories), places=city_places(truth),
                        attributes=["victim_age", "victim_sex", "premises"], **more)
 
 
@@ -47,7 +52,7 @@ def city_panel(**more):
 @pytest.mark.parametrize("freq, slots", [("W-MON", 1), ("W-SUN", 4), ("MS", 1), ("D", 1), ("D", 8)])
 def test_counts_agree_with_a_loop_and_every_event_is_accounted_for(freq, slots):
     events = random_events(0)
-    panel = from_events(events, freq=freq, slots=slots)
+    panel = Panel.from_events(events, freq=freq, slots=slots)
     edges = pd.date_range(events["time"].min().normalize(), events["time"].max().normalize() + pd.Timedelta(days=1), freq=freq)
     expected = np.zeros_like(panel.counts)
     for row in events.itertuples():
@@ -63,50 +68,49 @@ def test_counts_agree_with_a_loop_and_every_event_is_accounted_for(freq, slots):
 def test_no_event_is_lost(rows):
     rows = [(0, "A", "x"), (59, "B", "y"), *rows]
     rows.sort(key=lambda r: r[0])
-    panel = from_events(table([pd.Timestamp("2018-01-03") + pd.Timedelta(days=d) for d, _, _ in rows], [a for _, a, _ in rows], [c for *_, c in rows]))
+    panel = Panel.from_events(table([pd.Timestamp("2018-01-03") + pd.Timedelta(days=d) for d, _, _ in rows], [a for _, a, _ in rows], [c for *_, c in rows]))
     assert panel.counts.sum() + sum(panel.left_out.values()) == len(rows)
     assert (panel.starts.day_of_week == 0).all() and panel.starts[0] == pd.Timestamp("2018-01-08")
 
 def test_whole_weeks_are_kept_to_the_day():
     events = table(["2018-01-01 13:00", "2018-01-14 01:00"], ["A", "A"], ["x", "x"])        # a Monday; a Sunday
-    assert len(from_events(events)) == 2
-    assert len(from_events(events, start="2018-01-02")) == 1 and from_events(events, start="2018-01-02").left_out["before the first whole period"] == 1
-    assert len(from_events(events, end="2018-01-14")) == 1 and len(from_events(events, end="2018-01-29")) == 4
+    assert len(Panel.from_events(events)) == 2
+    assert len(Panel.from_events(events, start="2018-01-02")) == 1 and Panel.from_events(events, start="2018-01-02").left_out["before the first whole period"] == 1
+    assert len(Panel.from_events(events, end="2018-01-14")) == 1 and len(Panel.from_events(events, end="2018-01-29")) == 4
 
 def test_groups_keep_their_order_and_those_that_nothing_falls_into_are_not_there():
     events = random_events(0)
-    assert from_events(events, group=category_groups(["THEFT", "BATTERY", "GAMBLING"])).categories == ["violent", "property", "other"]
-    assert from_events(events, group={"THEFT": "property", "BATTERY": "violent", "GAMBLING": "violent"}).categories == ["violent", "property"]
-    own = from_events(events, group={"THEFT": "z", "BATTERY": "a", "GAMBLING": "a"})
-    assert own.categories == ["a", "z"] and (own.counts.sum(2) == from_events(events).counts.sum(2)).all()
+    assert Panel.from_events(events, group=category_groups(["THEFT", "BATTERY", "GAMBLING"])).categories == ["violent", "property", "other"]
+    assert Panel.from_events(events, group={"THEFT": "property", "BATTERY": "violent", "GAMBLING": "violent"}).categories == ["violent", "property"]
+    own = Panel.from_events(events, group={"THEFT": "z", "BATTERY": "a", "GAMBLING": "a"})
+    assert own.categories == ["a", "z"] and (own.counts.sum(2) == Panel.from_events(events).counts.sum(2)).all()
 
 def test_attributes_by_hand():
     events = table(["2018-01-01", "2018-01-02", "2018-01-03", "2018-01-07"], ["A", "A", "A", "B"], ["x"]*4, victim_age=[20., 30., np.nan, np.nan],
                    victim_sex=pd.Categorical(["M", "F", "M", None]))
-    panel = from_events(events, attributes=["victim_age", "victim_sex"])
+    panel = Panel.from_events(events, attributes=["victim_age", "victim_sex"])
     assert panel.attribute_names == ["victim_age: mean", "victim_sex: most common", "victim_sex: share F", "victim_sex: share M"]
     assert panel.attribute_labels == {"victim_sex: most common": ["F", "M"]}
     np.testing.assert_allclose(panel.attributes, [[[25, 1, 1/3, 2/3], [np.nan]*4]])
 
 def test_an_area_without_polygon_lies_where_its_events_of_the_first_half_do():
     events = random_events(1)
-    panel, half = from_events(events), from_events(events).starts[len(from_events(events))//2]
+    panel, half = Panel.from_events(events), Panel.from_events(events).starts[len(Panel.from_events(events))//2]
     early = events[(events["time"] >= panel.starts[0]) & (events["time"] < half)]
     np.testing.assert_allclose(panel.lon, early.groupby("area", observed=False)["lon"].median())
     late = events["time"] >= half
-    np.testing.assert_array_equal(from_events(events.assign(lon=events["lon"].mask(late, 5.))).lon, panel.lon)
+    np.testing.assert_array_equal(Panel.from_events(events.assign(lon=events["lon"].mask(late, 5.))).lon, panel.lon)
     assert np.isnan(panel.km2).all()
 
 @pytest.mark.parametrize("call, message", [
-    (lambda: from_events(random_events(0), freq="2h"), "freq"), (lambda: from_events(random_events(0), slots=5), "slots"),
-    (lambda: from_events(random_events(0, days=5)), "no whole period"), (lambda: from_events(random_events(0), group={"THEFT": "a"}), "BATTERY"),
-    (lambda: from_events(random_events(0), start="soon"), "dates"), (lambda: from_events(random_events(0), attributes=["weapon"]), "weapon"), (lambda: split(from_events(random_events(0)), .6, .5), "split"),
-    (lambda: split(from_events(random_events(0)), 0, 1), "split"), (lambda: split(from_events(random_events(0)), 1.5, 1), "valid"),
-    (lambda: from_events(table(["2018-01-01", "2018-02-01"], pd.Categorical([None]*2, pd.Index([], dtype=str)), ["x", "x"])), "areas"),
-    (lambda: Features(from_events(random_events(0)), slice(0, 4)), "train"), (lambda: Features(from_events(random_events(0)), slice(0, 9), length=0), "length"),
-    (lambda: risk_levels(from_events(random_events(0)), slice(0, 0)), "training"), (lambda: risk_levels(from_events(random_events(0)), slice(0, 5), {"violent": 1.}), "severity"),
-    (lambda: knn_graph([0, np.nan], [0, 0]), "coordinates"), (lambda: knn_graph([0], [0]), "two"), (lambda: knn_graph([0, 1], [0, 0], 0), "k is"),
-    (lambda: cell_areas(random_events(0), least=10_000), "no cell"), (lambda: read_polygons("/nowhere/at/all.json"), "GeoJSON"),
+    (lambda: Panel.from_events(random_events(0), freq="2h"), "freq"), (lambda: Panel.from_events(random_events(0), slots=5), "slots"),
+    (lambda: Panel.from_events(random_events(0, days=5)), "no whole period"), (lambda: Panel.from_events(random_events(0), group={"THEFT": "a"}), "BATTERY"),
+    (lambda: Panel.from_events(random_events(0), start="soon"), "dates"), (lambda: Panel.from_events(random_events(0), attributes=["weapon"]), "weapon"), (lambda: Panel.from_events(random_events(0)).split(.6, .5), "ask for fewer"),
+    (lambda: Panel.from_events(random_events(0)).split(-1, 1), "valid"),
+    (lambda: Panel.from_events(table(["2018-01-01", "2018-02-01"], pd.Categorical([None]*2, pd.Index([], dtype=str)), ["x", "x"])), "areas"),
+    (lambda: Features(Panel.from_events(random_events(0)), slice(0, 4)), "train"), (lambda: Features(Panel.from_events(random_events(0)), slice(0, 9), length=0), "length"),
+    (lambda: risk_levels(Panel.from_events(random_events(0)), slice(0, 0)), "training"), (lambda: risk_levels(Panel.from_events(random_events(0)), slice(0, 5), {"violent": 1.}), "severity"),
+    (lambda: cell_areas(random_events(0), least=10_000), "no cell"),
     (lambda: read_hagen({"train.npz": "x"}), "test.npz"),
 ])
 def test_what_can_not_be_is_refused_in_a_sentence(call, message):
@@ -141,8 +145,8 @@ def test_a_fifth_of_the_training_cases_has_each_level():
 @pytest.mark.parametrize("slots", [1, 4])
 def test_lags_agree_with_a_loop(slots):
     panel = city_panel(slots=slots)
-    f = Features(panel, split(panel).train, length=3)
-    low, high = (g(panel.counts[split(panel).train].reshape(-1, 3).astype(float), axis=0) for g in (np.min, np.max))
+    f = Features(panel, panel.split().train, length=3)
+    low, high = (g(panel.counts[panel.split().train].reshape(-1, 3).astype(float), axis=0) for g in (np.min, np.max))
     for row in range(0, len(f.t), 97):
         t, a = f.t[row], f.a[row]
         for lag in (1, 2, 3):
@@ -161,7 +165,7 @@ def test_density_and_the_mean_so_far_by_hand():
     f = Features(panel, slice(0, 8))
     def unscaled(name, row):
         i = f.static_names.index(name)
-        scaler = f.static_transformer.named_transformers_["number"]["scale"]
+        scaler = f.scales.static.named_transformers_["number"]["scale"]
         return f.x_static[row, i]*scaler.data_range_[i] + scaler.data_min_[i]
     for row in range(len(f.t)):
         t, a = f.t[row], f.a[row]
@@ -170,7 +174,7 @@ def test_density_and_the_mean_so_far_by_hand():
 
 def test_rows_of_the_parts_follow_each_other():
     panel = city_panel(slots=4)
-    parts, f = split(panel, .2, 3), Features(panel, split(panel, .2, 3).train)
+    parts, f = panel.split(.2, 3), Features(panel, panel.split(.2, 3).train)
     rows = [f.rows(s) for s in parts]
     assert rows[0].start == 0 and rows[0].stop == rows[1].start and rows[1].stop == rows[2].start and rows[2].stop == len(f.t)
     assert all(set(f.t[r]) <= set(range(len(panel))[s]) for r, s in zip(rows, parts)) and parts.test.stop - parts.test.start == 12
@@ -178,7 +182,7 @@ def test_rows_of_the_parts_follow_each_other():
 
 def test_unknown_values_become_the_median_and_the_mode_of_training():
     panel = city_panel()
-    train = split(panel).train
+    train = panel.split().train
     age = panel.attribute_names.index("victim_age: mean")
     mode = panel.attribute_names.index("premises: most common")
     panel.attributes[6, 2] = np.nan
@@ -198,7 +202,7 @@ def test_a_label_or_value_first_seen_after_training_is_no_trouble():
     labels = panel.attribute_labels["premises: most common"]
     panel.attribute_labels["premises: most common"] = [*labels, "MOON BASE"]
     panel.attributes[-3:, :, mode] = len(labels)
-    f = Features(panel, split(panel).train)
+    f = Features(panel, panel.split().train)
     assert not any("MOON" in n for n in f.feature_names) and np.isfinite(f.x_flat).all()
 
 def test_columns_that_nobody_knows_are_not_there():
@@ -208,7 +212,7 @@ def test_columns_that_nobody_knows_are_not_there():
 @pytest.mark.parametrize("freq, slots, names", [("W-MON", 1, ["day of year"]), ("W-MON", 4, ["day of year", "hour"]), ("D", 1, ["day of year", "day of week"])])
 def test_the_calendar_as_the_study_has_it_and_on_a_circle(freq, slots, names):
     panel = city_panel(freq=freq, slots=slots)
-    plain, round_ = (Features(panel, split(panel).train, cyclic=c) for c in (False, True))
+    plain, round_ = (Features(panel, panel.split().train, cyclic=c) for c in (False, True))
     assert plain.static_names[:len(names)] == names
     assert round_.static_names[:2*len(names)] == [f"{n} ({f})" for n in names for f in ("sin", "cos")]
     if slots == 4:
@@ -223,14 +227,13 @@ def poisoned(panel, moment):
     counts, attributes = panel.counts.copy(), panel.attributes.copy()
     counts[moment:] = 9_999
     attributes[moment:] = np.where(np.arange(attributes.shape[2]) % 2, np.nan, 0)
-    return Panel(counts, panel.starts, panel.areas, panel.categories, panel.lon, panel.lat, panel.km2, attributes, panel.attribute_names,
-                 panel.attribute_labels, panel.freq, panel.slots)
+    return replace(panel, counts=counts, attributes=attributes)
 
 @pytest.mark.parametrize("cyclic", [True, False])
 @pytest.mark.parametrize("slots", [1, 4])
 def test_a_poisoned_future_changes_no_feature_up_to_it(slots, cyclic):
     panel = city_panel(slots=slots)
-    train = split(panel).train
+    train = panel.split().train
     clean = Features(panel, train, cyclic)
     # from the end of training on, at every start of a week: its own counts are the target, and no feature reads them
     for moment in range(train.stop, len(panel), slots):
@@ -247,8 +250,8 @@ def test_a_poisoned_future_changes_no_feature_up_to_it(slots, cyclic):
 def learnt_by(features):
     "(part of a transformer, name) -> what it has learnt, as text: whatever scikit-learn keeps under a name that ends in _."
     found = {("levels", "thresholds"): features.thresholds}
-    for which in ("step_transformer", "static_transformer"):
-        for group, pipeline in getattr(features, which).named_transformers_.items():
+    for which in ("steps", "static"):
+        for group, pipeline in getattr(features.scales, which).named_transformers_.items():
             for part, transformer in getattr(pipeline, "named_steps", {}).items():
                 found |= {((which, group, part), name): value for name, value in vars(transformer).items() if name.endswith("_") and not name.startswith("_")}
     return {key: repr([np.asarray(v).tolist() for v in value] if isinstance(value, list) else np.asarray(value).tolist()) for key, value in found.items()}
@@ -271,7 +274,7 @@ def test_every_transformer_learns_from_training_alone(slots):
 
 def test_slots_of_the_same_week_are_never_read():
     panel = city_panel(slots=4)
-    train, week = split(panel).train, split(panel).valid.start
+    train, week = panel.split().train, panel.split().valid.start
     counts = panel.counts.copy()
     counts[week:week + 4] += 1000
     panel_2 = poisoned(panel, len(panel)); panel_2.counts = counts
@@ -281,7 +284,7 @@ def test_slots_of_the_same_week_are_never_read():
 def test_training_on_a_later_window_fits_on_that_window():
     counts = np.full((30, 2, 1), 5); counts[2] = 500; counts[12] = 10; counts[13] = 0
     f = Features(with_counts(counts), slice(10, 20))
-    scaler = f.step_transformer.named_transformers_["number"]["scale"]
+    scaler = f.scales.steps.named_transformers_["number"]["scale"]
     assert (scaler.data_min_[0], scaler.data_max_[0]) == (0, 10) and f.thresholds.max() == 20
 
 def test_cells_and_their_places_do_not_depend_on_the_second_half():
@@ -310,37 +313,13 @@ def test_the_simulated_city_and_its_truth_line_up():
     assert panel.km2.sum() == pytest.approx((truth.side*truth.cell_m/1000)**2)
 
 
-# --- graphs ---
-
-def test_nearest_areas_agree_with_a_loop():
-    rng = np.random.default_rng(0)
-    lon, lat = rng.random(15), 41 + rng.random(15)
-    edges = knn_graph(lon, lat, 3)
-    want = set()
-    for i in range(15):
-        away = (lon - lon[i])**2*np.cos(np.radians(lat.mean()))**2 + (lat - lat[i])**2
-        for j in np.argsort(away)[1:4]: want |= {(i, int(j)), (int(j), i)}
-    assert set(map(tuple, edges.T.tolist())) == want and edges.dtype == np.int64 and len(want) == edges.shape[1]
-
-def test_touching_polygons_are_neighbours(tmp_path):
-    def box(name, w, s, e, n): return {"type": "Feature", "properties": {"name": name}, "geometry": {"type": "Polygon", "coordinates": [[[w, s], [e, s], [e, n], [w, n], [w, s]]]}}
-    path = tmp_path/"boxes.geojson"
-    # b begins a hair east of a's edge, as digitised borders do
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": [box("a", 0, 0, 1, 1), box("b", 1.00002, 0, 2, 1), box("c", 1.01, 1.01, 2, 2), box("d", 2, 1, 3, 1.5)]}))
-    assert set(map(tuple, adjacency(path, ["d", "a", "b"]).T.tolist())) == {(1, 2), (2, 1), (0, 2), (2, 0)}
-    places = read_polygons(path)
-    assert places.loc["a", "km2"] == pytest.approx(111.32*110.57, rel=1e-3) and (places.loc["a", "lon"], places.loc["a", "lat"]) == (.5, .5)
-    with pytest.raises(InputError, match="zz"): adjacency(path, ["zz"])
-    with pytest.raises(InputError, match="property"): read_polygons(path, "code")
-
-
 # --- the real files ---
 
 def test_chicago_2018_by_community_area(fetched, chicago_2018):
     polygons = fetched("chicago_2018")["chicago-community-areas.geojson"]
     places = read_polygons(polygons)
     events = load("chicago_2018").events
-    panel = from_events(events, group=category_groups(events["category"].cat.categories), places=places, attributes=["premises"])
+    panel = Panel.from_events(events, group=category_groups(events["category"].cat.categories), places=places, attributes=["premises"])
     assert panel.counts.shape == (25, 77, 3) and panel.starts[0] == pd.Timestamp("2018-01-01") and panel.counts.sum() == 120_934
     assert panel.left_out == {"before the first whole period": 0, "after the last whole period": 4_654, "without an area of the table": 2}
     assert places["km2"].sum() == pytest.approx(598, abs=2)                   # land area of the city: 589 km², with lagoons and rivers a bit more
@@ -349,13 +328,13 @@ def test_chicago_2018_by_community_area(fetched, chicago_2018):
     near = dict(zip(panel.areas, range(77)))                                  # the Loop (32) touches the Near North Side (8), not Rogers Park (1)
     pairs = set(map(tuple, edges.T.tolist()))
     assert (near["32"], near["8"]) in pairs and (near["32"], near["1"]) not in pairs
-    f = Features(panel, split(panel).train)
+    f = Features(panel, panel.split().train)
     assert np.isfinite(f.x_flat).all() and f.x_sequence.shape == (21*77, 4, f.x_static.shape[1] + len(f.step_names))
 
 def test_cities_without_areas_get_cells():
     for name, cells, total in (("chicago_2016_2017", 57, 319_024), ("nyc_2014_2015", 51, 188_240)):
         events, places = cell_areas(load(name).events, 10, 10, least=100)
-        panel = from_events(events, places=places)
+        panel = Panel.from_events(events, places=places)
         assert len(panel.areas) == cells and panel.counts.sum() == total
 
 def test_los_angeles_by_month(fetched):
@@ -367,7 +346,7 @@ def test_los_angeles_by_month(fetched):
     monthly = whole.counts.sum((1, 2))
     assert monthly[:50].min() > 14_000 and monthly[-10:].max() < 17_000 and monthly[-1] < 5_000
     assert panel.km2.sum() == pytest.approx(1_239, abs=2) and adjacency(paths["lapd_divisions.geojson"], panel.areas).shape[1] == 86
-    f = Features(panel, split(panel).train)
+    f = Features(panel, panel.split().train)
     assert np.isfinite(f.x_flat).all() and f.x_flat.shape[0] == 46*21
 
 @pytest.mark.parametrize("name, areas", [("hagen_la", 113), ("hagen_chicago", 77)])
@@ -382,3 +361,151 @@ def test_hagen_is_one_series(fetched, name, areas):
     np.testing.assert_array_equal(np.roll(windows, 1 if name == "hagen_chicago" else 0, -1), test["x"])
     f = Features(panel, slice(0, parts.train.stop), length=8)
     assert f.rows(parts.train) == slice(0, 166*areas) and not any("day" in n for n in f.static_names)
+
+
+# --- areas meet the events, or it is an error ---
+
+def squares(labels, size=.1, lon=0., lat=50.):
+    "Touching squares in a row from west to east, by label."
+    import shapely
+    return geo.area_places([shapely.box(lon + i*size, lat, lon + (i + 1)*size, lat + size) for i in range(len(labels))], labels)
+
+def in_squares(n, k, seed=0, areas=None):
+    rng = np.random.default_rng(seed)
+    where = rng.integers(0, k, n)
+    return where, table(pd.Timestamp("2018-01-01") + pd.to_timedelta(np.sort(rng.integers(0, 86400*70, n)), "s"), where.astype(str) if areas is None else areas(where), ["x"]*n,
+                        lon=(where + rng.uniform(.01, .99, n))*.1, lat=50 + rng.uniform(.01, .09, n))
+
+def test_a_panel_in_which_hardly_an_event_has_an_area_is_an_error():
+    _, events = in_squares(2000, 4)
+    with pytest.raises(InputError, match=r"only 0 of 2,000 events lie in an area.*'0', '1', '2'.*'north'"):
+        Panel.from_events(events, places=pd.DataFrame({"lon": 0., "lat": 50., "km2": 1.}, index=["north", "south"]))
+    # a table with shapes of another place
+    with pytest.raises(InputError, match="of one city"): Panel.from_events(events, places=squares(["a", "b"], lon=30.))
+    # one in a hundred is not enough, and a part of the city is
+    few = events.assign(area=pd.Categorical(np.where(np.arange(2000) < 15, "here", "there")))
+    with pytest.raises(InputError, match="only 15 of"): Panel.from_events(few, places=pd.DataFrame({"lon": 0., "lat": 50., "km2": 1.}, index=["here"]))
+    assert Panel.from_events(events, places=pd.DataFrame({"lon": 0., "lat": 50., "km2": 1.}, index=["2"])).areas == ["2"]
+
+@pytest.mark.parametrize("write", [lambda w: np.char.add(w.astype(str), ".0"), lambda w: np.char.add("0", w.astype(str)), lambda w: np.char.add(np.char.add(" ", w.astype(str)), " ")])
+def test_area_keys_that_a_spreadsheet_has_saved_are_the_same_areas(write):
+    where, events = in_squares(2000, 4, areas=write)
+    panel = Panel.from_events(events, places=squares(["0", "1", "2", "3"]))
+    assert panel.counts.sum((0, 2)).tolist() == np.bincount(where).tolist() and not panel.left_out["without an area of the table"]
+    mixed = events.assign(area=pd.Categorical(np.where(np.arange(2000) % 2, where.astype(str), events["area"].astype(str))))
+    assert len(Panel.from_events(mixed).areas) == 4 and Panel.from_events(mixed).counts.sum() == 2000
+
+def test_textual_areas_stay_and_areas_are_unique():
+    where, events = in_squares(500, 3, areas=lambda w: np.array(["Near North", "Loop", "Ünter 7"])[w])
+    assert set(Panel.from_events(events).areas) == {"Near North", "Loop", "Ünter 7"}
+    twice = pd.concat([squares(["Loop", "Near North"]), squares(["Loop"], lon=.2)])
+    panel = Panel.from_events(events, places=twice)
+    assert panel.areas == ["Loop", "Near North"] and panel.km2[0] == pytest.approx(2*panel.km2[1], rel=1e-3)
+    with pytest.raises(InputError, match="'Loop' stands twice"): Panel.from_events(events, places=twice.drop(columns="geometry"))
+    with pytest.raises(InputError, match="different areas"): with_counts(np.ones((3, 2, 1))).__class__(np.ones((3, 2, 1)), pd.date_range("2018-01-01", periods=3), ["a", "a"], ["x"])
+
+def test_where_names_do_not_meet_the_places_of_the_events_decide(tmp_path):
+    where, events = in_squares(2000, 4, areas=lambda w: np.full(len(w), None))
+    panel = Panel.from_events(events, places=squares(["a", "b", "c", "d"]))
+    assert panel.counts.sum((0, 2)).tolist() == np.bincount(where).tolist()
+    assert list(panel.where().columns) == ["lon", "lat", "km2", "geometry"] and panel.where().index.name == "place"
+    # and so from a file
+    path = geo.write(squares(["a", "b", "c", "d"]), tmp_path/"areas.geojson")
+    assert (Panel.from_events(events, places=str(path)).counts == panel.counts).all()
+
+def test_squares_of_so_many_metres_hold_every_event_of_their_ground():
+    where, events = in_squares(3000, 4)
+    panel = Panel.from_events(events, places=1000)
+    assert panel.km2.min() > .99 and panel.km2.max() < 1.01 and panel.geometry is not None and len(panel.areas) > 100
+    assert panel.counts.sum() + panel.left_out["without an area of the table"] + panel.left_out["after the last whole period"] + panel.left_out["before the first whole period"] == 3000
+    again = Panel.from_events(events, like=panel.schema())
+    assert (again.counts == panel.counts).all() and again.check(panel.schema()) is again
+    # by hand: each event in the square whose polygon holds it
+    code = geo.locate(events["lon"], events["lat"], panel.where(), check=False)
+    inside = (events["time"] >= panel.starts[0]) & (events["time"] < panel.starts[-1] + pd.Timedelta(weeks=1))
+    assert (np.bincount(code[inside & (code >= 0)], minlength=len(panel.areas)) == panel.counts.sum((0, 2))).mean() > .99
+    # squares are laid where the first half of the events lies
+    late = events["time"] > events["time"].min() + (events["time"].max() - events["time"].min())/2
+    assert Panel.from_events(events.assign(lon=events["lon"].mask(late, 0.)), places=1000).areas == panel.areas
+
+
+# --- a view: like others, later, and what is not known ---
+
+def test_weeks_without_data_are_unknown_and_not_quiet():
+    _, events = in_squares(3000, 4)
+    hole = events[(events["time"] < "2018-02-05") | (events["time"] >= "2018-02-19")]
+    panel = Panel.from_events(hole)
+    assert np.isnan(panel.counts[5:7]).all() and not np.isnan(np.delete(panel.counts, [5, 6], 0)).any() and "2 periods without data" in repr(panel)
+    # said to cover five weeks more, without an event in them
+    ahead = Panel.from_events(events, end="2018-04-16")
+    assert len(ahead) == 15 and ahead.known == 10
+    # where a week has few events, one without any is possible
+    few = events.iloc[::300]
+    assert not np.isnan(Panel.from_events(few.assign(area="A").astype({"area": "category"}), end="2018-03-12").counts).any()
+
+@pytest.mark.parametrize("freq, slots", [("W-MON", 1), ("W-MON", 4), ("MS", 1), ("D", 1), ("D", 2)])
+def test_what_comes_after_has_its_place_in_the_calendar(freq, slots):
+    panel = city_panel(freq=freq, slots=slots)
+    whole = panel.until(len(panel) - 3).ahead(3)
+    assert list(whole.starts) == list(panel.starts) and whole.known == len(panel) - 3
+    assert panel.ahead(40).starts.is_monotonic_increasing and panel.ahead(40).starts.is_unique
+    assert panel.block == slots and panel.period.endswith({"W": "week", "M": "month", "D": "day"}[freq[0]])
+    f = Features(panel.ahead(slots), learnt=scales(panel, panel.split().train, length=2), periods=(len(panel), len(panel) + slots))
+    assert np.isfinite(f.x_flat).all() and np.isnan(f.y_counts).all() and (f.y_level == -1).all()
+
+def test_features_of_some_periods_are_those_of_all():
+    panel = city_panel(slots=2)
+    whole = Features(panel, panel.split().train)
+    some = Features(panel, learnt=whole.scales, periods=(30, 34))
+    rows = whole.rows(slice(30, 34))
+    for name in ("x_flat", "x_sequence", "x_static", "y_counts", "y_level", "t", "a"): np.testing.assert_array_equal(getattr(some, name), getattr(whole, name)[rows])
+    np.testing.assert_array_equal(whole.flat([5, 40]), whole.x_flat[[5, 40]])
+    with pytest.raises(InputError, match="blocks behind it"): Features(panel, learnt=whole.scales, periods=(7, 9))
+
+def test_other_events_are_counted_like_the_first_and_unknown_categories_by_their_words():
+    events, truth = CITY
+    panel = city_panel()
+    schema = _decode(_encode(panel.schema(), held := {}), held)
+    again = Panel.from_events(events, like=schema)
+    assert (again.counts == panel.counts).all() and again.check(panel.schema()) is again
+    np.testing.assert_array_equal(again.attributes, panel.attributes)
+    new = events.assign(category=events["category"].cat.rename_categories({events["category"].cat.categories[0]: "ARMED ROBBERY OF A BANK"}))
+    other = Panel.from_events(new, like=schema)
+    assert other.counts.sum() == panel.counts.sum() and other.categories == panel.categories
+    plain = Panel.from_events(events, places=city_places(truth))
+    fewer = Panel.from_events(new, like=plain.schema())
+    assert fewer.left_out["of a category that is not counted"] == plain.counts.sum() - fewer.counts.sum() > 0
+
+def test_later_events_join_where_the_panel_ends():
+    events, truth = CITY
+    panel = city_panel()
+    cut = panel.starts[20]
+    first = Panel.from_events(events[events["time"] < cut], like=panel.schema())
+    assert len(first) == 20
+    both = first.update(events[events["time"] >= cut])
+    np.testing.assert_array_equal(both.counts, panel.counts); np.testing.assert_array_equal(both.attributes, panel.attributes)
+    assert list(both.starts) == list(panel.starts) and len(first) == 20
+    # all of them again: what is known already is not counted twice
+    np.testing.assert_array_equal(first.update(events).counts, panel.counts)
+    late = events[events["time"] >= panel.starts[23]]
+    with pytest.raises(InputError, match="nothing is known of the 3 week"): first.update(late)
+    assert np.isnan(first.update(late, "unknown").counts[20:23]).all()
+    with pytest.raises(InputError, match="give later ones"): panel.update(events[events["time"] < cut])
+
+MEMORY = """
+import resource
+import numpy as np, pandas as pd
+from crimenb.panels import Features, Panel
+T, A = 260, 2000
+rng = np.random.default_rng(0)
+panel = Panel(rng.poisson(1, (T, A, 3)).astype("int32"), pd.date_range("2015-01-05", periods=T, freq="W-MON"), [str(i) for i in range(A)],
+              ["violent", "property", "other"], rng.random(A), rng.random(A), np.ones(A))
+features = Features(panel, panel.split().train)
+assert features.flat(np.arange(512)).shape == (512, len(features.feature_names)) and features.sequence([7]).shape == (1, 4, len(features.sequence_names))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+def test_two_thousand_areas_and_five_years_fit_into_a_gigabyte():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 1_000_000, done.stdout       # kB

@@ -149,8 +149,8 @@ def test_cases_of_features_of_a_panel():
     from crimenb import panels
     from crimenb.city import simulate
     events, truth = simulate(3000, days=140, start="2018-01-01", n_areas=4)
-    panel = panels.from_events(events, group=panels.category_groups(events["category"].cat.categories), places=panels.city_places(truth))
-    parts = panels.split(panel)
+    panel = panels.Panel.from_events(events, group=panels.category_groups(events["category"].cat.categories), places=panels.city_places(truth))
+    parts = panel.split()
     known = panels.Features(panel, parts.train)
     cases = Cases.of(known)
     periods = np.arange(len(panel))

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from crimenb.core import InputError
 from crimenb.papers.rtm import (RTM_torch, alive, bootstrap_weights, conjunctive, expected_loss, fit, fit_loops, fit_post, interactive_map,
                                 irr_intervals, risk_map, solve, stability, top_units, unique_rows, z_rule)
-from crimenb.terrain import Points, Terrain, Units, dc, design, distance
+from crimenb.terrain import Design, Points, Units, dc, design, distance
 
 
 def made_up(n=300, seed=0, effect=np.log(3), crs=None):
@@ -156,7 +156,7 @@ def test_unique_rows_keep_all_weight_and_all_crime():
 def test_order_of_candidates_and_sets_does_not_matter():
     order = np.array([4, 0, 3, 5, 1, 2])
     place = np.argsort(order)
-    mixed = Terrain(TERRAIN.units, TERRAIN.x[:, order], [TERRAIN.names[k] for k in order], {"school": place[3:], "bar": place[:3]}, TERRAIN.constants, TERRAIN.constant_names)
+    mixed = Design(TERRAIN.units, TERRAIN.x[:, order], [TERRAIN.names[k] for k in order], {"school": place[3:], "bar": place[:3]}, TERRAIN.constants, TERRAIN.constant_names)
     a, b = fit(TERRAIN, Y), fit(mixed, Y)
     np.testing.assert_allclose(a.effects[order], b.effects, atol=1e-7)
     assert a.picks.bar[0] == b.picks.bar[0]
@@ -246,8 +246,8 @@ def test_maps(tmp_path):
 def test_the_posts_picks_come_back(fetched):
     "Printed: alcohol KDE 50 m, metro distance 50 m, 311 KDE 800 m; PAI around 3 at z > 2, slightly lower out of sample; .3 crimes a unit."
     city = dc(fetched("dc_rtm"))
-    ground = city.terrain(constants=("Const", "Intersection"))
-    past, future = city.pair("2011", "2012")
+    ground = city.design(constants=("Const", "Intersection"))
+    past, future = city.past(1), city.observed([1])[0]
     found = fit(ground, past[:, 0])
     assert found.picks.iloc[0].to_dict() == {"alc": "alc_kde_50", "met": "met_dis_50", "c31": "c31_kde_800"}
     assert past.mean() == pytest.approx(.3, abs=.05)

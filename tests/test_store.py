@@ -17,7 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from crimenb import events as E
-from crimenb import grids, panels, sequences, terrain
+from crimenb import geo, grids, panels, sequences, terrain
 from crimenb.warehouse import store as S
 from crimenb.core import InputError
 
@@ -374,7 +374,7 @@ def same(a, b):
 
 
 GRID = grids.Grid(-87.79, 41.71, -87.62, 41.99, 5, 4)
-UNITS = terrain.grid_units((430_000, 4_617_000, 450_000, 4_640_000), 1500., 32616)
+UNITS = terrain.Units.of(geo.cells_in((430_000, 4_617_000, 450_000, 4_640_000), 1500., 32616))
 
 
 def by_store(folder, **how):
@@ -389,10 +389,10 @@ def by_store(folder, **how):
 def by_table(table):
     year = table[(table.time >= "2016-01-01") & (table.time < "2017-01-01")]
     theft = table[(table.category == "THEFT") & (table.time >= "2016-01-01 05:00") & (table.time < "2016-07-01")]
-    counted = terrain.count(terrain.from_events(table, 32616, "store of chicago"), UNITS, "all", 900.)
+    counted = terrain.count(terrain.points_of(table, 32616, "store of chicago"), UNITS, "all", 900.)
     return [sequences.from_events(table), sequences.from_events(table[table.time >= "2016-03-01"], 6, 40, "crimealarm-chicago"), grids.hourly_counts(table, GRID),
-            grids.hourly_counts(theft, GRID, "2016-01-01 05:00", "2016-07-01"), panels.from_events(table),
-            panels.from_events(year, "MS", panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"]), 4, start="2016-01-01", end="2017-01-01"), counted]
+            grids.hourly_counts(theft, GRID, "2016-01-01 05:00", "2016-07-01"), panels.Panel.from_events(table),
+            panels.Panel.from_events(year, "MS", panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"]), 4, start="2016-01-01", end="2017-01-01"), counted]
 
 
 def test_the_four_views_of_a_store_are_those_of_the_whole_table(city):

@@ -12,10 +12,12 @@ from torch import nn
 from crimenb.core import InputError
 from crimenb.grids import diurnal_sum, double_time, frame_index
 from crimenb.papers import stresnet
-from crimenb.papers.stresnet import (PACKINGS, PREPARATIONS, PRINTED, RESOLUTIONS, TABLE1, PackedLayer, PackedSTResNet, STResNet, TernarySTResNet, base_rate,
-                                     fit, hit_counts, load_packed, n_parameters, pack, packed_size, prepare, save_packed, ternarize,
-                                     to_cumulative, to_hourly, twn, unpack, weighted)
+from crimenb.papers.stresnet import (EXTERNAL_BRANCHES, PACKINGS, PREPARATIONS, PRINTED, RESOLUTIONS, SHARES, TABLE1, PackedLayer, PackedSTResNet, STResNet, TernarySTResNet,
+                                     as_now, base_rate, best_share, build, corrected_base, hit_counts, learn, load_packed, n_parameters, pack, packed_size, predict_hours,
+                                     prepare, save_packed, ternarize, to_cumulative, to_hourly, twn, unpack, weighted)
 from crimenb.training import seeded
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def some_counts(hours=24*35, side=4, rate=.3, seed=0):
@@ -50,7 +52,7 @@ def test_printed_numbers_of_the_ternary_network():
 
 def test_fusion_by_hand():
     "Branches of constant maps: the output is tanh of their weighted sum plus the external part."
-    model = STResNet(1, 1, (2, 2), residual_units=0).eval()
+    model = STResNet(1, 1, (2, 2), residual_units=0, external_branch="cell means").eval()
     for p in model.parameters(): nn.init.zeros_(p)
     for value, branch in enumerate(model.branches, 1): nn.init.constant_(branch.last.bias, value/10)
     with torch.no_grad():
@@ -58,6 +60,31 @@ def test_fusion_by_hand():
         model.external[3].bias.copy_(torch.tensor([.1, .2, .3, .4]))
     expected = [[np.tanh(sum((4*b + i)/10*(b + 1)/10 for b in range(3)) + .1*(i + 1)) for i in row] for row in ((0, 1), (2, 3))]
     np.testing.assert_allclose(model(torch.randn(1, 9, 2, 2), torch.rand(1, 5))[0, 0].detach(), expected, rtol=1e-6)
+
+def test_the_authors_external_branch_only_adds():
+    "Dense, ReLU, Dense, ReLU: never below what the maps say; without the last ReLU it can be. The numbers of parameters are the same."
+    maps, e = torch.zeros(64, 9, 3, 3), torch.rand(64, 5, generator=torch.Generator().manual_seed(0))
+    parts = {}
+    for branch in EXTERNAL_BRANCHES:
+        with seeded(0): model = STResNet(2, 3, (3, 3), residual_units=1, external_branch=branch).eval()
+        with torch.no_grad():
+            for b in model.branches: b.last.weight.zero_(); b.last.bias.zero_()
+            parts[branch] = model(maps, e)
+        assert n_parameters(model) == n_parameters(STResNet(2, 3, (3, 3), residual_units=1)) and model.settings["external_branch"] == branch
+    assert (parts["authors"] >= 0).all() and (parts["authors"] > 0).any() and (parts["authors"] == 0).any() and (parts["cell means"] < 0).any()
+    assert [type(layer).__name__ for layer in STResNet(2, 3, (3, 3)).external if not isinstance(layer, nn.Identity)] == ["Linear", "ReLU", "Linear", "ReLU"]
+
+@pytest.mark.parametrize("ternary", [False, True])
+def test_the_authors_start(ternary):
+    "Keras': weights uniform within √(6/(fan in + fan out)), biases 0, fusion weights uniform in [0, 1)."
+    with seeded(0): model = (TernarySTResNet if ternary else STResNet)(8, 3, (6, 6), residual_units=1)
+    for layer in weighted(model):
+        w = (layer.parametrizations.weight.original if ternary else layer.weight).detach()
+        area = w[0, 0].numel()
+        limit = (6/(area*(w.shape[0] + w.shape[1])))**.5
+        assert (layer.bias == 0).all() and .8*limit < w.abs().max() <= limit
+        if w.numel() > 500: assert float(w.std()) == pytest.approx(limit/3**.5, rel=.1)
+    assert 0 <= model.fusion.min() < .05 and .95 < model.fusion.max() < 1
 
 def test_branches_see_their_own_maps_only():
     torch.manual_seed(0)
@@ -68,7 +95,7 @@ def test_branches_see_their_own_maps_only():
     model(x, e).sum().backward()
     assert (x.grad[:, :6] == 0).all() and (x.grad[:, 6:] != 0).any()
 
-@pytest.mark.parametrize("bad", [dict(filters=0), dict(kernel=2), dict(residual_units=-1), dict(output="relu"), dict(frames=0)])
+@pytest.mark.parametrize("bad", [dict(filters=0), dict(kernel=2), dict(residual_units=-1), dict(output="relu"), dict(frames=0), dict(external_branch="relu")])
 def test_bad_settings_of_the_network(bad):
     with pytest.raises(InputError): STResNet(**bad)
 
@@ -124,8 +151,9 @@ def test_only_ternary_values_are_packed():
 
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("output", ["tanh", "linear"])
-def test_forecasts_from_packed_weights_are_those_of_the_float_model(packing, output):
-    model = tiny_ternary(output=output)
+@pytest.mark.parametrize("branch", EXTERNAL_BRANCHES)
+def test_forecasts_from_packed_weights_are_those_of_the_float_model(packing, output, branch):
+    model = tiny_ternary(output=output, external_branch=branch)
     x, e = torch.randn(3, 9, 4, 4), torch.rand(3, 5)
     torch.testing.assert_close(PackedSTResNet(model, packing)(x, e), model(x, e), rtol=1e-4, atol=1e-5)
 
@@ -165,6 +193,16 @@ def test_packed_file_round_trip_and_damage(tmp_path, packing):
     with pytest.raises(InputError): load_packed(path)
     with pytest.raises(InputError): load_packed(tmp_path/"nothing")
 
+def test_a_packed_file_of_before_has_the_other_branch(tmp_path):
+    "Files without the setting were made when there was no last ReLU."
+    model = PackedSTResNet(tiny_ternary(external_branch="cell means"))
+    settings = model.settings
+    model.settings = {name: value for name, value in settings.items() if name != "external_branch"}
+    again = load_packed(save_packed(model, tmp_path/"old.crn"))
+    assert again.settings == settings
+    x, e = torch.randn(2, 9, 4, 4), torch.rand(2, 5)
+    assert torch.equal(again(x, e), model(x, e))
+
 def test_gradient_is_taken_at_the_ternary_weights():
     "One dense layer: the shadow weights get the gradient that the ternary ones have."
     layer = nn.Linear(3, 2, bias=False)
@@ -184,7 +222,7 @@ def test_algorithm_2_by_hand(monkeypatch):
     seen = []
     original = TernarySTResNet.move
     monkeypatch.setattr(TernarySTResNet, "move", lambda self, what: (seen.append((what, self.fusion.detach().clone(), weighted(self)[0].weight.detach().clone())), original(self, what)))
-    fit(prepared, 2, epochs=1, extra_epochs=0, ternary=True, residual_units=1, batch=100, device="cpu")
+    learn(build(prepared, True, 2, residual_units=1), prepared, epochs=1, extra_epochs=0, batch=100, device="cpu")
     assert [what for what, *_ in seen] == ["weights", "others"]*(len(seen)//2) + ["all"]
     (_, fusion0, w0), (_, fusion1, w1), (_, fusion2, w2) = seen[:3]
     assert torch.equal(fusion0, fusion1) and not torch.equal(w0, w1)        # the first moves the weights
@@ -204,12 +242,47 @@ def test_true_maps_sent_back_are_the_counts(resolution, first_hour):
     np.testing.assert_allclose(to_hourly(p, hours, y), counts[-72:], atol=1e-4)
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
-def test_the_authors_way_gives_every_test_hour(resolution):
+def test_the_spline_gives_every_test_hour(resolution):
     counts = some_counts()
-    p = prepare(counts, resolution=resolution, preparation="authors", test=72)
+    p = prepare(counts, resolution=resolution, preparation="spline", test=72)
     hours, y = to_cumulative(p, p.series[p.test], p.test)
     np.testing.assert_array_equal(hours, np.arange(len(counts) - 72, len(counts)))
     assert np.sqrt(((to_hourly(p, hours, y) - counts[-72:])**2).mean()) < .1
+
+def the_script(counts, external, len_test, doubled):
+    "What the authors' script makes of 60 days of counts, written down from its description: loops and all."
+    from scipy.ndimage import zoom
+    T = len(counts)
+    events = zoom(diurnal_sum(counts).astype(float), (2, 2, 2) if doubled else (1, 2, 2), order=2)
+    low, high = events[:-len_test].min(), events[:-len_test].max()
+    events = 2*(events - low)/(high - low) - 1
+    lags = [2, 3, 4, 24, 48, 72, 168, 336, 504]
+    # one an hour, although there are two: the loop ends with the number of hours
+    targets = list(range(504, T))
+    x, y = np.stack([[events[j - k] for k in lags] for j in targets]), np.stack([events[j] for j in targets])
+    return x, y, external[targets], targets[:-len_test], targets[-len_test:], (low, high)
+
+@pytest.mark.parametrize("resolution", ["space+time", "space"])
+def test_the_authors_preparation_is_the_script_map_for_map(resolution):
+    counts, hours = some_counts(hours=1440), 96
+    external = np.random.default_rng(1).random((1440, 5)).astype("float32")
+    doubled = resolution == "space+time"
+    x, y, features, train, test, (low, high) = the_script(counts, external, hours*(1 + doubled), doubled)
+    p = prepare(counts, external, hours, None, resolution, "authors")
+    if doubled: assert (len(p.series), train[0], train[-1], test[0], test[-1]) == (2880, 504, 1247, 1248, 1439)      # as in the notes on the script
+    assert p.both.tolist() == train and p.test.tolist() == test and p.train.tolist() == train[:int(.9*len(train))] and p.valid.tolist() == train[int(.9*len(train)):]
+    assert (p.low, p.high) == pytest.approx((low, high), rel=1e-5)
+    scaled, every = p.scale(p.series).numpy(), np.concatenate([p.both, p.test])
+    np.testing.assert_allclose(scaled[frame_index(every, p.lags)], x, atol=2e-5)
+    np.testing.assert_allclose(scaled[every], y, atol=2e-5)
+    np.testing.assert_array_equal(p.external[every], features)
+
+def test_the_authors_test_lies_in_the_middle_of_the_series():
+    counts = some_counts(hours=1440)
+    p = prepare(counts, resolution="space+time", preparation="authors", test=96)
+    hours, y = to_cumulative(p, p.series[p.test], p.test)
+    assert hours[0] > 620 and hours[-1] < 722
+    assert np.sqrt(((to_hourly(p, hours, y) - counts[hours])**2).mean()) < .1
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 @pytest.mark.parametrize("hour", [600, 601, 700, 791])
@@ -239,15 +312,24 @@ def test_the_authors_way_lets_the_future_in():
     counts = some_counts()
     poisoned = counts.copy()
     poisoned[-48:] = 1000
-    clean, dirty = (prepare(c, preparation="authors", test=48) for c in (counts, poisoned))
+    clean, dirty = (prepare(c, preparation="spline", test=48) for c in (counts, poisoned))
     assert not torch.equal(clean.series[clean.both], dirty.series[dirty.both])
+    # the script's maps of the first half look ahead just as far
+    poisoned[600:] = 1000
+    clean, dirty = (prepare(c, preparation="authors", test=48) for c in (counts, poisoned))
+    assert not torch.equal(clean.series[1196:1198], dirty.series[1196:1198])
+
+def test_validation_by_a_number_of_hours():
+    for resolution, step in (("space+time", 2), ("none", 1)):
+        p = prepare(some_counts(), resolution=resolution, test=72, valid=48)
+        assert len(p.valid) == 48 and p.valid[0] == step*(24*35 - 72 - 48)
 
 @pytest.mark.parametrize("preparation, resolution", list(itertools.product(PREPARATIONS, RESOLUTIONS)))
 def test_parts_do_not_overlap(preparation, resolution):
     p = prepare(some_counts(), resolution=resolution, preparation=preparation, test=72)
     assert p.train[-1] < p.valid[0] and p.valid[-1] < p.test[0] and p.both[-1] < p.test[0]
     assert set(p.train) <= set(p.both) and set(p.valid) <= set(p.both)
-    assert -1 <= p.scale(p.series[p.train]).min() and p.scale(p.series[p.train]).max() <= 1
+    assert -1 - 1e-6 <= p.scale(p.series[p.train]).min() and p.scale(p.series[p.train]).max() <= 1 + 1e-6
     torch.testing.assert_close(p.unscale(p.scale(p.series)), p.series, rtol=1e-4, atol=1e-4)
 
 def test_the_doubling_leak_is_exact():
@@ -274,69 +356,85 @@ def test_bad_input_to_prepare(bad, words):
 
 # --- training ---
 
-QUICK = dict(filters=2, residual_units=1, epochs=2, extra_epochs=1, device="cpu", checks=2)
+SMALL, QUICK = dict(filters=2, residual_units=1), dict(epochs=2, extra_epochs=1, device=DEVICE, checks=2)
 
-@pytest.mark.parametrize("change", [{}, {"ternary": True}, {"ternary": True, "evaluations": 1}, {"kernel": 1}], ids=str)
-def test_fit_is_reproducible_and_forecasts_hourly_counts(change):
+@pytest.mark.parametrize("branch", EXTERNAL_BRANCHES)
+@pytest.mark.parametrize("change, evaluations", [({}, 2), ({"ternary": True}, 2), ({"ternary": True}, 1), ({"kernel": 1}, 2)], ids=str)
+def test_training_is_reproducible_and_forecasts_hourly_counts(change, evaluations, branch):
     counts = some_counts()
     prepared = prepare(counts, resolution="space+time", test=48, valid=.3)
-    a, b = (fit(prepared, **{**QUICK, **change}) for _ in range(2))
-    hours, forecast = a.forecast()
+    found = []
+    for _ in range(2):
+        network = build(prepared, **{**SMALL, **change}, external_branch=branch)
+        log = learn(network, prepared, evaluations=evaluations, **QUICK)
+        found.append(predict_hours(network, prepared))
+    (hours, forecast), (_, again) = found
     assert forecast.shape == (48, 4, 4) and (forecast >= 0).all() and hours[-1] == len(counts) - 1
-    np.testing.assert_array_equal(forecast, b.forecast()[1])
-    assert a.log.part.tolist() == ["train", "train", "both"] and a.log.epoch.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(forecast, again)
+    assert log.part.tolist() == ["train", "train", "both"] and log.epoch.tolist() == [1, 2, 3]
 
-def test_a_killed_fit_goes_on(tmp_path):
+def test_a_killed_training_goes_on(tmp_path):
     prepared = prepare(some_counts(), resolution="none", test=48)
-    whole = fit(prepared, **QUICK).forecast()[1]
-    path = tmp_path/"run.pt"
-    np.testing.assert_array_equal(fit(prepared, **QUICK, checkpoint=path).forecast()[1], whole)
+    def trained(path=None, **change):
+        network = build(prepared, **{**SMALL, **change})
+        learn(network, prepared, checkpoint=path, **QUICK)
+        return predict_hours(network, prepared)[1]
+    whole, path = trained(), tmp_path/"run.pt"
+    np.testing.assert_array_equal(trained(path), whole)
     assert path.exists() and path.with_suffix(".2.pt").exists()
     path.with_suffix(".2.pt").unlink()                          # as if it had been killed between the parts
-    np.testing.assert_array_equal(fit(prepared, **QUICK, checkpoint=path).forecast()[1], whole)
-    with pytest.raises(InputError): fit(prepared, **{**QUICK, "filters": 3}, checkpoint=path)
+    np.testing.assert_array_equal(trained(path), whole)
+    for other in (dict(filters=3), dict(external_branch="cell means")):
+        with pytest.raises(InputError): trained(path, **other)
+    # another city must not get these weights
+    prepared = prepare(some_counts(seed=1), resolution="none", test=48)
+    with pytest.raises(InputError, match="data"): trained(path)
 
-def test_fit_overfits_a_few_maps():
+def test_training_overfits_a_few_maps():
     "On one repeated day everything can be learnt."
     day = np.random.default_rng(0).poisson(.5, (24, 4, 4))
     prepared = prepare(np.tile(day, (30, 1, 1)), resolution="none", test=24)
-    f = fit(prepared, 8, residual_units=1, epochs=30, extra_epochs=0, lr=5e-3, device="cpu", checks=5)
-    start = f.log.loss.iloc[0]
-    assert f.log.loss.iloc[-1] < .1*start
-    assert np.sqrt(((f.forecast()[1] - day)**2).mean()) < .6*np.sqrt(day.mean())
+    network = build(prepared, filters=8, residual_units=1, external_branch="cell means")
+    log = learn(network, prepared, epochs=30, extra_epochs=0, lr=5e-3, device=DEVICE, checks=5)
+    assert log.loss.iloc[-1] < .1*log.loss.iloc[0]
+    assert np.sqrt(((predict_hours(network, prepared)[1] - day)**2).mean()) < .6*np.sqrt(day.mean())
 
-def test_poisson_loss_starts_at_the_base_rate():
+def poisson(counts, prepared, base, lr, shape=SMALL, **change):
+    "A network that corrects a base, trained."
+    network = build(prepared, poisson=True, **shape)
+    learn(network, prepared, base, **{**QUICK, "lr": lr, **change})
+    return network
+
+def test_poisson_loss_starts_at_the_base():
     counts = some_counts()
     prepared = prepare(counts, resolution="none", test=48)
-    f = fit(prepared, **{**QUICK, "lr": 1e-9}, loss="poisson")
-    hours, forecast = f.forecast()
-    np.testing.assert_allclose(forecast, base_rate(counts, prepared.train[-1] + 1)[hours % 24], rtol=1e-4)
-    with pytest.raises(InputError, match="native"): fit(prepare(counts, test=48), loss="poisson")
-    with pytest.raises(InputError, match="ternary"): fit(prepared, loss="poisson", ternary=True)
+    base = base_rate(counts, prepared.train[-1] + 1)[np.arange(len(counts)) % 24]
+    np.testing.assert_allclose(corrected_base(poisson(counts, prepared, base, 1e-9), prepared, base, prepared.test), base[prepared.test], rtol=1e-4)
+    with pytest.raises(InputError, match="native"): learn(build(fine := prepare(counts, test=48), poisson=True, **SMALL), fine, base)
+    for wrong in (build(prepared, ternary=True, **SMALL), build(prepared, **SMALL)):
+        with pytest.raises(InputError, match="poisson=True"): learn(wrong, prepared, base)
 
 def test_a_given_base_is_corrected():
     counts = some_counts()
     prepared = prepare(counts, resolution="none", test=48)
     base = np.random.default_rng(1).uniform(.2, .4, counts.shape).astype("float32")
     base[:prepared.both[0]] = np.nan
-    hours, start = fit(prepared, **{**QUICK, "lr": 1e-9}, loss="poisson", base=base).forecast()
-    np.testing.assert_allclose(start, base[hours], rtol=1e-4)
     # wild steps on noise: the share keeps the validation hours from getting worse
-    f = fit(prepared, **{**QUICK, "extra_epochs": 0, "lr": .1}, loss="poisson", base=base)
+    network = poisson(counts, prepared, base, .1, extra_epochs=0)
+    share = best_share(network, prepared, base)
     loss = lambda rate: float((rate - counts[prepared.valid]*np.log(rate)).mean(dtype=float))
-    assert loss(f.forecast(prepared.valid)[1]) <= loss(base[prepared.valid]) + 1e-6 and f.share in stresnet.SHARES
-    f.share = 0.
-    np.testing.assert_array_equal(f.forecast()[1], base[hours])
+    assert loss(corrected_base(network, prepared, base, prepared.valid, share)) <= loss(base[prepared.valid]) + 1e-6 and share in SHARES
+    np.testing.assert_array_equal(corrected_base(network, prepared, base, prepared.test, 0.), base[prepared.test])
     for bad, words in ((base[1:], "shape"), (0*base, "above 0")):
-        with pytest.raises(InputError, match=words): fit(prepared, **QUICK, loss="poisson", base=bad)
-    with pytest.raises(InputError, match="Poisson"): fit(prepared, **QUICK, base=base)
+        with pytest.raises(InputError, match=words): poisson(counts, prepared, bad, .1)
 
 def test_what_the_base_misses_is_learnt():
     "Twice as many crimes as the base says, everywhere."
     counts = some_counts(rate=.6)
-    prepared = prepare(counts, resolution="none", test=48)
-    f = fit(prepared, 4, residual_units=1, epochs=8, extra_epochs=0, lr=.02, device="cpu", checks=8, loss="poisson", base=np.full(counts.shape, .3, "float32"))
-    assert f.share > .5 and abs(f.forecast()[1].mean() - .6) < .12
+    prepared, base = prepare(counts, resolution="none", test=48), np.full(counts.shape, .3, "float32")
+    network = poisson(counts, prepared, base, .02, dict(filters=4, residual_units=1), epochs=8, extra_epochs=0, checks=8)
+    share = best_share(network, prepared, base)
+    assert share > .5 and abs(corrected_base(network, prepared, base, prepared.test, share).mean() - .6) < .12
 
 def test_base_rate():
     counts = np.zeros((72, 1, 2), "float32")
@@ -348,9 +446,17 @@ def test_base_rate():
     changed[48:] = 99
     np.testing.assert_array_equal(base_rate(counts, 48), base_rate(changed, 48))
 
-@pytest.mark.parametrize("bad", [dict(loss="mae"), dict(evaluations=3), dict(batch=0), dict(epochs=0), dict(extra_epochs=-1)])
-def test_bad_settings_of_fit(bad):
-    with pytest.raises(InputError): fit(prepare(some_counts(), resolution="none", test=48), **{**QUICK, **bad})
+@pytest.mark.parametrize("bad", [dict(evaluations=3), dict(batch=0), dict(epochs=0), dict(extra_epochs=-1)])
+def test_bad_settings_of_training(bad):
+    prepared = prepare(some_counts(), resolution="none", test=48)
+    with pytest.raises(InputError): learn(build(prepared, **SMALL), prepared, **{**QUICK, **bad})
+
+def test_results_of_before_get_todays_names():
+    import pandas as pd
+    rows = pd.DataFrame([dict(study="stresnet", method=name, parameters=parameters) for parameters in ({"filters": 16}, {"filters": 16, "external_branch": "authors"})
+                         for name in ("ST-ResNet, authors", "ternary ST-ResNet, sound", "ST-ResNet, Poisson", "KNN, hourly")])
+    assert as_now(rows).method.tolist() == ["ST-ResNet, spline, cell means", "ternary ST-ResNet, sound, cell means", "ST-ResNet, Poisson", "KNN, hourly",
+                                            "ST-ResNet, authors", "ternary ST-ResNet, sound", "ST-ResNet, Poisson", "KNN, hourly"]
 
 
 # --- what is printed ---

@@ -1,6 +1,7 @@
 "crimenb.terrain: by hand, against brute force and scikit-learn, on the simulated city, and against known numbers on the real files."
 import bz2
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,19 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KernelDensity
 
-from crimenb import terrain
 from crimenb.city import simulate
 from crimenb.core import InputError
 from crimenb.events import read_dc
 from crimenb.sources import fetch
-from crimenb.terrain import (BANDWIDTHS, Counts, Points, Units, count, dc, density, design, distance, dummies, from_city, from_events, grid_units,
-                             join, nyc, read_boundaries, read_dc_portal, read_dc_units, read_dc_violent, read_dc_wards, read_nyc_shootings, read_points, read_table, snap,
-                             snap_index, standardise)
+from crimenb.geo import Points, cells_in, read_boundaries, read_points, read_table, transform
+from crimenb.terrain import (BANDWIDTHS, Counts, Terrain, Units, count, dc, density, design, distance, dummies, from_city, nyc, one_source, points_of, read_dc_portal,
+                             read_dc_units, read_dc_violent, read_dc_wards, read_nyc_shootings, snap, snap_index, standardise, stretches)
 
 
 def scattered(seed=0, n=300, m=200, size=6000., weights=True):
     rng = np.random.default_rng(seed)
     return Units(range(n), *rng.uniform(0, size, (2, n))), Points(*rng.uniform(0, size, (2, m)), weight=rng.integers(0, 4, m) if weights else None)
+
+def grid_units(bounds, size, crs=None, inside=None): return Units.of(cells_in(bounds, size, crs, inside))
 
 @cache
 def washington(source="whole-year"): return dc(fetch("dc_rtm"), source)
@@ -186,16 +188,17 @@ def test_snapping_by_hand():
     events = Points([0, 150, 151, 900, 1100, 499], [0, 0, 0, 0, 100, 0], source="s", rows_in=8, dropped={"no place": 2})
     assert snap_index(events, units).tolist() == [0, 0, -1, 1, 1, -1] and snap(events, units).tolist() == [2, 2]
     found = count(events, units, "1")
+    for wrong in (dict(rows_in=7), dict(dropped={}), dict(n=found.n[:1])):
+        with pytest.raises(InputError, match="counts of 1"): replace(found, **wrong)
     assert found.rows_in == found.n.sum() + sum(found.dropped.values()) == 8 and found.dropped["farther than 150 m from any unit"] == 2
     assert snap(Points([], []), units).tolist() == [0, 0]
 
 def test_sources_units_and_time_are_never_mixed():
-    make = lambda period, source="a", n=3: Counts(np.arange(n), source, period, 3, {})
-    past, future = join([make("2010"), make("2011")], make("2012"))
-    assert past.shape == (3, 2) and future.tolist() == [0, 1, 2]
-    for past, future, says in [([make("2011")], make("2012", "b"), "both from one"), ([make("2011")], make("2012", n=4), "same units"),
-                               ([make("2012")], make("2011"), "not in order"), ([make("2011")], make("2011"), "not in order"), ([], make("2011"), "no past")]:
-        with pytest.raises(InputError, match=says): join(past, future)
+    make = lambda period, source="a", n=3: Counts(np.arange(n), source, period, n*(n - 1)//2, {})
+    assert one_source([make("2010"), make("2011")]) and Terrain.of([make("2010"), make("2011")], Units([1, 2, 3], [0, 500, 900], [0, 0, 0]), {}, "2010-01-01").names == ["2010", "2011"]
+    for counts, says in [([make("2011"), make("2012", "b")], "both from one"), ([make("2011"), make("2012", n=4)], "same units"),
+                         ([make("2012"), make("2011")], "not in order"), ([make("2011"), make("2011")], "not in order"), ([], "no past")]:
+        with pytest.raises(InputError, match=says): one_source(counts)
 
 def test_a_grid_snaps_to_the_cell_that_holds_the_event():
     units = grid_units((0, 0, 1000, 600), 200)
@@ -215,9 +218,9 @@ def test_points_from_csv_geojson_and_a_projected_file(tmp_path):
     (tmp_path/"b.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     b = read_points(tmp_path/"b.geojson", 26985)
     np.testing.assert_allclose(b.xy, a.xy[:1]); assert b.dropped == {"no place": 1}
-    (tmp_path/"c.csv").write_text(f"east,north\n{a.x[0]},{a.y[0]}\n40219332,13313\n")
+    (tmp_path/"c.csv").write_text(f"east,north\n{a.x[0]},{a.y[0]}\n402193,133130\n40219332,13313\n")
     c = read_points(tmp_path/"c.csv", 26985, place=("east", "north"), from_crs=26985, box=(389e3, 125e3, 409e3, 149e3))
-    np.testing.assert_allclose(c.xy, a.xy[:1]); assert c.dropped == {"outside the box": 1}
+    assert len(c) == 2; np.testing.assert_allclose(c.xy[:1], a.xy[:1]); assert sum(c.dropped.values()) == 1
 
 @pytest.mark.parametrize("name, text, options", [
     ("a.csv", "east,north\n1,2\n", {}), ("a.csv", "x,y\n1,2\n", {}), ("a.csv", "east,north\n1,2\n", dict(place=("east", "south"), from_crs=26985)),
@@ -233,7 +236,7 @@ def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path, name):
 
 def test_damaged_r_data_ends_in_one_sentence_whatever_the_parser_meets(tmp_path):
     boroughs = fetch("nyc_rtm")["nyc_bor.rda"]
-    with pytest.raises(InputError, match="holds no points .*: save such an object, or read polygons with read_boundaries"): read_table(boroughs)
+    with pytest.raises(InputError, match="holds no polygons .*: read points with read_points"): read_boundaries(fetch("nyc_rtm")["nyc_liq.rda"], 32118)
     whole = bz2.decompress(boroughs.read_bytes())
     rng, refused = np.random.default_rng(0), 0
     for place in rng.integers(5, len(whole), 40):
@@ -251,17 +254,17 @@ def test_damaged_r_data_ends_in_one_sentence_whatever_the_parser_meets(tmp_path)
 
 def test_events_become_points():
     table = pd.DataFrame({"time": pd.to_datetime(["2012-03-01"]*2), "category": ["robbery"]*2, "lon": [-77.0238, np.nan], "lat": [38.9166, np.nan]})
-    made = from_events(table, 26985)
+    made = points_of(table, 26985)
     assert len(made) == 1 and made.dropped == {"no place": 1} and abs(made.x[0] - 397_935) < 10 and abs(made.y[0] - 138_744) < 20
 
 def test_the_portals_dialect_becomes_counts(tmp_path):
     "Washington's portal: years of files, each record counted once, in the year in which it began; its words for assault are known."
     sample = Path(__file__).parents[1]/"data/samples/dc.csv"
     read = read_dc(sample)
-    made = from_events(read, 26985)
+    made = points_of(read, 26985)
     assert made.rows_in == read.rows_in == len(made) + sum(made.dropped.values()) and set(read.dropped) < set(made.dropped)
-    assert from_events(read, 26985, categories=["ROBBERY"]).columns.category.tolist() == ["ROBBERY"]
-    assert len(from_events(read, 26985, categories=["ARSON"])) == 0
+    assert points_of(read, 26985, categories=["ROBBERY"]).columns.category.tolist() == ["ROBBERY"]
+    assert len(points_of(read, 26985, categories=["ARSON"])) == 0
     paths = {f"Crime_Incidents_in_{y}.csv": sample for y in (2018, 2019)}
     violent = read_dc_portal(paths, "2019-01-01", "2020-01-01")
     assert sorted(violent.columns.category) == ["ASSAULT W/DANGEROUS WEAPON", "ROBBERY"]
@@ -271,9 +274,9 @@ def test_the_portals_dialect_becomes_counts(tmp_path):
     for call in (lambda: read_dc_portal({}, "2019-01-01", "2020-01-01"), lambda: dc(fetch("dc_rtm"), "portal")):
         with pytest.raises(InputError, match="Crime_Incidents_in_YEAR"): call()
     study = dc(fetch("dc_rtm") | paths, "portal")
-    assert list(study.counts) == ["2018", "2019"] and study.counts["2019"].source == "Washington's portal"
-    for year in study.counts.values(): assert year.rows_in == 14 == year.n.sum() + sum(year.dropped.values())
-    with pytest.raises(InputError, match="both from one"): join([washington().counts["2011"]], study.counts["2019"])
+    assert study.names == ["2018", "2019"] and study.accounts["2019"].source == "Washington's portal"
+    for year in study.accounts.values(): assert year.rows_in == 14 == year.n.sum() + sum(year.dropped.values())
+    with pytest.raises(InputError, match="both from one"): one_source([washington().accounts["2011"], study.accounts["2019"]])
 
 def test_files_that_are_missing_are_named():
     with pytest.raises(InputError, match="DC_Crime"): dc({})
@@ -287,30 +290,29 @@ def test_files_that_are_missing_are_named():
 
 def test_planted_columns_of_the_simulated_city_are_the_true_features():
     events, city, study = simulated()
-    made = study.terrain()
+    made = study.design()
     assert study.planted == {"bar_dis_200": .9, "metro_dis_300": .7, "call311_kde_400": .6}
     for row, truth in zip(city.features, city.factors.itertuples()):
         name = f"{truth.kind}_{'dis' if truth.effect == 'distance' else 'kde'}_{truth.metres:g}"
         np.testing.assert_array_equal(made.x[:, made.names.index(name)], row)
-    past, future = study.pair("1", "2")
-    assert past.shape == (4096, 1) and past.sum() + future.sum() == len(events)
+    assert study.past(1).shape == (4096, 1) and study.past(1).sum() + study.observed([1]).sum() == len(events)
 
 def test_the_expected_counts_of_the_simulated_city_are_calibrated():
     events, city, study = simulated()
-    total = sum(c.n for c in study.counts.values())
+    total = study.counts.mean(0)
     by_risk = np.array_split(np.argsort(study.expected), 8)
     ratio = [total[i].sum()/study.expected[i].sum() for i in by_risk]
-    assert np.allclose(ratio, 1, atol=.12) and study.expected.sum() == pytest.approx(len(events), rel=.05)
+    assert np.allclose(ratio, 1, atol=.12) and study.expected.sum() == pytest.approx(len(events)/2, rel=.05)
 
 def test_periods_are_cut_in_time():
     events, city, _ = simulated()
     study = from_city(events, city, periods=10)
-    assert list(study.counts) == [f"{k:02}" for k in range(1, 11)]
+    assert study.names == [f"{k:02}" for k in range(1, 11)]
     first = events[events.time < city.start + pd.Timedelta(days=73)]
-    assert study.counts["01"].n.sum() == len(first)
+    assert study.counts[0].sum() == len(first)
     # the future does not reach back
     other = from_city(events[events.time < city.start + pd.Timedelta(days=73)], city, periods=10)
-    np.testing.assert_array_equal(study.counts["01"].n, other.counts["01"].n)
+    np.testing.assert_array_equal(study.counts[0], other.counts[0])
 
 
 # --- Washington ---
@@ -322,26 +324,25 @@ def test_the_ward_files_snapped_agree_with_the_authors_own_counts():
     found = count(read_dc_wards(paths, "2011-01-01", "2012-01-01", None), units, "2011")
     theirs = units.columns.TotalCrime.to_numpy()
     assert (found.n == theirs).mean() == pytest.approx(.989, abs=.0006) and np.corrcoef(found.n, theirs)[0, 1] == pytest.approx(.986, abs=.0006)
-    assert found.rows_in == 214_868 == found.n.sum() + sum(found.dropped.values()) and found.dropped["outside the box"] == 197
+    assert found.rows_in == 214_868 == found.n.sum() + sum(found.dropped.values()) and sum(n for why, n in found.dropped.items() if not why.startswith(("another", "farther"))) == 197
 
 def test_washington_whole_years():
     study = washington()
-    assert [(p, c.rows_in, int(c.n.sum())) for p, c in study.counts.items()] == [("2011", 6441, 6402), ("2012", 6648, 6598), ("2013", 6481, 6432)]
-    for c in study.counts.values(): assert c.rows_in == c.n.sum() + sum(c.dropped.values())
-    made = study.terrain()
+    assert [(p, c.rows_in, int(c.n.sum())) for p, c in study.accounts.items()] == [("2011", 6441, 6402), ("2012", 6648, 6598), ("2013", 6481, 6432)]
+    for c in study.accounts.values(): assert c.rows_in == c.n.sum() + sum(c.dropped.values())
+    made = study.design()
     assert made.x.shape == (20_319, 36) and [len(v) for v in made.sets.values()] == [18, 9, 9] and made.constant_names == ["Const", "Intersection", "LogArea"]
     assert made.names[:2] == ["alc_dis_50", "alc_dis_100"] and "alc_kde_50" in made.names and "met_dis_50" in made.names and "c31_kde_800" in made.names
     assert len(study.factors["met"]) == 88 and study.factors["alc"].weight.sum() == 1543
 
 def test_washington_by_ward_is_another_source():
     study, other = washington("ward"), washington()
-    assert list(study.counts) == ["2006", "2007", "2008", "2009", "2010", "2011", "2012 to 07-17"]
-    assert study.counts["2011"].n.sum() == 6702 and study.counts["2012 to 07-17"].n.sum() == 3565
-    assert np.corrcoef(study.counts["2011"].n, other.counts["2011"].n)[0, 1] == pytest.approx(.71, abs=.01)
-    with pytest.raises(InputError, match="both from one"): join([study.counts["2011"]], other.counts["2012"])
-    with pytest.raises(InputError, match="period"): study.pair("2011", "2013")
-    past, future = study.pair(["2010", "2011"], "2012 to 07-17")
-    assert past.shape == (20_319, 2)
+    assert study.names == ["2006", "2007", "2008", "2009", "2010", "2011"] and study.rest.period == "2012 to 07-17"
+    assert study.counts[5].sum() == 6702 and study.rest.n.sum() == 3565
+    assert np.corrcoef(study.counts[5], other.counts[0])[0, 1] == pytest.approx(.71, abs=.01)
+    with pytest.raises(InputError, match="both from one"): one_source([study.accounts["2011"], other.accounts["2012"]])
+    with pytest.raises(InputError, match="period"): study.number("2013")
+    assert study.past(6, 2).shape == (20_319, 2) and one_source([*study.accounts.values(), study.rest])
 
 def test_licences_with_addresses_are_the_other_table():
     study = dc(fetch("dc_rtm"), licences="geojson", calls=("CFS1", "CFS2"))
@@ -353,18 +354,97 @@ def test_licences_with_addresses_are_the_other_table():
 def test_new_york():
     study = new_york()
     assert len(study.units) == 19_551 and set(study.units.columns.borough) == {"Queens", "Brooklyn", "Staten Island", "Bronx", "Manhattan"}
-    for c in study.counts.values(): assert c.rows_in == 27_939 == c.n.sum() + sum(c.dropped.values())
-    assert study.counts["2006"].n.sum() == 1566 and study.counts["2022"].n.sum() == 1294 and list(study.counts)[-1].startswith("2023 to ")
-    assert [len(f) for f in study.factors.values()] == [20_436, 1_868]
+    for c in study.accounts.values(): assert c.rows_in == 27_939 == c.n.sum() + sum(c.dropped.values())
+    assert study.accounts["2006"].n.sum() == 1566 and study.accounts["2022"].n.sum() == 1294 and study.names[-1] == "2022" and study.rest.period.startswith("2023 to ")
+    # one entrance lies 74 degrees east
+    assert [len(f) for f in study.factors.values()] == [20_436, 1_867] and sum(study.factors["sub"].dropped.values()) == 1
 
 def test_feet_become_metres():
     paths = fetch("nyc_rtm")
     points = read_nyc_shootings(paths["nyc_shoot.rda"], unit="victims")
     assert len(points) == points.rows_in == 27_939
-    again = terrain._to_metres(points.columns.Longitude, points.columns.Latitude, 4326, 32118)
+    again = transform(points.columns.Longitude, points.columns.Latitude, 4326, 32118)
     away = np.hypot(points.x - again[0], points.y - again[1])
     assert np.nanquantile(away, .99) < 5
     shapes = read_boundaries(paths["nyc_bor.rda"], 32118)
     assert sum(s.area for s in shapes.values())/1e6 == pytest.approx(784, rel=.01)
     inside = shapely.contains_xy(shapely.union_all(list(shapes.values())).buffer(100), points.x, points.y)
     assert inside.mean() > .999
+
+
+# --- from events ---
+
+def somewhere(since, until, n, seed=0):
+    "Events over a square of about 2 km, evenly in time, the first and the last at the ends."
+    rng = np.random.default_rng(seed)
+    time = pd.date_range(since, until, n + 1, inclusive="left").floor("s")
+    return pd.DataFrame({"time": time, "category": "theft", "lon": -77.03 + rng.uniform(0, .023, n), "lat": 38.9 + rng.uniform(0, .018, n)})
+
+BARS = pd.DataFrame({"lon": [-77.025, -77.012], "lat": [38.905, 38.91]})
+
+@cache
+def own(): return Terrain.from_events(somewhere("2010-01-01", "2013-01-01", 3000), units=500, factors={"bar": read_points(BARS, 32618), "pub": read_points(BARS[:1], 32618)}, bandwidths=(100, 200))
+
+@pytest.mark.parametrize("length, edges", [("Y", ["2012-02-29", "2013-02-28", "2014-02-28"]), ("6M", ["2012-02-29", "2012-08-29", "2013-02-28"]),
+                                           ("2W", ["2012-02-29", "2012-03-14", "2012-03-28"]), ("365D", ["2012-02-29", "2013-02-28", "2014-02-28"])])
+def test_stretches_of_time(length, edges):
+    assert [f"{day:%Y-%m-%d}" for day in stretches("2012-02-29", length, 2)] == edges
+
+@pytest.mark.parametrize("length", ["", "0D", "-1Y", "1.5M", "Q", "y", "99999D"])
+def test_no_stretch_of_time(length):
+    with pytest.raises(InputError, match="6M for half a year"): stretches("2012-01-01", length, 1)
+
+def test_events_become_a_view_and_each_is_in_its_cell_and_period():
+    view, events = own(), somewhere("2010-01-01", "2013-01-01", 3000)
+    assert view.names == ["2010", "2011", "2012"] and view.counts.sum() == 3000 and view.period == "year"
+    x, y = transform(events.lon, events.lat, 4326, view.units.crs)
+    cells = view.units.cells
+    where = ((y - cells.south)//500).astype(int)*cells.columns + ((x - cells.west)//500).astype(int)
+    by_hand = pd.crosstab(events.time.dt.year.to_numpy(), where).reindex(columns=range(len(view.units)), fill_value=0)
+    np.testing.assert_array_equal(view.counts, by_hand)
+    place = view.where()
+    assert place.km2.eq(.25).all() and all(shape.contains(shapely.Point(*at)) for shape, at in zip(place.geometry, zip(place.lon, place.lat)))
+
+def test_periods_that_the_events_do_not_cover_are_left_out():
+    cut = Terrain.from_events(somewhere("2010-03-05", "2012-07-17", 2000), units=500)
+    assert cut.names == ["2011"] and sum(n for why, n in next(iter(cut.accounts.values())).dropped.items() if "whole period" in why) == 2000 - cut.counts.sum() > 0
+    halves = Terrain.from_events(somewhere("2010-01-01", "2012-07-17", 2000), units=500, period="6M")
+    assert halves.names == ["2010-01", "2010-07", "2011-01", "2011-07", "2012-01"]
+    # rare events may well be missing in the last days of a year; and who knows better says so
+    assert Terrain.from_events(somewhere("2010-01-01", "2012-01-01", 40), units=500).names == ["2010", "2011"]
+    assert Terrain.from_events(somewhere("2010-01-01", "2011-11-01", 2000), units=500, end="2012-01-01").names == ["2010", "2011"]
+    with pytest.raises(InputError, match="no whole period"): Terrain.from_events(somewhere("2010-03-05", "2010-07-17", 100), units=500)
+
+def test_later_events_go_on_and_a_gap_is_refused():
+    view = own()
+    longer = view.update(somewhere("2013-01-01", "2014-01-01", 700, 1))
+    assert longer.names == ["2010", "2011", "2012", "2013"] and longer.counts[-1].sum() == 700 and longer.schema()["x"] is view.units.x
+    gap = somewhere("2014-01-01", "2015-01-01", 700, 1)
+    with pytest.raises(InputError, match="nothing is known of the 1 year"): view.update(gap)
+    assert np.isnan(view.update(gap, "unknown").counts[3]).all()
+    with pytest.raises(InputError, match="known already"): view.update(somewhere("2012-01-01", "2014-01-01", 700, 1))
+    with pytest.raises(InputError, match="fill the gap"): view.update(gap, "unknown").past(5)
+
+@pytest.mark.parametrize("other, says", [(dict(bandwidths=(100, 300)), "bandwidths"), (dict(values="standardised"), "values"), (dict(kinds="distance"), "measures"),
+                                         (dict(z=3.), "z"), (dict(kernel="quartic"), "kernel"), (dict(constants=("Const", "LogArea")), "constants"), (dict(length="365D"), "length")])
+def test_a_view_with_other_columns_is_refused(other, says):
+    with pytest.raises(InputError, match=says): replace(own(), **other).check(own().schema(), "the fit")
+
+def test_swapped_factors_and_other_units_are_refused():
+    view = own()
+    with pytest.raises(InputError, match="factors, number 0: 'bar' there, 'pub' here"): replace(view, factors=dict(reversed(view.factors.items()))).check(view.schema())
+    with pytest.raises(InputError, match="x differs"): replace(view, units=replace(view.units, x=view.units.x + 1)).check(view.schema())
+    assert view.check(own().schema()) is view and view.ahead(2).check(view.schema()).names[-2:] == ["2013", "2014"]
+
+def test_the_verbs_of_a_view():
+    view = own()
+    assert view.split() == (slice(0, 2), slice(2, 2), slice(2, 3)) == view.split(0, .1) and view.until(2).names == ["2010", "2011"]
+    assert view.known == 3 and view.ahead().known == 3 and np.isnan(view.ahead().counts[3]).all()
+    filled = view.ahead().filled([3], np.full(len(view.units), .5))
+    assert filled.known == 4 and (filled.past(4, 2)[:, 1] == .5).all()
+    frame = view.frame(view.observed([2]), [2])
+    assert frame.period.unique().tolist() == [pd.Timestamp("2012-01-01")] and frame.expected.sum() == view.counts[2].sum() and frame.place.tolist() == view.places
+    with pytest.raises(InputError, match="has not happened"): view.ahead().observed([3])
+    with pytest.raises(InputError, match="no period comes before"): view.past(0)
+    with pytest.raises(InputError, match="no factors"): replace(view, factors={}).design()
+    assert view.design() is view.ahead().design()
