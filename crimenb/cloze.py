@@ -211,10 +211,10 @@ class Network(Cloze):
 
     def _logits(self, history): return score(self.network_, history, self.windows.length)
 
-    def answers(self, view, at=None) -> np.ndarray:
+    def answers(self, view: Sequences, at: Any = None) -> np.ndarray:
         "(K, n_spots, n_classes) each peer's probabilities; `predict` gives the first one's."
         self._fits(view)
         history = view.until(at)
         return self.proper(softmax(self._logits(history)/self.temperature_), history)
 
-    def weights(self, history): return softmax(self._logits(history)[0]/self.temperature_)
+    def weights(self, history: Sequences) -> np.ndarray: return softmax(self._logits(history)[0]/self.temperature_)

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from ..core import InputError, one_of
 from ..next_class import Foretelling
+from ..sequences import Sequences
 
 # %% ../../nbs/baselines/10_next_event.ipynb #52f9c300
 def _totals(history):
@@ -22,7 +23,7 @@ class Popularity(Foretelling):
     "How often each class occurred anywhere, the same for all spots."
     name, role = "popularity", "trivial"
 
-    def weights(self, history) -> np.ndarray:
+    def weights(self, history: Sequences) -> np.ndarray:
         "(n_spots, n_classes) whole numbers, all rows the same."
         return np.tile(_totals(history), (history.n_spots, 1))
 
@@ -31,7 +32,7 @@ class SpotCounts(Foretelling):
     "How often each class occurred in the spot, ties broken by popularity."
     name, role = "spot counts", "trivial"
 
-    def weights(self, history) -> np.ndarray:
+    def weights(self, history: Sequences) -> np.ndarray:
         "(n_spots, n_classes) the count plus the class's share of the city."
         return history.counts.astype("float64") + _totals(history)/max(len(history.events), 1)
 
@@ -82,7 +83,7 @@ class SmoothedCounts(Foretelling):
                  strength: float = 10.,         # how many events the similar spots count for, together
     ): self.k, self.strength = k, strength
 
-    def weights(self, history) -> np.ndarray:
+    def weights(self, history: Sequences) -> np.ndarray:
         "(n_spots, n_classes) float32."
         if self.k < 0 or self.strength < 0: raise InputError(f"k and strength must not be negative, as {self.k} and {self.strength} are")
         counts = history.counts
@@ -90,7 +91,7 @@ class SmoothedCounts(Foretelling):
         return (counts + self.strength*mean + .001*_totals(history)/max(len(history.events), 1)).astype("float32")
 
 # %% ../../nbs/baselines/10_next_event.ipynb #2fbd69ef
-def transitions(history) -> np.ndarray:
+def transitions(history: Sequences) -> np.ndarray:
     "(n_classes, n_classes) how often each class came right after each, in all spots together."
     m, events = history.n_classes, history.events.astype("int64")
     same_spot = np.ones(len(events), dtype=bool)
@@ -107,7 +108,7 @@ class Markov(Foretelling):
                  spot_prior: float = 1.,          # v, pseudo-events of popularity behind the counts of a spot
     ): self.weight, self.class_prior, self.spot_prior = weight, class_prior, spot_prior
 
-    def weights(self, history) -> np.ndarray:
+    def weights(self, history: Sequences) -> np.ndarray:
         "(n_spots, n_classes) float32; rows sum to one."
         if not 0 <= self.weight <= 1: raise InputError(f"weight must lie between 0 and 1, not {self.weight}")
         if min(self.class_prior, self.spot_prior) <= 0:

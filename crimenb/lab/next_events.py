@@ -91,7 +91,7 @@ def read_entry(text: str, # 'CrimeAlarm peers=3'
     one_of(how["measure"], ("accuracy", "cost"), "measure")
     return Entry(" ".join([method, *(pair for pair in pairs if not pair.startswith("measure="))]), method, how)
 
-def entries(run) -> list:
+def entries(run: Any) -> list:
     "Everything that `run.methods` asks for, each once."
     lists = yaml.safe_load((studies.folder_of("reproduce")/"params"/"crimealarm.parts.yaml").read_text(encoding="utf-8"))
     asked = [text for name in run.methods.split(",") if name.strip() for text in lists.get(name.strip(), [name.strip()])]
@@ -100,7 +100,7 @@ def entries(run) -> list:
         if not any(entry[1:] == other[1:] for other in found): found.append(entry)
     return found
 
-def model_of(entry: Entry, run) -> Any:
+def model_of(entry: Entry, run: Any) -> Any:
     "The unfitted model of an entry."
     if entry.method in OURS: return CountMixer(named=entry.method.startswith("named"), seed=run.seed)
     instances = Instances(run.length, run.stride, run.crops, run.copies, run.batch, run.max_tokens, run.mask_rate, run.last_only, run.masks)
@@ -113,7 +113,7 @@ def model_of(entry: Entry, run) -> Any:
     return NETWORKS[entry.method](encoder=how["encoder"], peers=how["peers"], curriculum=curriculum, **shared)
 
 # %% ../../nbs/lab/12_next_events.ipynb #22fd7b89
-def load(run) -> tuple:
+def load(run: Any) -> tuple:
     "The sequences of the run's data set, its events (None for the paper's files), and the simulated city's truth (None for others)."
     if run.dataset == "city":
         events, truth = city.simulate(run.city_events)
@@ -130,7 +130,7 @@ def load(run) -> tuple:
     run.used("sequences", view.events)
     return view, events, None
 
-def with_places(view: Sequences, run) -> Sequences:
+def with_places(view: Sequences, run: Any) -> Sequences:
     "The same sequences with area and premises of each spot: for chi18 from the portal's records of the first half-year, by the order of the training events alone."
     if view.spots is not None: return view
     if run.dataset != "chi18": raise InputError(f"no records with names are at hand for {run.dataset}: leave out the named count mixer")
@@ -142,7 +142,7 @@ def with_places(view: Sequences, run) -> Sequences:
 # %% ../../nbs/lab/12_next_events.ipynb #498de7e7
 class Measured:
     "What a study of the next event has measured so far."
-    def __init__(self, run, view: Sequences):
+    def __init__(self, run: Any, view: Sequences):
         self.run, self.view = run, view
         self.asked = questions(view, view.split("last").test)
         # (method, protocol) -> the scores of every question; method -> share of records dropped
@@ -156,7 +156,7 @@ class Measured:
         if rate not in self.thinned: self.thinned[rate] = subsample(self.view, rate, self.run.seed)
         return self.thinned[rate]
 
-    def add(self, method: str, kind: str, p: np.ndarray, protocols=PROTOCOLS, rate: float = 0.) -> None:
+    def add(self, method: str, kind: str, p: np.ndarray, protocols: Any = PROTOCOLS, rate: float = 0.) -> None:
         "Rows of one method, from (n_spots, n_classes) probabilities of the test events. The paper's numbers are of its own protocol, with every record."
         self.rate_of[method] = rate
         printed = PRINTED.loc[(self.run.dataset, method)].dropna().to_dict() if (self.run.dataset, method) in PRINTED.index and not rate else None
@@ -170,7 +170,7 @@ class Measured:
 # %% ../../nbs/lab/12_next_events.ipynb #b2aa3229
 class Rules(Measured):
     "The same, with the rules that learn nothing."
-    def rules(self, rates) -> None:
+    def rules(self, rates: Any) -> None:
         "The rows of all rules, each with the settings that were chosen for its protocol, on what is left at each rate."
         for rate in sorted(rates):
             left = self.left(rate)
@@ -195,7 +195,7 @@ class Rules(Measured):
 # %% ../../nbs/lab/12_next_events.ipynb #6fb6a3db
 class Methods(Rules):
     "The same, and what trains the entries."
-    def __init__(self, run, view: Sequences):
+    def __init__(self, run: Any, view: Sequences):
         super().__init__(run, view)
         self.logs: dict = {}
         self.checkpoints: list = []
@@ -252,7 +252,7 @@ class Study(Methods):
         return rows
 
 # %% ../../nbs/lab/12_next_events.ipynb #913868cf
-def in_time(run, view: Sequences,
+def in_time(run: Any, view: Sequences,
             asked: list, # entries, from `entries`
             date: str,   # from which is tested; "auto": the last tenth of the time
 ) -> pd.DataFrame:
