@@ -16,7 +16,8 @@ from crimenb.cloze import Instances
 from crimenb.core import InputError
 from crimenb.models import Last, backtest, catalogue, choose, load
 from crimenb.next_class import IN_TIME, SEEN_FIRST, case_scores, questions, seen_first
-from crimenb.sequences import Sequences, from_events, join
+from crimenb.sequences import Sequences, from_events
+from crimenb.warehouse.feeds import join
 
 BUILD = "from crimenb.city import simulate\nfrom crimenb.sequences import from_events\nview = from_events(simulate(1500, seed=0)[0])\n"
 NAMES = tuple(catalogue("Sequences"))
