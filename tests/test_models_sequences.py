@@ -17,7 +17,6 @@ from crimenb.core import InputError
 from crimenb.models import Last, backtest, catalogue, choose, load
 from crimenb.next_class import IN_TIME, SEEN_FIRST, case_scores, questions, seen_first
 from crimenb.sequences import Sequences, from_events
-from crimenb.warehouse.feeds import join
 
 BUILD = "from crimenb.city import simulate\nfrom crimenb.sequences import from_events\nview = from_events(simulate(1500, seed=0)[0])\n"
 NAMES = tuple(catalogue("Sequences"))
@@ -231,13 +230,6 @@ def test_what_a_spot_is_follows_from_the_columns(lost, kind):
 @pytest.mark.parametrize("at, says", [(np.zeros(3, int), "for each of the"), ("x", "is no date"), (lambda v: v.lengths + 1, "it must lie between 0 and that"), (lambda v: v.lengths*.5, "for each of the")])
 def test_positions_that_cannot_be_are_refused(at, says):
     with pytest.raises(InputError, match=says): view().until(at(view()) if callable(at) else at)
-
-def test_parts_of_the_time_joined_are_the_whole():
-    half = np.sort(events().time)[len(events())//2]
-    from crimenb.sequences import How, _spots
-    parts = [_spots(part, How(min_events=1))[0] for part in (events()[events().time < half], events()[events().time >= half])]
-    joined = join(parts)
-    assert joined.places == view().places and joined.categories == view().categories and np.array_equal(joined.events, view().events) and (joined.times == view().times).all()
 
 def test_the_future_is_all_that_scores_ask_for():
     parts = view().split("last")
