@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 
 from crimenb import sources, terrain
+from crimenb.geo import Points
 from crimenb.papers.rtm import alive, bootstrap_weights, fit, fit_loops, fit_post, stability
 
 
@@ -35,7 +36,7 @@ def made_up(n=20_319, seed=0):
     scatter = lambda k: np.clip(centre[rng.integers(6, size=k)] + rng.normal(0, 2000, (k, 2)), 0, 14_000)
     place = scatter(n)
     units = terrain.Units(np.arange(n), *place.T, rng.lognormal(9, .8, n), columns=pd.DataFrame({"Intersection": rng.random(n) < .375}))
-    points = {name: terrain.Points(*scatter(k).T) for name, k in (("alc", 1600), ("met", 80), ("c31", 20_000))}
+    points = {name: Points(*scatter(k).T) for name, k in (("alc", 1600), ("met", 80), ("c31", 20_000))}
     land = lambda constants: terrain.design(units, points, kinds={"alc": ("distance", "density"), "met": "distance", "c31": "density"}, constants=constants)
     ground = land(("Const", "Intersection"))
     effect = np.zeros(len(ground.names))
@@ -58,9 +59,9 @@ if args.made_up:
     ground = land(constants)
 else:
     city = terrain.dc(sources.fetch("dc_rtm"))
-    ground, y = city.terrain(constants=constants), city.counts["2011"].n
+    ground, y = city.design(constants=constants), city.past(1)[:, 0]
 rows = len(np.unique(np.column_stack([ground.constants, ground.x]), axis=0))
-print(f"{len(y)} units, {len(ground.names)} candidates in {len(ground.sets)} sets, {rows} distinct rows, {y.sum()} crimes, {args.threads} threads")
+print(f"{len(y)} units, {len(ground.names)} candidates in {len(ground.sets)} sets, {rows} distinct rows, {y.sum():.0f} crimes, {args.threads} threads")
 
 
 def timed(name, work):

@@ -89,7 +89,7 @@ def target():
 def summary(view, result):
     "A few numbers that two ways of building a view have to agree in."
     if view == "sequences": return [result.n_spots, len(result.events), result.n_classes, int(result.lengths.max()), int((result.events[result.offsets[:-1]].astype(np.int64) * np.arange(1, result.n_spots + 1)).sum())]
-    counts = result.counts if view in ("grids", "panels") else result.n
+    counts = result.counts
     flat = counts.ravel()
     places = np.flatnonzero(flat)
     return [int(flat.sum(dtype=np.float64)), len(places), int((places % 1009 * flat[places].astype(np.int64)).sum())]
@@ -98,16 +98,17 @@ def summary(view, result):
 def size(view, result):
     "Bytes of a view's own arrays."
     if view == "sequences": return result.events.nbytes + result.offsets.nbytes
-    return (result.counts if view in ("grids", "panels") else result.n).nbytes
+    return result.counts.nbytes
 
 
 def by_store(view, folder, grid, units):
-    from crimenb import grids, panels, sequences, terrain
+    from crimenb.warehouse import feeds
     ask = dict(folder=folder / "store")
-    if view == "sequences": return sequences.from_store("chicago", **ask)
-    if view == "grids": return grids.from_store("chicago", grid, **ask)
-    if view == "panels": return panels.from_store("chicago", **ask)
-    return terrain.from_store("chicago", units, "all", **ask)
+    if view == "sequences": return feeds.sequences("chicago", **ask)
+    if view == "grids": return feeds.hourly_maps("chicago", grid, **ask)
+    if view == "panels": return feeds.panel("chicago", **ask)
+    # one period of all twenty years
+    return feeds.terrain("chicago", units, {}, period="20Y", start=f"{YEARS[0]}-01-01", end=f"{YEARS[-1] + 1}-01-01", choice=ask)
 
 
 def read_by_pandas(folder):
@@ -144,7 +145,7 @@ def by_pandas(view, table, grid, units, to):
     if view == "terrain":
         known = table[["Longitude", "Latitude"]].dropna()
         away, row = cKDTree(units.xy).query(np.column_stack(to(known["Longitude"].to_numpy(), known["Latitude"].to_numpy())))
-        return SimpleNamespace(n=np.bincount(row[away <= 150], minlength=len(units)))
+        return SimpleNamespace(counts=np.bincount(row[away <= 150], minlength=len(units)))
     usable = table.dropna(subset=["Community Area", "Location Description"])
     label = (usable["Primary Type"].astype(str) + "/" + (usable["Date"].dt.hour // 3).astype(str)).astype("category")
     usable = pd.DataFrame({"area": usable["Community Area"].astype(str), "premises": usable["Location Description"].astype(str), "label": label.cat.codes})
@@ -156,8 +157,8 @@ def by_pandas(view, table, grid, units, to):
 
 def child(step, folder):
     "One step in this process, timed; prints JSON."
-    from crimenb import grids, panels, sequences, terrain
-    from crimenb.warehouse import store  # noqa: F401, imported before the clock starts
+    # imported before the clock starts
+    from crimenb.warehouse import feeds, store  # noqa: F401
     grid, units, to = target()
     unit = 1 if sys.platform == "darwin" else 1024
     peak = lambda: unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['GRIDS', 'MOST_HOURS', 'INTERPOLATIONS', 'LAGS', 'AUTHORS_LAGS', 'WEATHER', 'EVENT_CODES', 'SHORT_GAP', 'EXTERNAL',
-           'ALL_EXTERNAL', 'Grid', 'Squares', 'squares', 'as_grid', 'HourlyMaps', 'from_store', 'diurnal_sum',
-           'diurnal_difference', 'super_resolve', 'recover', 'double_time', 'first_target', 'frame_index', 'Frames',
-           'read_weather', 'weather_ahead', 'weather_ranges', 'read_day_numbers', 'external_features']
+           'ALL_EXTERNAL', 'Grid', 'Squares', 'squares', 'as_grid', 'reached', 'no_odd_ones', 'count', 'HourlyMaps',
+           'diurnal_sum', 'diurnal_difference', 'super_resolve', 'recover', 'double_time', 'first_target',
+           'frame_index', 'Frames', 'read_weather', 'weather_ahead', 'weather_ranges', 'read_day_numbers',
+           'external_features']
 
 # %% ../nbs/25_grids.ipynb #bcb697ad
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -190,32 +191,37 @@ def _whole_hour(time, what):
         raise InputError(f"{what} is {time}: give a whole hour in local time, without a zone")
     return time
 
-def _reached(times):
+def reached(times,  # of the events; those of the last week suffice
+            first,  # the time of the first event
+) -> tuple:
     "The end of the last hour that the events reach, and a sentence where the hour of the last event is not complete."
     last = times.max()
     hour = last.floor("h")
     recent = times[times > last - pd.Timedelta(days=7)]
-    usual = min(last - times.min(), pd.Timedelta(days=7)) / len(recent)
+    usual = min(last - first, pd.Timedelta(days=7)) / len(recent)
     # five times the usual pause and nothing happened: a file that was cut, more likely than a quiet hour; most files end with a day
-    if hour.hour == 23 or hour + pd.Timedelta(hours=1) - last <= 5 * usual or hour <= times.min(): return hour + pd.Timedelta(hours=1), ()
+    if hour.hour == 23 or hour + pd.Timedelta(hours=1) - last <= 5 * usual or hour <= first: return hour + pd.Timedelta(hours=1), ()
     return hour, (f"the events end at {last}, within an hour, so the hour from {hour} on is left out: say end={str(hour + pd.Timedelta(hours=1))!r} to have it",)
 
-def _no_odd_ones(times, start, end):
+def no_odd_ones(t,           # (n,) different times, or days, of events, in order
+                n,           # (n,) how many events each has
+                start, end,  # as in `from_events`
+) -> None:
     "An `InputError` if a few events lie years away from all others, or the hours would be too many."
     if start is None or end is None:
-        t = np.sort(times.to_numpy())
         gaps = np.diff(t)
         if len(gaps) and gaps.max() > np.timedelta64(3 * 365, "D") and gaps.max() > (t[-1] - t[0]) / 2:
-            at = int(gaps.argmax())
-            few, when = (at + 1, t[at]) if at + 1 <= len(t) - at - 1 else (len(t) - at - 1, t[at + 1])
-            raise InputError(f"{few} of {len(t)} events, one of {pd.Timestamp(when).date()}, lie {gaps.max() / np.timedelta64(365, 'D'):.0f} years from all others: "
+            at, many = int(gaps.argmax()), int(n.sum())
+            before = int(n[:at + 1].sum())
+            few, when = (before, t[at]) if before <= many - before else (many - before, t[at + 1])
+            raise InputError(f"{few} of {many} events, one of {pd.Timestamp(when).date()}, lie {gaps.max() / np.timedelta64(365, 'D'):.0f} years from all others: "
                              "leave them out, or give start and end")
-    start, end = times.min() if start is None else start, times.max() if end is None else end
+    start, end = pd.Timestamp(t[0]) if start is None else start, pd.Timestamp(t[-1]) if end is None else end
     if (end - start) / pd.Timedelta(hours=1) > MOST_HOURS:
         raise InputError(f"from {start} to {end} are more than {MOST_HOURS} hours: give a later start or an earlier end")
 
 # %% ../nbs/25_grids.ipynb #6c5c37dd
-def _count(events, grid, start, end):
+def count(events: pd.DataFrame, grid, start, end) -> tuple:
     "(hours, rows, columns) counts, and how many events of these hours are in no cell."
     hours = int((end - start) / pd.Timedelta(hours=1))
     if hours < 1: raise InputError(f"the hours from {start} to {end} are none: end must be later than start")
@@ -250,6 +256,7 @@ class _Hours(View):
 
     # a day is never taken apart, and a rhythm comes back after it
     block, season, period, categories = 24, 24, "hour", ()
+    local = "grid", "holidays"
 
     @property
     def starts(self) -> pd.DatetimeIndex:
@@ -325,41 +332,14 @@ class HourlyMaps(_Verbs):
         if end is not None: some = some[some.time < end]
         if (start is None or end is None) and not len(some): raise InputError("there is no event: give start and end, or other events")
         needs_hours(some)
-        if len(some): _no_odd_ones(some.time, start, end)
+        if len(some): no_odd_ones(*np.unique(some.time.to_numpy(), return_counts=True), start, end)
         if start is None: start = some.time.min().normalize()
-        if end is None: end, notes = _reached(some.time)
+        if end is None: end, notes = reached(some.time, some.time.min())
         grid = as_grid(grid, some)
-        counts, outside = _count(events, grid, start, end)
+        counts, outside = count(events, grid, start, end)
         found = cls(counts, start, grid, outside, weather, _days(holidays), notes)
         if weather is not None: found.external(("temperature",))
         return found
-
-# %% ../nbs/25_grids.ipynb #b50a9cda
-def from_store(city,       # whose store
-               grid: Grid, # where
-               start=None, # the first hour; None: midnight before the first event
-               end=None,   # the hour after the last one; None: midnight after the last event
-               **choice,   # bbox, categories, rows, folder, client: as in `store.each`
-) -> HourlyMaps:
-    "The maps of the events in a store, a stretch of days at a time."
-    from crimenb.warehouse import store
-    start, end = (None if t is None else _whole_hour(t, what) for t, what in ((start, "start"), (end, "end")))
-    cut = store.pieces(city, start, end, folder=choice.get("folder"))
-    if not cut and (start is None or end is None): raise InputError(f"the store of {city} has no such event: give start and end, or others")
-    first: Any
-    last: Any
-    first, last = (cut[0][0], cut[-1][1]) if cut else (start, end)
-    counts = np.zeros((int((last - first) / pd.Timedelta(hours=1)), grid.rows, grid.columns), np.float32)
-    outside = 0
-    for part in store.each(partial(_piece, grid=grid), city, start, end, columns=["time", "lon", "lat"], **choice):
-        hour = int((part.start - first) / pd.Timedelta(hours=1))
-        counts[hour:hour + len(part.counts)] = part.counts
-        outside += part.outside
-    return HourlyMaps(counts, first, grid, outside)
-
-def _piece(events, since, until, grid):
-    counts, outside = _count(events, grid, since, until)
-    return HourlyMaps(counts, since, grid, outside)
 
 # %% ../nbs/25_grids.ipynb #61358a93
 def _day_starts(n, first_hour: int, day):

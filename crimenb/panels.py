@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['UNCOMPARED', 'GROUPS', 'SEVERITY', 'EMPTY_BY_CHANCE', 'NEAR', 'LEVELS', 'Counts', 'starts_from', 'Timed',
-           'Comparable', 'Panel', 'category_groups', 'area_table', 'areas_of', 'Counting', 'counted', 'from_store',
+           'Comparable', 'Panel', 'category_groups', 'known_periods', 'area_table', 'areas_of', 'Counting', 'counted',
            'cell_areas', 'city_places', 'weights_of', 'level_of', 'risk_levels', 'whole_blocks', 'before', 'Scales',
            'scales', 'columns_of', 'Rows', 'Features', 'read_la_monthly', 'read_hagen']
 
 # %% ../nbs/30_panels.ipynb #079681c9
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,6 +86,7 @@ def starts_from(starts: pd.DatetimeIndex, # of the periods that are known
 def _slotted(edges, slots):
     return (edges[:, None] + np.arange(slots)*np.timedelta64(24//slots, "h")).ravel()
 
+# %% ../nbs/30_panels.ipynb #788b57b5
 class Timed(Counts):
     "Counts with a calendar."
     @property
@@ -126,6 +126,8 @@ UNCOMPARED = ("geometry", "group", "cells")
 
 class Comparable(Timed):
     "Counts with a schema, which others can be counted and compared by."
+    local = "areas", "lon", "lat", "km2"
+
     def schema(self) -> dict:
         "What other events must be counted by so that they fit: names and numbers only."
         return {"areas": list(map(str, self.areas)), "categories": list(map(str, self.categories)), "freq": self.freq, "slots": self.slots,
@@ -143,7 +145,7 @@ class Comparable(Timed):
                              "Panel.from_events(events, like=model.schema_), or fit anew")
         return self
 
-    def joined(self, later, gap: str = "refuse") -> Any:
+    def joined(self, later: Any, gap: str = "refuse") -> Any:
         "One panel after the other; `gap` is \"refuse\", or \"unknown\": periods between the two are NaN."
         whole = super().joined(later, gap)
         whole.attributes[len(whole) - len(later):] = later.attributes
@@ -176,7 +178,7 @@ class Panel(Comparable):
         "Events counted by period, area and category (or group); incomplete periods and events without area are left out and counted."
         if like is None: how = Counting.of(events, freq, group, slots, attributes, places)
         else: how = Counting.like(events, like)
-        return _known_periods(counted(how, cls, events, start, end))
+        return known_periods(counted(how, cls, events, start, end))
 
     def update(self, events: pd.DataFrame,    # later events; what lies in a known period is left out
                gap: str = "refuse",           # as in `joined`
@@ -228,7 +230,7 @@ def _period(times, freq, slots, start, end):
 # a block with no event at all is a hole in the data where so many are usual: by chance once in 5e8
 EMPTY_BY_CHANCE = 20
 
-def _known_periods(panel):
+def known_periods(panel):
     "The panel with the blocks that can't be empty by chance marked as unknown."
     many = panel.counts.sum((1, 2)).reshape(-1, panel.slots).sum(1)
     empty = many == 0
@@ -275,6 +277,7 @@ def areas_of(events: pd.DataFrame, # an events table
     if "geometry" not in table or (code >= 0).mean() >= NEAR or not events["lon"].notna().any(): return code
     return locate(events["lon"], events["lat"], table, check=False)
 
+# %% ../nbs/30_panels.ipynb #281a75e5
 def _check_meet(code, events, table):
     if not len(code) or (code >= 0).sum() >= NEAR*len(code): return
     listed = lambda labels: ", ".join(map(repr, list(labels)[:3])) or "none"
@@ -325,7 +328,7 @@ class Counting:
     labels: dict = field(default_factory=dict)
 
     @classmethod
-    def of(cls, events, freq, group, slots, attributes, places) -> "Counting":
+    def of(cls, events: pd.DataFrame, freq: str, group: Any, slots: int, attributes: Any, places: Any) -> "Counting":
         validate(events)
         table, cells = area_table(places, events)
         categories = list(events["category"].cat.categories)
@@ -336,7 +339,7 @@ class Counting:
         return cls(freq, slots, attributes, table, cells, categories, group, places is not None)
 
     @classmethod
-    def like(cls, events, schema) -> "Counting":
+    def like(cls, events: pd.DataFrame, schema: dict) -> "Counting":
         validate(events)
         s = schema
         table = pd.DataFrame({n: s[n] for n in ("lon", "lat", "km2")}, index=pd.Index(s["areas"], dtype=str, name="area"))
@@ -349,13 +352,13 @@ class Counting:
         labels = {name.partition(": ")[0]: known for name, known in s["labels"].items()}
         return cls(s["freq"], s["slots"], list(names), table, s["cells"], s["categories"], group, True, labels)
 
-    def codes(self, labels) -> np.ndarray:
+    def codes(self, labels: Any) -> np.ndarray:
         "For each of some categories its number, -1 for one that is not counted."
         to = {name: i for i, name in enumerate(self.categories)}
         return np.array([to.get(label if self.group is None else self.group.get(label, label), -1) for label in labels] + [-1])
 
 # %% ../nbs/30_panels.ipynb #883a6d2e
-def counted(how: Counting, cls, events: pd.DataFrame,
+def counted(how: Counting, cls: type, events: pd.DataFrame,
             start, end,        # as in `Panel.from_events`
             check=True,        # an `InputError` where hardly an event lies in an area
 ) -> Any:
@@ -384,44 +387,6 @@ def counted(how: Counting, cls, events: pd.DataFrame,
     geometry = table["geometry"].to_numpy() if "geometry" in table else None
     return cls(counts, starts, areas, how.categories, lon, lat, km2, values, names, labels, how.freq, how.slots, left_out,
                geometry, how.cells, how.group)
-
-# %% ../nbs/30_panels.ipynb #34ff53d6
-def _piece(events, since, until, how, start, end):
-    panel = counted(how, Panel, events, start, end, check=False)
-    return panel.counts, panel.left_out
-
-def from_store(city,         # whose store
-               freq="W-MON", # as in `Panel.from_events`
-               group: "Callable | None" = None,
-               slots: int = 1,
-               places: "pd.DataFrame | None" = None,
-               start: "pd.Timestamp | str | None" = None,
-               end: "pd.Timestamp | str | None" = None,
-               **choice,     # bbox, categories, rows, folder, client: as in `store.each`
-) -> Panel:
-    "`Panel.from_events` of the events in a store, a stretch of days at a time; without attributes."
-    from crimenb.warehouse import store
-    where = {name: choice.get(name) for name in ("bbox", "categories", "folder")}
-    cut = store.pieces(city, start, end, folder=where["folder"])
-    if not cut: raise InputError(f"the store of {city} has no events in that time: choose another one")
-    labels = store.label_lists(city, start, end, **where)
-    span = dict(start=cut[0][0] if start is None else start, end=cut[-1][1] if end is None else end)
-    # an empty table has the shape, the names and the periods
-    empty = store.load(city, cut[0][0], cut[0][0] + pd.Timedelta(seconds=1), labels=labels, folder=where["folder"]).iloc[:0]
-    table = pd.DataFrame(np.nan, index=pd.Index(labels["area"], dtype=str), columns=["lon", "lat", "km2"]) if places is None else places
-    how = Counting.of(empty, freq, group, slots, (), table)
-    whole = counted(how, Panel, empty, check=False, **span)
-    for counts, left_out in store.each(partial(_piece, how=how, **span), city, start, end, columns=list(COLUMNS), **choice):
-        whole.counts += counts
-        for why, n in left_out.items(): whole.left_out[why] = whole.left_out.get(why, 0) + n
-    if places is not None: return _known_periods(whole)
-    early = max(len(whole) // 2, 1)
-    middle: dict = {name: np.full(len(whole.areas), np.nan) for name in ("lon", "lat")}
-    until = whole.starts[early] if early < len(whole) else pd.Timestamp(span["end"])
-    for name, found in middle.items():
-        for area, of in store.tally(city, ["area", name], whole.starts[0], until, **where).dropna().groupby("area"):
-            found[whole.areas.index(area)] = np.median(np.repeat(of[name].to_numpy(), of["n"]))
-    return _known_periods(replace(whole, **middle))
 
 # %% ../nbs/30_panels.ipynb #5db2be1b
 def cell_areas(events: pd.DataFrame, # an events table
@@ -510,7 +475,7 @@ def _step_table(panel, begin, stop):
         steps[name] = values
     return pd.DataFrame(steps), labels
 
-def whole_blocks(panel) -> np.ndarray:
+def whole_blocks(panel: Panel) -> np.ndarray:
     "(blocks, slots, A, C) float64 counts; a last block that isn't whole is filled up with NaN."
     T, A, C = panel.counts.shape
     rest = np.full((-T % panel.slots, A, C), np.nan)
@@ -584,7 +549,7 @@ def scales(panel: Panel,
     return Scales(_transformer(steps[there], [c for c in labels if c in there]).fit(steps[there]), _transformer(static, []).fit(static),
                   risk_levels(panel, train, severity)[1], cyclic, int(length), dict(severity))
 
-def columns_of(transformer) -> list:
+def columns_of(transformer: Any) -> list:
     "Names of the columns that a fitted transformer was given."
     return [name for _, _, columns in transformer.transformers_[:2] for name in columns]
 
@@ -636,7 +601,7 @@ class Features(Rows):
     thousands of areas. `t`, `a` (n,): period and area of a row. `y_counts` (n, C) and `y_level` (n,), NaN and -1 where not known."""
     def _index(self, i): return np.arange(len(self.t))[i].ravel()
 
-    def static(self, i) -> np.ndarray:
+    def static(self, i: Any) -> np.ndarray:
         i = self._index(i)
         return np.hstack([self.numbers[i], np.arange(len(self.panel.areas)) == self.a[i, None]]).astype("float32", copy=False)
 
@@ -646,10 +611,10 @@ class Features(Rows):
         i = self._index(i)
         return self.steps[self.t[i] - self.first + self.panel.slots*(self.length - lag), self.a[i]]
 
-    def flat(self, i) -> np.ndarray:
+    def flat(self, i: Any) -> np.ndarray:
         return np.hstack([self.static(i), *(self.lagged(i, lag) for lag in range(1, self.length + 1))])
 
-    def sequence(self, i) -> np.ndarray:
+    def sequence(self, i: Any) -> np.ndarray:
         static = self.static(i)
         return np.stack([np.hstack([self.lagged(i, lag), static]) for lag in range(self.length, 0, -1)], 1)
 
@@ -686,8 +651,8 @@ def read_la_monthly(paths,             # file name -> path, from `sources.fetch(
     area = places.index.get_indexer(table["area"])
     if (area < 0).any(): raise InputError(f"no polygon is named {table['area'].iloc[int(np.argmin(area))]!r}: the polygons and the counts are not of one city")
     np.add.at(counts, (months.get_indexer(month), area, pd.Index(categories).get_indexer(table["category"])), table["crimes"].to_numpy())
-    return Panel(counts, months.to_timestamp().as_unit("s"), areas, categories, *(places[c].to_numpy(float) for c in ("lon", "lat", "km2")),
-                 freq="MS", left_out={"after the last month that is kept": late}, geometry=places["geometry"].to_numpy())
+    lon, lat, km2 = (places[c].to_numpy(float) for c in ("lon", "lat", "km2"))
+    return Panel(counts, months.to_timestamp().as_unit("s"), areas, categories, lon, lat, km2, freq="MS", left_out={"after the last month that is kept": late}, geometry=places["geometry"].to_numpy())
 
 def read_hagen(paths, # file name -> path: three files that end in train.npz, val.npz and test.npz
 ) -> "tuple[Panel, Split]":

@@ -4,15 +4,14 @@
 
 # %% auto #0
 __all__ = ['UNKNOWN', 'PREPARATIONS', 'SPOTS', 'PROTOCOLS', 'Lists', 'Counted', 'Split', 'Positions', 'Named', 'Sequences',
-           'read_sequences', 'table1', 'label_codes', 'what_is_a_spot', 'How', 'cells_of', 'from_events', 'append',
-           'scatter', 'join', 'follow', 'from_store', 'patterns', 'Match', 'best_pairs', 'shared_runs',
+           'read_sequences', 'table1', 'label_codes', 'what_is_a_spot', 'How', 'cells_of', 'utm_of', 'spotted',
+           'from_events', 'append', 'scatter', 'added', 'follow', 'patterns', 'Match', 'best_pairs', 'shared_runs',
            'recover_labels', 'Windows', 'windows', 'last_windows', 'token_batches', 'gather', 'candidates', 'subsample']
 
 # %% ../nbs/20_sequences.ipynb #c1b04020
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -351,7 +350,7 @@ def cells_of(events: pd.DataFrame, # with lon and lat, degrees
     number, codes = np.unique(np.stack([column, row]), axis=1, return_inverse=True)
     return pd.Categorical.from_codes(np.where(known, codes.ravel(), -1), [f"E{a} N{b}" for a, b in number.T])
 
-def _utm(events):
+def utm_of(events: pd.DataFrame) -> int:
     "The EPSG number of the UTM zone that the middle of the events lies in."
     lon, lat = events["lon"].median(), events["lat"].median()
     return int(32601 + (lon + 180)//6) + (100 if lat < 0 else 0)
@@ -384,17 +383,17 @@ def _left(events, area, place, category, how):
     spot = area*(len(places) + 1) + np.where(place < 0, len(places), place)
     return left, spot, dropped
 
-def _spots(events, how):
-    "The sequences, or None where nothing is left, and what was dropped."
+def spotted(events: pd.DataFrame, how: How) -> tuple:
+    "The sequences, or None where nothing is left; what was dropped; and which rows of the table their events are, in their order."
     area, place, category = _coded(events, how)
     left, spot, dropped = _left(events, area, place, category, how)
-    if not left.any(): return None, dropped
+    if not left.any(): return None, dropped, np.flatnonzero(left)
     places = np.append(place[1], UNKNOWN)
     size = np.bincount(spot[left], minlength=len(area[1])*len(places))
     few = left & (size < how.min_events)[spot]
     dropped[f"spot with fewer than {how.min_events} events"] = int(few.sum())
     left &= ~few
-    if not left.any(): return None, dropped
+    if not left.any(): return None, dropped, np.flatnonzero(left)
     rows = _ordered(events, spot, np.flatnonzero(left))
     slots = 24//how.slot_hours
     key = category[0][rows]*slots + (events.time.dt.hour.to_numpy()[rows]//how.slot_hours).astype(np.int64)
@@ -409,7 +408,7 @@ def _spots(events, how):
         number[key], offsets, len(occurs), spots=pd.DataFrame(labels), dropped=dropped,
         classes=pd.DataFrame({"category": category[1][occurs//slots], "slot": occurs % slots}),
         times=events.time.to_numpy()[rows].astype("datetime64[s]"), points=_points(events, rows, offsets),
-        how={k: v for k, v in how._asdict().items() if v is not None}), dropped
+        how={k: v for k, v in how._asdict().items() if v is not None}), dropped, rows
 
 def _ordered(events, spot, rows):
     "The rows by spot, inside a spot by time, and at one time as in the table."
@@ -438,8 +437,8 @@ def from_events(events: pd.DataFrame,              # the canonical table; needs 
     `dropped` of the result counts the rows that were left out, by reason: with the events kept they add up to the table's."""
     if like is not None: return _in_words_of(like, events)
     how = How(slot_hours, min_events, preparation, kind or what_is_a_spot(events)).checked()
-    if how.kind == "cell": how = how._replace(cell=(float(cell), _utm(events)))
-    seqs, dropped = _spots(events, how)
+    if how.kind == "cell": how = how._replace(cell=(float(cell), utm_of(events)))
+    seqs, dropped, _ = spotted(events, how)
     if seqs is not None: return seqs
     if len(dropped) < 5: raise InputError("no event has a time, a category, an area and premises: give a table with these four filled")
     raise InputError(f"no spot has {min_events} events: give more events or a smaller min_events")
@@ -448,7 +447,7 @@ def _in_words_of(schema, events):
     "Sequences in the vocabulary of a schema: its classes; its spots that have events, however few, and new ones that have enough."
     if "slot_hours" not in schema: raise InputError("like names no slots and no preparation: give the schema of sequences that were made from events")
     how = How(**{k: schema[k] for k in How._fields if k in schema})
-    seqs, dropped = _spots(events, how._replace(min_events=1))
+    seqs, dropped, _ = spotted(events, how._replace(min_events=1))
     if seqs is None: raise InputError("no event has a time, a category and a place: give a table with these filled")
     known = set(schema["spots"])
     few = np.array([tuple(row) not in known for row in seqs.spots.itertuples(index=False, name=None)]) & (seqs.lengths < how.min_events)
@@ -480,50 +479,11 @@ def scatter(where: list, values: list, n: int) -> np.ndarray:
     for to, each in zip(where, values): whole[to[to >= 0]] = each[to >= 0]
     return whole
 
-def _all_names(parts, table):
-    "The rows of all parts' `table`, each once, in the order that `from_events` numbers them in; `UNKNOWN` comes last."
-    rows = pd.concat([getattr(part, table) for part in parts]).drop_duplicates()
-    keys = [rows[c].where(rows[c] != UNKNOWN, "\U0010ffff") for c in rows]
-    return rows.iloc[pd.MultiIndex.from_arrays(keys).argsort()].reset_index(drop=True)
-
-def _numbers(part, table, names): return pd.MultiIndex.from_frame(names).get_indexer(pd.MultiIndex.from_frame(getattr(part, table)))
-
-# %% ../nbs/20_sequences.ipynb #56844ace
-def join(parts: list,         # Sequences with labels, of stretches of time one after the other, none of their spots left out
-         min_events: int = 5, # spots with fewer in all are left out
-) -> Sequences:
-    "The sequences of the whole time: what `from_events` makes of all the events."
-    spots, classes = _all_names(parts, "spots"), _all_names(parts, "classes")
-    spot = [_numbers(part, "spots", spots) for part in parts]
-    size: Any = sum(np.bincount(at, part.lengths, len(spots)).astype(np.int64) for at, part in zip(spot, parts))
-    few = size < min_events
-    if few.all(): raise InputError(f"no spot has {min_events} events: give more events or a smaller min_events")
-    number = np.where(few, -1, np.cumsum(~few) - 1)
-    where, offsets = append(parts, [number[at] for at in spot], int((~few).sum()))
-    klass = [_numbers(part, "classes", classes)[part.events] for part in parts]
-    seen: Any = sum(np.bincount(k[to >= 0], minlength=len(classes)) for k, to in zip(klass, where))
-    numbered = np.where(seen > 0, np.cumsum(seen > 0) - 1, 0).astype(np.int32)
-    times = None if any(part.times is None for part in parts) else scatter(where, [part.times for part in parts], offsets[-1])
-    dropped = _added([part.dropped for part in parts])
-    dropped = {reason: n for reason, n in dropped.items() if not reason.startswith("spot with fewer")} | {f"spot with fewer than {min_events} events": int(size[few].sum())}
-    return Sequences(scatter(where, [numbered[k] for k in klass], offsets[-1]), offsets, int((seen > 0).sum()), spots=spots[~few].reset_index(drop=True),
-                     classes=classes[seen > 0].reset_index(drop=True), dropped=dropped, times=times, points=_middle(parts, spot, size, ~few), how={**parts[0].how, "min_events": min_events})
-
-def _added(books):
+def added(books: list,  # dictionaries reason -> number
+) -> dict:
     "The sums of several books of dropped rows."
     reasons = dict.fromkeys(reason for book in books for reason in book)
     return {reason: sum(book.get(reason, 0) for book in books) for reason in reasons}
-
-def _middle(parts, spot, size, keep):
-    "The mean of the parts' median places, weighed by their events: not the median of all, but within their reach."
-    if any(part.points is None for part in parts): return None
-    total = np.zeros((len(size), 2))
-    weight = np.zeros(len(size))
-    for at, part in zip(spot, parts):
-        known = part.points["lon"].notna().to_numpy()
-        total[at[known]] += part.points.to_numpy()[known]*part.lengths[known, None]
-        weight[at[known]] += part.lengths[known]
-    return pd.DataFrame(np.divide(total, weight[:, None], out=np.full_like(total, np.nan), where=weight[:, None] > 0)[keep], columns=["lon", "lat"])
 
 # %% ../nbs/20_sequences.ipynb #1362fcb3
 def follow(earlier: Sequences,     # what is known
@@ -542,7 +502,7 @@ def follow(earlier: Sequences,     # what is known
     def more(one, other): return None if one is None or other is None else pd.concat([one, other[new]], ignore_index=True)
     timed = earlier.times is not None and later.times is not None
     return replace(earlier, events=scatter(where, [earlier.events, later.events], offsets[-1]), offsets=offsets, spots=more(earlier.spots, later.spots),
-                   points=more(earlier.points, later.points), dropped=_added([earlier.dropped or {}, later.dropped or {}]),
+                   points=more(earlier.points, later.points), dropped=added([earlier.dropped or {}, later.dropped or {}]),
                    times=scatter(where, [earlier.times, later.times], offsets[-1]) if timed else None)
 
 def _one_after_the_other(known, times, gap):
@@ -552,27 +512,6 @@ def _one_after_the_other(known, times, gap):
     usual = max(np.diff(np.sort(known)).max(initial=np.timedelta64(0, "s")), np.timedelta64(1, "D"))
     if gap == "refuse" and begin - end > 2*usual:
         raise InputError(f"nothing is known from {end} to {begin}, and the city never paused so long: give the events between, or say gap='unknown'")
-
-# %% ../nbs/20_sequences.ipynb #d631f812
-def _piece(events, since, until, how): return _spots(events, how)
-
-def from_store(city,                       # whose store
-               slot_hours: int = 3,        # how long a slot of the day is; has to divide 24
-               min_events: int = 5,        # spots with fewer are left out
-               preparation: str = "plain", # a name in PREPARATIONS
-               **choice,                   # since, until, bbox, categories, rows, folder, client: as in `store.each`
-) -> Sequences:
-    "`from_events` of the events in a store, a stretch of days at a time."
-    from crimenb.warehouse import store
-    How(slot_hours, min_events, preparation).checked()
-    parts, lost = [], []
-    for part, dropped in store.each(partial(_piece, how=How(slot_hours, 1, preparation)), city, columns=["time", "category", "premises", "area"], **choice):
-        if part is not None: parts.append(part)
-        # a stretch without any usable event
-        else: lost.append(dropped)
-    if not parts: raise InputError("no event has a time, a category, an area and premises: choose others")
-    whole: Any = join(parts, min_events)
-    return replace(whole, dropped=_added([whole.dropped, *lost]))
 
 # %% ../nbs/20_sequences.ipynb #ba388af0
 def patterns(seqs: Sequences, m: int) -> "tuple[np.ndarray, np.ndarray]":

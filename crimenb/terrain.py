@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['BANDWIDTHS', 'VIOLENT', 'DC_SOURCES', 'SOURCES', 'Units', 'distance', 'density', 'dummies', 'standardise', 'Design',
-           'design', 'points_of', 'snap_index', 'snap', 'Counts', 'count', 'from_store', 'stretches', 'Ground',
-           'Periodic', 'Kept', 'one_source', 'counted', 'Terrain', 'from_city', 'read_dc_units', 'read_dc_violent',
+           'design', 'points_of', 'snap_index', 'snap', 'Counts', 'count', 'stretches', 'Ground', 'Periodic', 'Kept',
+           'one_source', 'surrounded', 'covered', 'counted', 'Terrain', 'from_city', 'read_dc_units', 'read_dc_violent',
            'read_dc_wards', 'read_dc_portal', 'dc', 'read_nyc_shootings', 'nyc', 'load', 'asked']
 
 # %% ../nbs/35_terrain.ipynb #1cd2d5e6
 import re
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from .core import InputError, one_of, within
 from .events import Cleaned, read_dc
 from .geo import (Cells, Points, cell_places, cells_in, in_metres, metric, read_boundaries,
                   read_points, read_polygons, read_table, square_cells, transform)
-from .views import View, split_in_time
+from .views import Split, View, split_in_time
 
 # %% ../nbs/35_terrain.ipynb #f6d5636d
 @dataclass(frozen=True, eq=False)
@@ -56,7 +55,7 @@ class Units:
         if len(pd.unique(self.ids)) < len(x): raise InputError("units: two have the same id")
 
     @classmethod
-    def of(cls, cells: Cells, **columns) -> "Units":
+    def of(cls, cells: Cells, **columns: Any) -> "Units":
         "Cells of a grid in metres as units; `columns` has row, column and what else is given, a value a cell."
         table = pd.DataFrame({"row": cells.row, "column": cells.column, **columns})
         return cls(cells.numbers, cells.x, cells.y, np.full(len(cells), cells.width*cells.height), cells.crs, table, cells)
@@ -289,36 +288,6 @@ def count(points: Points,
     if lost := len(points) - int(n.sum()): dropped[f"farther than {limit:g} m from any unit"] = lost
     return Counts(n, points.source, period, points.rows_in, dropped)
 
-# %% ../nbs/35_terrain.ipynb #6b459516
-def _piece(events, since, until, units, limit):
-    places = events.groupby(["lon", "lat"], sort=False, dropna=False).size()
-    (lon, lat), n = (places.index.get_level_values(i).to_numpy(float) for i in (0, 1)), places.to_numpy()
-    known = np.isfinite(lon)
-    dropped = {"no place": int(n[~known].sum())}
-    x, y = transform(lon[known], lat[known], 4326, units.crs)
-    there, n = np.isfinite(x) & np.isfinite(y), n[known]
-    dropped["no place in the projection"] = int(n[~there].sum())
-    row = snap_index(Points(x[there], y[there], units.crs), units, limit)
-    near = row >= 0
-    dropped[f"farther than {limit:g} m from any unit"] = int(n[there][~near].sum())
-    return np.bincount(row[near], n[there][near], len(units)).astype(np.int64), len(events), dropped
-
-def from_store(city,          # whose store
-               units: Units,  # in a system with an EPSG number
-               period: str,   # its name, such as "2011"
-               limit=150.,    # metres
-               **choice,      # since, until, bbox, categories, rows, folder, client: as in `store.each`
-) -> Counts:
-    "The events of a store on the units: `count` of `from_events`, a stretch of days at a time."
-    from crimenb.warehouse import store
-    if units.crs is None: raise InputError("the units are in a local system, the events in degrees: give units in a system with an EPSG number")
-    n, rows, dropped = np.zeros(len(units), np.int64), 0, {}
-    for part, many, lost in store.each(partial(_piece, units=units, limit=limit), city, columns=["lon", "lat"], **choice):
-        n += part
-        rows += many
-        for why, k in lost.items(): dropped[why] = dropped.get(why, 0) + k
-    return Counts(n, f"store of {city}", period, rows, {why: k for why, k in dropped.items() if k})
-
 # %% ../nbs/35_terrain.ipynb #192f8884
 _STEPS = {"Y": "years", "M": "months", "W": "weeks", "D": "days"}
 
@@ -429,7 +398,7 @@ class Kept(Periodic):
         return replace(self, counts=counts, start=start, labels=labels)
 
     def split(self, valid=0, test=1,  # numbers of periods, or shares of them
-    ):
+    ) -> Split:
         if 0 < test < 1: test = max(1, round(test*self.known))
         return split_in_time(self.known, valid, test)
 
@@ -482,10 +451,22 @@ def _factors(factors, units, card):
     read = lambda name, of: of if isinstance(of, Points) else read_points(of, units.crs, source=name)
     return {name: read(name, of) for name, of in factors.items()}, kinds
 
-def _covered(time, start, length, end):
+def surrounded(units, factors, card,   # as in `Terrain.from_events`
+               places: pd.DataFrame,   # lon and lat of the events, for squares to cover
+               limit: "float | None", settings: dict,
+) -> tuple:
+    "Units in metres, factors as points, how far an event may lie from a unit, and the settings of the view with its name."
+    units = _units(units, places, card)
+    if units.crs is None: raise InputError("the units are in a local system, the events in degrees: give units in a system with an EPSG number")
+    factors, kinds = _factors(factors, units, card)
+    settings = {"name": card.name if card else "events", **({"kinds": kinds} if kinds is not None else {}), **settings}
+    return units, factors, max(150., 0. if units.cells is None else units.cells.width) if limit is None else limit, settings
+
+def covered(first, last, many: int,    # time of the first and of the last event, and how many there are
+            start, length: str, end,   # as in `Terrain.from_events`
+) -> tuple:
     "Start of the first stretch, and how many of them the events cover: they reach its ends, but for three times the usual wait for one."
-    first, last = time.min(), time.max()
-    wait = max(pd.Timedelta(days=1), 3*(last - first)/max(len(time) - 1, 1))
+    wait = max(pd.Timedelta(days=1), 3*(last - first)/max(many - 1, 1))
     if start is None:
         start = first.to_period({"Y": "Y", "M": "M"}.get(length[-1], "D")).start_time
         while first - start > wait: start = stretches(start, length, 1)[1]
@@ -542,16 +523,12 @@ class Terrain(Kept):
     ) -> "Terrain":
         "The events counted by period and unit."
         table = events.events if isinstance(events, Cleaned) else events
-        units = _units(units, table, card)
-        if units.crs is None: raise InputError("the units are in a local system, the events in degrees: give units in a system with an EPSG number")
-        factors, kinds = _factors(factors, units, card)
-        name = settings.pop("name", card.name if card else "events")
-        if kinds is not None: settings = {"kinds": kinds, **settings}
-        points = points_of(events, units.crs, name)
-        start, n = _covered(points.columns["time"], start, period, end)
-        limit = max(150., 0. if units.cells is None else units.cells.width) if limit is None else limit
+        units, factors, limit, settings = surrounded(units, factors, card, table, limit, settings)
+        points = points_of(events, units.crs, settings["name"])
+        time = points.columns["time"]
+        start, n = covered(time.min(), time.max(), len(time), start, period, end)
         counts, account = counted(points, units, stretches(start, period, n), limit)
-        return cls(units, factors, counts, start, period, name=name, accounts={account.period: account}, **settings)
+        return cls(units, factors, counts, start, period, accounts={account.period: account}, **settings)
 
     def update(self, events, gap: str = "refuse",  # as in `joined`
                end=None,                           # as in `from_events`

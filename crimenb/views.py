@@ -68,6 +68,8 @@ class Periods:
     #: what one period is called
     period: str = "period"
     categories: Any = ()
+    #: what of the schema says which place it is: a model that travels is not bound to it
+    local: tuple = ()
 
     def __len__(self) -> int: return len(self.counts)
 
@@ -118,6 +120,12 @@ class Cut(Periods):
         "What was known when period `t` began: the periods 0 to `t` - 1."
         if not 0 < t <= self.known: raise InputError(f"t is {t}: it must lie between 1 and {self.known}, the periods that are known")
         return self._with(self.counts[:t], 0)
+
+    def since(self, t: int,  # a period
+    ) -> Any:
+        "What happened from period `t` on, as if nothing had been written down before."
+        if not 0 <= t < self.known: raise InputError(f"t is {t}: it must lie between 0 and {self.known - 1}, the last period that is known")
+        return self._with(self.counts[t:], t)
 
     def ahead(self, periods: int = 1,  # how many
     ) -> Any:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from cells import one_thread, run_cells  # noqa: F401
 
-from crimenb import grids
+from crimenb.grids import HourlyMaps
 from crimenb.lab import studies
 from crimenb.core import InputError
 from crimenb.sequences import Sequences
@@ -52,32 +52,33 @@ def test_pairs_are_differences_of_the_rows(result):
         single = values(result, row.protocol.removesuffix(", paired"), row.metric)
         assert row.value == pytest.approx(single[a] - single[b], abs=1e-9)
 
-def test_no_forecast_known_at_its_start_changes_when_the_future_does(monkeypatch, honest, tmp_path):
-    counts, called = grids.hourly_counts, []
-    def poisoned(*args, **kwargs):
-        maps = counts(*args, **kwargs)
-        # the first one is that of the city where the test is
-        if not called: maps.counts[-honest["run"].test_hours:] = 3 + maps.counts[-honest["run"].test_hours:][::-1]
+def changed(monkeypatch, change):
+    "The maps of the city where the test is, which are made first, have other counts."
+    made, called = HourlyMaps.from_events.__func__, []
+    def other(cls, *args, **kwargs):
+        maps = made(cls, *args, **kwargs)
+        if not called: change(maps.counts)
         called.append(1)
         return maps
-    monkeypatch.setattr(grids, "hourly_counts", poisoned)
+    monkeypatch.setattr(HourlyMaps, "from_events", classmethod(other))
+
+def test_no_forecast_known_at_its_start_changes_when_the_future_does(monkeypatch, honest, tmp_path):
+    hours = honest["run"].test_hours
+    def poison(counts): counts[-hours:] = 3 + counts[-hours:][::-1]
+    changed(monkeypatch, poison)
     other = run_cells("crosstests", TINY, tmp_path, until="foretold")
     assert len(honest["foretold"]) == 11 and not np.array_equal(honest["observed"], other["observed"])
     for name, forecast in honest["foretold"].items(): np.testing.assert_array_equal(forecast, other["foretold"][name], err_msg=name)
     assert not np.array_equal(honest["walked"]["persistence"], other["walked"]["persistence"])
 
 def test_a_model_from_elsewhere_has_seen_nothing_of_here(monkeypatch, honest, tmp_path):
-    counts, called = grids.hourly_counts, []
-    def other_city(*args, **kwargs):
-        maps = counts(*args, **kwargs)
-        if not called: maps.counts[:] = maps.counts[::-1].copy()
-        called.append(1)
-        return maps
-    monkeypatch.setattr(grids, "hourly_counts", other_city)
+    def turn(counts): counts[:] = counts[::-1].copy()
+    changed(monkeypatch, turn)
     other = run_cells("crosstests", TINY, tmp_path, until="own_network")
-    np.testing.assert_array_equal(honest["foreign"].coef_, other["foreign"].coef_)
-    assert not np.allclose(honest["own"].coef_, other["own"].coef_)
-    for a, b in zip(honest["foreign_network"].model.parameters(), other["foreign_network"].model.parameters()): assert (a == b).all()
+    coefficients = lambda space, name: space[name].estimator_.coef_
+    np.testing.assert_array_equal(coefficients(honest, "foreign"), coefficients(other, "foreign"))
+    assert not np.allclose(coefficients(honest, "own"), coefficients(other, "own"))
+    for a, b in zip(honest["foreign_network"].network_.parameters(), other["foreign_network"].network_.parameters()): assert (a == b).all()
 
 def test_history_is_cut_from_behind(tmp_path):
     space = run_cells("crosstests", TINY | dict(shares="1"), tmp_path, until="last_of")
@@ -85,7 +86,7 @@ def test_history_is_cut_from_behind(tmp_path):
     assert space["last_of"](seqs, .5).events.tolist() == [4, 5, 6, 7, 8, 9, 10, 11, 12] and space["last_of"](seqs, 1).events.tolist() == list(range(13))
     maps, train = space["maps"], space["train"]
     less, kept = space["cut"](maps, .25, train)
-    assert kept % 24 == 0 and abs(kept - .25*train) < 24 and np.array_equal(less.counts, maps.counts[train - kept:]) and less.times[-1] == maps.times[-1]
+    assert kept % 24 == 0 and abs(kept - .25*train) < 24 and np.array_equal(less.counts, maps.counts[train - kept:]) and less.starts[-1] == maps.starts[-1]
 
 @pytest.mark.parametrize("profile", ["smoke", "cpu", "paper"])
 @pytest.mark.parametrize("dataset", ["city", "chicago_2018", "nyc_2015h2", "nyc16", "chi18", "dc_rtm"])

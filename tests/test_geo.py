@@ -17,7 +17,7 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crimenb import geo, grids, terrain
+from crimenb import geo, grids
 from crimenb.core import InputError
 from crimenb.geo import (Cells, Points, adjacency, area_label, cell_of, cell_places, cells_in, degree_cells, join_areas, knn_graph, locate, misplaced, read_boundaries,
                          read_points, read_polygons, read_table, square_cells, to_frame, to_geojson, transform, utm, write)
@@ -440,15 +440,19 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 # --- cells ---
 
-def test_cells_are_terrains_grid_units():
+def test_cells_in_metres_cover_the_bounds_row_by_row():
     rng = np.random.default_rng(0)
     for _ in range(20):
         w, s = rng.uniform(0, 1e6, 2)
-        bounds, size = (w, s, w + rng.uniform(500, 5_000), s + rng.uniform(500, 5_000)), rng.uniform(50, 400)
-        inside = shapely.Point((bounds[0] + bounds[2])/2, (bounds[1] + bounds[3])/2).buffer(1_000)
-        for shape in (None, inside):
-            ours, theirs = cells_in(bounds, size, 32616, shape), terrain.grid_units(bounds, size, 32616, shape)
-            for a, b in ((ours.x, theirs.x), (ours.y, theirs.y), (ours.numbers, theirs.ids), (ours.row, theirs.columns.row), (ours.column, theirs.columns.column)): np.testing.assert_array_equal(a, b)
+        (east, north), size = rng.uniform(500, 5_000, 2), rng.uniform(50, 400)
+        whole = cells_in((w, s, w + east, s + north), size, 32616)
+        rows, columns = int(np.ceil(north/size)), int(np.ceil(east/size))
+        assert len(whole) == rows*columns and whole.numbers.tolist() == list(range(rows*columns))
+        np.testing.assert_allclose(whole.x.reshape(rows, columns), np.tile(w + (np.arange(columns) + .5)*size, (rows, 1)))
+        np.testing.assert_allclose(whole.y.reshape(rows, columns), np.tile(s + (np.arange(rows) + .5)*size, (columns, 1)).T)
+        shape = shapely.Point(w + east/2, s + north/2).buffer(1_000)
+        some = cells_in((w, s, w + east, s + north), size, 32616, shape)
+        assert some.numbers.tolist() == [n for n, x, y in zip(whole.numbers, whole.x, whole.y) if shape.contains(shapely.Point(x, y))]
 
 def test_cells_in_degrees_are_those_of_a_grid():
     grid = grids.GRIDS["chicago"]
@@ -569,19 +573,22 @@ def test_new_yorks_boroughs():
     path = fetch("nyc_rtm")["nyc_bor.rda"]
     shapes = read_boundaries(path, 32118)
     assert sum(s.area for s in shapes.values())/1e6 == pytest.approx(784, rel=.01)
-    for name, before in terrain.read_boundaries(path, 32118).items(): assert shapes[name].equals(before)
     areas = read_polygons(path)
     assert set(areas.index) == set(shapes) and areas.km2.sum() == pytest.approx(784, rel=.01)
 
-@pytest.mark.parametrize("name, file, options", [
-    ("nyc_rtm", "nyc_liq.rda", dict(crs=32118)), ("nyc_rtm", "nyc_shoot.rda", dict(crs=32118)), ("dc_rtm", "liquor-license-locations.geojson", dict(crs=26985, box=(389e3, 125e3, 409e3, 149e3))),
-    ("dc_rtm", "metro-station-entrances-district.geojson", dict(crs=26985)), ("dc_rtm", "metro-station-entrances-regional.geojson", dict(crs=26985)), ("dc_rtm", "assault2011.csv", dict(crs=26985)),
-    ("dc_rtm", "ward8.csv.gz", dict(crs=26985, place=("XBLOCK", "YBLOCK"), from_crs=26985, box=(389e3, 125e3, 409e3, 149e3)))])
-def test_points_of_the_real_cities(name, file, options):
-    path = fetch(name)[file]
-    ours, before = read_points(path, **options), terrain.read_points(path, **options)
-    np.testing.assert_allclose(ours.xy, before.xy, rtol=0, atol=1e-9)
-    assert ours.rows_in == before.rows_in and ours.dropped == before.dropped and ours.notes == {}
+@pytest.mark.parametrize("name, file, options, right", [    # places, records, and the middle of the places
+    ("nyc_rtm", "nyc_liq.rda", dict(crs=32118), (20436, 20436, 304828.8, 62458.9)),
+    ("nyc_rtm", "nyc_shoot.rda", dict(crs=32118), (27939, 27939, 307680.1, 63481.0)),
+    ("dc_rtm", "liquor-license-locations.geojson", dict(crs=26985, box=(389000.0, 125000.0, 409000.0, 149000.0)), (2012, 2012, 397627.7, 138129.3)),
+    ("dc_rtm", "metro-station-entrances-district.geojson", dict(crs=26985), (88, 88, 398292.1, 137553.5)),
+    ("dc_rtm", "metro-station-entrances-regional.geojson", dict(crs=26985), (180, 180, 395955.9, 138721.7)),
+    ("dc_rtm", "assault2011.csv", dict(crs=26985), (2177, 2177, 400653.7, 136207.0)),
+    ("dc_rtm", "ward8.csv.gz", dict(crs=26985, place=('XBLOCK', 'YBLOCK'), from_crs=26985, box=(389000.0, 125000.0, 409000.0, 149000.0)), (27977, 28061, 400850.0, 130926.0)),
+])
+def test_points_of_the_real_cities(name, file, options, right):
+    found = read_points(fetch(name)[file], **options)
+    assert (len(found), found.rows_in) == right[:2] and len(found) + sum(found.dropped.values()) == found.rows_in and found.notes == {}
+    assert (found.x.mean(), found.y.mean()) == pytest.approx(right[2:], abs=.1)
 
 def test_one_of_new_yorks_subway_entrances_lies_in_asia():
     found = read_points(fetch("nyc_rtm")["subway_entrances.csv"], 32118)

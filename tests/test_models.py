@@ -2,6 +2,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from test_views import Streets
 
 from crimenb import models
 from crimenb.core import InputError
-from crimenb.models import Last, Mean, Model, backtest, choose, load
+from crimenb.models import Last, Mean, Model, backtest, choose, load, settled
 
 RULES = [Last(), Last(season=7), Mean(), Mean(window=5), Mean(window=3, season=7)]
 
@@ -160,3 +161,58 @@ def test_rolling_ten_ahead_is_ten_forecasts_from_one_origin(streets):
     fitted = Last().fit(streets, slice(0, 100))
     found = models.rolled(fitted, streets, np.arange(150, 170), 10)
     assert np.allclose(found[:10], np.maximum(streets.counts[149], .001)) and np.allclose(found[10:], np.maximum(streets.counts[159], .001))
+
+
+# --- to another city ---
+
+def hourly(seed, n=4000, days=60, rows=5, holidays=None):
+    from crimenb.city import simulate
+    from crimenb.grids import Grid, HourlyMaps
+    events, truth = simulate(n, days, seed, side=20, n_areas=9, start="2018-01-01")
+    return HourlyMaps.from_events(events, Grid.of(truth, rows, 4), truth.start, truth.start + pd.Timedelta(days=days), holidays=holidays)
+
+def test_a_model_without_places_of_its_own_is_fitted_in_one_city_and_forecasts_another(tmp_path):
+    from crimenb.baselines.hourly_map import PoissonRegression, ShrunkenAverage, features
+    there, here = hourly(0), hourly(1, 9000, 70, rows=6, holidays="US-IL")
+    model = PoissonRegression().fit(there)
+    with pytest.raises(InputError, match="was fitted on another view .grid"): model.predict(here, [500])
+    moved = model.transfer(here)
+    x = features(here, [500, 501])
+    np.testing.assert_allclose(moved.predict(here, [500, 501]), model.estimator_.predict(x.reshape(-1, x.shape[-1])).reshape(2, 6, 4), rtol=1e-6)
+    # the model that was moved is another one: the first knows its city as before
+    model.predict(there, [500])
+    with pytest.raises(InputError, match="was fitted on another view"): moved.predict(there, [500])
+    moved.save(tmp_path/"m.crimenb")
+    pd.testing.assert_frame_equal(load(tmp_path/"m.crimenb").forecast(here, 2).table, moved.forecast(here, 2).table)
+    with pytest.raises(InputError, match="each of its places by itself and does not travel"): ShrunkenAverage().fit(there).transfer(here)
+    with pytest.raises(InputError, match="is not fitted"): PoissonRegression().transfer(here)
+
+def test_what_is_not_of_the_place_must_agree_when_a_model_travels():
+    from crimenb.baselines.area_panel import OwnPast, OwnPastTrees
+    from crimenb.city import simulate
+    from crimenb.panels import Panel, city_places
+    panels = []
+    for seed, areas in ((0, 9), (1, 12)):
+        events, truth = simulate(6000, 210, seed, side=20, n_areas=areas, start="2018-01-01")
+        panels.append(Panel.from_events(events, places=city_places(truth).assign(km2=np.nan if seed else 2.), group=dict.fromkeys(events.category.cat.categories, "all")))
+    there, here = panels
+    for model in (OwnPast(), OwnPastTrees()):
+        moved = model.fit(there).transfer(here)
+        found, asked = moved.predict(here, slice(20, 24)), here.observed(slice(20, 24))
+        assert found.shape == asked.shape and abs(found.sum()/asked.sum() - 1) < .25
+        with pytest.raises(InputError, match="categories"): model.transfer(replace(here, categories=["thefts"]))
+
+def test_what_is_settled_is_what_period_by_period_gives():
+    from crimenb.baselines.hourly_map import SelfExciting
+    maps = hourly(0)
+    model = SelfExciting().fit(maps)
+    one_by_one = model.ahead(maps, 12)[1]
+    together, moved = settled(model, maps, 12, np.zeros((12, 5, 4)), tol=1e-12)
+    np.testing.assert_allclose(together, one_by_one, rtol=1e-5)
+    assert moved < 1e-12 and settled(model, maps, 12, np.zeros((12, 5, 4)), passes=1)[1] > .5
+
+def test_a_view_from_some_period_on_knows_nothing_earlier():
+    maps = hourly(0)
+    later = maps.since(100)
+    assert len(later) == len(maps) - 100 and later.starts[0] == maps.starts[100] and np.array_equal(later.counts, maps.counts[100:])
+    with pytest.raises(InputError, match="must lie between 0 and"): maps.since(len(maps))

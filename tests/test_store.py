@@ -358,54 +358,6 @@ def test_pieces_cover_the_time_once(city):
     assert S.pieces("chicago", "2031-01-01", folder=folder) == []
 
 
-# --- views -----------------------------------------------------------------------------------------------------------
-
-def same(a, b):
-    "Equal in every field, bit by bit."
-    assert type(a) is type(b)
-    for name in a.__dataclass_fields__:
-        x, y = getattr(a, name), getattr(b, name)
-        if isinstance(x, np.ndarray):
-            assert x.dtype == y.dtype, name
-            np.testing.assert_array_equal(x, y, err_msg=name)
-        elif isinstance(x, pd.DataFrame): pd.testing.assert_frame_equal(x, y)
-        elif isinstance(x, pd.DatetimeIndex): assert x.equals(y)
-        else: assert x == y, name
-
-
-GRID = grids.Grid(-87.79, 41.71, -87.62, 41.99, 5, 4)
-UNITS = terrain.Units.of(geo.cells_in((430_000, 4_617_000, 450_000, 4_640_000), 1500., 32616))
-
-
-def by_store(folder, **how):
-    "The four views, and one of each with other settings."
-    ask = dict(folder=folder, rows=900, **how)
-    return [sequences.from_store("chicago", **ask), sequences.from_store("chicago", 6, 40, "crimealarm-chicago", since="2016-03-01", **ask), grids.from_store("chicago", GRID, **ask),
-            grids.from_store("chicago", GRID, "2016-01-01 05:00", "2016-07-01", categories=["THEFT"], **ask), panels.from_store("chicago", **ask),
-            panels.from_store("chicago", "MS", panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"]), 4, start="2016-01-01", end="2017-01-01", **ask),
-            terrain.from_store("chicago", UNITS, "all", 900., **ask)]
-
-
-def by_table(table):
-    year = table[(table.time >= "2016-01-01") & (table.time < "2017-01-01")]
-    theft = table[(table.category == "THEFT") & (table.time >= "2016-01-01 05:00") & (table.time < "2016-07-01")]
-    counted = terrain.count(terrain.points_of(table, 32616, "store of chicago"), UNITS, "all", 900.)
-    return [sequences.from_events(table), sequences.from_events(table[table.time >= "2016-03-01"], 6, 40, "crimealarm-chicago"), grids.HourlyMaps.from_events(table, GRID, end=table.time.max().normalize() + pd.Timedelta(days=1)),
-            grids.HourlyMaps.from_events(theft, GRID, "2016-01-01 05:00", "2016-07-01"), panels.Panel.from_events(table),
-            panels.Panel.from_events(year, "MS", panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"]), 4, start="2016-01-01", end="2017-01-01"), counted]
-
-
-def test_the_four_views_of_a_store_are_those_of_the_whole_table(city):
-    for got, want in zip(by_store(city[0]), by_table(city[1]), strict=True): same(got, want)
-
-
-def test_the_four_views_on_two_processes_of_a_cluster(city):
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster, distributed.Client(cluster) as client:
-        assert len(set(client.run(os.getpid).values())) == 2
-        for got, want in zip(by_store(city[0], client=client), by_table(city[1]), strict=True): same(got, want)
-
-
 # --- from the portal -------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("city, resource", [("chicago", "ijzp-q8t2"), ("nyc", "qgea-i56i"), ("la", "63jg-8b9z"), ("dc", None)])

@@ -62,7 +62,7 @@ class HotSpots(Model):
     #: does it look at past counts when it forecasts?
     remembers: bool = True
 
-    def design(self, view) -> Design:
+    def design(self, view: Terrain) -> Design:
         "The surroundings, as this rule takes them."
         return view.design(**({"values": self.values} if self.values else {}))
 

@@ -362,7 +362,7 @@ def features(view: HourlyMaps, # what happened
 # %% ../../nbs/baselines/20_hourly_map.ipynb #9ec8ec7a
 class _OnFeatures(HourlyRule):
     "What learns from `features`, one row an hour and cell."
-    role, at_least = "practitioner", 48
+    role, at_least, travels = "practitioner", 48, True
     rows: "int | None"
     seed: int
 

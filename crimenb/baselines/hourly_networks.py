@@ -199,6 +199,11 @@ class OnTop(HourlyRule):
         needed = [k for k, t in enumerate(fits) if t <= valid.start - 504] or [0]
         return base, pairs[needed[-1]:], first
 
+    def _arrived(self):
+        # the latest fit is the one that has seen most: which came first is of no matter elsewhere
+        self.fits_ = self.fits_[-1:]
+        return self
+
     def _base_of(self, view, at) -> np.ndarray:
         "(n, R, C) the base's forecasts, never 0."
         return np.maximum(by_latest(self.fits_, view, at), 1e-6).astype(np.float32)
@@ -207,6 +212,8 @@ class OnTop(HourlyRule):
 class Corrected(OnTop):
     "A base and the network that corrects it by the surprises of the last day."
     name = "Poisson regression + recurrent"
+    # the network has no cell of its own; its base may have
+    travels = property(lambda self: self._base().travels) # type: ignore[assignment]
     def __init__(self, base: Any = None,          # a model of hourly maps; None: the Poisson regression
                  by: str = "recurrent",           # a name in `NETWORKS`
                  hidden: int = 16, history: int = 24,   # as in `learn`

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STAMPS', 'PARQUET', 'ROWS', 'MEMORY', 'home', 'Ingested', 'ingest', 'cities', 'rejects', 'ingests', 'label_lists',
-           'load', 'pieces', 'each', 'tally']
+           'load', 'days', 'pieces', 'each', 'tally']
 
 # %% ../../nbs/warehouse/20_store.ipynb #21f0e7d9
 import hashlib
@@ -585,15 +585,22 @@ def _load(book, place, since, until, bbox, categories, columns, labels):
     return validate(events) if columns is None else events
 
 # %% ../../nbs/warehouse/20_store.ipynb #23c54838
+def days(city, since=None, until=None, bbox=None, categories=None, folder=None) -> pd.DataFrame:
+    "The days that have chosen events, in order: `day` and how many, `n`."
+    with _version(city, folder) as (book, place): return _days(book, place, since, until, bbox, categories)
+
+def _days(book, place, since, until, bbox, categories):
+    source, where = _chosen(book, place, since, until, bbox, categories)
+    with _connect(MEMORY) as con:
+        return con.sql(f"SELECT time::DATE::TIMESTAMP_S AS day, count(*) AS n FROM {source} WHERE {where} GROUP BY 1 ORDER BY 1").df()
+
 def pieces(city, since=None, until=None, rows=500_000, folder=None) -> list:
     "`[(since, until), …]`: days of the store in stretches of about so many rows, in order, without gaps or overlaps; the first and last are those of the events where nothing is asked."
     with _version(city, folder) as (book, place): return _pieces(book, place, since, until, rows)
 
 def _pieces(book, place, since, until, rows):
     within(rows, "rows", 1)
-    source, where = _chosen(book, place, since, until, None, None)
-    with _connect(MEMORY) as con:
-        days = con.sql(f"SELECT time::DATE::TIMESTAMP_S AS day, count(*) AS n FROM {source} WHERE {where} GROUP BY 1 ORDER BY 1").df()
+    days = _days(book, place, since, until, None, None)
     if days.empty: return []
     number = (days["n"].cumsum() - 1)//rows
     starts = list(pd.to_datetime(days["day"][number.diff() != 0]))
