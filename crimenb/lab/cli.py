@@ -114,6 +114,7 @@ def _reproduce(options):
     paths = studies.reproduce(study, given | changes, options.out)
     if options.json: return _say_json({"notebook": paths.notebook, "result": paths.result, "page": paths.page})
     print(f"notebook: {paths.notebook}\nresult:   {paths.result}\npage:     {paths.page}")
+    print("\n".join(studies.in_lines(*studies.headline(json.loads(paths.result.read_text())["rows"], study))))
 
 def _parameters(studies, study):
     "What can be set in a study: name, type, default and help."
