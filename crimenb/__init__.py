@@ -4,7 +4,7 @@ __version__ = "0.1.0"
 _FACE = {
     "read": "events", "Cleaned": "events", "card": "cities", "fetch": "sources", "datasets": "sources",
     "Sequences": "sequences", "HourlyMaps": "grids", "Panel": "panels", "Terrain": "terrain",
-    "Model": "models", "load": "models", "backtest": "models", "choose": "models", "catalogue": "models", "Forecast": "forecasts",
+    "forecast": "lab.forecasting", "Model": "models", "load": "models", "backtest": "models", "choose": "models", "catalogue": "models", "Forecast": "forecasts",
     "InputError": "core",
 }
 _CALLED = {"card": "get"}
