@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crimenb.core import InputError
-from crimenb.sequences import (PREPARATIONS, UNKNOWN, Sequences, candidates, from_events, gather, join, last_windows,
+from crimenb.sequences import (PREPARATIONS, UNKNOWN, Sequences, candidates, from_events, gather, last_windows,
                                patterns, read_sequences, recover_labels, subsample, table1, token_batches, windows)
 
 
