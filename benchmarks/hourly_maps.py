@@ -4,7 +4,7 @@ Training, the same gradient steps with the same network, in turn in one process:
 
   copied, float32      nine input maps copied for every hour beforehand, a plain DataLoader, eager float32
   indexed, float32     this library's batches: maps fetched from one tensor by index
-  + channels last      the same with channels-last memory, as `fit` does
+  + channels last      the same with channels-last memory, as `learn` does
   + bfloat16           the same with mixed precision (`precision="bfloat16"`)
 
 Equal results: all four must agree on the loss of the same batches with the same weights; float32 to 1e-5, bfloat16 to 2 %.

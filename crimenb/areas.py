@@ -53,16 +53,19 @@ class Learns(Model):
         if at[0] < first: raise InputError(f"period {at[0]} has less than {self.length} blocks behind it: ask for period {first} or a later one")
         return self._answer(view, at)
 
-    def features(self, view, at) -> Features:
+    def features(self, view: Panel, at: np.ndarray) -> Features:
         "The rows of the periods from the first to the last of `at`, scaled as in training."
         return Features(view, learnt=self.scales_, periods=(int(at[0]), int(at[-1]) + 1))
 
+# %% ../nbs/57_areas.ipynb #4f0f8427
 def known_rows(features: Features, periods: slice) -> np.ndarray:
     "(m,) numbers of the rows of these periods whose outcome is known."
     rows = features.rows(periods)
     return rows.start + np.flatnonzero(features.y_level[rows] >= 0)
 
-def known_of(view: Panel, at) -> np.ndarray:
+def known_of(view: Panel,
+             at,  # periods: a slice, or increasing numbers
+) -> np.ndarray:
     "Those of the periods `at` in which it is known what happened."
     at = periods_of(at, view.known)
     return at[~np.isnan(view.counts[at, 0, 0])]
@@ -73,7 +76,7 @@ FLOOR = .01
 
 class Judged(Learns):
     "Scores of both tasks."
-    def levels(self, view, at) -> np.ndarray:
+    def levels(self, view: Panel, at: Any) -> np.ndarray:
         "(n, areas) the levels 0 … 4 of periods in which something is known."
         return level_of(view.counts[at], weights_of(view.categories, self.scales_.severity), self.scales_.thresholds)
 
@@ -81,14 +84,14 @@ class Judged(Learns):
         at, known = periods_of(at, view.known), known_of(view, at)
         return np.asarray(values)[np.isin(at, known)], known
 
-    def loss(self, values, view, at) -> float:
+    def loss(self, values: Any, view: Panel, at: Any) -> float:
         "What `choose` makes small: mean log loss, or mean Poisson deviance."
         values, at = self._judged(values, view, at)
         if self.task == "counts": return float(poisson_deviance(values, view.observed(at), floor=FLOOR).mean())
         table = level_scores(values.reshape(-1, LEVELS), self.levels(view, at).ravel())
         return float(table.set_index("metric").loc["log loss", "value"])
 
-    def scores(self, values, view, at, level: float = .9) -> pd.DataFrame:
+    def scores(self, values: Any, view: Panel, at: Any, level: float = .9) -> pd.DataFrame:
         "Rows `metric`, `value`, `low`, `high`, `n` of forecasts of the periods `at`."
         values, at = self._judged(values, view, at)
         if self.task == "counts": return super().scores(values, view, at, level)
@@ -109,7 +112,7 @@ LEVEL_NAMES = tuple(f"level {k + 1}" for k in range(LEVELS))
 
 class AreaModel(Judged):
     "A forecaster of areas and periods: counts of each category, or probabilities of the five levels."
-    def ahead(self, view, periods: int = 1) -> "tuple[Any, np.ndarray]":
+    def ahead(self, view: Panel, periods: int = 1) -> "tuple[Any, np.ndarray]":
         "The view with `periods` more, and what is expected in them, (periods, areas, …)."
         if self.task == "counts": return super().ahead(view, periods)
         self._fits(view)
@@ -123,7 +126,7 @@ class AreaModel(Judged):
             longer = longer.filled([t], usual[t % S])
         return longer, np.stack(values)
 
-    def forecast(self, view, periods: int = 1, level: float = .9) -> Forecast:
+    def forecast(self, view: Panel, periods: int = 1, level: float = .9) -> Forecast:
         "What comes after the last known period. Levels: their mean, an interval of levels, and a column for each, from 1 to 5."
         if self.task == "counts": return super().forecast(view, periods, level)
         p, last = self.ahead(view, periods)[1], view.known - 1
@@ -156,7 +159,9 @@ class RowModel(AreaModel):
         rows = ((at - at[0])[:, None]*A + np.arange(A)).ravel()
         return self._of_rows(features, rows).reshape(len(at), A, -1)
 
-def tree_columns(features: Features, rows) -> np.ndarray:
+def tree_columns(features: Features,
+                 rows,  # (m,) their numbers
+) -> np.ndarray:
     "(m, F) float32: the flat features, with a number in place of the areas' columns where there are more than `MOST`."
     if len(features.panel.areas) <= MOST: return features.flat(rows)
     lags = [features.lagged(rows, lag) for lag in range(1, features.length + 1)]

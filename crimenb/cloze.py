@@ -181,7 +181,7 @@ class Cloze(Foretelling):
 # %% ../nbs/58_cloze.ipynb #2dded546
 class Network(Cloze):
     "A network that is trained and asked."
-    def _fit(self, view, train, valid, device: Any = None, checkpoint: Any = None):
+    def _fit(self, view, train, valid, device: Any = None, checkpoint: Any = None, **how):
         device, history = torch.device(device or training.best_device()), view.until(train)
         network, batches, loss = self.task(history, device)
         asked = evaluate = None
@@ -211,10 +211,10 @@ class Network(Cloze):
 
     def _logits(self, history): return score(self.network_, history, self.windows.length)
 
-    def answers(self, view, at=None) -> np.ndarray:
+    def answers(self, view: Sequences, at: Any = None) -> np.ndarray:
         "(K, n_spots, n_classes) each peer's probabilities; `predict` gives the first one's."
         self._fits(view)
         history = view.until(at)
         return self.proper(softmax(self._logits(history)/self.temperature_), history)
 
-    def weights(self, history): return softmax(self._logits(history)[0]/self.temperature_)
+    def weights(self, history: Sequences) -> np.ndarray: return softmax(self._logits(history)[0]/self.temperature_)

@@ -282,11 +282,39 @@ class _Hours(View):
     def where(self) -> pd.DataFrame: return self.grid.places()
     def _with(self, counts, first): return replace(self, counts=counts, start=self.start + pd.Timedelta(hours=first))
 
-# %% ../nbs/25_grids.ipynb #25e69cb4
+# %% ../nbs/25_grids.ipynb #842992b2
 def _days(holidays): return holidays if holidays is None or isinstance(holidays, str) else sorted(str(pd.Timestamp(day).date()) for day in holidays)
 
 @dataclass(frozen=True, eq=False)
-class HourlyMaps(_Hours):
+class _Verbs(_Hours):
+    "How maps are written down, joined and brought up to date, and what is known of an hour beside its crimes."
+    def schema(self) -> dict:
+        return {"period": "hour", "grid": asdict(self.grid), "holidays": self.holidays, "weather": None if self.weather is None else list(self.weather)}
+
+    def joined(self, later: Any, gap: str = "refuse") -> Any:
+        found = super().joined(later, gap)
+        weather = None if self.weather is None else pd.concat([self.weather, later.weather[later.weather.index > self.weather.index[-1]]]).asfreq("h")
+        if weather is not None: weather = weather.interpolate("linear")
+        return replace(found, weather=weather, outside=self.outside + later.outside, notes=(*self.notes, *later.notes))
+
+    def update(self, events: pd.DataFrame, gap: str = "refuse", weather=None) -> Any:
+        "The maps with the events that came since; `gap` as in `joined`, `weather` of the new hours where the maps have weather."
+        if not len(events): return self
+        known = self.until(self.known)
+        end, first = known.start + pd.Timedelta(hours=len(known)), events.time.min()
+        if first < end: raise InputError(f"the later events begin at {first}, and the hours up to {end} are known already: give what comes from {end} on")
+        return known.joined(type(self).from_events(events, None, max(end, first.normalize()), None, weather, like=self.schema()), gap)
+
+    def external(self, columns=None,            # which of `ALL_EXTERNAL`; None: `EXTERNAL`
+                 ranges: "dict | None" = None,  # as from `weather_ranges`; None: of the known hours
+    ) -> np.ndarray:
+        "(T, len(columns)) float32 in [0, 1]: what is known of each hour beside its crimes; ahead, weather is that hour of the day's mean (`weather_ahead`)."
+        weather = self.weather if self.weather is None or self.known == len(self) else weather_ahead(self.weather, self.starts)
+        return external_features(self.starts, weather, self.holidays, columns or EXTERNAL, self.known, ranges).to_numpy(np.float32)
+
+# %% ../nbs/25_grids.ipynb #25e69cb4
+@dataclass(frozen=True, eq=False)
+class HourlyMaps(_Verbs):
     "Crime counts by hour and cell, and where and when they are from."
     @classmethod
     def from_events(cls, events: pd.DataFrame,  # an events table
@@ -313,30 +341,6 @@ class HourlyMaps(_Hours):
         found = cls(counts, start, grid, outside, weather, _days(holidays), notes)
         if weather is not None: found.external(("temperature",))
         return found
-
-    def schema(self) -> dict:
-        return {"period": "hour", "grid": asdict(self.grid), "holidays": self.holidays, "weather": None if self.weather is None else list(self.weather)}
-
-    def joined(self, later: "HourlyMaps", gap: str = "refuse") -> "HourlyMaps":
-        found = super().joined(later, gap)
-        weather = None if self.weather is None else pd.concat([self.weather, later.weather[later.weather.index > self.weather.index[-1]]]).asfreq("h")
-        if weather is not None: weather = weather.interpolate("linear")
-        return replace(found, weather=weather, outside=self.outside + later.outside, notes=(*self.notes, *later.notes))
-
-    def update(self, events: pd.DataFrame, gap: str = "refuse", weather=None) -> "HourlyMaps":
-        "The maps with the events that came since; `gap` as in `joined`, `weather` of the new hours where the maps have weather."
-        if not len(events): return self
-        known = self.until(self.known)
-        end, first = known.start + pd.Timedelta(hours=len(known)), events.time.min()
-        if first < end: raise InputError(f"the later events begin at {first}, and the hours up to {end} are known already: give what comes from {end} on")
-        return known.joined(type(self).from_events(events, None, max(end, first.normalize()), None, weather, like=self.schema()), gap)
-
-    def external(self, columns=None,            # which of `ALL_EXTERNAL`; None: `EXTERNAL`
-                 ranges: "dict | None" = None,  # as from `weather_ranges`; None: of the known hours
-    ) -> np.ndarray:
-        "(T, len(columns)) float32 in [0, 1]: what is known of each hour beside its crimes; ahead, weather is that hour of the day's mean (`weather_ahead`)."
-        weather = self.weather if self.weather is None or self.known == len(self) else weather_ahead(self.weather, self.starts)
-        return external_features(self.starts, weather, self.holidays, columns or EXTERNAL, self.known, ranges).to_numpy(np.float32)
 
 # %% ../nbs/25_grids.ipynb #61358a93
 def _day_starts(n, first_hour: int, day):
@@ -586,6 +590,7 @@ def read_day_numbers(path,               # a file with one number a line, 1 is t
     if min(numbers, default=1) < 1: raise InputError(f"{path} has the day {min(numbers)}: numbers start at 1")
     return [(pd.Timestamp(start) + pd.Timedelta(days=n - 1)).date() for n in numbers]
 
+# %% ../nbs/25_grids.ipynb #a0711fdc
 def _holidays(name, years):
     import holidays as calendars
     country, _, state = name.partition("-")

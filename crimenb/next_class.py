@@ -53,7 +53,7 @@ def questions(view: Sequences,     # what happened
     rivals = {p: candidates(asked, target[spot], p, n, seed, popular) for p in protocols}
     return Questions(spot, target[spot], rivals, history.pick(target >= 0).counts > 0)
 
-def lines(protocols) -> list:
+def lines(protocols: Any) -> list:
     "The protocols as they are shown: each with drawn rivals a second time, seen before unseen."
     return [p + more for p in protocols for more in (("",) if p == "full" else ("", SEEN_FIRST))]
 
@@ -113,10 +113,10 @@ class NextClass(Model):
         history = view.until(at)
         return self.proper(self.weights(history), history)
 
-    def weights(self, history) -> np.ndarray:
+    def weights(self, history: Sequences) -> np.ndarray:
         raise TypeError(f"{type(self).__name__} must say how it weighs the classes")
 
-    def proper(self, weights, history) -> np.ndarray:
+    def proper(self, weights: np.ndarray, history: Sequences) -> np.ndarray:
         "(…, n_spots, n_classes) float64 probabilities in proportion to weights from 0 up."
         weights = np.array(weights, np.float64)
         weights[..., history.lengths == 0, :] = np.bincount(history.events, minlength=history.n_classes) + 1e-12
@@ -124,7 +124,7 @@ class NextClass(Model):
         weights += self.trace/history.n_classes
         return weights
 
-    def loss(self, values, view, at) -> float:
+    def loss(self, values: np.ndarray, view: Sequences, at: Any) -> float:
         "The mean log loss of the events at the positions `at`."
         target = view.observed(at)
         return float(-np.log(values[np.flatnonzero(target >= 0), target[target >= 0]]).mean())
@@ -140,7 +140,7 @@ class NextClass(Model):
 # %% ../nbs/57_next_class.ipynb #e1948f07
 class Foretelling(NextClass):
     "Forecasts and backtests of the next event."
-    def ahead(self, view, periods: int = 1) -> "tuple[Any, np.ndarray]":
+    def ahead(self, view: Sequences, periods: int = 1) -> "tuple[Any, np.ndarray]":
         "The view, and the probabilities of each spot's next event."
         return view, self.predict(view, view.ahead(periods))
 
@@ -186,7 +186,7 @@ def misses(protocol: str = "full",    # one of `sequences.PROTOCOLS`
     return loss
 
 # %% ../nbs/57_next_class.ipynb #a66c3c7a
-def softmax(logits) -> np.ndarray:
+def softmax(logits: Any) -> np.ndarray:
     "Probabilities over the last axis, float64."
     z = np.exp(logits - np.max(logits, -1, keepdims=True), dtype=np.float64)
     return z/z.sum(-1, keepdims=True)

@@ -86,6 +86,7 @@ def starts_from(starts: pd.DatetimeIndex, # of the periods that are known
 def _slotted(edges, slots):
     return (edges[:, None] + np.arange(slots)*np.timedelta64(24//slots, "h")).ravel()
 
+# %% ../nbs/30_panels.ipynb #788b57b5
 class Timed(Counts):
     "Counts with a calendar."
     @property
@@ -144,7 +145,7 @@ class Comparable(Timed):
                              "Panel.from_events(events, like=model.schema_), or fit anew")
         return self
 
-    def joined(self, later, gap: str = "refuse") -> Any:
+    def joined(self, later: Any, gap: str = "refuse") -> Any:
         "One panel after the other; `gap` is \"refuse\", or \"unknown\": periods between the two are NaN."
         whole = super().joined(later, gap)
         whole.attributes[len(whole) - len(later):] = later.attributes
@@ -276,6 +277,7 @@ def areas_of(events: pd.DataFrame, # an events table
     if "geometry" not in table or (code >= 0).mean() >= NEAR or not events["lon"].notna().any(): return code
     return locate(events["lon"], events["lat"], table, check=False)
 
+# %% ../nbs/30_panels.ipynb #281a75e5
 def _check_meet(code, events, table):
     if not len(code) or (code >= 0).sum() >= NEAR*len(code): return
     listed = lambda labels: ", ".join(map(repr, list(labels)[:3])) or "none"
@@ -326,7 +328,7 @@ class Counting:
     labels: dict = field(default_factory=dict)
 
     @classmethod
-    def of(cls, events, freq, group, slots, attributes, places) -> "Counting":
+    def of(cls, events: pd.DataFrame, freq: str, group: Any, slots: int, attributes: Any, places: Any) -> "Counting":
         validate(events)
         table, cells = area_table(places, events)
         categories = list(events["category"].cat.categories)
@@ -337,7 +339,7 @@ class Counting:
         return cls(freq, slots, attributes, table, cells, categories, group, places is not None)
 
     @classmethod
-    def like(cls, events, schema) -> "Counting":
+    def like(cls, events: pd.DataFrame, schema: dict) -> "Counting":
         validate(events)
         s = schema
         table = pd.DataFrame({n: s[n] for n in ("lon", "lat", "km2")}, index=pd.Index(s["areas"], dtype=str, name="area"))
@@ -350,13 +352,13 @@ class Counting:
         labels = {name.partition(": ")[0]: known for name, known in s["labels"].items()}
         return cls(s["freq"], s["slots"], list(names), table, s["cells"], s["categories"], group, True, labels)
 
-    def codes(self, labels) -> np.ndarray:
+    def codes(self, labels: Any) -> np.ndarray:
         "For each of some categories its number, -1 for one that is not counted."
         to = {name: i for i, name in enumerate(self.categories)}
         return np.array([to.get(label if self.group is None else self.group.get(label, label), -1) for label in labels] + [-1])
 
 # %% ../nbs/30_panels.ipynb #883a6d2e
-def counted(how: Counting, cls, events: pd.DataFrame,
+def counted(how: Counting, cls: type, events: pd.DataFrame,
             start, end,        # as in `Panel.from_events`
             check=True,        # an `InputError` where hardly an event lies in an area
 ) -> Any:
@@ -473,7 +475,7 @@ def _step_table(panel, begin, stop):
         steps[name] = values
     return pd.DataFrame(steps), labels
 
-def whole_blocks(panel) -> np.ndarray:
+def whole_blocks(panel: Panel) -> np.ndarray:
     "(blocks, slots, A, C) float64 counts; a last block that isn't whole is filled up with NaN."
     T, A, C = panel.counts.shape
     rest = np.full((-T % panel.slots, A, C), np.nan)
@@ -547,7 +549,7 @@ def scales(panel: Panel,
     return Scales(_transformer(steps[there], [c for c in labels if c in there]).fit(steps[there]), _transformer(static, []).fit(static),
                   risk_levels(panel, train, severity)[1], cyclic, int(length), dict(severity))
 
-def columns_of(transformer) -> list:
+def columns_of(transformer: Any) -> list:
     "Names of the columns that a fitted transformer was given."
     return [name for _, _, columns in transformer.transformers_[:2] for name in columns]
 
@@ -599,7 +601,7 @@ class Features(Rows):
     thousands of areas. `t`, `a` (n,): period and area of a row. `y_counts` (n, C) and `y_level` (n,), NaN and -1 where not known."""
     def _index(self, i): return np.arange(len(self.t))[i].ravel()
 
-    def static(self, i) -> np.ndarray:
+    def static(self, i: Any) -> np.ndarray:
         i = self._index(i)
         return np.hstack([self.numbers[i], np.arange(len(self.panel.areas)) == self.a[i, None]]).astype("float32", copy=False)
 
@@ -609,10 +611,10 @@ class Features(Rows):
         i = self._index(i)
         return self.steps[self.t[i] - self.first + self.panel.slots*(self.length - lag), self.a[i]]
 
-    def flat(self, i) -> np.ndarray:
+    def flat(self, i: Any) -> np.ndarray:
         return np.hstack([self.static(i), *(self.lagged(i, lag) for lag in range(1, self.length + 1))])
 
-    def sequence(self, i) -> np.ndarray:
+    def sequence(self, i: Any) -> np.ndarray:
         static = self.static(i)
         return np.stack([np.hstack([self.lagged(i, lag), static]) for lag in range(self.length, 0, -1)], 1)
 
@@ -649,8 +651,8 @@ def read_la_monthly(paths,             # file name -> path, from `sources.fetch(
     area = places.index.get_indexer(table["area"])
     if (area < 0).any(): raise InputError(f"no polygon is named {table['area'].iloc[int(np.argmin(area))]!r}: the polygons and the counts are not of one city")
     np.add.at(counts, (months.get_indexer(month), area, pd.Index(categories).get_indexer(table["category"])), table["crimes"].to_numpy())
-    return Panel(counts, months.to_timestamp().as_unit("s"), areas, categories, *(places[c].to_numpy(float) for c in ("lon", "lat", "km2")),
-                 freq="MS", left_out={"after the last month that is kept": late}, geometry=places["geometry"].to_numpy())
+    lon, lat, km2 = (places[c].to_numpy(float) for c in ("lon", "lat", "km2"))
+    return Panel(counts, months.to_timestamp().as_unit("s"), areas, categories, lon, lat, km2, freq="MS", left_out={"after the last month that is kept": late}, geometry=places["geometry"].to_numpy())
 
 def read_hagen(paths, # file name -> path: three files that end in train.npz, val.npz and test.npz
 ) -> "tuple[Panel, Split]":

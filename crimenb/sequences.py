@@ -129,7 +129,7 @@ class Positions(Counted):
         "How many events are known."
         return len(self.events)
 
-    def positions(self, at) -> np.ndarray:
+    def positions(self, at: Any) -> np.ndarray:
         "(n_spots,) int64, checked: how many events of each spot are known."
         if at is None: return self.lengths
         if isinstance(at, (str, pd.Timestamp, np.datetime64)): return self._before(at)
@@ -147,7 +147,7 @@ class Positions(Counted):
         except ValueError: raise InputError(f"{date!r} is no date: write it as 2018-06-01") from None
         return np.bincount(self.spot_of[self.times < date], minlength=self.n_spots).astype(np.int64)
 
-    def until(self, at) -> Any:
+    def until(self, at: Any) -> Any:
         "What is known at these positions: the first `at[s]` events of each spot."
         nth = np.arange(len(self.events)) - np.repeat(self.offsets[:-1], self.lengths)
         return self.take(nth < np.repeat(self.positions(at), self.lengths))
@@ -157,11 +157,11 @@ class Positions(Counted):
         if periods != 1: raise InputError(f"periods is {periods}: of a spot only the next event is foretold")
         return self.lengths
 
-    def filled(self, at, values) -> Any:
+    def filled(self, at: Any, values: Any) -> Any:
         "Refused: what is foretold of a spot can't be built on."
         raise InputError("of a spot only the next event is foretold: there is no later one to build on it")
 
-    def observed(self, at) -> np.ndarray:
+    def observed(self, at: Any) -> np.ndarray:
         "(n_spots,) int64: the class of the event at each position, -1 where it has not happened."
         at = self.positions(at)
         there = at < self.lengths
@@ -172,9 +172,7 @@ class Positions(Counted):
 # %% ../nbs/20_sequences.ipynb #0e022a80
 class Named(Positions):
     "Spots and classes by their names, and two ways to split."
-    def split(self, test="last",   # "last": the last event of each spot; or a date
-              valid=None,          # a date before that; None: as long before it as the data go on after it
-    ) -> Split: # type: ignore[override]
+    def split(self, test: Any = "last", valid: Any = None) -> Split: # type: ignore[override] # "last", or a date from which is tested, and one from which is validated
         "Leave-last-out (paper, section 4.1), or one date for all spots, after which nothing is known."
         if isinstance(test, str) and test == "last":
             known = self.drop_last(2).lengths
@@ -196,7 +194,7 @@ class Named(Positions):
         return [n if lost else label for label, n, lost in zip(labels, numbers, self.spots.isna().any(axis=1))]
 
     @property
-    def categories(self) -> list: # type: ignore[override]
+    def categories(self) -> list:
         "(n_classes,) the names of the classes; their numbers where they have none."
         numbers, hours = [f"class {c + 1}" for c in range(self.n_classes)], self.how.get("slot_hours")
         if self.classes is None: return numbers
@@ -246,7 +244,7 @@ class Sequences(Named):
         how = {**self.how, **{k: v for k, v in schema.items() if k in self.how}}
         return replace(kept, events=number[kept.events], n_classes=len(names), classes=classes, how=how, dropped={**(self.dropped or {}), "class that is not in the schema": lost})
 
-    def frame(self, values, at=None, names=("expected",)) -> pd.DataFrame:
+    def frame(self, values: Any, at: Any = None, names: tuple = ("expected",)) -> pd.DataFrame:
         "Columns `period`, `place`, `category` and `names`; a line for each class of each spot, spots first."
         at, shape = self.positions(at), (self.n_spots, self.n_classes)
         columns = {"period": "next event", "place": np.repeat(self.places, self.n_classes), "category": np.tile(self.categories, self.n_spots)}
@@ -256,11 +254,11 @@ class Sequences(Named):
         return pd.DataFrame(columns)
 
     @classmethod
-    def from_events(cls, events: pd.DataFrame, **how) -> "Sequences":
+    def from_events(cls, events: pd.DataFrame, **how: Any) -> "Sequences":
         "`from_events`: sequences of spots from a table of events."
         return from_events(events, **how)
 
-    def joined(self, later, gap: str = "refuse") -> "Sequences":
+    def joined(self, later: Any, gap: str = "refuse") -> "Sequences":
         "These sequences and, after them, later ones: `follow`."
         return follow(self, later, gap)
 
@@ -509,7 +507,8 @@ def _one_after_the_other(known, times, gap):
     "Refuse times that overlap, and a pause that is far longer than the city ever made."
     begin, end = times.min(), known.max()
     if begin < end: raise InputError(f"the later events begin at {begin}, but all up to {end} are known already: give only what comes after")
-    usual = max(np.diff(np.sort(known)).max(initial=np.timedelta64(0, "s")), np.timedelta64(1, "D"))
+    pauses = np.diff(np.sort(known))
+    usual = max([np.timedelta64(1, "D"), *([pauses.max()] if len(pauses) else [])])
     if gap == "refuse" and begin - end > 2*usual:
         raise InputError(f"nothing is known from {end} to {begin}, and the city never paused so long: give the events between, or say gap='unknown'")
 

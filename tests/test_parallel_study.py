@@ -10,6 +10,7 @@ import cells
 from cells import one_thread
 from crimenb import city
 from crimenb.lab import studies
+from crimenb.lab.weekly import best_cut
 from crimenb.core import InputError
 
 # one network of each kind in seconds
@@ -45,7 +46,10 @@ def test_every_table_has_floor_rule_and_networks_with_intervals(city_run):
 
 def test_nothing_but_the_result_is_left(city_run):
     out, result = city_run
-    assert [p.suffix for p in out.iterdir()] == [".json"] and studies.validate(result)
+    # but for the forecast of the week after the last, as a table, on a map and as a picture
+    assert sorted("".join(p.suffixes) for p in out.iterdir()) == [".forecast.csv", ".forecast.geojson", ".forecast.png", ".json"] and studies.validate(result)
+    table = pd.read_csv(next(out.glob("*.forecast.csv")))
+    assert set(pd.to_datetime(table["period"])) == {pd.Timestamp("2018-07-02")} and len(table) == 16*3
 
 def test_a_search_is_recorded_and_a_killed_run_goes_on_from_what_is_there(tmp_path):
     given = dict(models="DNN", tasks="level", search="random", trials=2, rules="historical mean")
@@ -137,19 +141,40 @@ def test_every_profile_names_every_data_set_and_the_paper_profile_has_the_papers
     assert {k: paper[k] for k in ("losses", "lr", "layers", "units", "length", "cyclic", "dropout", "weight_decay", "search")} == dict(
         losses="MSE", lr=1e-3, layers=3, units=128, length=4, cyclic=False, dropout=0, weight_decay=0, search="grid")
 
-def cell_functions(*names):
-    "Functions of the notebook's own cells."
-    [cell] = [source for source in cells.code_of("parallel") if "def best_cut" in source]
-    space = {"np": np}
-    exec(cell[cell.index("def f1("):cell.index("CUTS =")], space)
-    return [space[name] for name in names]
-
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=12))
 def test_the_best_cut_is_the_best_of_all_cuts(pairs):
-    [best_cut] = cell_functions("best_cut")
     chance, was = np.array([p for p, _ in pairs], float), np.array([w for _, w in pairs])
     def score(cut):
         said = chance >= cut
         return 2*(said & was).sum()/max(said.sum() + was.sum(), 1)
     assert np.isclose(score(best_cut(chance, was)), max(score(c) for c in chance))
+
+
+CARD = """
+events: incidents.csv
+columns: {time: When, category: What, lon: X, lat: Y}
+order: ymd
+zone: America/Chicago
+areas: {file: parts.geojson, key: part}
+"""
+
+def test_a_citys_card_is_a_data_set(tmp_path):
+    from crimenb import geo
+    import shapely
+    events, truth = city.simulate(4000, 182, seed=2, start="2018-01-01", n_areas=6)
+    pd.DataFrame({"When": events["time"].dt.strftime("%Y-%m-%d %H:%M"), "What": events["category"].astype(str), "X": events["lon"], "Y": events["lat"]}).to_csv(tmp_path/"incidents.csv", index=False)
+    west, south, east, north = events["lon"].min(), events["lat"].min(), events["lon"].max(), events["lat"].max()
+    edges = np.linspace(west, east, 4)
+    geo.write(geo.area_places([shapely.box(a, south, b, north) for a, b in zip(edges, edges[1:])], ["left", "middle", "right"]).rename_axis("part"), tmp_path/"parts.geojson")
+    (tmp_path/"mine.yaml").write_text(CARD)
+    seen = {}
+    result = run_cells(dict(dataset=str(tmp_path/"mine.yaml"), models="GAT+TCN", tasks="counts"), tmp_path/"out", seen.update)
+    panel = seen["panel"]
+    assert panel.areas == ["left", "middle", "right"] and result["dataset"] == "mine" or "mine" in str(result["dataset"])
+    assert panel.counts.sum() > 3800 and {"GAT+TCN", "historical mean"} <= {r["method"] for r in result["rows"]}
+    # areas that touch are neighbours
+    assert set(map(tuple, seen["edges"].T.tolist())) == {(0, 1), (1, 0), (1, 2), (2, 1)}
+    (tmp_path/"mine.yaml").write_text("\n".join(line for line in CARD.splitlines() if "areas" not in line) + "\ncell_m: 3000\n")
+    run_cells(dict(dataset=str(tmp_path/"mine.yaml"), models="", tasks="counts", rules="historical mean"), tmp_path/"squares", seen.update)
+    assert seen["panel"].cells is not None and abs(seen["panel"].km2 - 9).max() < .2

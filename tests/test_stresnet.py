@@ -282,7 +282,7 @@ def test_the_authors_test_lies_in_the_middle_of_the_series():
     p = prepare(counts, resolution="space+time", preparation="authors", test=96)
     hours, y = to_cumulative(p, p.series[p.test], p.test)
     assert hours[0] > 620 and hours[-1] < 722
-    assert np.sqrt(((to_hourly(p, hours, y) - counts[hours])**2).mean()) < .1
+    assert np.sqrt(((to_hourly(p, hours, y) - counts[hours])**2).mean()) < .15
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 @pytest.mark.parametrize("hour", [600, 601, 700, 791])
@@ -349,7 +349,7 @@ def test_step_7():
     assert (to_hourly(p, p.test, -flat) >= 0).all()
 
 @pytest.mark.parametrize("bad, words", [(dict(counts=some_counts(100)), "too few"), (dict(counts=some_counts()[0]), "dimensions"), (dict(counts=some_counts()*0), "no crime"),
-                                        (dict(resolution="time"), "resolution"), (dict(preparation="mine"), "preparation"), (dict(external=np.zeros((3, 5))), "external"), (dict(valid=2), "valid")])
+                                        (dict(resolution="time"), "resolution"), (dict(preparation="mine"), "preparation"), (dict(external=np.zeros((3, 5))), "external"), (dict(valid=1.5), "valid"), (dict(valid=2000), "too few")])
 def test_bad_input_to_prepare(bad, words):
     with pytest.raises(InputError, match=words): prepare(**{"counts": some_counts(), "test": 48, **bad})
 

@@ -8,7 +8,7 @@ import pytest
 from cells import one_thread, run_cells
 from crimenb.lab import studies
 from crimenb.core import InputError
-from crimenb.papers.stresnet import PRINTED, table_1
+from crimenb.papers.stresnet import PREPARATIONS, PRINTED, table_1
 
 
 OURS = [f"Poisson regression{part}" for part in (" + ST-ResNet", " + recurrent", " + graph", ", by type + recurrent")]
@@ -33,7 +33,7 @@ def on_test(result, protocol):
 def test_every_kind_of_method_is_there(result):
     assert set(result.kind) == set(studies.KINDS) - {"reference"}
     assert set(result.protocol) == {"native", "its own maps", "fine maps", "fine maps, authors", "one cell"}
-    assert {"ST-ResNet, sound", "ST-ResNet, authors", "ternary ST-ResNet, sound", "ternary ST-ResNet, authors", "ST-ResNet, Poisson"} <= set(result.method)
+    assert {f"{kind}ST-ResNet, {p}" for kind in ("", "ternary ") for p in PREPARATIONS} | {"ST-ResNet, Poisson"} <= set(result.method)
     assert set(OURS) < set(result[result.kind == "ours"].method) and set(result[result.method == "Poisson regression, by type"].kind) == {"practitioner"}
 
 def test_nothing_printed_among_what_was_measured(result): assert result.printed.isna().all()
@@ -86,11 +86,11 @@ def test_corrections_start_from_the_regression_and_stay_near_it(result):
 
 def test_table_1_is_put_together_from_result_files(result):
     found = table_1(result)
-    assert len(found) == 36 and found.notna().all(axis=1).sum() == 0                       # 2 filters are none of the paper's
+    assert len(found) == 54 and found.notna().all(axis=1).sum() == 0                       # 2 filters are none of the paper's
     of_16 = result.assign(parameters=[{**p, "filters": 16} for p in result.parameters])
     found = table_1(of_16).dropna()
-    assert found.index.tolist() == [("city", "smoke", "1 + 1", p, "space", 3, 16) for p in ("authors", "sound")]
-    for preparation, protocol in (("sound", "fine maps"), ("authors", "fine maps, authors")):
+    assert found.index.tolist() == [("city", "smoke", "1 + 1", p, "space", 3, 16) for p in ("authors", "sound", "spline")]
+    for preparation, protocol in (("sound", "fine maps"), ("spline", "fine maps, authors"), ("authors", "fine maps, authors")):
         line, name = found.loc["city", "smoke", "1 + 1", preparation, "space", 3, 16], f"ST-ResNet, {preparation}"
         assert line["test RMSE"] == value(result, name, protocol, "RMSE") == value(result, name, "its own maps", "RMSE")
         assert line["native RMSE"] == value(result, name, "native", "RMSE") and line["train RMSE"] == value(result, name, "its own maps", "RMSE", "train") and line["seconds"] > 0
@@ -120,6 +120,28 @@ def test_profiles_give_every_parameter(profile, dataset):
 @pytest.mark.parametrize("bad, words", [(dict(dataset="boston"), "data set"), (dict(filters="many"), "filters"), (dict(neurons=64), "neurons")])
 def test_wrong_parameters_are_refused(bad, words, tmp_path):
     with pytest.raises(InputError, match=words): studies.reproduce("stresnet", bad, out=tmp_path)
+
+def test_a_citys_card_is_a_data_set_and_the_next_hour_is_left_on_a_map(tmp_path):
+    "A file with column names of its own, squares in metres; only the rules."
+    from crimenb.city import simulate
+    happened, _ = simulate(9000, days=42, seed=3)
+    happened = happened[happened.time < "2016-02-10 12:10"]
+    pd.DataFrame({"Happened": happened.time.dt.strftime("%Y-%m-%d %H:%M:%S"), "What": happened.category.astype(str), "X": happened.lon, "Y": happened.lat}).to_csv(tmp_path/"mine.csv", index=False)
+    (tmp_path/"mine.yaml").write_text("name: mine\nevents: mine.csv\ncolumns: {time: Happened, category: What, lon: X, lat: Y}\ncell_m: 2500\nholidays: US\nzone: America/Chicago\n")
+    run_cells("stresnet", dict(dataset=str(tmp_path/"mine.yaml"), methods="", rules=True), tmp_path/"out")
+    rows = studies.read_results(tmp_path/"out")
+    assert {"Poisson regression", "Poisson noise", "KNN, cumulative"} <= set(rows.method)
+    [table] = (tmp_path/"out").glob("*.forecast.csv")
+    table = pd.read_csv(table)
+    assert table.period.unique().tolist() == ["2016-02-10 12:00:00"] and table.expected.sum() > 1 and list((tmp_path/"out").glob("*.forecast.png"))
+
+def test_doubled_time_in_the_authors_preparation_has_rows_of_its_own(tmp_path):
+    run_cells("stresnet", dict(methods="ST-ResNet", preparation="authors", epochs=1, extra_epochs=0, filters=2, rules=False, city_days=56, super_resolution="space+time"), tmp_path)
+    rows = studies.read_results(tmp_path)
+    mine = rows[rows.method == "ST-ResNet, authors"]
+    assert set(mine.protocol) == {"its own maps", "native, the script's hours"}
+    assert len(rows[(rows.method == "reset + hourly mean") & (rows.protocol == "native, the script's hours")]) == 1
+    assert table_1(rows.assign(parameters=[{**p, "filters": 16} for p in rows.parameters]))["test RMSE"].dropna().tolist() == [value(rows, "ST-ResNet, authors", "its own maps", "RMSE")]
 
 def test_los_angeles_needs_its_export(tmp_path):
     with pytest.raises(InputError, match="export"): run_cells("stresnet", dict(dataset="la_2015h2"), tmp_path)

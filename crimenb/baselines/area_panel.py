@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SMALLEST', 'FromBlocks', 'HistoricalMean', 'RecentMean', 'LastWeek', 'level_chances', 'Trees', 'DecisionTree',
            'RandomForest', 'SupportVectors', 'GradientBoosting', 'level_probabilities', 'own_past', 'PoissonGLM',
-           'excess', 'OwnPast', 'OwnPastTrees', 'rules', 'occurrences', 'f1_scores']
+           'excess', 'memory', 'Remembers', 'Memories', 'OwnPast', 'OwnPastTrees', 'rules', 'occurrences', 'f1_scores']
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #70a89c68
 from typing import Any
@@ -15,6 +15,7 @@ from scipy import sparse
 
 from ..areas import MOST, AreaModel, RowModel, tree_columns
 from ..core import InputError, one_of, within
+from ..geo import knn_graph
 from ..panels import LEVELS, Features, Panel, level_of, weights_of, whole_blocks, before
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #49933054
@@ -23,7 +24,7 @@ SMALLEST = AreaModel.least
 
 class FromBlocks(AreaModel):
     "A rule that reads the blocks themselves."
-    def blocks(self, view) -> np.ndarray:
+    def blocks(self, view: Panel) -> np.ndarray:
         "(blocks, slots, A, …) what the task predicts: counts, or which of the five levels (0/1); NaN where not known."
         counts = whole_blocks(view)
         if self.task == "counts": return counts
@@ -34,7 +35,7 @@ class HistoricalMean(FromBlocks):
     "Shares of levels, or mean counts, of the area over the blocks before (the same slot of the day)."
     name, role = "historical mean", "trivial"
     grid = {"prior": [.5, 2.]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  window=None,   # how many blocks to average; None: all before
                  prior=.5,      # blocks of the average area that are added
     ): self.task, self.window, self.prior = task, window, prior
@@ -53,17 +54,18 @@ class HistoricalMean(FromBlocks):
         mean = (total[block, slot] - total[first, slot] + self.prior*self.average_) / n
         return mean if self.task == "levels" else np.maximum(mean, SMALLEST)
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #ac0c2d92
 class RecentMean(HistoricalMean):
     "The same over the last blocks."
     name = "recent mean"
     grid = {"window": [4, 8, 13, 26], "prior": [.5, 2.]}
-    def __init__(self, task="counts", window=8, prior=.5): self.task, self.window, self.prior = task, window, prior
+    def __init__(self, task: str = "counts", window: "int | None" = 8, prior: float = .5): self.task, self.window, self.prior = task, window, prior
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #46b20efc
 class LastWeek(FromBlocks):
     "The block before (the same slot of the day), once more."
     name, role = "last week", "trivial"
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  smallest=.05, # a count of 0 becomes this
     ): self.task, self.smallest = task, smallest
 
@@ -86,10 +88,13 @@ class LastWeek(FromBlocks):
     def _answer(self, view, at):
         before = self._before(view, at)
         if self.task == "counts": return np.maximum(before, self.smallest)
-        return np.where(before > 0, self.stays_, (1 - self.stays_) / (LEVELS - 1))
+        stays = float(self.stays_ or 0)
+        return np.where(before > 0, stays, (1 - stays) / (LEVELS - 1))
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #b7e4c778
-def level_chances(estimator, x) -> np.ndarray:
+def level_chances(estimator, # a fitted classifier
+                  x,         # (n, F)
+) -> np.ndarray:
     "(n, 5) of a fitted classifier that may not have seen every level, mixed with 1 % of any."
     p = np.zeros((len(x), LEVELS))
     p[:, estimator.classes_] = estimator.predict_proba(x)
@@ -110,29 +115,30 @@ class Trees(RowModel):
 class DecisionTree(Trees):
     "One tree (Gini impurity; squared error)."
     name, grid = "decision tree", {"leaf": [10, 20, 40, 80]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  leaf=20,  # fewest rows in a leaf
                  seed=0,   # of ties between features
-                 length=4, cyclic=True,  # as in `panels.Features`
+                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
     ): self.task, self.leaf, self.seed, self.length, self.cyclic = task, leaf, seed, length, cyclic
 
-    def estimator(self):
+    def estimator(self) -> Any:
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
         kind = DecisionTreeClassifier if self.task == "levels" else DecisionTreeRegressor
         return kind(min_samples_leaf=self.leaf, random_state=self.seed)
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #d2ade1c7
 class RandomForest(Trees):
     "The mean of many trees, each on a bootstrap of the rows."
     name, grid = "random forest", {"leaf": [2, 5, 15]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  leaf=5,    # fewest rows in a leaf
                  trees=200, # how many
                  share=1/3, # of the features that a node may choose from
                  seed=0,    # of the bootstrap and the choice of features
-                 length=4, cyclic=True,
+                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
     ): self.task, self.leaf, self.trees, self.share, self.seed, self.length, self.cyclic = task, leaf, trees, share, seed, length, cyclic
 
-    def estimator(self):
+    def estimator(self) -> Any:
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
         kind = RandomForestClassifier if self.task == "levels" else RandomForestRegressor
         return kind(min_samples_leaf=self.leaf, n_estimators=self.trees, max_features=self.share, random_state=self.seed)
@@ -141,11 +147,11 @@ class RandomForest(Trees):
 class SupportVectors(RowModel):
     "Radial-kernel support vectors with Platt's probabilities; for counts one regression a category, on the square root."
     name, grid = "SVM", {"C": [.1, 1., 10.]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  C=1.,      # price of a violated margin
                  cap=3000,  # at most so many rows are fitted, drawn at random
                  seed=0,    # of the draw
-                 length=4, cyclic=True,
+                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
     ): self.task, self.C, self.cap, self.seed, self.length, self.cyclic = task, C, cap, seed, length, cyclic
 
     def _learn(self, view, features, rows, valid):
@@ -181,12 +187,12 @@ class GradientBoosting(RowModel):
     "Gradient-boosted trees: log loss for levels, Poisson deviance for counts, one model a category."
     name, role = "gradient boosting", "practitioner"
     grid = {"rounds": [50, 150], "leaves": [4, 16]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  rate=.05,   # step size
                  rounds=100, # how many trees (a level, or a category)
                  leaves=8,   # of a tree
-                 seed=0,
-                 length=4, cyclic=True,
+                 seed: int = 0,
+                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
     ): self.task, self.rate, self.rounds, self.leaves, self.seed, self.length, self.cyclic = task, rate, rounds, leaves, seed, length, cyclic
 
     def _learn(self, view, features, rows, valid):
@@ -239,14 +245,15 @@ def own_past(features: Features) -> np.ndarray:
     past = [mean] + [panel.counts[t - slots*lag, a].astype(float) for lag in range(1, features.length + 1)]
     return np.log(np.stack([np.where(np.isnan(v), mean, v) for v in past], 1) + .5)
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #9c7bea78
 class PoissonGLM(RowModel):
     "Poisson regression with area effects, calendar and lagged counts; levels by `level_probabilities`, with the spread of its residuals."
     name, role = "Poisson GLM", "practitioner"
     grid = {"alpha": [.001, .01, .1], "calendar": [True, False]}
-    def __init__(self, task="counts",
+    def __init__(self, task: str = "counts",
                  alpha=.01,     # ridge penalty
                  calendar=True, # with effects of the day of the year (and of the week)
-                 length=4, cyclic=True,
+                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
     ): self.task, self.alpha, self.calendar, self.length, self.cyclic = task, alpha, calendar, length, cyclic
 
     def _shared(self, features, rows):
@@ -289,9 +296,101 @@ class PoissonGLM(RowModel):
         weights = weights_of(features.panel.categories, self.scales_.severity)
         return .99 * level_probabilities(mu, weights, self.scales_.thresholds, self.kappa_) + .01 / LEVELS
 
-def excess(mu, y) -> float:
+# %% ../../nbs/baselines/30_area_panel.ipynb #e52ceb7f
+def excess(mu: np.ndarray, y: np.ndarray) -> float:
     "kappa of counts y about their means mu, both (n, C): variance = (1 + kappa) mean."
     return float(max(((y - mu)**2 - mu).sum() / mu.sum(), 0))
+
+# %% ../../nbs/baselines/30_area_panel.ipynb #1167f5a4
+def memory(blocks,     # (blocks, slots, A, C) counts, NaN where not known
+           half_life,  # in blocks; infinite: all of the past alike
+) -> np.ndarray:
+    "(blocks, slots, A, C) means of the blocks before, the last ones weighted most, drawn towards the mean so far."
+    known, y, keep = ~np.isnan(blocks[:, :, :1, :1]), np.nan_to_num(blocks), .5**(1/half_life)
+    many, total = before(known*1.), before(blocks)
+    # an area without a past has what areas have on average
+    usual = total.mean(2, keepdims=True) / np.maximum(many, 1)
+    mean = (total + .5*usual) / (many + .5)
+    found, n, weight = np.empty_like(y), np.zeros(y.shape[1:]), np.zeros(known.shape[1:])
+    for k in range(len(y)):
+        found[k] = (n + 2*mean[k]) / (weight + 2)
+        n, weight = keep*n + y[k], keep*weight + known[k]
+    return found
+
+# %% ../../nbs/baselines/30_area_panel.ipynb #8406f56e
+class Remembers(RowModel):
+    "The columns of a regression on several memories."
+    graph_: Any = None
+    def __init__(self, task: str = "counts",
+                 alpha: float = .03,   # ridge penalty
+                 harmonics: int = 1,   # of the year
+                 city: bool = True,    # with the city's short memory against its long one
+                 half_lives: tuple = (1, 3, 8, 20, 52), # blocks
+                 neighbours: int = 4,  # nearest areas whose memories are seen; 0: none
+                 length: int = 4, cyclic: bool = True,  # as in `panels.Features`
+    ):
+        self.task, self.alpha, self.harmonics, self.city, self.half_lives = task, alpha, harmonics, city, half_lives
+        self.neighbours, self.length, self.cyclic = neighbours, length, cyclic
+
+    def _columns(self, features):
+        "(n, C) the logarithm of the mean so far, and (n, C, F) what is known beside it."
+        panel, S = features.panel, features.panel.slots
+        blocks, (b, s), a = whole_blocks(panel), np.divmod(features.t, S), features.a
+        rates = {h: memory(blocks, h) for h in (*self.half_lives, np.inf)}
+        log = lambda rate: np.log(rate + .05)[b, s, a]
+        long = log(rates[np.inf])
+        x = [log(rates[h]) - long for h in self.half_lives]
+        x += [log(_around(rates[h], self.graph_)) - long for h in self.half_lives[1:4:2] if self.graph_ is not None]
+        if self.city: x.append(np.subtract(*(np.log(rates[h].sum(2) + .5)[b, s] for h in self.half_lives[1:4:2])))
+        day = 2*np.pi*(panel.starts[features.t].day_of_year.to_numpy() - 1)/365.25
+        turns = [f(k*day) for k in range(1, self.harmonics + 1) if panel.freq for f in (np.sin, np.cos)]
+        return long, np.stack(x + [np.repeat(turn[:, None], long.shape[1], 1) for turn in turns], -1)
+
+def _around(rate, edges):
+    "The mean over an area's neighbours."
+    one, other = edges
+    total = np.zeros_like(rate)
+    np.add.at(total, (slice(None), slice(None), other), rate[:, :, one])
+    return total / np.bincount(other, minlength=rate.shape[2])[:, None]
+
+# %% ../../nbs/baselines/30_area_panel.ipynb #0305090e
+class Memories(Remembers):
+    "Poisson regression on several memories of the area, of its neighbours and of the city; levels by `level_probabilities`."
+    name, role = "memories", "ours"
+    grid = {"alpha": [.003, .03, .1], "harmonics": [0, 1], "city": [False, True]}
+    def _learn(self, view, features, rows, valid):
+        from sklearn.linear_model import PoissonRegressor
+        within(self.alpha, "alpha", 0), within(self.harmonics, "harmonics", 0)
+        placed = self.neighbours > 0 and len(view.areas) > 1 and np.isfinite(view.lon).any()
+        # an area of which no place is known lies in the middle
+        self.graph_ = knn_graph(*(np.nan_to_num(v, nan=np.nanmean(v)) for v in (view.lon, view.lat)), self.neighbours) if placed else None
+        long, x = self._columns(features)
+        self.mean_, self.scale_, found = x[rows].mean(0), x[rows].std(0) + 1e-9, []
+        for c, y in enumerate(features.y_counts[rows].T):
+            z = self._scaled(long[rows], x[rows], c)
+            if not y.any():
+                found.append((np.zeros(z.shape[1]), np.log(SMALLEST), 2*SMALLEST))
+                continue
+            with _one_thread(): fitted = PoissonRegressor(alpha=self.alpha, solver="newton-cholesky", max_iter=300).fit(z, y)
+            # a forecast far above all that was seen is the exponential of an extrapolation
+            found.append((fitted.coef_, fitted.intercept_, 2*y.max()))
+        self.coef_, self.intercept_, self.top_ = (np.array(part) for part in zip(*found))
+        self.kappa_ = excess(self._means(features, rows), features.y_counts[rows])
+
+    def _scaled(self, long, x, c):
+        # the mean so far is hardly shrunk, what is known beside it is
+        return np.column_stack([(x[:, c] - self.mean_[c])/self.scale_[c]/2, 2*long[:, c]])
+
+    def _means(self, features, rows):
+        long, x = self._columns(features)
+        log_mu = [self._scaled(long[rows], x[rows], c) @ self.coef_[c] + self.intercept_[c] for c in range(len(self.coef_))]
+        return np.stack([np.clip(np.exp(v), SMALLEST, top) for v, top in zip(log_mu, self.top_)], 1)
+
+    def _of_rows(self, features, rows):
+        mu = self._means(features, rows)
+        if self.task == "counts": return mu
+        weights = weights_of(features.panel.categories, self.scales_.severity)
+        return .99 * level_probabilities(mu, weights, self.scales_.thresholds, self.kappa_) + .01 / LEVELS
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #b2f26eec
 class OwnPast(PoissonGLM):

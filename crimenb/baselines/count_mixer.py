@@ -293,7 +293,7 @@ class Mixer(Foretelling):
         with torch.inference_mode(): p = torch.stack([torch.softmax(scorer(*inputs), -1) for scorer in self.scorers_[kind]]).mean(0)
         return spread_out(p.numpy().astype("float64"), classes, plain)
 
-    def weights(self, history) -> np.ndarray:
+    def weights(self, history: Sequences) -> np.ndarray:
         "(n_spots, n_classes) probabilities."
         one_of(self.unseen, ("together", "apart"), "unseen")
         p, some = np.zeros((history.n_spots, history.n_classes)), np.flatnonzero(history.lengths)

@@ -171,6 +171,7 @@ def take_from_day(maps: HourlyMaps, # maps of counts
     "(n, rows, columns) forecast counts of the hours: what the day's forecast adds to what is known, at least 0."
     return np.maximum(expected - _so_far(maps, np.asarray(targets)), 0)
 
+# %% ../../nbs/baselines/20_hourly_map.ipynb #d90926fe
 class SinceMidnight(HourlyRule):
     "A rule that is given the counts since midnight, and what its forecast adds to the day."
     def rule(self) -> HourlyRule: raise TypeError(f"{type(self).__name__} must say which rule it asks")
@@ -204,6 +205,7 @@ def one_cell(maps: HourlyMaps, # maps over a box
     west, south, east, north = maps.where().geometry.iloc[row * maps.grid.columns + column].bounds
     return replace(maps, counts=maps.counts[:, row:row + 1, column:column + 1], grid=Grid(west, south, east, north, 1, 1))
 
+# %% ../../nbs/baselines/20_hourly_map.ipynb #075bb1b1
 class ARIMA(HourlyRule):
     "ARIMA, section 5 of the paper, cell by cell: one-step forecasts with the parameters of training, at least 0. Give it few cells."
     name = "ARIMA, hourly"
@@ -381,6 +383,7 @@ class _OnFeatures(HourlyRule):
         x = features(view._with(view.counts[:max(at[-1], 1)], 0), at)
         return self.estimator_.predict(x.reshape(-1, len(FEATURES))).reshape(x.shape[:-1])
 
+# %% ../../nbs/baselines/20_hourly_map.ipynb #010306a9
 class PoissonRegression(_OnFeatures):
     "Log-linear Poisson regression on `features`."
     name = "Poisson regression"

@@ -61,6 +61,7 @@ class Recurrent(nn.Module):
         known = torch.cat([level, external[:, :, None, None].expand(-1, -1, R, C)], 1).permute(0, 2, 3, 1).reshape(B*R*C, -1)
         return self.head(torch.cat([memory, known], 1)).view(B, R, C, K).permute(0, 3, 1, 2)
 
+# %% ../../nbs/baselines/25_hourly_networks.ipynb #d0f93a5f
 class Graph(nn.Module):
     "The same shapes as `Recurrent`: two graph convolutions on the cells, each joined to its four neighbours."
     def __init__(self, types: int, external: int, hidden: int = 16, history: int = 24):

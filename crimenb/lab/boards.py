@@ -21,10 +21,11 @@ def listed(text: str,  # names, comma-separated; may be empty
     return [one_of(name, known, what) for name in dict.fromkeys(map(str.strip, text.split(","))) if name]
 
 def numbers(text: str, kind: type = int,  # int or float
+            what: str = "it",  # the parameter, for the sentence
 ) -> list:
     "The numbers in a parameter."
     try: return [kind(part) for part in text.split(",") if part.strip()]
-    except ValueError: raise InputError(f"{text!r} is no list of numbers: write them with commas between them, such as 0,1") from None
+    except ValueError: raise InputError(f"{what} is {text!r}: write numbers with commas between them, such as 0,1") from None
 
 # %% ../../nbs/lab/20_boards.ipynb #e49ee0bc
 COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#949494", "#ece133", "#56b4e9")

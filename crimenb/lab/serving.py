@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -101,6 +102,7 @@ FIELDS = ("record_id", "time", "area", "category")
 # letters of a field
 LONGEST = 1000
 
+# %% ../../nbs/lab/70_serving.ipynb #5c86a772
 class Taker:
     "Takes events. Its state is the exported files and the journal, and nothing else."
     def __init__(self, bundle,          # a file written by `export`
@@ -193,6 +195,7 @@ def read_events(file,                  # bytes, line by line
             else: yield dict(zip(names, next(csv.reader([line], strict=True))))
         except (ValueError, RecursionError, csv.Error): yield line.strip()
 
+# %% ../../nbs/lab/70_serving.ipynb #c584cde3
 def main(argv=None,  # the arguments; those of the process if not given
 ) -> int:
     "Read events, answer each, write the forecast; returns the exit code."
@@ -203,7 +206,7 @@ def main(argv=None,  # the arguments; those of the process if not given
     parser.add_argument("--forecast", help="CSV file for the forecast")
     parser.add_argument("--every", type=int, default=100, help="events between two forecasts; one is made at the end in any case")
     options = parser.parse_args(argv)
-    scorer = None
+    scorer: Any = None
     def write(): return options.forecast and write_atomic(options.forecast, scorer.forecast().to_csv(index=False))
     try:
         within(options.every, "every", 1)

@@ -58,6 +58,7 @@ def _of_file(dataset, cells, export):
     if dataset == "chicago_2016_2017": return *cell_areas(events, cells, cells), files, "nearest"
     return events, None, files, "nearest"
 
+# %% ../../nbs/lab/25_weekly.ipynb #23148763
 def weekly(dataset: str,        # a data set's name, or the path of a card
            slots: int = 1,      # slots of the day that a week is cut into
            attributes=(),       # columns of the events
@@ -110,20 +111,20 @@ def best_rule(name: str,    # of a rule of `baselines.area_panel`
     start = kind(task).set_params(**{k: v for k, v in settings.items() if k in known})
     return choose(start, panel, kind.grid, parts.train, parts.valid)[0].fit(panel, parts.train, parts.valid)
 
-def rows_of(model: Model, panel: Panel, part) -> np.ndarray:
+def rows_of(model: Model, panel: Panel, part: slice) -> np.ndarray:
     "(n, C or 5) a model's forecasts of some periods, a row an area and period."
     values = model.predict(panel, part)
     return values.reshape(-1, values.shape[-1])
 
 # %% ../../nbs/lab/25_weekly.ipynb #60b304ff
-def f1(hits) -> Any:
+def f1(hits: np.ndarray) -> Any:
     "F1 of (…, 3) hits, false and missed; 0 where there is neither."
     return 2*hits[..., 0]/np.maximum(2*hits[..., 0] + hits[..., 1] + hits[..., 2], 1e-9)
 
 #: name -> F1 of (…, types, 3) hits, false and missed
 F1S: dict = {"macro-F1": lambda hits: f1(hits).mean(-1), "micro-F1": lambda hits: f1(hits.sum(-2))}
 
-def best_cut(chance, was) -> float:
+def best_cut(chance: np.ndarray, was: np.ndarray) -> float:
     "The cut (chance ≥ cut) with the best F1, both (n,)."
     order = np.argsort(-chance, kind="stable")
     score = 2*np.cumsum(was[order])/(np.arange(1, len(was) + 1) + was.sum())
@@ -148,10 +149,11 @@ def hits_by_step(said, was,  # (n, types) bool
     three = said & was, said & ~was, ~said & was
     return np.stack([np.stack([np.bincount(step, v[:, c]) for v in three], -1) for c in range(said.shape[1])], 1)
 
-def drawn_hits(hits, rng, draws: int = 1000) -> np.ndarray:
+def drawn_hits(hits: np.ndarray, rng: np.random.Generator, draws: int = 1000) -> np.ndarray:
     "(draws, types, 3) sums over steps that are drawn anew."
     return np.einsum("bs,sck->bck", rng.multinomial(len(hits), np.full(len(hits), 1/len(hits)), size=draws), hits)
 
+# %% ../../nbs/lab/25_weekly.ipynb #99ba83b5
 def f1_rows(each, # hits (steps, types, 3) of each month
             seed: int = 0, n: "int | None" = None, # n of the rows; None: steps
 ) -> pd.DataFrame:

@@ -52,6 +52,7 @@ MOST_NUMBERS = 2**26
 # the paper's levels 1-5, here 0-4
 LEVELS = 5
 
+# %% ../../nbs/papers/30_parallel.ipynb #7f267a5f
 @dataclass(frozen=True)
 class Cases:
     "One case is one area in one period: what is known before the period begins, and what then happened. NumPy or torch goes in, torch comes out."
@@ -113,6 +114,7 @@ class Cases:
             for some in rows.split(65_536): digest.update(getattr(self, f.name)[some].numpy().tobytes())
         return digest.hexdigest()
 
+# %% ../../nbs/papers/30_parallel.ipynb #08ce3a02
 def kept(names,     # of columns
          calendar, means, # as in `Cases.of`
 ) -> list:
@@ -244,6 +246,7 @@ LOSSES = ("likelihood", "MSE")
 # a forecast of no events at all can't be scored once there is one
 LEAST = .01
 
+# %% ../../nbs/papers/30_parallel.ipynb #d3e62cf0
 class Head:
     "What the numbers of a network's last layer mean: their loss, and the forecast they stand for."
     def __init__(self,
@@ -420,7 +423,8 @@ def graph_of(panel,           # of which only what lies before `until` is looked
     if how == "alike": return alike(panel.counts[:until].sum(-1), neighbours)
     if how == "nearest":
         # an area of which no place is known lies in the middle
-        return knn_graph(*(np.nan_to_num(v, nan=np.nanmean(v)) for v in (panel.lon, panel.lat)), neighbours)
+        lon, lat = (np.nan_to_num(v, nan=np.nanmean(v)) for v in (panel.lon, panel.lat))
+        return knn_graph(lon, lat, neighbours)
     if panel.geometry is None: raise InputError("which areas touch can't be told without polygons: give the panel some, or use graph='nearest'")
     return adjacency(pd.DataFrame({"geometry": panel.geometry}, index=pd.Index(panel.areas, name="area")), panel.areas)
 
@@ -455,7 +459,8 @@ class AreaNetwork(AreaModel):
 
     def network(self) -> nn.Module:
         graph = None if self.graph_ is None else torch.as_tensor(self.graph_)
-        return assemble(self.name, *self.shape_, self.numbers_["n_out"], graph, **self.widths())
+        n_flat, n_step, length, areas = self.shape_
+        return assemble(self.name, n_flat, n_step, length, areas, self.numbers_["n_out"], graph, **self.widths())
 
 # what a head calls the tasks
 HEADS = {"levels": "level", "counts": "counts"}
@@ -499,6 +504,7 @@ class Trained(AreaNetwork):
         "The smallest loss on validation."
         return -float(self.log_["valid"].max())
 
+# %% ../../nbs/papers/30_parallel.ipynb #21b9bc14
 class AreaDNN(Trained):
     "The feed-forward network, section V.A."
     name = "DNN"
@@ -671,6 +677,7 @@ def measure_training(path,               # from `save_workload`
                      "added memory": max(0, _peak() - at_start), "loss": float(log["loss"].iloc[-1]), "scores": once(lambda: work.scores(work.model))})
     return rows
 
+# %% ../../nbs/papers/30_parallel.ipynb #578e4556
 def measure_steps(path,              # from `save_workload`
                   models: list,      # some of `MODELS`
                   batches: list,     # cases in a batch

@@ -181,7 +181,7 @@ def unpack(packed,                   # (bytes,) uint8
            table=None,               # what `_table` gives, to make it once
 ):
     "(n,) float32 of -1, 0 and 1: the inverse of `pack`, by one look into a table a byte."
-    table = _table(packing) if table is None else table
+    table = _table(packing).to(packed.device) if table is None else table
     return table.index_select(0, packed.int()).flatten()[:n]
 
 # %% ../../nbs/papers/20_stresnet.ipynb #096c4b9e
@@ -273,8 +273,8 @@ class PackedLayer(nn.Module):
         # with few outputs the sums are not worth making
         self.adds = adds and self.shape[2:] == (3, 3) and self.shape[0] >= 8
         for name, value in (("packed", pack(T, packing)), ("scale", scale.clone()), ("shift", shift.clone())): self.register_buffer(name, value)
-        self.register_buffer("table", _table(packing), persistent=False)
-        self.digits = self.table.nan_to_num().to(torch.int8).numpy()
+        self.register_buffer("table", _table(packing).to(T.device), persistent=False)
+        self.digits = self.table.nan_to_num().to(torch.int8).cpu().numpy()
 
     def forward(self, x):
         if self.adds and x.device.type == "cpu": return self.add_up(x)
@@ -584,6 +584,7 @@ def fingerprint(*arrays) -> str:
     "SHA-256 of arrays or tensors, one after the other."
     return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
 
+# %% ../../nbs/papers/20_stresnet.ipynb #d71d2615
 def learn(model: STResNet, prepared: Prepared,
           base=None,                  # (T, r, c) forecasts to correct with the Poisson likelihood, each made before its hour, above 0
           epochs: int = 200,          # with the validation part held out
@@ -859,15 +860,16 @@ def native_rows(forecast, observed, days, floor: float = 0.) -> list:
     tables = [count_summary(forecast, observed, blocks=days, floor=floor), hot_spot_summary(forecast.reshape(len(forecast), -1), observed.reshape(len(observed), -1), blocks=days)]
     return [row for table in tables for row in table.to_dict("records") if not row["metric"].startswith("PEI")]
 
-# %% ../../nbs/papers/20_stresnet.ipynb #a544c51f
-COLUMNS = {("its own maps", "train", "RMSE"): "train RMSE", ("its own maps", "test", "RMSE"): "test RMSE",
-           ("native", "test", "RMSE"): "native RMSE", ("its own maps", "train", "seconds"): "seconds"}
-
+# %% ../../nbs/papers/20_stresnet.ipynb #6be230d5
 def as_now(results: pd.DataFrame) -> pd.DataFrame:
     "Results under today's names: runs of before there was a choice have the branch \"cell means\", and what they call authors is the preparation \"spline\"."
     old = (results.study == "stresnet") & ~results.parameters.map(lambda run: "external_branch" in run).astype(bool)
     old &= results.method.str.contains("ST-ResNet, (?:sound|authors)$")
     return results.assign(method=results.method.mask(old, results.method.str.replace("authors", "spline") + ", cell means"))
+
+# %% ../../nbs/papers/20_stresnet.ipynb #a544c51f
+COLUMNS = {("its own maps", "train", "RMSE"): "train RMSE", ("its own maps", "test", "RMSE"): "test RMSE",
+           ("native", "test", "RMSE"): "native RMSE", ("its own maps", "train", "seconds"): "seconds"}
 
 def table_1(results,  # as from `crimenb.lab.studies.read_results`
 ) -> pd.DataFrame:
