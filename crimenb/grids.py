@@ -222,7 +222,9 @@ def no_odd_ones(t,           # (n,) different times, or days, of events, in orde
         raise InputError(f"from {start} to {end} are more than {MOST_HOURS} hours: give a later start or an earlier end")
 
 # %% ../nbs/25_grids.ipynb #d7b2a339
-def count(events: pd.DataFrame, grid, start, end) -> tuple:
+def count(events: pd.DataFrame, grid: Any,
+          start: pd.Timestamp, end: pd.Timestamp,  # the first hour, and the hour after the last
+) -> tuple:
     "(hours, rows, columns) counts, and how many events of these hours are in no cell."
     hours = int((end - start) / pd.Timedelta(hours=1))
     if hours < 1: raise InputError(f"the hours from {start} to {end} are none: end must be later than start")

@@ -143,7 +143,9 @@ def sequences(city,                       # whose store
     for part, dropped, where in store.each(each, city, since, until, columns=columns, **choice):
         # a stretch without any usable event has only its account
         if part is None: lost.append(dropped)
-        else: parts.append(part), places.append(where)
+        else:
+            parts.append(part)
+            places.append(where)
     if not parts:
         raise InputError("no event has a time, a category, an area and premises: choose others")
     whole = join(parts, places, min_events)
@@ -166,13 +168,14 @@ def _span(city, start, end, choice):
     if end is None:
         load = partial(store.load, city, columns=["time"], **_where(choice))
         begin = first if start is None else max(first, pd.Timestamp(start))
-        began = load(begin, first + pd.Timedelta(days=1))["time"].min()
-        end, notes = maps_of.reached(load(max(last - pd.Timedelta(days=8), began))["time"], began)
+        began = load(since=begin, until=first + pd.Timedelta(days=1))["time"].min()
+        end, notes = maps_of.reached(load(since=max(last - pd.Timedelta(days=8), began))["time"], began)
     return first if start is None else start, end, notes
 
 def hourly_maps(city,                       # whose store
                 # as in `HourlyMaps.from_events`
-                grid=None, start=None, end=None, weather=None, holidays=None,
+                grid: Any = None, start: Any = None, end: Any = None,
+                weather: "pd.DataFrame | None" = None, holidays: Any = None,
                 **choice: Any,      # bbox, categories, rows, folder, client: as in `store.each`
 ) -> maps_of.HourlyMaps:
     "`HourlyMaps.from_events` of the events in a store, a stretch of days at a time."
@@ -201,8 +204,8 @@ def _counts(events, since, until, how, start, end):
 
 def panel(city,                 # whose store
           # as in `Panel.from_events`
-          freq: str = "W-MON", group: "dict | None" = None, slots: int = 1, places=None,
-          start=None, end=None,
+          freq: str = "W-MON", group: "dict | None" = None, slots: int = 1,
+          places: "pd.DataFrame | None" = None, start: Any = None, end: Any = None,
           **choice: Any,        # bbox, categories, rows, folder, client: as in `store.each`
 ) -> Panel:
     "`Panel.from_events` of the events in a store, a stretch of days at a time; without attributes."
@@ -245,7 +248,7 @@ def _near(events, since, until, units, edges, limit, name):
 def terrain(city,                 # whose store
             units=None, factors=None,   # as in `Terrain.from_events`
             card=None,            # None: the city's own
-            period: str = "Y", start=None, end=None, limit: "float | None" = None,
+            period: str = "Y", start: Any = None, end: Any = None, limit: "float | None" = None,
             # bbox, categories, rows, folder, client: as in `store.each`
             choice: "dict | None" = None,
             **settings: Any,      # of the view
@@ -257,8 +260,8 @@ def terrain(city,                 # whose store
     found = ground_of.surrounded(units, factors, card, places, limit, settings)
     units, factors, limit, settings = found
     load = partial(store.load, city, columns=["time"], **where)
-    first = load(days["day"].iloc[0], days["day"].iloc[0] + pd.Timedelta(days=1))["time"].min()
-    last = load(days["day"].iloc[-1])["time"].max()
+    first = load(until=days["day"].iloc[0] + pd.Timedelta(days=1))["time"].min()
+    last = load(since=days["day"].iloc[-1])["time"].max()
     start, n = ground_of.covered(first, last, int(days["n"].sum()), start, period, end)
     edges, name = ground_of.stretches(start, period, n), settings["name"]
     how = partial(_near, units=units, edges=edges, limit=limit, name=name)
