@@ -1675,7 +1675,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.models.Model.network': ('models.html#model.network', 'crimenb/models.py'),
                                 'crimenb.models.Model.save': ('models.html#model.save', 'crimenb/models.py'),
                                 'crimenb.models.Model.tested': ('models.html#model.tested', 'crimenb/models.py'),
-                                'crimenb.models.Model.transfer': ('models.html#model.transfer', 'crimenb/models.py'),
                                 'crimenb.models._class': ('models.html#_class', 'crimenb/models.py'),
                                 'crimenb.models._decode': ('models.html#_decode', 'crimenb/models.py'),
                                 'crimenb.models._encode': ('models.html#_encode', 'crimenb/models.py'),

@@ -203,6 +203,7 @@ def reached(times,  # of the events; those of the last week suffice
     if hour.hour == 23 or hour + pd.Timedelta(hours=1) - last <= 5 * usual or hour <= first: return hour + pd.Timedelta(hours=1), ()
     return hour, (f"the events end at {last}, within an hour, so the hour from {hour} on is left out: say end={str(hour + pd.Timedelta(hours=1))!r} to have it",)
 
+# %% ../nbs/25_grids.ipynb #0d2af1bb
 def no_odd_ones(t,           # (n,) different times, or days, of events, in order
                 n,           # (n,) how many events each has
                 start, end,  # as in `from_events`
@@ -220,8 +221,10 @@ def no_odd_ones(t,           # (n,) different times, or days, of events, in orde
     if (end - start) / pd.Timedelta(hours=1) > MOST_HOURS:
         raise InputError(f"from {start} to {end} are more than {MOST_HOURS} hours: give a later start or an earlier end")
 
-# %% ../nbs/25_grids.ipynb #6c5c37dd
-def count(events: pd.DataFrame, grid, start, end) -> tuple:
+# %% ../nbs/25_grids.ipynb #d7b2a339
+def count(events: pd.DataFrame, grid: Any,
+          start: pd.Timestamp, end: pd.Timestamp,  # the first hour, and the hour after the last
+) -> tuple:
     "(hours, rows, columns) counts, and how many events of these hours are in no cell."
     hours = int((end - start) / pd.Timedelta(hours=1))
     if hours < 1: raise InputError(f"the hours from {start} to {end} are none: end must be later than start")

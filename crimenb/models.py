@@ -281,9 +281,7 @@ class Model(Forecasts):
         "An untrained network, of the shape that settings, schema and other learnt things ask for."
         raise TypeError(f"{type(self).__name__} must say how its network is built")
 
-    def transfer(self, view) -> Any:
-        "This model for the view of another place, as `models.transfer` says."
-        return transfer(self, view)
+    transfer = transfer
 
     def learnt(self) -> dict:
         "All that `fit` found out: name -> value."

@@ -230,7 +230,7 @@ def _period(times, freq, slots, start, end):
 # a block with no event at all is a hole in the data where so many are usual: by chance once in 5e8
 EMPTY_BY_CHANCE = 20
 
-def known_periods(panel):
+def known_periods(panel: Any) -> Any:
     "The panel with the blocks that can't be empty by chance marked as unknown."
     many = panel.counts.sum((1, 2)).reshape(-1, panel.slots).sum(1)
     empty = many == 0

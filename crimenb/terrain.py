@@ -451,6 +451,7 @@ def _factors(factors, units, card):
     read = lambda name, of: of if isinstance(of, Points) else read_points(of, units.crs, source=name)
     return {name: read(name, of) for name, of in factors.items()}, kinds
 
+# %% ../nbs/35_terrain.ipynb #4df44d52
 def surrounded(units, factors, card,   # as in `Terrain.from_events`
                places: pd.DataFrame,   # lon and lat of the events, for squares to cover
                limit: "float | None", settings: dict,

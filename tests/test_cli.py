@@ -107,21 +107,32 @@ def test_version_and_help(capsys):
     assert code == 0 and all(command in out for command in ("datasets", "fetch", "reproduce", "leaderboard"))
     assert "crimealarm" in shell(capsys, "reproduce", "--help")[1]
 
-def test_reproduce_hands_on_what_was_given_and_prints_where_the_files_lie(capsys, monkeypatch, tmp_path):
+def ended(folder):
+    "What a run leaves behind that had two rules and a network."
+    row = dict(protocol="full", split="test", metric="NDCG@5", n=9, printed=None)
+    rows = [dict(row, method=method, kind=kind, value=value, low=value - .01, high=value + .01)
+            for method, kind, value in (("popularity", "trivial", .1), ("spot counts", "trivial", .177), ("CrimeAlarm", "paper", .195))]
+    (folder/"a.json").write_text(json.dumps({"rows": rows}))
+    return studies.Outputs(folder/"a.ipynb", folder/"a.json", folder/"a.html")
+
+def test_reproduce_hands_on_what_was_given_and_prints_where_the_files_lie_and_who_won(capsys, monkeypatch, tmp_path):
     calls = []
     def reproduce(study, given, out):
         calls.append((study, given, out))
-        return studies.Outputs(Path("a.ipynb"), Path("a.json"), Path("a.html"))
+        return ended(tmp_path)
     monkeypatch.setattr(studies, "reproduce", reproduce)
     code, out, _ = shell(capsys, "reproduce", "crimealarm", "--profile", "cpu", "-p", "seed=2", "-p", "methods=", "--out", tmp_path)
     assert calls == [("crimealarm", {"seed": 2, "methods": "", "profile": "cpu"}, str(tmp_path))]
-    assert code == 0 and [line.split()[-1] for line in out.splitlines()] == ["a.ipynb", "a.json", "a.html"]
+    lines = out.splitlines()
+    assert code == 0 and [line.split()[-1] for line in lines[:3]] == [str(tmp_path/f"a.{end}") for end in ("ipynb", "json", "html")]
+    assert lines[3:] == ["best of each kind, NDCG@5 (more is better), full:", "  trivial      0.177 (0.167 to 0.187)  spot counts",
+                         "  paper        0.195 (0.185 to 0.205)  CrimeAlarm"]
 
-def test_a_recorded_run_is_made_once_more_with_what_is_changed(capsys, monkeypatch):
+def test_a_recorded_run_is_made_once_more_with_what_is_changed(capsys, monkeypatch, tmp_path):
     calls = []
     def reproduce(study, given, out):
         calls.append((study, given))
-        return studies.Outputs(Path("a.ipynb"), Path("a.json"), Path("a.html"))
+        return ended(tmp_path)
     monkeypatch.setattr(studies, "reproduce", reproduce)
     recorded = sorted(studies.folder_of("results").glob("rtm-cpu-dc_rtm-*.json"))[0]
     given = json.loads(recorded.read_text())["parameters"]

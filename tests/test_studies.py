@@ -397,3 +397,22 @@ def test_where_less_is_better_the_smallest_comes_first(tmp_path):
     (tmp_path/"one.json").write_text(json.dumps(result))
     lines = studies.leaderboard(studies.read_results(tmp_path))
     assert lines.groupby("metric")["method"].first().to_dict() == {"PAI@1%": "b", "RMSE": "a"}
+
+
+# --- the answer of a run ---
+
+def test_the_answer_is_the_best_of_each_kind_under_the_tasks_protocol_and_metric():
+    def row(method, kind, value, metric="RMSE", protocol="fine maps", low=None, high=None):
+        return dict(method=method, kind=kind, value=value, metric=metric, protocol=protocol, low=low, high=high, split="test")
+    rows = [row("last hour", "trivial", .3), row("mean", "trivial", .2, low=.19, high=.21), row("net", "paper", .25), row("net", "paper", .01, protocol="native"), row("net", "paper", .1, "MAE"),
+            row("mean minus last hour", "trivial", -.1, protocol="fine maps, paired")]
+    which, best = studies.headline(rows, "stresnet")
+    assert which == "RMSE (less is better), fine maps" and best.values.tolist()[0][:3] == ["trivial", "mean", .2] and best.method.tolist() == ["mean", "net"]
+    assert studies.in_lines(which, best)[1:] == ["  trivial      0.2 (0.19 to 0.21)  mean", "  paper        0.25  net"]
+    # a study that no task knows opens with what it says first, and less is better only where the metric says so
+    assert studies.headline([row("heads", "trivial", .5, "share"), row("tails", "ours", .6, "share")], "coin")[0] == "share (more is better), fine maps"
+    assert studies.headline([row("mean", "trivial", 1.) | {"split": "train"}], "coin")[1].empty
+
+def test_the_page_of_a_run_starts_with_its_answer():
+    page = studies.opening("PAI@5% <b>", pd.DataFrame([dict(kind="ours", method="a<b", value=.5, low=.4, high=.6)]))
+    assert "a&lt;b" in page and "&lt;b&gt;" in page and "0.4 to 0.6" in page and "<b>" not in page

@@ -398,8 +398,10 @@ class OwnPast(PoissonGLM):
     name, travels = "Poisson regression, own past", True
     grid = {"alpha": [.001, .01, .1]}
     calendar = False
-    def __init__(self, task="counts", alpha=.01, length=4, cyclic=True):
-        self.task, self.alpha, self.length, self.cyclic = task, alpha, length, cyclic
+    def __init__(self, task: str = "counts",
+                 alpha: float = .01,                   # ridge penalty
+                 length: int = 4, cyclic: bool = True, # as in `panels.scales`
+    ): self.task, self.alpha, self.length, self.cyclic = task, alpha, length, cyclic
 
     def _shared(self, features, rows): return np.empty((len(rows), 0))
 
@@ -412,7 +414,9 @@ class OwnPastTrees(OwnPast):
     "Boosted trees on the same columns."
     name, role = "boosted trees, own past", "practitioner"
     grid = {"leaves": [4, 8]}
-    def __init__(self, task="counts", rate=.05, leaves=4, leaf=40, seed=0, length=4, cyclic=True):
+    def __init__(self, task: str = "counts", rate: float = .05,  # how much each tree counts
+                 leaves: int = 4, leaf: int = 40,  # of a tree, and rows in a leaf, at least
+                 seed: int = 0, length: int = 4, cyclic: bool = True):
         self.task, self.rate, self.leaves, self.leaf, self.seed, self.length, self.cyclic = task, rate, leaves, leaf, seed, length, cyclic
 
     def _estimator(self, y):

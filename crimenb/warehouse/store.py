@@ -585,7 +585,9 @@ def _load(book, place, since, until, bbox, categories, columns, labels):
     return validate(events) if columns is None else events
 
 # %% ../../nbs/warehouse/20_store.ipynb #23c54838
-def days(city, since=None, until=None, bbox=None, categories=None, folder=None) -> pd.DataFrame:
+def days(city,               # whose store
+         since=None, until=None, bbox=None, categories=None, folder=None,  # as in `load`
+) -> pd.DataFrame:
     "The days that have chosen events, in order: `day` and how many, `n`."
     with _version(city, folder) as (book, place): return _days(book, place, since, until, bbox, categories)
 
