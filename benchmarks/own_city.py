@@ -78,6 +78,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("predspot", "mlforecast", "open_cp"):
         parser.add_argument(f"--{name.replace('_', '-')}", default=os.environ.get(f"{name.upper()}_PYTHON"), help=f"python of an environment that has {name}")
+    parser.add_argument("--programs", nargs="+", choices=PROGRAMS, help="only these; default: all")
     parser.add_argument("--folder", type=Path, help="keep files here, and do not run again what is there")
     parser.add_argument("--out", type=Path, default=HERE / "own_city.json")
     options = parser.parse_args()
@@ -88,7 +89,7 @@ def main():
     pythons = {"crimenb": sys.executable, **{name: getattr(options, name) for name in ("predspot", "mlforecast", "open_cp")}}
     rows, of = [], {}
     for name, env in PROGRAMS.items():
-        if not pythons[env]: continue
+        if not pythons[env] or (options.programs and name not in options.programs): continue
         found, seconds = zip(*(run(name, pythons[env], folder, week) for week in weeks))
         of[name] = scores(np.array([[week[p] for p in places] for week in found]), happened)
         lines = [line for line in (HERE / "own_city" / f"with_{FILES.get(name, name)}.py").read_text().splitlines() if line.strip()]
