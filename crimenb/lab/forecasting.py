@@ -7,7 +7,7 @@ __all__ = ['MOST_CATEGORIES', 'MOST_CELLS', 'QUESTIONS', 'READING', 'TABLES', 'M
            'Question', 'gaps', 'view_of', 'Answer', 'Times', 'times_of', 'tried', 'on_everything', 'forecast',
            'remarks', 'go_on', 'targets', 'written', 'as_json']
 
-# %% ../../nbs/lab/80_forecasting.ipynb #2addf4c4
+# %% ../../nbs/lab/80_forecasting.ipynb #1cca6e55
 import inspect
 import tempfile
 from collections.abc import Callable
@@ -24,6 +24,7 @@ from .. import cards, cities, models, sources
 from ..core import InputError, needs, one_of, progress, within
 from ..events import precision, read as read_events
 from ..forecasts import Forecast
+from ..views import differs
 
 # %% ../../nbs/lab/80_forecasting.ipynb #5d26ecf5
 def events_of(dataset,      # name of a data set or city, or path of a card
@@ -82,7 +83,7 @@ def _placed(events, card, what):
     if events["lon"].isna().all():
         raise InputError(f"the events of {card.name} have no places, which {what} needs: name the columns lon and lat, or x and y with crs, on its card")
 
-# %% ../../nbs/lab/80_forecasting.ipynb #856b9f17
+# %% ../../nbs/lab/80_forecasting.ipynb #0aaadf05
 def _next(events, card, like, **settings):
     from crimenb.sequences import Sequences
     if like is not None: return Sequences.from_events(events, like=like)
@@ -91,8 +92,11 @@ def _next(events, card, like, **settings):
 
 def _years(events, card, like, cell_m=None, period="Y", **settings):
     from crimenb.terrain import Terrain
-    if like is not None: return Terrain.from_events(events, like=like, **settings)
     _placed(events, card, "risk terrain")
+    if like is not None:
+        # the squares and factors are the card's once more, and the model compares them with its own
+        wide = np.diff(np.unique(like["x"]))
+        return Terrain.from_events(events, cell_m or (float(wide.min()) if len(wide) else None), card=card, period=like["length"], **settings)
     try: return Terrain.from_events(events, cell_m, card=card, period=period, **settings)
     except InputError as error:
         if period != "Y" or "whole period" not in str(error): raise
@@ -272,7 +276,7 @@ def remarks(view, events) -> list:
         if n: found.append(f"{n:,} events {why}" if isinstance(why, str) else f"{n:,} events left out")
     return found
 
-# %% ../../nbs/lab/80_forecasting.ipynb #32208c0d
+# %% ../../nbs/lab/80_forecasting.ipynb #5ecd263d
 def go_on(path,                   # of a saved model
           events,                 # files of events
           periods: int = 1,       # how many
@@ -298,6 +302,8 @@ def go_on(path,                   # of a saved model
     except InputError as error:
         if dataset is None and "area" in str(error): raise InputError(f"{error}; if areas come from polygons, name the card with --dataset") from error
         raise
+    if question == "year" and dataset is None and differs(model.schema_, view.schema()):
+        raise InputError(f"the units and factors of {path} are its city's: name the card with --dataset")
     return Answer(question, model.forecast(view, periods, level), model, pd.DataFrame(), read, tuple(remarks(view, read.events)))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #fbaeaad5
