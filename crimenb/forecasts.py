@@ -67,12 +67,17 @@ class Forecast:
         return write(table.assign(period=table["period"].astype(str)), path)
 
 # %% ../nbs/50_forecasts.ipynb #c7c620e5
+def _named(forecast, period):
+    "The period that is meant: the first where none is; next events have a name in the place of a time."
+    if period is None: return forecast.periods[0]
+    return period if period in forecast.periods else pd.Timestamp(period)
+
 def shown(forecast: Forecast,
           period=None,      # which; None: the first
           category=None,    # which; None: all together, or the most probable one
 ) -> pd.DataFrame:
     "A line a place: `value`, `low`, `high`, `label`, `before` (what happened last), `rank` and `share` of all that is expected."
-    period = forecast.periods[0] if period is None else pd.Timestamp(period)
+    period = _named(forecast, period)
     table = forecast.table[forecast.table["period"] == one_of(period, forecast.periods, "period")]
     parts = "category" in table
     if category is not None: table = table[table["category"] == one_of(category, list(table.get("category", ())), "category")]
@@ -163,6 +168,7 @@ def _scale_bar(ax):
 # %% ../nbs/50_forecasts.ipynb #a13df331
 def _title(forecast, period):
     unit = forecast.about.get("unit", "")
+    if isinstance(period, str): return period
     when = f"{period:%Y-%m-%d %H:%M}" if unit == "hour" else f"{period:%Y-%m-%d}"
     return f"{unit} from {when}" if unit else when
 
@@ -172,7 +178,7 @@ def draw(forecast: Forecast, period=None, category=None,  # which; None: the fir
     "The map as a matplotlib figure: what happened last beside what is expected."
     plt = needs("matplotlib.pyplot", "reproduce")
     from matplotlib.patches import Patch
-    period = forecast.periods[0] if period is None else pd.Timestamp(period)
+    period = _named(forecast, period)
     found = shown(forecast, period, category)
     value = found["value"].to_numpy()
     km2 = forecast.places["km2"].to_numpy(float) if "km2" in forecast.places and forecast.places["km2"].gt(0).all() else None

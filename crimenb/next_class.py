@@ -154,7 +154,7 @@ class Foretelling(NextClass):
         best = np.argsort(-p, 1, kind="stable")[:, :top]
         spots, names = np.repeat(view.places, top), np.asarray(view.categories, object)
         table = pd.DataFrame({"period": "next event", "place": spots, "category": names[best.ravel()], "expected": np.take_along_axis(p, best, 1).ravel()})
-        about = {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "unit": view.period, "fitted on events": self.until_,
+        about = {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "unit": view.period, "values": "probabilities", "fitted on events": self.until_,
                  "last known event": str(view.times.max()) if view.times is not None else None,
                  "spots without history, which get the city's shares": int((view.lengths == 0).sum())}
         return Forecast(table, view.where(), about)

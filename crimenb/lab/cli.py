@@ -17,31 +17,37 @@ from ..core import InputError, one_of, write_atomic
 
 # %% ../../nbs/lab/90_cli.ipynb #98a53401
 def _card(options):
-    from crimenb import cities
-    draft = cities.draft(options.events, options.areas)
-    where = Path(options.out or Path(options.events[0]).with_suffix(".yaml").name)
-    if where.exists() and not options.force: raise InputError(f"{where} is there already: name another file with --out, or say --force")
-    write_atomic(where, draft.text)
-    if options.json: return _say_json({"card": str(where), "unsure": list(draft.unsure), "rows_in": draft.read.rows_in, "kept": len(draft.read.events), "dropped": draft.read.dropped})
+    from crimenb import cards
+    named = dict(pair.split("=", 1) if "=" in pair else _not_a_pair(pair) for pair in options.columns)
+    for name in named: one_of(name, ("time", "category", "premises", "area", "lon", "lat", "x", "y", "record_id"), "column")
+    draft = cards.draft(options.events, options.areas, options.key, options.zone, crs=options.crs, **named)
+    where = Path(options.out) if options.out else draft.card.path
+    if where.exists() and options.force: where.unlink()
+    draft.write(where)
+    account = draft.account
+    if options.json:
+        return _say_json({"card": str(where), "unsure": list(draft.unsure), "rows_in": account.rows_in, "kept": len(account.events), "dropped": account.dropped,
+                          "mended": account.mended, "notes": account.notes, "precision": account.precision})
     if options.quiet: return print(where)
     print(draft)
-    print(f"\ncard: {where}")
+    print(f"card: {where}")
 
 # %% ../../nbs/lab/90_cli.ipynb #238f26b3
 def _forecast(options):
     from crimenb.lab import forecasting
     about = dict(pair.split("=", 1) if "=" in pair else _not_a_pair(pair) for pair in options.parameters)
     settings = {name: _literal(value) for name, value in about.items()}
-    if options.question.endswith(".crimenb"):
-        if options.dataset or options.model or options.save: raise InputError("a saved model knows its city and what it is: leave out --dataset, --model and --save")
-        answer = forecasting.go_on(options.question, options.events, options.periods, options.level, options.gap)
-    else:
-        if not options.dataset: raise InputError("--dataset is missing: name a data set, or the path of a card (crimenb card incidents.csv drafts one)")
-        answer = forecasting.forecast(options.question, options.dataset, options.model, options.periods, options.level, options.events, **settings)
-    files = forecasting.written(answer, options.save, options.out, options.map)
+    saved = options.question.endswith(".crimenb")
+    if saved and (options.model or options.save): raise InputError("a saved model is what it is: leave out --model and --save")
+    if not saved and not options.dataset:
+        raise InputError("--dataset is missing: name a data set, or the path of a card (crimenb card incidents.csv drafts one)")
+    paths = forecasting.targets(options.save, options.out, options.map)
+    how = dict(periods=options.periods, level=options.level, events=options.events, gap=options.gap, dataset=options.dataset, **settings)
+    answer = forecasting.go_on(options.question, **how) if saved else forecasting.forecast(options.question, model=options.model, **how)
+    files = forecasting.written(answer, paths)
     if options.json: return _say_json(forecasting.as_json(answer, files))
     if not options.quiet:
-        for line in answer.lines(): print(line)
+        for line in [*answer.lines(), *answer.notes]: print(line)
     for what, path in files.items(): print(path if options.quiet else f"{what + ':':<9}{path}")
 
 def _not_a_pair(text): raise InputError(f"{text!r} is not a setting: write name=value")
@@ -53,7 +59,7 @@ def _literal(text):
         except ValueError: continue
     return {"true": True, "false": False}.get(text.lower(), text)
 
-def _say_json(thing): print(json.dumps(thing, indent=1, default=str))
+def _say_json(thing): print(json.dumps(thing, indent=1, default=str, ensure_ascii=False))
 
 # %% ../../nbs/lab/90_cli.ipynb #ea36adb4
 def _datasets(options):
@@ -177,14 +183,19 @@ class _Commands:
 # %% ../../nbs/lab/90_cli.ipynb #b4d35121
 def _own_city(commands):
     sub = commands.add("card", _card, "draft the card of a city from a file of its events", machine=True)
-    sub.add_argument("events", nargs="+", type=_path, metavar="FILE", help="events: CSV (plain, .gz, .zip) or Parquet")
+    sub.add_argument("events", type=_path, metavar="FILE", help="events: CSV (plain, .gz, .zip) or Parquet")
     sub.add_argument("--areas", type=_path, metavar="FILE", help="areas: GeoJSON, GeoPackage or shapefile")
-    sub.add_argument("--out", type=_path, metavar="FILE", help="where the card goes; default: the name of the first file, .yaml")
+    sub.add_argument("--key", metavar="NAME", help="the property that names an area; default: found by its name")
+    sub.add_argument("--column", dest="columns", action="append", default=[], metavar="OURS=THEIRS",
+                     help="which column is time, category, premises, area, lon, lat, x, y or record_id, where its name does not say so; may be repeated")
+    sub.add_argument("--crs", type=int, metavar="EPSG", help="coordinate system of x and y")
+    sub.add_argument("--zone", metavar="ZONE", help="zone of the city's clocks, such as America/Chicago; default: that of the nearest large city")
+    sub.add_argument("--out", type=_path, metavar="FILE", help="where the card goes; default: beside the events, with their name")
     sub.add_argument("--force", action="store_true", help="write over a card that is there")
     sub.add_argument("-q", dest="quiet", action="store_true", help="print nothing but the card's path")
     sub = commands.add("forecast", _forecast, "forecast what comes next in a city", machine=True)
     sub.add_argument("question", metavar="QUESTION", help="next (event at each spot), hour, week or year; or a saved model (.crimenb)")
-    sub.add_argument("--dataset", metavar="NAME", help="a data set, or the path of a city's card")
+    sub.add_argument("--dataset", metavar="NAME", help="a data set, or the path of a city's card; a saved model asks for it only where areas come from polygons")
     sub.add_argument("--events", nargs="+", type=_path, metavar="FILE", help="events in the place of the card's, or those a saved model goes on from")
     sub.add_argument("--model", metavar="NAME", help="which; default: the one that is best on the city's own past")
     sub.add_argument("--periods", type=int, default=1, metavar="N", help="how many; default: 1")

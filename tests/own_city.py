@@ -1,0 +1,43 @@
+"""Two cities' files with foreign column names, made up: nothing in them is of a real place."""
+import json
+
+import numpy as np
+import pandas as pd
+import shapely
+
+from crimenb import city
+from crimenb.events import metres_to_degrees
+
+def events_of(days, n, seed):
+    return city.simulate(n, days=days, seed=seed)
+
+def areas_geojson(truth, path, key):
+    "The simulated city's areas as polygons."
+    row, column = np.divmod(np.arange(truth.side**2), truth.side)
+    features = []
+    for number, name in enumerate(truth.areas):
+        mine = truth.area_of == number
+        corners = [np.array(metres_to_degrees((column[mine] + a)*truth.cell_m, (row[mine] + b)*truth.cell_m, truth.corner)).T for a, b in ((0, 0), (1, 1))]
+        # a hair wider, so that cells that touch become one polygon
+        shape = shapely.union_all(shapely.box(*(corners[0] - 1e-9).T, *(corners[1] + 1e-9).T)).simplify(1e-8)
+        features.append({"type": "Feature", "properties": {key: f"Bezirk {name}"}, "geometry": json.loads(shapely.to_geojson(shape))})
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+
+def with_areas(folder, days=210, n=16_000, seed=3):
+    "incidents.csv (semicolons, day first, own column names) and districts.geojson, like a city's portal of half a year."
+    events, truth = events_of(days, n, seed)
+    table = pd.DataFrame({"Aktenzeichen": [f"AZ-{i:06d}" for i in range(len(events))], "Tatzeit": events["time"].dt.strftime("%d.%m.%Y %H:%M"),
+                          "Delikt": events["category"].astype(str), "Tatort": events["premises"].astype(str),
+                          "Laenge": events["lon"].round(6), "Breite": events["lat"].round(6)})
+    table.to_csv(folder/"incidents.csv", sep=";", index=False)
+    areas_geojson(truth, folder/"districts.geojson", "bezirk")
+    return events, truth
+
+def without_premises(folder, days=1200, n=16_000, seed=4, months=.15):
+    "delitos.csv: no premises, no areas, and a share of the times known to the month only."
+    events, truth = events_of(days, n, seed)
+    known = np.random.default_rng(seed).random(len(events)) >= months
+    when = np.where(known, events["time"].dt.strftime("%Y-%m-%d %H:%M"), events["time"].dt.strftime("%Y-%m"))
+    pd.DataFrame({"expediente": np.arange(len(events)) + 70_000, "fecha": when, "delito": events["category"].astype(str),
+                  "longitud": events["lon"].round(6), "latitud": events["lat"].round(6)}).to_csv(folder/"delitos.csv", index=False)
+    return events, truth
