@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,22 +29,8 @@ from .fields import Writing, times as read_times
 from .geo import Cells, cell_of, cell_places, degree_cells, misplaced, square_cells
 from .views import View
 
-# %% ../nbs/25_grids.ipynb #4b742895
-@dataclass(frozen=True)
-class Grid:
-    "A box in degrees cut into `rows` × `columns` equal cells; row 0 is the northern edge, column 0 the western one."
-    west: float
-    south: float
-    east: float
-    north: float
-    rows: int = 16
-    columns: int = 16
-
-    def __post_init__(self):
-        if not (-180 <= self.west < self.east <= 180 and -90 <= self.south < self.north <= 90):
-            raise InputError(f"the box {self.west, self.south, self.east, self.north} is not (west, south, east, north) in degrees")
-        for name in ("rows", "columns"):
-            if not isinstance(getattr(self, name), Integral) or getattr(self, name) < 1: raise InputError(f"{name} is {getattr(self, name)!r}: use a whole number of at least 1")
+# where only counts are wanted, torch is not loaded
+if TYPE_CHECKING: import torch
 
 # %% ../nbs/25_grids.ipynb #d73076d8
 class _Lattice:
@@ -173,7 +159,7 @@ def as_grid(grid,         # a Grid or Squares, a side in metres, a city's name, 
         if events is None: raise InputError(f"squares of {grid} metres need something to cover: give events")
         grid = squares(events, grid)
     if grid is None: grid = Grid.around(events)
-    if not isinstance(grid, _Lattice): raise InputError(f"grid is {grid!r}: give a Grid, a side in metres, a city's name or the path of its card")
+    if not isinstance(grid, (Grid, Squares)): raise InputError(f"grid is {grid!r}: give a Grid, a side in metres, a city's name or the path of its card")
     shape = {name: value for name, value in (("rows", rows), ("columns", columns)) if value is not None}
     return replace(grid, **shape) if shape and isinstance(grid, Grid) else grid
 
@@ -290,6 +276,9 @@ def _days(holidays): return holidays if holidays is None or isinstance(holidays,
 @dataclass(frozen=True, eq=False)
 class _Verbs(_Hours):
     "How maps are written down, joined and brought up to date, and what is known of an hour beside its crimes."
+    # makes maps from events: `HourlyMaps` has it
+    from_events: ClassVar[Any]
+
     def schema(self) -> dict:
         return {"period": "hour", "grid": asdict(self.grid), "holidays": self.holidays, "weather": None if self.weather is None else list(self.weather)}
 
@@ -571,7 +560,8 @@ def weather_ahead(weather: pd.DataFrame,   # from `read_weather`
     usual = usual.groupby(usual.index.hour).mean().reindex(range(24)).interpolate("linear", limit_direction="both")
     return pd.concat([weather, usual.loc[later.hour].set_axis(later)])
 
-def weather_ranges(weather: "pd.DataFrame | None", first, until) -> dict:
+def weather_ranges(weather: "pd.DataFrame | None",
+                   first: pd.Timestamp, until: pd.Timestamp) -> dict:
     "Least and largest temperature and wind from one hour until before another, for scaling; empty without weather."
     if weather is None: return {}
     known = weather[(weather.index >= first) & (weather.index < until)]
