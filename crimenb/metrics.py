@@ -164,7 +164,10 @@ LARGEST = ({name: 1. for name in ("HR", "NDCG", "MRR", "hit rate", "PEI", "accur
 
 def limits(metric: str) -> "tuple[float, float]":
     "Least and largest value of a metric, from its name in a result file, such as \"PAI@5%\"; infinite where the name isn't known (a difference, for one)."
-    name, cut, per_cent = re.fullmatch(r"(.*?)(?:@([\d.]+)(%?))?", metric, re.S).groups()
+    found = re.fullmatch(r"(.*?)(?:@([\d.]+)(%?))?", metric, re.S)
+    # it fits every text
+    assert found is not None
+    name, cut, per_cent = found.groups()
     if name not in LARGEST: return -np.inf, np.inf
     return 0., 100/float(cut) if name == "PAI" and per_cent else LARGEST[name]
 

@@ -182,14 +182,20 @@ class _Marks:
 # a row of more bytes is not believed
 LONGEST = 2**26
 
+def _line(text: bytes, at: int = 0) -> "re.Match[bytes]":
+    "The rest of a line with its end; every text has one."
+    found = LINE.match(text, at)
+    assert found is not None
+    return found
+
 def _believed(row: bytes, delimiter: str, width: int) -> bool:
     "Is a row of several lines one row, rather than rows between two lost quotation marks?"
     if _width(row, delimiter) == width: return True
-    whole, at = _grammar(delimiter)[0], LINE.match(row).end()
+    whole, at = _grammar(delimiter)[0], _line(row).end()
     while at < len(row):
         match = whole.match(row, at)
         if match and _width(match[0], delimiter) == width: return False
-        at = LINE.match(row, at).end()
+        at = _line(row, at).end()
     return True
 
 def _sift(text: bytes, delimiter: str, width: int, final: bool) -> tuple:
@@ -206,13 +212,13 @@ def _sift(text: bytes, delimiter: str, width: int, final: bool) -> tuple:
         if match is None and not final and len(text) - at < LONGEST and broken.match(text, at):
             used = at
             break
-        since = match.end() if match else LINE.match(text, at).end()
+        since = match.end() if match else _line(text, at).end()
         lines = slice(*np.searchsorted(marks.ends, (at, since)))
         inner = slice(lines.start, lines.stop - (text[since - 1] in b"\r\n"))
         if match and inner.stop > inner.start:
             if _believed(match[0], delimiter, width): counts[inner], several = False, True
             else:
-                match, since = None, LINE.match(text, at).end()
+                match, since = None, _line(text, at).end()
                 lines = slice(lines.start, lines.start + 1)
         if match is None:
             counts[lines] = False
@@ -248,7 +254,7 @@ def _row(text: bytes, delimiter: str) -> list:
     "The values of the first row of a text."
     whole, _, value = _grammar(delimiter)
     if not (row := whole.match(text)):
-        return [v.strip(b' "') for v in LINE.match(text)[0].strip().split(delimiter.encode())]
+        return [v.strip(b' "') for v in _line(text)[0].strip().split(delimiter.encode())]
     values, at = [], 0
     while True:
         match = value.match(row[0], at)
@@ -270,7 +276,7 @@ def _header(text: bytes, delimiters, required, names=None) -> "tuple[str, list]"
 def _layout(text: bytes, required, optional, names, path) -> "tuple[_Layout, bytes]":
     "What the beginning of a file says about its layout, and the text after its header."
     delimiter, columns = _header(text, DELIMITERS, required, names)
-    if not names: text = text[(_grammar(delimiter)[0].match(text) or LINE.match(text)).end():]
+    if not names: text = text[(_grammar(delimiter)[0].match(text) or _line(text)).end():]
     wanted, n = pick(columns, required, optional, path), len(columns)
     # some programs end all lines, or only the header, with delimiters: what most rows have counts
     rows = [_row(line, delimiter) for line in text.splitlines()[:LOOK] if line]
@@ -383,7 +389,7 @@ def _from_csv(path, required, optional, names, missing) -> "Iterator[tuple[pa.Ta
                 account = Account()
                 account.reject([text[:4*SHOWN]])
                 while more and not re.search(rb"[\r\n]", more): more = stream.read(BLOCK)
-                rest = more[LINE.match(more).end():]
+                rest = more[_line(more).end():]
                 yield _empty(layout), account
                 continue
             whole, foreign = _utf8(text[:cut])

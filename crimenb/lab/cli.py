@@ -22,6 +22,8 @@ def _card(options):
     for name in named: one_of(name, ("time", "category", "premises", "area", "lon", "lat", "x", "y", "record_id"), "column")
     draft = cards.draft(options.events, options.areas, options.key, options.zone, crs=options.crs, **named)
     where = Path(options.out) if options.out else draft.card.path
+    # a drafted card lies beside its events
+    assert where is not None
     if where.exists() and options.force: where.unlink()
     draft.write(where)
     account = draft.account

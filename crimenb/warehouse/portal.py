@@ -17,12 +17,14 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 from urllib.parse import urlsplit
 
@@ -111,7 +113,7 @@ class Line:
             path: str,         # what is asked, below the base address
             query: dict = None,
             rows: int = 1,     # how many rows the answer may hold: sets how long it may be
-    ):
+    ) -> Any:
         "The answer; numbers are text with the digits that the portal sent. Faults that may pass are waited for."
         for failures in range(1, self.patience.attempts + 1):
             try: return self._ask(path, query, rows)
@@ -120,7 +122,7 @@ class Line:
                 if fault.wait > self.patience.longest_wait: raise InputError(f"{self.who} {fault} and asks to be left alone for {fault.wait:.0f} seconds: {KEPT}") from fault
                 self.pause(failures, fault.wait)
 
-    def pause(self, failures: int, asked: float = 0): self.patience.sleep(self.patience.wait(failures, asked))
+    def pause(self, failures: int, asked: float = 0) -> None: self.patience.sleep(self.patience.wait(failures, asked))
 
     def _ask(self, path, query, rows):
         url, began = self.base + path, self.patience.clock()
@@ -179,8 +181,8 @@ class Soda:
 
     def __init__(self, line: Line, resource: str): self.line, self.path, self.about = line, f"/resource/{resource}.json", f"/api/views/{resource}.json"
 
-    def window(self, time, first, last, whole) -> str:
-        "The condition that `time` lies in the days from `first` to `last`."
+    def window(self, time: str, first: pd.Timestamp, last: pd.Timestamp, whole: bool) -> str:
+        "The condition that the column `time` lies in the days from `first` to `last`."
         return f"{time} >= '{first:%Y-%m-%d}T00:00:00' AND {time} < '{last + pd.Timedelta(days=1):%Y-%m-%d}T00:00:00'"
 
     def columns(self) -> list:
@@ -218,8 +220,8 @@ class ArcGIS:
 
     def __init__(self, line: Line, layer: str): self.line, self.path, self.dates = line, f"/{layer}", set()
 
-    def window(self, time, first, last, whole) -> str:
-        "The condition that `time` lies in the days from `first` to `last`; a layer is one year, of which the `whole` may be wanted."
+    def window(self, time: str, first: pd.Timestamp, last: pd.Timestamp, whole: bool) -> str:
+        "The condition that the column `time` lies in the days from `first` to `last`; a layer is one year, of which the `whole` may be wanted."
         if whole: return "1=1"
         return f"{time} >= TIMESTAMP '{first:%Y-%m-%d} 00:00:00' AND {time} < TIMESTAMP '{last + pd.Timedelta(days=1):%Y-%m-%d} 00:00:00'"
 
@@ -284,7 +286,7 @@ def pages(source,          # a Soda or ArcGIS
           limit: int,      # rows a page
           after: str = None, # the last key that is there already
           have=(),         # the keys that are there already
-):
+) -> Iterator[list]:
     "Page after page of new rows (lists of dicts of text), in the portal's order, until it has no more."
     have = set(have)
     while True:
@@ -338,7 +340,7 @@ def _instead(held, changed):
     "The rows of `held` with those of `changed` in the place of the ones with the same key."
     return pd.concat([held[~held.index.isin(changed.index)], changed])
 
-def settle(source, where: str, columns: list, record: str, held: pd.DataFrame, mark: str, limit: int) -> tuple:
+def settle(source: Any, where: str, columns: list, record: str, held: pd.DataFrame, mark: str, limit: int) -> tuple:
     "`held` made equal to what the portal has now, the stamp to note, and how many rows were put in or dropped. See the text above."
     edits = 0
     for attempt in range(8):

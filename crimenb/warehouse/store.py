@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import uuid
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
 from dataclasses import dataclass
@@ -139,6 +140,8 @@ def _judged(raw, card, path, numbers, zones):
     if card.since is None:
         bad, _ = events._first(faults)
         faults["date more than 5 years from all others"] = events.lonely(np.where(bad, np.datetime64("NaT", "s"), judged.times.time))
+    # a file without numbers was refused
+    assert judged.record_id is not None
     faults["record id missing"] = judged.record_id.isna().to_numpy()
     return judged, *events._first(faults)
 
@@ -499,13 +502,15 @@ def cities(folder=None,  # of all stores; None: `home()`
                       "ingests": len(book["ingests"]), "bytes": sum(_whole(place, entry).stat().st_size for entry in book["years"].values())})
     return pd.DataFrame(lines, columns=["city", "rows", "first year", "last year", "ingests", "bytes"]).set_index("city")
 
-def rejects(city, folder=None) -> pd.DataFrame:
+def rejects(city, folder=None,  # as in `load`
+) -> pd.DataFrame:
     "The rejected rows of a city, of all ingests: ingest, file, reason, how many lines, and what they said."
     with _version(city, folder) as (book, place):
         parts = [pd.read_parquet(_whole(place, entry["rejects"])).assign(ingest=i + 1) for i, entry in enumerate(book["ingests"])]
     return pd.concat(parts, ignore_index=True)[["ingest", "file", "reason", "lines", "row"]]
 
-def ingests(city, folder=None) -> pd.DataFrame:
+def ingests(city, folder=None,  # as in `load`
+) -> pd.DataFrame:
     "Where the rows of a city come from, one line a file: ingest, time, file, bytes, sha256, rows."
     book = _book(city, folder)
     return pd.DataFrame([{"ingest": i + 1, "time": entry["time"], **file} for i, entry in enumerate(book["ingests"]) for file in entry["files"]])
@@ -540,7 +545,9 @@ def _chosen(book, place, since, until, bbox, categories):
     source = f"read_parquet([{', '.join(files)}])" if files else f"(SELECT * FROM read_parquet({_text(_whole(place, next(iter(book['years'].values()))))}) LIMIT 0)"
     return source, " AND ".join(where)
 
-def label_lists(city, since=None, until=None, bbox=None, categories=None, folder=None) -> dict:
+def label_lists(city, since=None, until=None, bbox=None, categories=None,  # as in `load`
+                folder=None,  # of all stores; None: `home()`
+) -> dict:
     "column -> the labels that occur among the chosen rows, in the order of `fields.labels`."
     with _version(city, folder) as (book, place): return _label_lists(book, place, since, until, bbox, categories)
 
@@ -596,7 +603,10 @@ def _days(book, place, since, until, bbox, categories):
     with _connect(MEMORY) as con:
         return con.sql(f"SELECT time::DATE::TIMESTAMP_S AS day, count(*) AS n FROM {source} WHERE {where} GROUP BY 1 ORDER BY 1").df()
 
-def pieces(city, since=None, until=None, rows=500_000, folder=None) -> list:
+def pieces(city, since=None, until=None,   # as in `load`
+           rows: int = 500_000,            # about so many events in each
+           folder=None,                    # of all stores; None: `home()`
+) -> list:
     "`[(since, until), …]`: days of the store in stretches of about so many rows, in order, without gaps or overlaps; the first and last are those of the events where nothing is asked."
     with _version(city, folder) as (book, place): return _pieces(book, place, since, until, rows)
 
@@ -615,15 +625,11 @@ def _one(piece, view, **choice):
 
 def each(view,              # a function (events, since, until) -> what is wanted of them
          city,              # whose store
-         since=None,        # as in `load`
-         until=None,
-         bbox=None,
-         categories=None,
-         columns=None,
+         since=None, until=None, bbox=None, categories=None, columns=None,  # as in `load`
          rows=500_000,      # about so many events at a time
          folder=None,       # of all stores; None: `home()`
          client=None,       # a `dask.distributed.Client`: its workers do the pieces, and have to see the same folder
-):
+) -> Iterator:
     "`view` of one piece of the store after the other, in order of time."
     # all pieces are of one version, also if somebody ingests meanwhile
     with _version(city, folder) as (book, place):
@@ -633,7 +639,10 @@ def each(view,              # a function (events, since, until) -> what is wante
         if client is None: yield from (_one(piece, **one) for piece in progress(cut, book["city"], unit="piece"))
         else: yield from client.gather(client.map(_one, cut, pure=False, **one))
 
-def tally(city, by, since=None, until=None, bbox=None, categories=None, folder=None) -> pd.DataFrame:
+def tally(city,    # whose store
+          by,      # names of columns
+          since=None, until=None, bbox=None, categories=None, folder=None,  # as in `load`
+) -> pd.DataFrame:
     "How many of the chosen events have each combination of the columns `by`: those columns (labels as text) and `n`."
     with _version(city, folder) as (book, place), _connect(MEMORY) as con:
         by = [one_of(c, book["columns"], "column") for c in by]
