@@ -10,7 +10,7 @@ __all__ = ['COLUMNS', 'USE', 'RAMP', 'INK', 'LAND', 'EDGE', 'MARK', 'Forecast', 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,9 @@ class Forecast:
     about: dict = field(default_factory=dict)
     # the last known period in the same form, `expected` holding what happened; or None
     before: "pd.DataFrame | None" = field(default=None, repr=False)
+    # drawn as a picture, and into a file: `draw` and `draw_to`
+    draw: ClassVar[Any]
+    map: ClassVar[Any]
 
     def __post_init__(self):
         if lost := [c for c in ("period", "place", "expected") if c not in self.table]:
@@ -106,7 +109,7 @@ def classes(values,         # (n,) numbers
     edges = np.unique(np.quantile(values, np.linspace(0, 1, many + 1)[1:-1]))
     return np.searchsorted(edges, values, side="left"), edges
 
-def legend(edges) -> list:
+def legend(edges: np.ndarray) -> list:
     "What to call the classes between the edges."
     number = lambda v: f"{v:.2g}" if abs(v) < 10 else f"{v:,.0f}"
     if not len(edges): return ["all alike"]
@@ -133,7 +136,9 @@ def outlines(places: pd.DataFrame,  # `lon`, `lat`, and `geometry` where known
     "For each place its rings in metres around the city's middle, as arrays (k, 2); a single point where there is no shape."
     import shapely
     centre = float(places["lon"].median()), float(places["lat"].median())
-    move = lambda xy: np.stack(degrees_to_metres(*np.asarray(xy, float).T[:2], centre), 1)
+    def move(xy):
+        lon, lat = np.asarray(xy, float).T[:2]
+        return np.stack(degrees_to_metres(lon, lat, centre), 1)
     if "geometry" not in places: return [[move([place])] for place in places[["lon", "lat"]].to_numpy()]
     found = []
     for shape in places["geometry"]:
@@ -141,6 +146,7 @@ def outlines(places: pd.DataFrame,  # `lon`, `lat`, and `geometry` where known
         found.append([move(p.exterior.coords if hasattr(p, "exterior") else p.coords) for p in parts])
     return found
 
+# %% ../nbs/50_forecasts.ipynb #7c1e40b6
 def _draw(ax, rings, colours, marked):
     from matplotlib.collections import PolyCollection
     points = all(len(r) == 1 for place in rings for r in place)
@@ -192,6 +198,7 @@ def draw(forecast: Forecast, period=None, category=None,  # which; None: the fir
     fig, axes = plt.subplots(1, 1 + two, figsize=(4.6*(1 + two), tall + 1.7), squeeze=False)
     fig.subplots_adjust(left=.01, right=.99, top=1 - .55/(tall + 1.7), bottom=1.15/(tall + 1.7), wspace=.03)
     if two:
+        assert forecast.before is not None
         last = found["before"].fillna(0).to_numpy()
         _draw(axes[0, 0], rings, ramp[np.searchsorted(edges, last, side="left")], np.zeros(len(found), bool))
         axes[0, 0].set_title(f"what happened\n{_title(forecast, pd.Timestamp(forecast.before['period'].iloc[0]))}", loc="left", fontsize=10)
@@ -230,12 +237,16 @@ def _columns(forecast, rings, edges, ramp):
                 "between": between, "before": before, "rank": [f"{r:.0f} of {len(one)}" for r in one["rank"]]}
     return found
 
-def interactive(forecast: Forecast, path) -> Path:
+def interactive(forecast: Forecast,
+                path: "str | Path",  # where to write
+) -> Path:
     "The map as one HTML file that works without network (bokeh, extra `maps`)."
     needs("bokeh", "maps")
     from bokeh.embed import file_html
     from bokeh.layouts import column
-    from bokeh.models import ColumnDataSource, CustomJS, Div, HoverTool, Select
+    from bokeh.models import ColumnDataSource, CustomJS, HoverTool
+    from bokeh.models.widgets.inputs import Select
+    from bokeh.models.widgets.markups import Div
     from bokeh.plotting import figure
     from bokeh.resources import INLINE
     rings = outlines(forecast.places)
@@ -292,7 +303,8 @@ def _head(forecast, ramp, edges):
             f"<p style='margin:.3em 0'>{escape('; '.join(said))}</p><p style='margin:.3em 0'>{boxes}</p>")
 
 def draw_to(forecast: Forecast, path,  # .html for the map to click on; .png, .svg or .pdf for the one for paper
-            period=None, category=None) -> Path:
+            period=None, category=None,  # as in `draw`
+) -> Path:
     "Draw a forecast into a file, by the ending of its name."
     kind = Path(path).suffix.lower()
     if kind == ".html": return interactive(forecast, path)
