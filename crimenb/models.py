@@ -87,7 +87,8 @@ class Fitted(Estimator):
         if at[-1] > view.known: raise InputError(f"period {at[-1]} can't be told from the {view.known} that are known: use forecast")
         return self._predict(view, at)
 
-    def loss(self, values, view, at) -> float:
+    def loss(self, values, view, at,  # forecasts, and the view and periods that they are of
+    ) -> float:
         "What `choose` makes small: here the mean Poisson deviance of expected counts."
         return float(poisson_deviance(values, view.observed(at), floor=self.least).mean())
 
@@ -416,8 +417,9 @@ def count_rows(model, values, view, at,       # forecasts of the periods `at`
         size = view.sizes()
         how = dict(area=size, by="area", rank="density") if size is not None else {}
         if one: by_place, blocks = [a.sum(0) for a in by_place], None
-        rows.append(hot_spot_summary(*by_place, shares=shares, blocks=blocks, **how))
-    covered = coverage(*model.interval(values, level), happened)
+        rows.append(hot_spot_summary(by_place[0], by_place[1], shares=shares, blocks=blocks, **how))
+    low, high = model.interval(values, level)
+    covered = coverage(low, high, happened)
     rows.append(pd.DataFrame([{"metric": f"coverage of {level:.0%}", "value": covered, "n": happened.size}]))
     return pd.concat(rows, ignore_index=True)
 
@@ -439,7 +441,8 @@ def catalogue(view,  # a view, or the name of its class
     return {kind.name: kind for kind in kinds if not any(kind.view == "View" != other.view and issubclass(other, kind) for other in kinds)}
 
 def with_rules(models,  # a model, a list of them, or their names
-               view) -> list:
+               view,    # a view, or the name of its class
+) -> list:
     "These models, and the trivial rules of the view that are not among them, set to the same task."
     models = list(models) if isinstance(models, (list, tuple)) else [models]
     known = catalogue(view)

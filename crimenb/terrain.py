@@ -364,7 +364,7 @@ class Periodic(Ground):
     expected: "np.ndarray | None" = field(default=None, repr=False)
 
     @property
-    def period(self) -> str:
+    def period(self) -> str:                    # type: ignore[override]
         return {"Y": "year", "M": "month", "W": "week", "D": "day"}.get(self.length, f"stretch of {self.length}")
     @property
     def starts(self) -> pd.DatetimeIndex: return stretches(self.start, self.length, len(self.counts))[:-1]
@@ -485,8 +485,8 @@ def counted(points: Points,     # with a column `time`
 ) -> tuple:
     "`(counts (T, units), account)`: each event in its period, at its nearest unit; the account is a `Counts` of all periods together."
     n, row = len(edges) - 1, snap_index(points, units, limit)
-    whole = [np.asarray(t, "datetime64[ns]") for t in (edges, points.columns["time"])]
-    when = np.searchsorted(*whole, side="right") - 1
+    begins, times = (np.asarray(t, "datetime64[ns]") for t in (edges, points.columns["time"]))
+    when = np.searchsorted(begins, times, side="right") - 1
     inside = (when >= 0) & (when < n)
     dropped = dict(points.dropped)
     for why, mask in (("before the first or after the last whole period", ~inside), (f"farther than {limit:g} m from any unit", inside & (row < 0))):

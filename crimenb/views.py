@@ -143,7 +143,8 @@ class Cut(Periods):
         counts[at] = np.asarray(values).reshape(counts[at].shape)
         return self._with(counts, 0)
 
-    def observed(self, at) -> np.ndarray:
+    def observed(self, at,  # a slice, or numbers of periods
+    ) -> np.ndarray:
         "(n, …) float64, what happened in the periods `at`."
         at = periods_of(at, len(self))
         if at.max() >= self.known: raise InputError(f"period {at.max()} has not happened: the last that is known is {self.known - 1}")

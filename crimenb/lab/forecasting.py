@@ -140,7 +140,7 @@ def _settings(question, given):
     for name in given: one_of(name, known, f"setting of a forecast by {question}")
     return given
 
-def gaps(view) -> list:
+def gaps(view: Any) -> list:
     "Stretches of known periods of which nothing is known: (first, last) as numbers. A whole block without events is one, where so many are usual that it can't be chance."
     from crimenb.panels import EMPTY_BY_CHANCE
     counts = view.counts[:view.known].reshape(view.known, -1)
@@ -152,10 +152,11 @@ def gaps(view) -> list:
 
 def view_of(question: str,       # a name in `QUESTIONS`
             events: pd.DataFrame, # an events table
-            card: cities.Card,   # of the city
+            card: "cities.Card | None", # of the city; None: not known, where a schema says enough
             like=None,           # schema of the view that a model was fitted on; None: as the card says
             gap: str = "refuse", # periods without data: "refuse", or "unknown"
-            **settings) -> Any:  # of the view: freq, group, cell_m, …
+            **settings,          # of the view: freq, group, cell_m, …
+) -> Any:
     "The view that answers a question."
     one_of(gap, ("refuse", "unknown"), "gap")
     view = QUESTIONS[one_of(question, QUESTIONS, "question")].build(events, card, like, **_settings(question, settings))
@@ -209,7 +210,7 @@ def times_of(question: str, view, valid=.2, test=.2,  # shares of the time, or n
         raise InputError(f"the events cover {blocks} whole {unit}s, and a forecast by {question} needs {least} to learn from and to be tried on: give a longer time")
     # an interval takes two blocks
     n = [max(least, int(s if s >= 1 else round(s*blocks))) for s, least in ((valid, 1), (test, 2))]
-    return Times(*n, view.split(*n))
+    return Times(n[0], n[1], view.split(*n))
 
 def tried(question: str, view, names=(), # of models; none: those of the question
           when: "Times | None" = None, periods: int = 1) -> tuple:
@@ -228,7 +229,7 @@ def tried(question: str, view, names=(), # of models; none: those of the questio
     best = 0 if len(names) == 1 else int(np.argmin(losses))
     return tested[best], pd.concat(rows, ignore_index=True)
 
-def on_everything(model, view, when: Times) -> Any:
+def on_everything(model: models.Model, view: Any, when: Times) -> Any:
     "The model of `tried`, fitted on all that is known; the width of its intervals stays what it was on periods that it had not seen."
     fitted = models.clone(model)
     if type(model).network is models.Model.network: fitted.fit(view)
@@ -251,7 +252,8 @@ def forecast(question: str,             # next, hour, week or year
              level: float = .9,         # of the interval
              events=None,               # files of events in the place of the card's
              gap: str = "refuse",       # periods without data: "refuse", or "unknown"
-             **settings) -> Answer:     # of the view: freq, group, cell_m, …
+             **settings,                # of the view: freq, group, cell_m, …
+) -> Answer:
     "Read, try, fit on everything that is known, and forecast what comes next."
     one_of(question, QUESTIONS, "question")
     within(periods, "periods", 1, 1 if question == "next" else None)
@@ -268,7 +270,7 @@ def forecast(question: str,             # next, hour, week or year
     return Answer(question, fitted.forecast(view, periods, level), fitted, scores, read,
                   (f"tried {scores['protocol'].iloc[0]}", *remarks(view, table)))
 
-def remarks(view, events) -> list:
+def remarks(view: Any, events: pd.DataFrame) -> list:
     "What has to be said beside a forecast: what was left out of the view, and why."
     found = list(getattr(view, "notes", ()))
     if getattr(view, "factors", None) == {}: found.append("the card has no factors, so no risk terrain model was tried")
@@ -283,11 +285,12 @@ def go_on(path,                   # of a saved model
           level: float = .9,      # of the interval
           gap: str = "refuse",    # periods without data: "refuse", or "unknown"
           dataset=None,           # name or card of the city; None: as the model has kept it
-          **settings) -> Answer:  # of the view: start, end
+          **settings,             # of the view: start, end
+) -> Answer:
     "Forecast with a saved model what comes after these events."
     model = models.load(path)
     if not events: raise InputError(f"{path} holds a model and no data: give the events to go on from with --events")
-    [question] = [name for name, asked in QUESTIONS.items() if asked.view == model.view] or [None]
+    question = next((name for name, asked in QUESTIONS.items() if asked.view == model.view), None)
     if question is None: raise InputError(f"{path} holds {model.name}, which answers none of the questions {', '.join(QUESTIONS)}")
     kept = getattr(model, "city_", None)
     if dataset is not None: card, read = events_of(dataset, events)
