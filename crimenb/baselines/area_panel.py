@@ -350,7 +350,9 @@ def _around(rate, edges):
     "The mean over an area's neighbours."
     one, other = edges
     total = np.zeros_like(rate)
-    np.add.at(total, (slice(None), slice(None), other), rate[:, :, one])
+    # an area has several neighbours
+    where: Any = slice(None), slice(None), other
+    np.add.at(total, where, rate[:, :, one])
     return total / np.bincount(other, minlength=rate.shape[2])[:, None]
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #0305090e
@@ -363,7 +365,10 @@ class Memories(Remembers):
         within(self.alpha, "alpha", 0), within(self.harmonics, "harmonics", 0)
         placed = self.neighbours > 0 and len(view.areas) > 1 and np.isfinite(view.lon).any()
         # an area of which no place is known lies in the middle
-        self.graph_ = knn_graph(*(np.nan_to_num(v, nan=np.nanmean(v)) for v in (view.lon, view.lat)), self.neighbours) if placed else None
+        self.graph_ = None
+        if placed:
+            lon, lat = (np.nan_to_num(v, nan=np.nanmean(v)) for v in (view.lon, view.lat))
+            self.graph_ = knn_graph(lon, lat, self.neighbours)
         long, x = self._columns(features)
         self.mean_, self.scale_, found = x[rows].mean(0), x[rows].std(0) + 1e-9, []
         for c, y in enumerate(features.y_counts[rows].T):

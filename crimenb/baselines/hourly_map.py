@@ -178,7 +178,8 @@ class SinceMidnight(HourlyRule):
     def _learn(self, view, hours):
         self.rule_ = self.rule()
         self.rule_._learn(cumulative(view), hours)
-    def sums(self, view, at) -> np.ndarray:
+    def sums(self, view, at,  # hourly maps, and the hours
+    ) -> np.ndarray:
         "(n, rows, columns) forecast counts since midnight."
         return self.rule_._predict(cumulative(view), np.asarray(at))
     def _predict(self, view, at): return take_from_day(view, at, self.sums(view, at))
@@ -186,13 +187,13 @@ class SinceMidnight(HourlyRule):
 class HACumulative(SinceMidnight):
     "The paper's HA: it forgets what the day has been like so far."
     name = "HA, cumulative"
-    def rule(self): return HistoricalAverage()
+    def rule(self) -> HourlyRule: return HistoricalAverage()
 
 class KNNCumulative(SinceMidnight):
     "The paper's KNN: with k = 1 the last hour's sum once more."
     name = "KNN, cumulative"
     def __init__(self, k: "int | None" = 1): self.k = k
-    def rule(self): return NearestHours(self.k)
+    def rule(self) -> HourlyRule: return NearestHours(self.k)
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #34f11313
 ARIMA_FITS = ("hannan_rissanen", "statespace")
@@ -243,7 +244,7 @@ class ARIMA(HourlyRule):
 class ARIMACumulative(SinceMidnight, ARIMA):
     "The paper's ARIMA, on the counts since midnight."
     name = "ARIMA(25,0,26), cumulative"
-    def rule(self): return ARIMA(self.order, self.method, self.max_steps)
+    def rule(self) -> HourlyRule: return ARIMA(self.order, self.method, self.max_steps)
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #5f3a214f
 class KDEHotSpots(HourlyRule):

@@ -94,18 +94,24 @@ class Seen(NamedTuple):
         past = self.surprise[hours[:, None] - torch.arange(self.history, 0, -1, device=hours.device)]
         return past, self.base[hours].log(), self.external[hours]
 
-def seen(counts, base, external, history: int, device) -> Seen:
+def seen(counts, base, external,  # arrays
+         history: int,            # hours of surprises that are seen
+         device,                  # where the tensors lie
+) -> Seen:
     "From arrays of counts and forecasts (T, types, R, C) and features (T, E)."
     tensor = lambda x: torch.from_numpy(np.ascontiguousarray(x, "float32")).to(device)
     return Seen(tensor(surprises(counts, base)), tensor(base), tensor(external), history)
 
-def corrections(network: nn.Module, what: Seen, hours, batch: int = 64) -> torch.Tensor:
+def corrections(network: nn.Module, what: Seen, hours,  # (n,) numbers of the hours
+                batch: int = 64,                        # hours at a time
+) -> torch.Tensor:
     "(n, types, R, C): g, before the share."
     hours = torch.as_tensor(np.asarray(hours), device=what.base.device)
     network.eval()
     with torch.inference_mode(): return torch.cat([network(*what.inputs(part)).float().clamp(-3, 3) for part in hours.split(batch)])
 
-def corrected(network: nn.Module, share: float, what: Seen, hours) -> np.ndarray:
+def corrected(network: nn.Module, share: float, what: Seen, hours,  # (n,) numbers of the hours
+) -> np.ndarray:
     "(n, types, R, C) expected crimes of each hour."
     g = corrections(network, what, hours)
     return (what.base[torch.as_tensor(np.asarray(hours), device=g.device)]*(share*g).exp()).cpu().numpy()
@@ -171,7 +177,7 @@ def learn(network: str,          # a name in `NETWORKS`
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #f7320767
 FEATURES = (*EXTERNAL, "weekday")
 
-def with_validation(view, train: slice, valid: "slice | None") -> tuple:
+def with_validation(view: Any, train: slice, valid: "slice | None") -> tuple:
     "(train, valid): a tenth of the days of `train`, its last ones, are for validation where nothing else is."
     if valid is not None: return train, valid
     begin, end, _ = train.indices(view.known)
@@ -184,6 +190,8 @@ class OnTop(HourlyRule):
     role = "ours"
     base: Any
     refit: int
+    # from `fitted_anew`
+    fits_: list
 
     def _base(self): return PoissonRegression() if self.base is None else self.base
 
@@ -213,7 +221,7 @@ class Corrected(OnTop):
     "A base and the network that corrects it by the surprises of the last day."
     name = "Poisson regression + recurrent"
     # the network has no cell of its own; its base may have
-    travels = property(lambda self: self._base().travels) # type: ignore[assignment]
+    travels = property(lambda self: self._base().travels)
     def __init__(self, base: Any = None,          # a model of hourly maps; None: the Poisson regression
                  by: str = "recurrent",           # a name in `NETWORKS`
                  hidden: int = 16, history: int = 24,   # as in `learn`
@@ -225,7 +233,7 @@ class Corrected(OnTop):
         self.lr, self.batch, self.seed, self.refit, self.device = lr, batch, seed, refit, device
         if base is not None or type(self) is Corrected: self.name = f"{self._base().name} + {by}"
 
-    def network(self): return NETWORKS[one_of(self.by, NETWORKS, "network")](1, len(FEATURES), self.hidden, self.history)
+    def network(self) -> nn.Module: return NETWORKS[one_of(self.by, NETWORKS, "network")](1, len(FEATURES), self.hidden, self.history)
 
     def _fit(self, view, train, valid):
         train, valid = with_validation(view, train, valid)
