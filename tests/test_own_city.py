@@ -128,7 +128,13 @@ def test_a_saved_model_refuses_events_from_before_its_own(cities, capsys, tmp_pa
 
 def test_the_lines_of_the_readme_run(cities, monkeypatch):
     folder, _ = cities
+    readme = (Path(__file__).parents[1]/"README.md").read_text()
+    assert forecasting.IN_PYTHON["week"].strip() in readme
+    for text in forecasting.IN_PYTHON.values(): assert text.splitlines()[2].removeprefix("view = ") in readme
     monkeypatch.chdir(folder)
+    [block] = [b for b in re.findall(r"```python\n(.*?)```", readme, re.S) if "crimenb.forecast(" in b]
+    exec(compile(block, "README.md", "exec"), {})
+    assert all(Path(name).is_file() for name in ("next.geojson", "next.html", "week.crimenb"))
     for question, text in forecasting.IN_PYTHON.items():
         lines = [line for line in text.splitlines() if line.strip()]
         assert len(lines) <= 15, question

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from crimenb.core import InputError
 from crimenb.lab import provenance, studies
 
 FILES = {"core.py": "def total(x): return sum(x)\n", "scores.py": "from .core import total\nWEIGHT = 1\nclass Box:\n    'A box.'\n    def open(self): return WEIGHT\ndef mean(x):\n    'The mean.'\n    return total(x)*Box().open()\n",
@@ -64,3 +65,14 @@ def test_what_the_machine_decides_is_not_compared():
 def test_what_is_said_of_an_older_run(then, known, says):
     found = provenance.stale({"study": "s", "code": then}, {"core": "1"}, known)
     assert found.startswith(says) if says else found == ""
+
+def test_a_run_is_confirmed_only_where_every_number_is_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance.crimenb, "__file__", str(tmp_path/"__init__.py"))
+    provenance.confirmed.cache_clear()
+    old, new = ({"study": "s", "code": {"core": code}, "rows": [ROW | {"value": value}]} for code, value in (("1", 2.), ("2", 2.000001)))
+    provenance.confirm("data/results/s0.json", old, new)
+    provenance.confirmed.cache_clear()
+    assert provenance.stale(old, {"core": "2"}).startswith("made with earlier code; s0.json, made again with today's, has the same numbers")
+    for other in ({"rows": [ROW | {"value": 2.1}]}, {"rows": []}):
+        with pytest.raises(InputError, match="s0.json is not confirmed"): provenance.confirm("s0.json", old, new | other)
+    provenance.confirmed.cache_clear()

@@ -111,6 +111,7 @@ def _reproduce(options):
     if options.list: return _parameters(studies, options.study)
     # a study's name, or the result file of a run that is to be made once more
     study, given = studies.again(options.study) if options.study.endswith(".json") else (options.study, {})
+    if options.confirm and not given: raise InputError("--confirm is for a result file (.json), whose run is made once more")
     changes = studies.from_text(study, options.parameters)
     for name in ("profile", "dataset"):
         value = getattr(options, name)
@@ -120,9 +121,19 @@ def _reproduce(options):
     if given and "profile" in changes: raise InputError(f"{options.study} is a run of the profile {given['profile']}: leave out the profile, or name the study in its place")
     if "out" in changes: raise InputError("the folder for the results is given with --out, not with -p out=…")
     paths = studies.reproduce(study, given | changes, options.out)
+    if given and not changes: _compare(options, paths)
     if options.json: return _say_json({"notebook": paths.notebook, "result": paths.result, "page": paths.page})
     print(f"notebook: {paths.notebook}\nresult:   {paths.result}\npage:     {paths.page}")
     print("\n".join(studies.in_lines(*studies.headline(json.loads(paths.result.read_text())["rows"], study))))
+
+def _compare(options, paths):
+    "Say how a recorded run and the same run today differ."
+    from crimenb.lab import provenance
+    one, two = (json.loads(Path(p).read_text(encoding="utf-8")) for p in (options.study, paths.result))
+    rows, far, lost = provenance.compared(one, two)
+    gone = f"; {len(lost)} rows are not made any more" if lost else ""
+    print(f"compared: {rows} rows, the farthest value off by {far:.1e}{gone}", file=sys.stderr)
+    if options.confirm: provenance.confirm(options.study, one, two)
 
 def _parameters(studies, study):
     "What can be set in a study: name, type, default and help."
@@ -227,6 +238,7 @@ def _data(commands):
 def _lab(commands):
     sub = commands.add("reproduce", _reproduce, "run a study: an executed notebook, a result file and an HTML page", machine=True)
     sub.add_argument("study", metavar="STUDY", help=f"one of {', '.join(_studies())}; or a result file (.json), whose run is made once more")
+    sub.add_argument("--confirm", action="store_true", help="of a result file: note that today's code gives the same numbers")
     sub.add_argument("--list", action="store_true", help="list what can be set in this study, and run nothing")
     sub.add_argument("--profile", help="smoke (seconds, simulated city), cpu, paper; default: smoke")
     sub.add_argument("--dataset", metavar="NAME", help="the data set to run on, or the path of a city's card; default: the study's own")

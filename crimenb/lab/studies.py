@@ -317,7 +317,9 @@ class Run:
     def save(self) -> None:
         "Write the result file and say where it is."
         from crimenb.training import describe_device
-        result = dict(study=self.study, profile=self.profile, dataset=self.dataset, data_sha256=self.data_sha256,
+        # of a card the name: where it lay is nobody's business
+        dataset = Path(self.dataset).stem if cities.is_card(self.dataset) else self.dataset
+        result = dict(study=self.study, profile=self.profile, dataset=dataset, data_sha256=self.data_sha256,
                       seed=self.seed, parameters=_recorded(self.parameters), versions=self._versions, commit=self._commit,
                       device=describe_device(), seconds=round(time.perf_counter() - self._started, 1),
                       peak_memory_bytes=peak_memory(), rows=self.rows, code=self._code)
