@@ -40,13 +40,16 @@ def holds_settings(model):
     with pytest.raises(InputError, match="not fitted"): twin.save("nowhere.crimenb")
 
 
-def forecasts_ahead(model, view, periods=2):
-    "The table begins after the last known period, without NaN, and its intervals hold what is expected."
+def forecasts_ahead(model, view, periods=2, holds=True):
+    """The table begins after the last known period, without NaN, and its intervals hold what is expected.
+
+    `holds` is False for a rule whose counts are so skewed that their mean lies beyond nine tenths of them."""
     forecast = model.forecast(view, periods)
     table = forecast.table
     starts = view.ahead(periods).starts[view.known:]
     assert list(table["period"].unique()) == list(starts) and not table.isna().any().any()
-    assert (table["low"] <= np.ceil(table["expected"])).all() and (np.floor(table["expected"]) <= table["high"]).all()
+    assert (table["low"] <= np.ceil(table["expected"])).all() and (table["low"] <= table["high"]).all()
+    assert not holds or (np.floor(table["expected"]) <= table["high"]).all()
     assert set(table["place"]) == set(view.places) and list(forecast.places.index) == list(view.places)
     return forecast
 

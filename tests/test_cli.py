@@ -10,7 +10,7 @@ import pytest
 
 import crimenb
 from crimenb import sources
-from crimenb.lab import cli, studies
+from crimenb.lab import cli, studies, sweep
 
 sys.path.insert(0, os.path.dirname(__file__))
 from portal_server import PortalServer
@@ -28,9 +28,9 @@ def shell(capsys, *argv):
 
 
 @pytest.mark.parametrize("argv, says", [
-    ([], "COMMAND"), (["forecast"], "invalid choice: 'forecast'"), (["--verbose"], "COMMAND"),
+    ([], "COMMAND"), (["foretell"], "invalid choice: 'foretell'"), (["forecast"], "QUESTION"), (["forecast", "week"], "--dataset is missing"), (["card"], "FILE"), (["--verbose"], "COMMAND"),
     (["fetch"], "NAME"), (["fetch", "nyc16", "nyc17"], "unknown data set or city 'nyc17': use one of nyc16, chi18"), (["fetch", "chicago"], "--from"), (["fetch", "nyc16", "--from", "2018-01-01"], "are for cities"),
-    (["fetch", "chicago", "--from", "last year"], "last year"), (["sweep"], "FILE"), (["ingest", "chicago"], "FILE"), (["ingest", "boston", "x.csv"], "unknown city 'boston'"), (["sweep", "nowhere.yaml"], "nowhere.yaml"), (["sweep", "x.yaml", "--workers", "two"], "--workers"),
+    (["fetch", "chicago", "--from", "last year"], "last year"), (["sweep"], "FILE"), (["ingest", "chicago"], "FILE"), (["ingest", "boston", "x.csv"], "unknown city or data set 'boston'"), (["sweep", "nowhere.yaml"], "nowhere.yaml"), (["sweep", "x.yaml", "--workers", "two"], "--workers"),
     (["leaderboard", "--html", "page", "--metric", "MRR"], "leave out"), (["leaderboard", "--html", "page", "--results", "nowhere"], "there is no folder nowhere"),
     (["reproduce"], "STUDY"), (["reproduce", "crimealert"], "unknown study 'crimealert': use one of"),
     (["reproduce", "crimealarm", "--profile", "gpu"], "unknown profile of crimealarm 'gpu': use one of cpu, paper, smoke"),
@@ -84,7 +84,7 @@ def test_files_that_are_there_are_put_into_a_store_too(capsys, monkeypatch, tmp_
 def test_a_sweep_ends_with_1_where_a_run_failed(capsys, monkeypatch, tmp_path):
     outcomes = iter(["done", "failed"])
     table = lambda *_: pd.DataFrame([dict(study="toy", state=next(outcomes), seconds=1., file="toy.json", reason="")])
-    monkeypatch.setattr(cli.sweep, "sweep", table)
+    monkeypatch.setattr(sweep, "sweep", table)
     assert [shell(capsys, "sweep", "x.yaml")[0] for _ in range(2)] == [0, 1]
 
 def test_the_page_of_the_leaderboard_has_a_table_beside_it(capsys, tmp_path):

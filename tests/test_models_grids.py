@@ -67,7 +67,7 @@ def test_nothing_is_learnt_from_later_hours(name):
 
 @each
 def test_forecasts_begin_after_the_last_hour(name):
-    forecast = common.forecasts_ahead(fitted(name), small(), 3)
+    forecast = common.forecasts_ahead(fitted(name), small(), 3, name != "KNN, cumulative")
     assert forecast.about["further"] == "recursive" and forecast.about["unit"] == "hour" and len(forecast) == 3*12
 
 @each
@@ -136,7 +136,7 @@ def test_weather_and_holidays_reach_the_network():
     view, rng = small(), np.random.default_rng(0)
     sky = pd.DataFrame({"temperature": rng.normal(10, 5, len(view)), "wind": rng.random(len(view))}, index=view.starts)
     known = replace(view, weather=sky)
-    model = made("ST-ResNet, Poisson").set_params(epochs=3, lr=.05).fit(known, slice(0, 800))
+    model = made("ST-ResNet, Poisson").set_params(epochs=3, lr=.005).fit(known, slice(0, 800))
     assert model.ranges_["temperature"] == (sky.temperature[:799].min(), sky.temperature[:799].max())
     hot = sky.copy()
     hot.iloc[900] = [25, 1]
