@@ -1092,6 +1092,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.fields._by_layout': ('fields.html#_by_layout', 'crimenb/fields.py'),
                                 'crimenb.fields._by_pattern': ('fields.html#_by_pattern', 'crimenb/fields.py'),
                                 'crimenb.fields._calendar': ('fields.html#_calendar', 'crimenb/fields.py'),
+                                'crimenb.fields._contradicted': ('fields.html#_contradicted', 'crimenb/fields.py'),
                                 'crimenb.fields._in_order': ('fields.html#_in_order', 'crimenb/fields.py'),
                                 'crimenb.fields._in_zone': ('fields.html#_in_zone', 'crimenb/fields.py'),
                                 'crimenb.fields._labelled': ('fields.html#_labelled', 'crimenb/fields.py'),

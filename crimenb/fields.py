@@ -324,6 +324,15 @@ def date_order(first: np.ndarray,   # (n,) the first number of each date that en
     i = int(np.argmax(first != second))
     raise InputError(f"nothing in {what} tells whether {first[i]:02}/{second[i]:02} begins with the day or the month: say order='dmy' or order='mdy'")
 
+def _contradicted(order, first, second, what):
+    "The order that a column of dates shows, where it is not the one that was said; None: nothing speaks against that. An `InputError` where it shows both."
+    told = {"dmy": int(((first > 12) & (second <= 12)).sum()), "mdy": int(((second > 12) & (first <= 12)).sum())}
+    other = "dmy" if order == "mdy" else "mdy"
+    # a handful are typing errors; of dates of the other order three of five can't be read as was said
+    if min(told.values()) >= max(10, .05*sum(told.values())): return date_order(first, second, what)
+    if order not in told or told[other] < 10 or told[order] > .01*told[other] or told[other] < .05*len(first): return None
+    return other
+
 def _late(parts):
     "The first and second number of those dates in numbers that end in their year; empty arrays where there are none."
     late = (np.asarray(parts.named) == 0) & (np.asarray(parts.c) >= 0) & (np.asarray(parts.la) < 3) & (np.asarray(parts.a) <= 31)
@@ -481,6 +490,9 @@ def _of_text(text, found, how, what):
         if order is None and any(len(first) for first, _ in late):
             order = found.order = date_order(np.concatenate([first for first, _ in late]), np.concatenate([second for _, second in late]), what)
             found.remarks.append(f"dates in {what} are read with the {'day' if order == 'dmy' else 'month'} first, as the column shows")
+        elif order is not None and (other := _contradicted(order, np.concatenate([first for first, _ in late] or [np.zeros(0)]), np.concatenate([second for _, second in late] or [np.zeros(0)]), what)):
+            order = found.order = other
+            found.remarks.append(f"dates in {what} are read with the {'day' if order == 'dmy' else 'month'} first, as the column shows, not as was said")
         for parts in alike:
             zone = np.broadcast_to(0 if np.ndim(parts.since) else parts.zone, len(parts.rows))
             yield parts.rows, *_moments(parts, order), zone

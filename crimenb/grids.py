@@ -11,6 +11,7 @@ __all__ = ['GRIDS', 'MOST_HOURS', 'INTERPOLATIONS', 'LAGS', 'AUTHORS_LAGS', 'WEA
 
 # %% ../nbs/25_grids.ipynb #bcb697ad
 from collections.abc import Iterator
+import warnings
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from numbers import Integral
@@ -508,7 +509,7 @@ def _weather_times(column, path, zone):
         raise InputError(f"{path} has times that cannot be read, such as {column[lost].iloc[0]!r}: write them as 2018-01-31 14:00, or as seconds since 1970")
     if found.remarks and zone is None and not numbers:
         raise InputError(f"{path} has times with a zone, and that of the city is not known: say zone='America/Chicago', or another one")
-    return pd.DatetimeIndex(found.time).floor("h"), found.remarks
+    return pd.DatetimeIndex(found.time).floor("h"), [remark.replace("say tz=", "say zone=") for remark in found.remarks]
 
 # %% ../nbs/25_grids.ipynb #ce14f36f
 def _gaps(hourly):
@@ -527,7 +528,12 @@ def read_weather(path,       # CSV with a header: `temperature`, `wind`, and `ev
     Several readings in an hour are averaged, hours without one interpolated linearly; what there is to know of that stands in `attrs["notes"]`."""
     path = Path(path)
     if not path.is_file(): raise InputError(f"there is no file {path}: give the path of a weather table, or None for no weather")
-    try: table = pd.read_csv(path)
+    try:
+        with warnings.catch_warnings():
+            # of a row longer than the header pandas makes row labels, or leaves its end away; empty ends don't matter
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(path, index_col=False)
+    except pd.errors.ParserWarning: raise InputError(f"{path} has rows of more fields than its header names: name every column, or take away the commas that are too many") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error: raise InputError(f"{path} cannot be read as CSV: {str(error).strip()}") from None
     names = [fold(str(name)) for name in table.columns]
     table.columns = [name if _WEATHER_NAMES.get(name) == "time" and "time" in names else _WEATHER_NAMES.get(name, name) for name in names]

@@ -112,6 +112,17 @@ def test_both_orders_in_one_column():
     assert found.wrong.sum() == 1 and found.wrong[-1] and found.order == "dmy"
 
 
+def test_the_column_is_believed_before_the_card():
+    days = pd.date_range("2018-03-01", "2018-03-31")
+    found = read(*days.strftime("%d/%m/%Y"), order="mdy")
+    assert (found.time == days.to_numpy()).all() and found.order == "dmy" and "not as was said" in found.remarks[0]
+    assert (read(*days.strftime("%m/%d/%Y"), order="dmy").time == days.to_numpy()).all()
+    # a typing error among many, and days that could be either, change nothing
+    found = read(*days.strftime("%m/%d/%Y"), "31/03/2018", order="mdy")
+    assert found.wrong.sum() == 1 and (found.time[:-1] == days.to_numpy()).all() and found.order is None
+    with pytest.raises(InputError, match="read the two kinds apart"): read(*days.strftime("%m/%d/%Y"), *days.strftime("%d/%m/%Y"), order="mdy")
+
+
 def test_where_it_does_not_matter(): assert when("03/03/2018", "04/04/2018") == ["2018-03-03T00:00", "2018-04-04T00:00"]
 
 

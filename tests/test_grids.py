@@ -467,6 +467,17 @@ def test_long_gaps_are_said(tmp_path):
     assert weather.temperature.tolist() == list(range(17)) and any("8" in note and "gap" in note for note in weather.attrs["notes"])
     assert not read_weather(written(tmp_path, "time,temperature,wind\n" + "".join(lines[:5]))).attrs["notes"]
 
+@pytest.mark.parametrize("text", ["temperature,wind\n20,3,1\n21,3,1\n", "temperature,wind,time\n9,20,3,2018-01-01 00:00\n"])
+def test_a_row_of_weather_longer_than_the_header_moves_no_column(tmp_path, text):
+    (tmp_path/"w.csv").write_text(text)
+    with pytest.raises(InputError, match="more fields than its header"): read_weather(tmp_path/"w.csv", start="2018-01-01")
+
+
+def test_seconds_in_a_weather_file_without_a_zone_are_told_of(tmp_path):
+    (tmp_path/"w.csv").write_text("time,temperature,wind\n1514764800,20,3\n1514768400,21,3\n")
+    assert "say zone='America/Chicago'" in read_weather(tmp_path/"w.csv").attrs["notes"][0]
+
+
 def test_weather_of_hours_ahead_is_that_of_the_hour_of_the_day():
     times = pd.date_range("2018-01-01", periods=240, freq="h")
     weather = pd.DataFrame({"temperature": times.hour + 0., "wind": np.ones(240)}, index=times)

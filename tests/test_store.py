@@ -469,3 +469,11 @@ def test_washington_withdraws_by_the_day_of_the_report(tmp_path, monkeypatch):
         got = update()
     left = set(S.load("dc", folder=tmp_path/"store").record_id)
     assert (got.withdrawn, got.rows) == (0, 39) and rows[3]["CCN"] not in left and rows[4]["CCN"] in left
+
+
+def test_a_file_saved_with_the_day_first_is_read_so(tmp_path):
+    days = pd.date_range("2018-03-01", "2018-03-31")
+    path = write(tmp_path/"a.csv", [row(ID=str(i + 1), Date=day.strftime("%d/%m/%Y 08:15")) for i, day in enumerate(days)])
+    assert S.ingest("chicago", path, tmp_path/"stores").kept == 31
+    for events in (E.read_chicago(path).events, S.load("chicago", folder=tmp_path/"stores")):
+        assert (events["time"].dt.normalize().to_numpy() == days.to_numpy()).all()
