@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from crimenb.baselines.hot_spots import fit_classic
 from crimenb.core import InputError
 from crimenb.papers.rtm import (RTM_torch, alive, bootstrap_weights, conjunctive, expected_loss, fit, fit_loops, fit_post, interactive_map,
                                 irr_intervals, risk_map, solve, stability, top_units, unique_rows, z_rule)
@@ -283,3 +284,13 @@ def test_the_posts_picks_come_back(fetched):
 ])
 def test_refused(call, words):
     with pytest.raises(InputError, match=words): call()
+
+
+def test_a_fit_to_dummies_is_not_used_on_standardised_measures():
+    units, rng = TERRAIN.units, np.random.default_rng(5)
+    points = {name: Points(*rng.uniform(0, 2000, (2, 9))) for name in ("bar", "school")}
+    one, other = (design(units, points, (100, 200), kinds="distance", values=values) for values in ("dummy", "standardised"))
+    assert one.names == other.names
+    for found in (fit(one, Y), fit_post(one, Y, steps=3), fit_classic(one, Y)):
+        assert len(found.expected(one)) == len(units)
+        with pytest.raises(InputError, match="dummy columns, and the design has standardised"): found.expected(other)

@@ -260,11 +260,15 @@ class Fit:
     # columns that the lasso left, by name, and its λ
     survivors: list = field(default_factory=list, repr=False)
     penalty: float = np.nan
+    # kind of the columns, as `Design.values`; None: nobody said
+    values: "str | None" = None
 
     def expected(self, design: Design) -> np.ndarray:
         "(units,)"
         if [design.names[c] for c in self.columns if c < len(design.names)] != self.names:
             raise InputError(f"the fit has the columns {', '.join(self.names)}, and the design has others in their place: make it with the same factors and bandwidths")
+        if self.values not in (None, design.values):
+            raise InputError(f"the fit has {self.values} columns, and the design has {design.values} ones: make it with values={self.values!r}")
         return np.exp(np.hstack([design.constants, design.x[:, self.columns]]) @ self.coefficients)
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #4e4ac030
@@ -303,7 +307,7 @@ def bic_steps(design: Design,
         now = moves[best]
         steps.append((best, fit(now)[0]))
     bic, b = fit(now)
-    return Fit([design.names[c] for c in now], list(now), b, bic, steps)
+    return Fit([design.names[c] for c in now], list(now), b, bic, steps, values=design.values)
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #9d3b737b
 def fit_classic(design: Design,
@@ -315,7 +319,7 @@ def fit_classic(design: Design,
     b, penalty = lasso(design, y, "positive", penalty, folds, seed=seed)
     left = np.flatnonzero(b[design.constants.shape[1]:] > 1e-6)
     found = bic_steps(design, y, left)
-    return Fit(found.names, found.columns, found.coefficients, found.bic, found.steps, [design.names[c] for c in left], penalty)
+    return Fit(found.names, found.columns, found.coefficients, found.bic, found.steps, [design.names[c] for c in left], penalty, design.values)
 
 class ClassicRTM(HotSpots):
     "Expected counts of classic RTM, fitted to the sum of the past periods."

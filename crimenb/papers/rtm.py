@@ -126,6 +126,7 @@ class Fit:
     constants: np.ndarray  # (…, q) coefficients, log scale
     effects: np.ndarray    # (…, p) effects of the picked candidates, log scale; 0 for all others
     burn_in: np.ndarray    # (…, p) effects before the pick
+    values: "str | None" = None # kind of the columns, as `Design.values`; None: nobody said
 
     @property
     def picks(self) -> pd.DataFrame:
@@ -141,11 +142,14 @@ class Fit:
             if list(mine) != list(theirs):
                 raise InputError(f"the fit has the {what} {_few(mine)}, and the design has {_few(theirs)}: "
                                  "make it with the same factors, bandwidths and constants")
+        theirs = getattr(terrain, "values", None)
+        if None not in (self.values, theirs) and self.values != theirs:
+            raise InputError(f"the fit has {self.values} columns, and the design has {theirs} ones: make it with values={self.values!r}")
         return np.exp(self.constants @ np.asarray(terrain.constants, float).T + self.effects @ np.asarray(terrain.x, float).T)
 
     def __getitem__(self, i) -> "Fit":
         "Fit i of many, or a slice of them."
-        return Fit(self.names, self.sets, self.constant_names, self.constants[i], self.effects[i], self.burn_in[i])
+        return Fit(self.names, self.sets, self.constant_names, self.constants[i], self.effects[i], self.burn_in[i], self.values)
 
     def coef_df(self) -> pd.DataFrame:
         "As `RTM_torch.coef_df`, for a single fit: Variable, Coef, IRR."
@@ -187,7 +191,7 @@ def fit_post(terrain,            # x, sets, constants and names of the units
                 model.l1_prune(prune)
     place = np.argsort(sum(sets, []))
     return Fit(list(terrain.names), dict(terrain.sets), list(terrain.constant_names), model.const.weight.detach()[0].numpy(),
-               model.effects(cancel).numpy()[place], burn_in.numpy()[place])
+               model.effects(cancel).numpy()[place], burn_in.numpy()[place], getattr(terrain, "values", None))
 
 # %% ../../nbs/papers/40_rtm.ipynb #fd5ce6d5
 def expected_loss(theta,  # (…, q + p) constants' coefficients and effects
@@ -425,7 +429,7 @@ def fit(terrain,        # x, sets, constants and names of the units
     constants, found, _ = _solve_picks(uc, ux, size, total, picks, torch.arange(B))
     effects = torch.zeros(B, x.shape[1] + 1, dtype=torch.float64).scatter_(1, picks % (x.shape[1] + 1), found)[:, :-1]
     one = slice(None) if any(many) else 0
-    return Fit(list(terrain.names), dict(terrain.sets), list(terrain.constant_names), constants.numpy()[one], effects.numpy()[one], burn_in.numpy()[one])
+    return Fit(list(terrain.names), dict(terrain.sets), list(terrain.constant_names), constants.numpy()[one], effects.numpy()[one], burn_in.numpy()[one], getattr(terrain, "values", None))
 
 # %% ../../nbs/papers/40_rtm.ipynb #dcd95ac9
 def alive(terrain,          # whose sets they are
@@ -491,7 +495,7 @@ def fit_loops(terrain,            # as for `fit_post`, with candidates of at lea
     for _ in range(steps): step(at, z)
     effects = torch.zeros_like(burn_in).scatter_(1, at, weight.gather(1, at).clamp(min=0))
     place = np.argsort(order)
-    return Fit(list(terrain.names), dict(terrain.sets), list(terrain.constant_names), const.numpy().copy(), effects.numpy()[:, place], burn_in.numpy()[:, place])
+    return Fit(list(terrain.names), dict(terrain.sets), list(terrain.constant_names), const.numpy().copy(), effects.numpy()[:, place], burn_in.numpy()[:, place], getattr(terrain, "values", None))
 
 # %% ../../nbs/papers/40_rtm.ipynb #7e7b1bd7
 def bootstrap_weights(n,            # units
