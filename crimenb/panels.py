@@ -186,10 +186,11 @@ class Panel(Comparable):
     ) -> Any:
         "The panel with the whole periods that these events add; nothing is fitted anew."
         known = self.until(self.known)
-        next_, after = known.ahead(2*self.slots).starts[[len(known), len(known) + self.slots]]
+        next_ = known.ahead(1).starts[-1]
         new = events.loc[events["time"] >= next_, "time"]
         if not len(new) and end is None: raise InputError(f"no event lies after {next_}, up to where the panel reaches: give later ones")
-        start = next_ if not len(new) or new.min() < after else None
+        # a block that they begin within is not known as a whole
+        start = next_ if not len(new) or events["time"].min() < next_ + pd.Timedelta(days=1) else None
         return self.joined(Panel.from_events(events[events["time"] >= next_], start=start, end=end, like=self.schema()), gap)
 
 # %% ../nbs/30_panels.ipynb #1457c70d

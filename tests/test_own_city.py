@@ -140,3 +140,9 @@ def test_the_lines_of_the_readme_run(cities, monkeypatch):
         assert len(lines) <= 15, question
         exec(compile(text, question, "exec"), {})
         assert json.loads(Path(f"{question}.geojson").read_text())["features"] and Path(f"{question}.crimenb").is_file() and Path(f"{question}.png").is_file()
+
+@pytest.mark.parametrize("name", ["start", "end"])
+def test_a_day_that_is_none_is_said_in_a_sentence(name):
+    from crimenb import cities, city
+    from crimenb.core import InputError
+    with pytest.raises(InputError, match=f"{name} is 'foo': give a day"): forecasting.view_of("week", city.simulate(500, seed=0)[0], cities.Card("here"), **{name: "foo"})

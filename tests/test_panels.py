@@ -490,6 +490,10 @@ def test_later_events_join_where_the_panel_ends():
     late = events[events["time"] >= panel.starts[23]]
     with pytest.raises(InputError, match="nothing is known of the 3 week"): first.update(late)
     assert np.isnan(first.update(late, "unknown").counts[20:23]).all()
+    # a week that they begin within is not a whole one
+    within = events[events["time"] >= cut + pd.Timedelta(days=3)]
+    with pytest.raises(InputError, match="nothing is known of the 1 week"): first.update(within)
+    assert np.isnan(first.update(within, "unknown").counts[20]).all()
     with pytest.raises(InputError, match="give later ones"): panel.update(events[events["time"] < cut])
 
 MEMORY = """

@@ -137,7 +137,11 @@ def _settings(question, given):
     for part in name.split("."): found = getattr(found, part)
     own = [p for f in (asked.build, found) for p in inspect.signature(f).parameters]
     known = [p for p in dict.fromkeys(own) if p not in ("events", "card", "like", "settings", "cls", "places", "grid", "factors", "units", "attributes", "weather")]
-    for name in given: one_of(name, known, f"setting of a forecast by {question}")
+    for name, value in given.items():
+        one_of(name, known, f"setting of a forecast by {question}")
+        if name not in ("start", "end"): continue
+        try: pd.Timestamp(value)
+        except (ValueError, TypeError): raise InputError(f"{name} is {value!r}: give a day, such as 2018-07-01") from None
     return given
 
 def gaps(view: Any) -> list:
