@@ -75,6 +75,8 @@ def record_ids(values,  # text or numbers, one a row
         if (pc.min(number).as_py() or 0) >= 0: return number.cast(pa.string()).to_pandas(types_mapper=_as_str)
         text = stripped(text)
     if not pc.all(pc.match_substring_regex(text, "^[1-9][0-9]*$")).as_py():
+        # a spreadsheet's mark for "this is text"
+        text = pc.replace_substring_regex(text, r"^'([0-9].*)$", r"\1")
         grouped = pc.match_substring_regex(text, r"^\d{1,3}(?:[,'  ]\d{3})+(?:\.0*)?$")
         text = pc.if_else(grouped, pc.replace_substring_regex(text, r"[,'  ]", ""), text)
         text = pc.replace_substring_regex(text, r"^0*([0-9]+?)(?:\.0*)?$", r"\1")

@@ -151,6 +151,8 @@ def test_clocks():
 @pytest.mark.parametrize("same", [["001307355", "1307355", "1307355.0", " 1307355 ", "1,307,355", "1 307 355", "1.307355E+06"], ["11,000,000", "11000000", "1.1e7"], ["0", "000", "0.0"], ["JA123456", " JA123456"]])
 def test_record_numbers_in_one_spelling(same): assert F.record_ids(same).nunique() == 1
 
+def test_a_spreadsheets_mark_for_text_is_not_part_of_a_record_number(): assert list(F.record_ids(["'001307355", "1307355", "JB'12"])) == ["1307355", "1307355", "JB'12"]
+
 
 def test_record_numbers_that_differ_stay_different():
     ids = ["800000006H1", "0800000006H1", "12-34", "1234", "18446744073709551615", "18446744073709551616", "9007199254740993", "9007199254740992", "A1", "a1"]
