@@ -449,7 +449,7 @@ def with_rules(models,  # a model, a list of them, or their names
     models = [known[one_of(m, known, "model")]() if isinstance(m, str) else m for m in models]
     rules = [kind() for kind in known.values() if kind.role == "trivial"]
     # where a model forecasts something else than counts, rules that can't are left out
-    if (task := getattr(models[0], "task", "counts") if models else "counts") != "counts":
+    if (task := models[0].get_params(deep=False).get("task", "counts") if models else "counts") != "counts":
         rules = [rule.set_params(task=task) for rule in rules if "task" in rule.get_params(deep=False)]
     return models + [rule for rule in rules if rule.name not in [m.name for m in models]]
 

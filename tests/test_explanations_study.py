@@ -105,7 +105,7 @@ def test_what_cannot_be_run_is_refused_in_one_sentence(wrong, word, tmp_path):
 
 def test_every_profile_names_every_data_set_and_the_paper_profile_has_the_papers_settings():
     for profile in ("smoke", "cpu", "paper"):
-        assert set(studies.profile("explanations", profile)[1]) == DATASETS
+        assert set(studies.profile("explanations", profile)[1]) == DATASETS | {"card"}
         for dataset in DATASETS: studies.resolve("explanations", {"profile": profile, "dataset": dataset})
     paper = studies.resolve("explanations", {"profile": "paper"})
     assert {k: paper[k] for k in ("loss", "lr", "layers", "units", "length", "cyclic", "dropout", "weight_decay", "means")} == dict(loss="MSE", lr=1e-3, layers=3, units=128, length=4, cyclic=False, dropout=0, weight_decay=0, means=False)

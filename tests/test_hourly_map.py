@@ -332,7 +332,7 @@ def test_forecasts_of_the_latest_fit_see_no_future():
     for begin, end in ((400, 500), (500, 610), (610, 700)):
         np.testing.assert_allclose(found[begin - 400:end - 400], ask(PoissonRegression(alpha=1e-3), maps, np.arange(begin, end), begin))
     for t in (450, 500, 650):
-        poisoned = replace(maps, counts=np.concatenate([maps.counts[:t], 1000 * np.random.default_rng(1).random((700 - t, 3, 4), np.float32)]))
+        poisoned = replace(maps, counts=np.concatenate([maps.counts[:t], np.random.default_rng(1).integers(0, 1000, (700 - t, 3, 4)).astype(np.float32)]))
         again = rolled(poisoned)
         np.testing.assert_allclose(again[:t - 399], found[:t - 399], rtol=1e-9)
         assert not np.allclose(again[t - 399], found[t - 399], rtol=.01)            # the test can fail

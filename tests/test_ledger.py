@@ -1,6 +1,7 @@
 "The ledger: is every printed number in it, does the rule judge rightly, and does every row that points at a result find it."
 import math
 import re
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -79,6 +80,8 @@ def test_what_is_still_to_be_measured_can_be_measured(rows):
     for study, some in rows[rows["pending"] == "yes"].groupby("study"):
         folder = studies.folder_of("reproduce")
         source = "\n".join(c.source for c in nbformat.read(folder / f"{study}.ipynb", 4).cells) + "".join(p.read_text() for p in (folder / "params").glob(f"{study}*"))
+        # what a study's notebook is made of is in the library
+        source += "".join(p.read_text() for p in Path(studies.__file__).parents[1].rglob("*.py"))
         known = set(studies.profile(study, "cpu")[1])
         for row in some.to_dict("records"):
             assert {*filter(None, [row["dataset"], *row["elsewhere"].split(";")])} <= known

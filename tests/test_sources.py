@@ -180,7 +180,7 @@ def test_every_real_file_has_its_hash_and_size(fetched):
         paths = fetched(name)
         assert {file: path.stat().st_size for file, path in paths.items()} == {file: f["bytes"] for file, f in entry["files"].items()}
     d = S.datasets()
-    assert (d.here == "yes").all() and d.loc["nyc16", "bytes"] == 3_866_060 and len(d) == 11
+    assert (d.here == "yes").all() and d.loc["nyc16", "bytes"] == 3_866_060 and len(d) == 12
 
 
 def test_rows_of_the_registry(fetched):

@@ -126,7 +126,8 @@ def test_every_profile_of_the_library_fits_its_study_on_every_data_set(study):
     assert studies.profiles(study) == ["cpu", "paper", "smoke"]
     for profile in studies.profiles(study):
         for dataset in studies.profile(study, profile)[1]:
-            studies.resolve(study, {"profile": profile, "dataset": dataset})
+            # the settings for a city's card, whose path would be the data set
+            if dataset != "card": studies.resolve(study, {"profile": profile, "dataset": dataset})
     for p in studies.parameters(study).values(): assert p.help, f"{p.name} has no help"
 
 def test_the_paper_profile_has_the_papers_weights():
@@ -386,7 +387,7 @@ def test_the_paper_profile_takes_its_first_step(tmp_path, chi18):
     result = json.loads(paths.result.read_text())
     assert result["parameters"]["batch"] == 256 and result["parameters"]["epochs"] == 100 and result["parameters"]["copies"] == 11
     trained = {(row["method"], row["protocol"]) for row in result["rows"] if row["kind"] == "paper"}
-    assert trained == {(m, p) for m in ("CrimeAlarm", "CrimeAlarm, peer 2") for p in ("popularity-100", "uniform-99", "full")}
+    assert trained == {(m, p) for m in ("CrimeAlarm", "CrimeAlarm, peer 2") for p in ("popularity-100", "popularity-100, seen first", "uniform-99", "uniform-99, seen first", "full")}
     # a run that was cut short leaves no checkpoint that a later one could take for a finished epoch
     assert not list(tmp_path.glob("*.pt"))
 

@@ -20,7 +20,8 @@ from ..core import InputError, needs, write_atomic
 
 # %% ../../nbs/lab/60_site.ipynb #bff60a4f
 # folder below nbs -> what navigation calls it
-ROOMS = {"": "The library", "papers": "The works", "baselines": "Rules and baselines", "reproduce": "Studies, to rerun"}
+ROOMS = {"": "The library", "papers": "The works", "baselines": "Rules and baselines", "reproduce": "Studies, to rerun",
+         "lab": "Run, show, compare", "warehouse": "Portals and stores"}
 # texts beside the notebooks: the README is the index notebook, which is there already
 TEXTS = ("CONTRIBUTING.md", "MODEL_CARDS.md", "CHANGELOG.md", "data/README.md", "data/results/README.md")
 
