@@ -4,6 +4,9 @@
 
 Each peer runs in an environment of its own (python -m venv ENV; ENV/bin/pip install predspot, or mlforecast lightgbm geopandas, or numpy<1.24 pandas<2 geopandas and a checkout of PredictCode for open_cp);
 what is not given is left out. Each program in own_city/ is what a user writes: events and squares in, forecast out; each week is a fresh process, whose processor seconds are counted.
+
+What the numbers recorded in own_city.json can't say: the model of our program was picked among five after a look at these same ten
+weeks, so that our row is a little favoured; each peer's settings were tried once. A lead here wants another city to confirm it.
 """
 import argparse
 import json

@@ -2343,6 +2343,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.tables._grammar': ('tables.html#_grammar', 'crimenb/tables.py'),
                                 'crimenb.tables._header': ('tables.html#_header', 'crimenb/tables.py'),
                                 'crimenb.tables._is_parquet': ('tables.html#_is_parquet', 'crimenb/tables.py'),
+                                'crimenb.tables._is_utf8': ('tables.html#_is_utf8', 'crimenb/tables.py'),
                                 'crimenb.tables._joined': ('tables.html#_joined', 'crimenb/tables.py'),
                                 'crimenb.tables._last_end': ('tables.html#_last_end', 'crimenb/tables.py'),
                                 'crimenb.tables._layout': ('tables.html#_layout', 'crimenb/tables.py'),

@@ -316,16 +316,17 @@ def _tidy(column, missing, fresh=False) -> pa.ChunkedArray:
     absent = pc.is_in(trimmed, pa.array(missing, trimmed.type))
     return pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
 
+def _is_utf8(text: bytes) -> bool:
+    try: text.decode()
+    except UnicodeDecodeError: return False
+    return True
+
 def _utf8(text: bytes) -> "tuple[bytes, int]":
     "A text of whole lines as UTF-8, and how many of its lines were not."
-    if text.isascii(): return text, 0
-    try: text.decode()
-    except UnicodeDecodeError: pass
-    else: return text, 0
+    if text.isascii() or _is_utf8(text): return text, 0
     lines, foreign = LINE.findall(text), 0
     for i, line in enumerate(lines):
-        try: line.decode()
-        except UnicodeDecodeError:
+        if not _is_utf8(line):
             lines[i], foreign = line.decode("cp1252", "replace").encode(), foreign + 1
     return b"".join(lines), foreign
 
