@@ -10,7 +10,6 @@ __all__ = ['NEVER', 'CHOICES', 'ABLATIONS', 'without', 'is_target', 'target_log_
            'CrimeAlarm', 'cost']
 
 # %% ../../nbs/papers/10_crimealarm.ipynb #aba6b64f
-import resource
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -311,7 +310,10 @@ class CrimeAlarm(Distilled):
 def _resident(line):
     "Bytes of main memory of this process, now (VmRSS) or at most (VmHWM); without Linux's /proc the most so far, as macOS counts it."
     status = Path("/proc/self/status")
-    if not status.exists(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if not status.exists():
+        # not at the top: Windows has no such module
+        import resource
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return next(int(row.split()[1])*1024 for row in status.read_text().splitlines() if row.startswith(line))
 
 def cost(model: Network,          # unfitted
