@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
-from .core import InputError, one_of, within, write_atomic
+from .core import InputError, one_of, progress, within, write_atomic
 from .forecasts import Forecast
 from .metrics import count_interval, count_summary, coverage, fit_spread, hot_spot_summary, poisson_deviance
 from .views import Split, View, periods_of
@@ -43,6 +43,8 @@ class Estimator(BaseEstimator):
     least: float = 1e-3
     #: nothing that it learns is of one place: fitted in one city, it forecasts another (`transfer`)
     travels: bool = False
+    #: settings with which a network is trained within minutes where there is no graphics card
+    quick: dict = {}
 
     def _fit(self, view, train: slice, valid: "slice | None") -> None:
         raise TypeError(f"{type(self).__name__} must say how it learns")
@@ -119,6 +121,13 @@ class Forecasts(Fitted):
             values.append(self._predict(longer, np.array([t]))[0])
             longer = longer.filled([t], values[-1])
         return longer, np.stack(values)
+
+    def from_origins(self, view, origins,  # periods, each known up to its beginning
+                     periods: int,         # how many to forecast from each
+    ) -> np.ndarray:
+        "(origins, periods, …) what is expected after each origin, from what was known there."
+        origins = progress(origins, f"{self.name}, {periods} ahead")
+        return np.stack([self.ahead(view.until(int(o)), periods)[1] for o in origins])
 
     def interval(self, values,        # expected counts
                  level: float = .9,   # share of counts that shall lie between the two
@@ -275,9 +284,18 @@ class Model(Forecasts):
         parts: Split = view.split(valid, test)
         at = periods_of(parts.test, view.known)
         self.fit(view, parts.train, parts.valid)
+        if periods > 1 and parts.valid.stop > parts.valid.start: self.widened(view, periods_of(parts.valid, view.known), periods)
         table = self.scores(rolled(self, view, at, periods, refit), view, at, level)
         protocol = f"rolling, {periods} {view.period}{'s' if periods > 1 else ''} ahead"
         return table.assign(method=self.name, kind=self.role, protocol=protocol, split="test")
+
+    def widened(self, view, at,  # periods that it has not learnt from
+                periods: int) -> np.ndarray:
+        "Set the width of the intervals to that of forecasts so far ahead, and return these forecasts of `at`."
+        values = rolled(self, view, at, periods)
+        if hasattr(self, "spread_"):
+            self.spread_ = fit_spread(np.maximum(values, self.least), view.observed(at))
+        return values
 
     def network(self) -> Any:
         "An untrained network, of the shape that settings, schema and other learnt things ask for."
@@ -289,9 +307,11 @@ class Model(Forecasts):
         "All that `fit` found out: name -> value."
         return {name: value for name, value in vars(self).items() if name.endswith("_") and not name.startswith("_")}
 
-    def save(self, path,  # where to write; by custom ends in .crimenb
+    def save(self, path,  # where to write; ends in .crimenb
     ) -> Path:
         "Write settings and what was learnt, and no data, into one file."
+        if Path(path).suffix.lower() != ".crimenb":
+            raise InputError(f"{path} does not end in .crimenb, as a saved model does: name it so")
         if not hasattr(self, "schema_"): raise InputError(f"{self.name or type(self).__name__} is not fitted: there is nothing to save")
         arrays: dict = {}
         about = json.dumps(_encode(self, arrays), allow_nan=True).encode()
@@ -373,7 +393,7 @@ def rolled(model: Model, view,             # fitted, and a view it knows
         some = at[begin:begin + (refit or len(at))]
         if begin: model = clone(model).fit(view, slice(0, int(some[0])))
         if periods == 1: found.append(model.predict(view, some))
-        else: found += [model.ahead(view.until(int(o[0])), len(o))[1] for o in np.array_split(some, range(periods, len(some), periods))]
+        else: found.append(np.concatenate(model.from_origins(view, some[::periods], periods))[:len(some)])
     return np.concatenate(found)
 
 # %% ../nbs/55_models.ipynb #5437c47c
