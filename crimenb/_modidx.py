@@ -1648,6 +1648,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'crimenb.metrics._rows': ('metrics.html#_rows', 'crimenb/metrics.py'),
                                  'crimenb.metrics._seen': ('metrics.html#_seen', 'crimenb/metrics.py'),
                                  'crimenb.metrics._shares': ('metrics.html#_shares', 'crimenb/metrics.py'),
+                                 'crimenb.metrics._surprise': ('metrics.html#_surprise', 'crimenb/metrics.py'),
                                  'crimenb.metrics.block_labels': ('metrics.html#block_labels', 'crimenb/metrics.py'),
                                  'crimenb.metrics.block_sums': ('metrics.html#block_sums', 'crimenb/metrics.py'),
                                  'crimenb.metrics.bootstrap_means': ('metrics.html#bootstrap_means', 'crimenb/metrics.py'),
