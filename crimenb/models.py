@@ -107,6 +107,10 @@ class Fitted(Estimator):
         return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
 
 # %% ../nbs/55_models.ipynb #5176a8b8
+def _day(time):
+    "A time as text, without the hour where it is midnight."
+    return str(time.date()) if time == time.normalize() else f"{time:%Y-%m-%d %H:%M}"
+
 class Forecasts(Fitted):
     "Forecasts of periods that have not happened."
     def ahead(self, view, periods: int = 1,  # how many
@@ -147,7 +151,7 @@ class Forecasts(Fitted):
 
     def _about(self, view, level):
         return {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "level": level, "further": self.further,
-                "last known period": str(view.starts[view.known - 1]), "unit": view.period, "fitted on periods": self.until_}
+                "last known period": _day(view.starts[view.known - 1]), "unit": view.period, "fitted on periods": self.until_}
 
 # %% ../nbs/55_models.ipynb #54869728
 def transfer(model, view,  # fitted elsewhere; and what happened here, to forecast from
@@ -282,20 +286,23 @@ class Model(Forecasts):
                periods: int = 1, refit: "int | None" = None, level: float = .9) -> pd.DataFrame:
         "Fit and forecast the last blocks as `backtest` says: rows as result files hold them."
         parts: Split = view.split(valid, test)
-        at = periods_of(parts.test, view.known)
-        self.fit(view, parts.train, parts.valid)
-        if periods > 1 and parts.valid.stop > parts.valid.start: self.widened(view, periods_of(parts.valid, view.known), periods)
-        table = self.scores(rolled(self, view, at, periods, refit), view, at, level)
+        values = self.fit(view, parts.train, parts.valid).trial(view, parts, periods, refit)[1]
+        return self.reported(values, view, parts.test, periods, level)
+
+    def trial(self, view, parts, periods: int = 1, refit: "int | None" = None) -> tuple:
+        "Forecasts of the periods of validation (None where there are none) and of the test, each made so far ahead."
+        valid, test = (np.arange(*part.indices(view.known)) for part in (parts.valid, parts.test))
+        chosen = rolled(self, view, valid, periods) if len(valid) else None
+        # the further ahead, the wider the intervals
+        if periods > 1 and chosen is not None and hasattr(self, "spread_"):
+            self.spread_ = fit_spread(np.maximum(chosen, self.least), view.observed(valid))
+        return chosen, rolled(self, view, test, periods, refit)
+
+    def reported(self, values, view, at, periods: int = 1, level: float = .9) -> pd.DataFrame:
+        "The rows of forecasts that were made so far ahead."
+        table = self.scores(values, view, periods_of(at, view.known), level)
         protocol = f"rolling, {periods} {view.period}{'s' if periods > 1 else ''} ahead"
         return table.assign(method=self.name, kind=self.role, protocol=protocol, split="test")
-
-    def widened(self, view, at,  # periods that it has not learnt from
-                periods: int) -> np.ndarray:
-        "Set the width of the intervals to that of forecasts so far ahead, and return these forecasts of `at`."
-        values = rolled(self, view, at, periods)
-        if hasattr(self, "spread_"):
-            self.spread_ = fit_spread(np.maximum(values, self.least), view.observed(at))
-        return values
 
     def network(self) -> Any:
         "An untrained network, of the shape that settings, schema and other learnt things ask for."
