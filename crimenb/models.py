@@ -370,23 +370,25 @@ class Mean(Model):
         return np.maximum(np.stack(found), self.least)
 
 # %% ../nbs/55_models.ipynb #8022575e
-def choose(model: Model,            # with the settings that all share
+def choose(model: Any,              # a `Model` with the settings that all share, or a list of several
            view,                    # what happened
            grid: dict,              # setting -> values to try; all combinations are tried
            train: slice,            # periods to learn from
            valid: slice,            # periods to choose on
            loss: Any = None,        # what is made small, a function: values, view, at -> number; None: the model's own `loss`
+           refit: "int | None" = None,  # fit again after so many periods, as in `rolled`; None: never
 ) -> "tuple[Model, pd.DataFrame]":
     "The best settings as an unfitted model, and the table of all that were tried, best first."
-    for name in grid: one_of(name, model.get_params(deep=False), f"setting of {model.name}")
-    tried = []
-    for values in product(*grid.values()):
-        settings = dict(zip(grid, values))
-        one = clone(model).set_params(**settings).fit(view, train, valid)
-        tried.append({**settings, "loss": (loss or one.loss)(one.predict(view, valid), view, valid)})
-    best = min(range(len(tried)), key=lambda i: tried[i]["loss"])
-    settings = {name: tried[best][name] for name in grid}
-    return clone(model).set_params(**settings), pd.DataFrame(tried).sort_values("loss", kind="stable", ignore_index=True)
+    several = list(model) if isinstance(model, (list, tuple)) else [model]
+    for name, one in product(grid, several): one_of(name, one.get_params(deep=False), f"setting of {one.name}")
+    tried, every = [], [(one, dict(zip(grid, values))) for one in several for values in product(*grid.values())]
+    for one, settings in every:
+        fitted = clone(one).set_params(**settings).fit(view, train, valid)
+        row = {"model": fitted.name, **settings} if len(several) > 1 else settings
+        values = rolled(fitted, view, periods_of(valid, view.known), 1, refit) if refit else fitted.predict(view, valid)
+        tried.append({**row, "loss": (loss or fitted.loss)(values, view, valid)})
+    one, settings = every[min(range(len(tried)), key=lambda i: tried[i]["loss"])]
+    return clone(one).set_params(**settings), pd.DataFrame(tried).sort_values("loss", kind="stable", ignore_index=True)
 
 # %% ../nbs/55_models.ipynb #082feb8f
 def rolled(model: Model, view,             # fitted, and a view it knows

@@ -132,7 +132,7 @@ QUESTIONS = {
     "hour": Question("how many events each cell has in the next hours", "HourlyMaps", _hours, "grids:HourlyMaps.from_events",
                      "Poisson deviance", ("Poisson regression",), 21),
     "week": Question("how many events each area has in the next weeks", "Panel", _weeks, "panels:Panel.from_events",
-                     "Poisson deviance", ("Poisson GLM", "gradient boosting"), 12),
+                     "Poisson deviance", ("memories", "gradient boosting", "Poisson GLM"), 12),
     "year": Question("how many events each unit has in the next year", "Terrain", _years, "terrain:Terrain.from_events",
                      "Poisson deviance", ("classic RTM", "shrunk counts"), 4),
 }
@@ -453,21 +453,20 @@ def as_json(answer: Answer, files: dict) -> dict:
             "files": {what: str(path) for what, path in files.items()}, "forecast": plain(table)}
 
 # %% ../../nbs/lab/80_forecasting.ipynb #b99726c0
-_EVENTS = '''from crimenb import catalogue, cards, {view}
+_LISTING = '''from crimenb import {view}, card, cards, catalogue
 events = cards.load("incidents.yaml").events
-'''
-_LEFT = '''model = catalogue(view)["{model}"]().fit(view)
+view = {view}.from_events({made})
+model = catalogue(view)["{model}"]({settings}).fit(view)
 model.save("{question}.crimenb")
 forecast = model.forecast(view)
 forecast.to_file("{question}.geojson")
 forecast.map("{question}.png")
 '''
-#: question -> lines from a card to a saved model, a table and a map
-IN_PYTHON = {
-    "next": _EVENTS + 'view = Sequences.from_events(events)\n' + _LEFT,
-    "hour": _EVENTS + 'view = HourlyMaps.from_events(events, 1600)\n' + _LEFT,
-    "week": _EVENTS + 'view = Panel.from_events(events, places=cards.polygons("incidents.yaml"))\n' + _LEFT,
-    "year": _EVENTS + 'view = Terrain.from_events(events, 500, period="M")\n' + _LEFT,
-}
-_IN = {"next": ("Sequences", "markov"), "hour": ("HourlyMaps", "shrunken average"), "week": ("Panel", "Poisson GLM"), "year": ("Terrain", "shrunk counts")}
-IN_PYTHON = {name: text.format(view=_IN[name][0], model=_IN[name][1], question=name) for name, text in IN_PYTHON.items()}
+# question, view, how it is made, the model of the work, settings that are quick on two cores
+_WORKS = (("next", "Sequences", "events", "CrimeAlarm", "epochs=20"),
+          ("hour", "HourlyMaps", "events, 1600", "ST-ResNet, sound", 'resolution="none", filters=8, epochs=10'),
+          ("week", "Panel", 'events, places=cards.polygons("incidents.yaml")', "DNN", "epochs=50"),
+          ("year", "Terrain", 'events, 500, card=card("incidents.yaml"), period="M"', "post's RTM", ""))
+#: question -> lines from a card to a saved model, a table and a map, by the work that asks it
+IN_PYTHON = {question: _LISTING.format(question=question, view=view, made=made, model=model, settings=settings)
+             for question, view, made, model, settings in _WORKS}

@@ -274,7 +274,7 @@ class Distilled(Network):
         if within(self.peers, "peers", 1) < 2: raise InputError(f"{self.name} distils between peers: it needs at least 2, not {self.peers}")
         return Peers(n_classes, self.peers, self.encoder, self._shared, **size)
 
-    _shared = False
+    _shared, quick = False, dict(epochs=20)
 
 class DML(Distilled):
     "Deep mutual learning (Zhang et al., CVPR 2018) between peers."

@@ -431,7 +431,7 @@ def graph_of(panel,           # of which only what lies before `until` is looked
 # %% ../../nbs/papers/30_parallel.ipynb #d33260f1
 class AreaNetwork(AreaModel):
     "One of the three networks as a model of weekly areas; `name` says which."
-    role = "paper"
+    role, quick = "paper", dict(epochs=50, evaluations=10)
     def __init__(self, task="counts",
                  criterion="likelihood", # one of `LOSSES`; MSE is the paper's
                  units=None,            # width; None: the network's own
