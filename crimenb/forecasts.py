@@ -190,6 +190,7 @@ def _title(forecast, period):
     when = f"{period:%Y-%m-%d %H:%M}" if unit == "hour" else f"{period:%Y-%m-%d}"
     return f"{unit} from {when}" if unit else when
 
+# %% ../nbs/50_forecasts.ipynb #6ad81f75
 def _sizes(forecast):
     "(places,) km², or None where not all are known."
     places = forecast.places
@@ -336,6 +337,7 @@ def _tooltips(columns, forecast):
     else: words.pop("label")
     return [("", "@place"), *((text, f"@{name}") for name, text in words.items() if any(columns[name]))]
 
+# %% ../nbs/50_forecasts.ipynb #c44bf5dc
 def _orient(plot):
     "A bar of kilometres, and where north is."
     from bokeh.models import Label, Metric, ScaleBar

@@ -203,6 +203,7 @@ def _class(name):
     if found is None: raise InputError(f"this version of crimenb has no {name!r}: load the model with the version that wrote it")
     return found
 
+# %% ../nbs/55_models.ipynb #2f8d5945
 def _encode(value, arrays):
     "`value` as JSON, with arrays put aside in `arrays`."
     def aside(array):
@@ -327,6 +328,7 @@ class Model(Forecasts):
         content = body.getvalue()
         return write_atomic(path, MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
+# %% ../nbs/55_models.ipynb #d2083a22
 def load(path,  # of a file that `Model.save` wrote
 ) -> Model:
     "The fitted model in a file, checked bit for bit."
@@ -494,10 +496,9 @@ class Catalogue(Mapping):
                           for module, names in MODULES[view].items() for name in names}
 
     def __getitem__(self, name):
-        module = f"crimenb.{self.module_of[name]}"
-        importlib.import_module(module)
-        return next(kind for kind in below(Model)
-                    if kind.__module__ == module and vars(kind).get("name") == name)
+        module = importlib.import_module(f"crimenb.{self.module_of[name]}")
+        return next(kind for kind in vars(module).values()
+                    if isinstance(kind, type) and vars(kind).get("name") == name)
 
     def __iter__(self): return iter(self.module_of)
     def __len__(self): return len(self.module_of)

@@ -270,6 +270,7 @@ def _lab(commands):
     sub.add_argument("--out", type=_path, metavar="FILE", help="also write the table to this CSV file")
     sub.add_argument("--html", type=_path, metavar="DIR", help="instead: one page with everything, leaderboard.html, and leaderboard.csv, in this folder")
 
+# %% ../../nbs/lab/90_cli.ipynb #87285cb8
 def _studies():
     "The studies, by the names of their notebooks, without importing anything."
     package = Path(crimenb.__file__).parent

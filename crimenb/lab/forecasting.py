@@ -55,6 +55,7 @@ def grouped(events: pd.DataFrame, # an events table
     keep = set(many.index[:MOST_CATEGORIES - 1]) if by == "frequent" else set()
     return {name: name if name in keep else "all others" if keep else "all" for name in many.index}
 
+# %% ../../nbs/lab/80_forecasting.ipynb #479b2001
 def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
     from crimenb.panels import Panel
     if like is not None:
@@ -108,6 +109,7 @@ def _years(events, card, like, cell_m=None, period=None, **settings):
         else:
             if period == "M" or view.known >= QUESTIONS["year"].least: return view
 
+# %% ../../nbs/lab/80_forecasting.ipynb #08aaaed4
 #: a year, or what is the longest of these where the events cover too few
 LENGTHS = ("Y", "6M", "3M", "M")
 
@@ -153,6 +155,7 @@ def _settings(question, given):
         except (ValueError, TypeError): raise InputError(f"{name} is {value!r}: give a day, such as 2018-07-01") from None
     return given
 
+# %% ../../nbs/lab/80_forecasting.ipynb #1ff5c68b
 def gaps(view: Any) -> list:
     "Stretches of known periods of which nothing is known: (first, last) as numbers. A whole block without events is one, where so many are usual that it can't be chance."
     from crimenb.panels import EMPTY_BY_CHANCE
@@ -263,6 +266,7 @@ def named(name: str, question: str) -> str:
     if len(some) > 1: some = [one for one in some if known[one].role == "paper"]
     return some[0] if len(some) == 1 else one_of(name, known, f"model for a forecast by {question}")
 
+# %% ../../nbs/lab/80_forecasting.ipynb #e8accad3
 def tried(question: str, view, chosen=(), # models, unfitted; none: those of the question
           when: "Times | None" = None, periods: int = 1) -> tuple:
     "The model that was best on validation, fitted before it; the backtest of all; and two sentences on it."
@@ -353,6 +357,7 @@ def forecast(question: str,             # next, hour, week or year
     notes = (*said, *remarks(view, table, settings))
     return Answer(question, fitted.forecast(view, periods, level), fitted, scores, read, notes, compared)
 
+# %% ../../nbs/lab/80_forecasting.ipynb #30167462
 def asked_for(question: str, model: "str | None", settings: dict) -> tuple:
     "The model that is named, in a list; sentences on its settings; and what is left of the settings for the view."
     if model is None: return [], [], settings
