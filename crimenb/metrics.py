@@ -186,7 +186,8 @@ def drawn_interval(value,        # estimates, (m,) or a number
     low, high = np.nanquantile(draws, [(1 - level)/2, (1 + level)/2], axis=0)
     least, most = (-np.inf, np.inf) if metrics is None else np.array([limits(m) for m in metrics]).T
     low, high = np.minimum(low, value), np.maximum(high, value)
-    return widened(value, low, high, blocks, level, least, most)
+    low, high = widened(value, low, high, blocks, level, least, most)
+    return low[()], high[()]
 
 def _rows(names, value, draws, n, level, blocks):
     "Rows metric, value, low, high, n, blocks from values (m,) and resampled values (n_boot, m)."
