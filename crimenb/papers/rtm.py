@@ -127,7 +127,8 @@ class Fit:
     schema: dict           # of the design matrix, as from `Design.schema`
 
     @classmethod
-    def of(cls, design, constants: np.ndarray, effects: np.ndarray, burn_in: np.ndarray) -> "Fit":
+    def of(cls, design,               # what it was made on, a `terrain.Design`
+           constants: np.ndarray, effects: np.ndarray, burn_in: np.ndarray) -> "Fit":
         "A fit made on this design matrix."
         return cls(list(design.names), dict(design.sets), list(design.constant_names),
                    constants, effects, burn_in, design.schema())
@@ -142,7 +143,8 @@ class Fit:
         return pd.DataFrame({name: pd.Series(label(name, part), dtype=object)
                              for name, part in chosen.items()})
 
-    def expected(self, design) -> np.ndarray:
+    def expected(self, design,  # a `terrain.Design`
+    ) -> np.ndarray:
         "(…, n) expected counts, of a design made in the same way; another one is an `InputError`."
         design.check(self.schema)
         return np.exp(self.constants @ np.asarray(design.constants, float).T
