@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['BLACK', 'ORANGE', 'SKY', 'GREEN', 'YELLOW', 'BLUE', 'RED', 'PINK', 'GREY', 'KINDS', 'MARKERS', 'SERIES', 'RAMP',
-           'INK', 'SOFT', 'LAND', 'WATER', 'EDGE', 'MARK', 'WIDTH', 'STYLE', 'use', 'canvas', 'outlines', 'scale_bar',
-           'backdrop', 'say', 'flagged_units', 'day_in_maps', 'two_years', 'next_event', 'attention_map', 'headline']
+           'INK', 'SOFT', 'LAND', 'EDGE', 'MARK', 'WIDTH', 'STYLE', 'use', 'canvas', 'outlines', 'scale_bar',
+           'backdrop', 'names', 'say', 'save', 'flagged_units', 'day_in_maps', 'two_years', 'next_event',
+           'attention_map', 'headline']
 
-# %% ../nbs/52_pictures.ipynb #71e64f9d
+# %% ../nbs/52_pictures.ipynb #ea7acff4
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .core import InputError, needs, one_of
+from .core import InputError, needs, one_of, write_atomic
 from .events import degrees_to_metres
 
 # %% ../nbs/52_pictures.ipynb #56282b4a
@@ -30,7 +32,7 @@ MARKERS = {"floor": "|", "trivial": "s", "practitioner": "P", "baseline": "o", "
 SERIES = (BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY, YELLOW, BLACK)
 #: light to dark, told apart in print and by colour-blind eyes (ColorBrewer's YlGnBu)
 RAMP = ("#ffffcc", "#a1dab4", "#41b6c4", "#2c7fb8", "#253494")
-INK, SOFT, LAND, WATER, EDGE, MARK = "#1b1b1b", "#555555", "#f4f4f2", "#e3eef6", "#c9c9c4", RED
+INK, SOFT, LAND, EDGE, MARK = "#1b1b1b", "#555555", "#f0f0ed", "#c9c9c4", RED
 
 # %% ../nbs/52_pictures.ipynb #27d49b70
 #: inches: 16 cm, the text width of a page
@@ -96,20 +98,30 @@ def scale_bar(ax) -> None:
 def backdrop(ax,
              places: list,        # for each its rings in metres, from `outlines`
              colours: Any = LAND, # one for all, or one each
-             water: bool = False, # what is around them is water
              width: float = .5,   # of the lines, points
 ) -> None:
     "Places as polygons, in the order given, without axes and with equal scales."
     from matplotlib.collections import PolyCollection
-    one = isinstance(colours, str)
-    flat = [(ring, colours if one else c) for rings, c in zip(places, [colours]*len(places) if one
-                                                              else colours) for ring in rings]
+    each = [colours]*len(places) if isinstance(colours, str) else colours
+    flat = [(ring, c) for rings, c in zip(places, each) for ring in rings]
+    # a place without a shape is a point
+    dots = [(ring[0], c) for ring, c in flat if len(ring) == 1]
+    if dots: ax.scatter(*np.array([xy for xy, _ in dots]).T, c=[c for _, c in dots], s=30,
+                        edgecolor=EDGE, lw=width)
     ax.add_collection(PolyCollection([ring for ring, _ in flat], facecolors=[c for _, c in flat],
                                      edgecolors=EDGE, linewidths=width))
     ax.autoscale_view()
     ax.set(aspect="equal", xticks=[], yticks=[])
     for side in ax.spines.values(): side.set_visible(False)
-    ax.set_facecolor(WATER if water else "none")
+
+def names(ax, places: dict,  # name -> (x, y) metres
+) -> None:
+    "The names of places for orientation, above everything else."
+    effects = needs("matplotlib.patheffects", "reproduce")
+    halo = [effects.withStroke(linewidth=2.5, foreground="w")]
+    for name, (x, y) in places.items():
+        ax.text(x, y, name, fontsize=9, style="italic", color=INK, ha="center", va="center",
+                path_effects=halo, zorder=9)
 
 def say(fig, text: str,      # where the data are from, of when, what is counted
         below: float = .01,  # height of the last line, share of the figure
@@ -118,6 +130,16 @@ def say(fig, text: str,      # where the data are from, of when, what is counted
     import textwrap
     lines = textwrap.wrap(text, int(fig.get_figwidth()*14.5))
     fig.text(.012, below, "\n".join(lines), fontsize=9, color=SOFT, va="bottom")
+
+def save(fig, path,  # .png
+) -> Path:
+    "Write a figure at twice the pixels, with few enough colours to be a small file."
+    import io
+    Image = needs("PIL.Image", "reproduce")
+    drawn, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(drawn, format="png", dpi=192, facecolor="w")
+    Image.open(drawn).convert("RGB").quantize(96, dither=0).save(small, "png", optimize=True)
+    return write_atomic(path, small.getvalue())
 
 # %% ../nbs/52_pictures.ipynb #425f0961
 def flagged_units(x, y,                  # (n,) metres
@@ -131,8 +153,8 @@ def flagged_units(x, y,                  # (n,) metres
     flagged = np.asarray(flagged, bool)
     if not x.shape == y.shape == flagged.shape == later.shape:
         raise InputError("x, y, flagged and later do not fit together: give one of each a unit")
-    fig, axes = canvas(1, 2, .72)
-    fig.subplots_adjust(left=.005, right=.995, top=.92, bottom=.14, wspace=.01)
+    fig, axes = canvas(1, 2, .78)
+    fig.subplots_adjust(left=.005, right=.995, top=.94, bottom=.24, wspace=.01)
     for ax, title in zip(axes[0], titles):
         ax.scatter(x, y, s=.25*size, c="#bdbdb8", lw=0, rasterized=True)
         ax.set(aspect="equal", xticks=[], yticks=[])
@@ -142,12 +164,12 @@ def flagged_units(x, y,                  # (n,) metres
     left.scatter(x[flagged], y[flagged], s=7*size, c=ORANGE, marker="s", lw=0, label="flagged")
     for which, colour, label in ((~flagged, BLACK, "elsewhere"), (flagged, RED, "at a flagged unit")):
         seen = which & (later > 0)
-        right.scatter(x[seen], y[seen], s=3*size*later[seen], c=colour, lw=0, alpha=.7,
+        right.scatter(x[seen], y[seen], s=1.5*size*later[seen], c=colour, lw=0, alpha=.6,
                       label=f"{later[seen].sum():,.0f} crimes {label}")
     for ax in (left, right):
         scale_bar(ax)
-        legend = ax.legend(loc="lower right", fontsize=9, frameon=False, borderaxespad=.1,
-                           handletextpad=.1)
+        legend = ax.legend(loc="upper left", bbox_to_anchor=(0, -.005), fontsize=9, frameon=False,
+                           borderaxespad=0, handletextpad=.1, labelspacing=.25)
         for handle in legend.legend_handles: handle.set(sizes=[30], alpha=1)
     return fig
 
@@ -201,15 +223,16 @@ def two_years(places: list,           # rings of the backdrop, from `outlines`
     fig, axes = canvas(1, 2, .66)
     fig.subplots_adjust(left=.005, right=.995, top=.92, bottom=.16, wspace=.02)
     for ax, counts, title in zip(axes[0], (before, after), titles):
-        backdrop(ax, places, water=True)
+        backdrop(ax, places)
         seen = counts > 0
         ax.scatter(x[seen], y[seen], s=size*counts[seen], c=colour, lw=0, alpha=.65)
         ax.set_title(f"{title}: {counts.sum():,.0f}", loc="left", fontsize=10)
         scale_bar(ax)
-    levels = sorted({1, int(max(before.max(), after.max())) // 2 or 1, int(max(before.max(), after.max()))})
+    most = int(max(before.max(), after.max()))
+    levels = sorted({1, max(most//2, 1), max(most, 1)})
     for level in levels: axes[0, 1].scatter([], [], s=size*level, c=colour, lw=0, label=f"{level}")
-    axes[0, 1].legend(loc="lower right", fontsize=9, frameon=False, title="in a cell",
-                      title_fontsize=9, labelspacing=.5)
+    axes[0, 1].legend(loc="upper left", fontsize=9, frameon=False, title="in a cell",
+                      title_fontsize=9, labelspacing=.4, handletextpad=.1, borderaxespad=.1)
     return fig
 
 # %% ../nbs/52_pictures.ipynb #5e3b926f
@@ -258,8 +281,9 @@ def _past(ax, history, hidden, look, spot):
                  loc="left", fontsize=10)
     ax.legend(ncols=3, fontsize=9, loc="upper center", bbox_to_anchor=(.5, -.13), frameon=False,
               handletextpad=.2, columnspacing=1)
-    ax.xaxis.set_major_formatter(needs("matplotlib.dates", "reproduce").DateFormatter("%-d %b"))
-    ax.locator_params(axis="x", nbins=6)
+    dates = needs("matplotlib.dates", "reproduce")
+    ax.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=7))
+    ax.xaxis.set_major_formatter(dates.DateFormatter("%d %b"))
 
 # %% ../nbs/52_pictures.ipynb #acd8d43c
 def attention_map(places: pd.DataFrame,  # a line an area: `lon`, `lat`, `geometry`, in degrees
@@ -308,8 +332,8 @@ def headline(lines: pd.DataFrame,       # method, kind, dataset, protocol, value
     fig, axes = canvas(len(datasets), len(protocols), len(datasets)*(.07 + .047*most) + .1, sharex="col")
     tall = fig.get_figheight()
     fig.subplots_adjust(left=.235, right=.985, top=1 - .5/tall, bottom=1.05/tall, wspace=.1, hspace=.22)
-    for row, dataset in zip(axes, datasets):
-        order = None
+    for i, dataset in enumerate(datasets):
+        row, order = axes[i], None
         for ax, (protocol, title) in zip(row, protocols.items()):
             mine = lines[(lines["dataset"] == dataset) & (lines["protocol"] == protocol)].set_index("method")
             order = mine["value"].sort_values(ascending=False).index if order is None else order
@@ -320,7 +344,7 @@ def headline(lines: pd.DataFrame,       # method, kind, dataset, protocol, value
             ax.tick_params(axis="y", length=0)
             ax.grid(axis="x", color=EDGE, lw=.6)
             ax.set_axisbelow(True)
-            head = f"{title}\n" if row is axes[0] else ""
+            head = "" if i else f"{title}\n"
             ax.set_title(f"{head}{dataset}", loc="left", fontsize=10)
     for ax in axes[-1]: ax.set_xlabel(metric)
     handles = _key(lines)
