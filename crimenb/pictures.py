@@ -138,7 +138,7 @@ def save(fig, path,  # .png
     Image = needs("PIL.Image", "reproduce")
     drawn, small = io.BytesIO(), io.BytesIO()
     fig.savefig(drawn, format="png", dpi=192, facecolor="w")
-    Image.open(drawn).convert("RGB").quantize(96, dither=0).save(small, "png", optimize=True)
+    Image.open(drawn).convert("RGB").quantize(160, dither=0).save(small, "png", optimize=True)
     return write_atomic(path, small.getvalue())
 
 # %% ../nbs/52_pictures.ipynb #425f0961
@@ -162,7 +162,8 @@ def flagged_units(x, y,                  # (n,) metres
         for side in ax.spines.values(): side.set_visible(False)
     left, right = axes[0]
     left.scatter(x[flagged], y[flagged], s=7*size, c=ORANGE, marker="s", lw=0, label="flagged")
-    for which, colour, label in ((~flagged, BLACK, "elsewhere"), (flagged, RED, "at a flagged unit")):
+    for which, colour, label in ((~flagged, BLACK, "elsewhere"),
+                                 (flagged, RED, "at a flagged unit")):
         seen = which & (later > 0)
         right.scatter(x[seen], y[seen], s=1.5*size*later[seen], c=colour, lw=0, alpha=.6,
                       label=f"{later[seen].sum():,.0f} crimes {label}")
@@ -221,7 +222,7 @@ def two_years(places: list,           # rings of the backdrop, from `outlines`
     if not x.shape == y.shape == before.shape == after.shape:
         raise InputError("x, y, before and after do not fit together: give one of each a place")
     fig, axes = canvas(1, 2, .66)
-    fig.subplots_adjust(left=.005, right=.995, top=.92, bottom=.16, wspace=.02)
+    fig.subplots_adjust(left=.005, right=.995, top=.94, bottom=.16, wspace=.02)
     for ax, counts, title in zip(axes[0], (before, after), titles):
         backdrop(ax, places)
         seen = counts > 0
@@ -300,23 +301,27 @@ def attention_map(places: pd.DataFrame,  # a line an area: `lon`, `lat`, `geomet
     weight = dict(zip(edges[0][into].tolist(), weights[into]))
     rings = outlines(places)
     top = max(weight.values())
-    shade = lambda v: RAMP[0] if v is None else RAMP[1 + min(int(2.999*v/top), 2)]
-    fig, axes = canvas(1, 1, .8)
-    fig.subplots_adjust(left=.005, right=.995, top=.93, bottom=.1)
+    shades = ("#eaf4fb", "#d3e9f7", "#b9dcf2")
+    fig, axes = canvas(1, 1, .84)
+    fig.subplots_adjust(left=.005, right=.995, top=.99, bottom=.16)
     ax = axes[0, 0]
-    backdrop(ax, rings, [shade(weight[i]) if i in weight else LAND for i in range(len(rings))])
-    middle = np.array([np.concatenate(r).mean(0) for r in rings])
+    backdrop(ax, rings, [
+        shades[min(int(3*weight[i]/top), 2)] if i in weight else LAND for i in range(len(rings))])
+    middle = np.array([r[0][0] for r in outlines(places[["lon", "lat"]])])
     near = np.concatenate([rings[i][0] for i in weight])
-    reach = .62*np.ptp(near, axis=0).max()
-    ax.set(xlim=middle[focus][0] + np.array([-1.3, 1.3])*reach, ylim=middle[focus][1] + np.array([-1, 1])*reach)
+    low, high = near.min(0), near.max(0)
+    # the box is as wide for its height as the axes
+    half = max((high - low)[0]/1.19, (high - low)[1])*.55
+    x, y = (low + high)/2
+    ax.set(xlim=(x - 1.19*half, x + 1.19*half), ylim=(y - half, y + half))
     for i, v in weight.items():
-        if i != focus: ax.annotate("", middle[focus], middle[i], arrowprops={
-            "arrowstyle": f"simple,tail_width={.12 + 1.2*v/top:.2f},head_width={.5 + 1.6*v/top:.2f},head_length=.7",
-            "color": BLUE, "shrinkB": 16, "shrinkA": 14, "alpha": .85})
-        name = places.index[i]
-        ax.text(*middle[i], f"{name}\n{v:.2f}", ha="center", va="center", fontsize=10 if i == focus else 9,
-                weight="bold" if i == focus else "normal", zorder=6,
-                bbox={"boxstyle": "round,pad=.2", "fc": "w", "ec": RED if i == focus else EDGE, "alpha": .92})
+        own = i == focus
+        if not own: ax.annotate("", middle[focus], middle[i], arrowprops={
+            "arrowstyle": f"simple,tail_width={.1 + v/top:.2f},head_width={.5 + 1.4*v/top:.2f}",
+            "color": BLUE, "shrinkB": 20, "shrinkA": 14})
+        ax.text(*middle[i], f"{places.index[i]}\n{v:.2f}", ha="center", va="center", zorder=6,
+                fontsize=10 if own else 9, weight="bold" if own else "normal",
+                bbox={"boxstyle": "round,pad=.2", "fc": "w", "ec": RED if own else SOFT})
     scale_bar(ax)
     return fig
 
@@ -329,14 +334,17 @@ def headline(lines: pd.DataFrame,       # method, kind, dataset, protocol, value
     datasets = list(lines["dataset"].unique())
     lines = lines[lines["protocol"].isin(list(protocols))]
     most = lines.groupby(["dataset", "protocol"]).size().max()
-    fig, axes = canvas(len(datasets), len(protocols), len(datasets)*(.07 + .047*most) + .1, sharex="col")
+    fig, axes = canvas(len(datasets), len(protocols), len(datasets)*(.06 + .043*most) + .28,
+                       sharex="col")
     tall = fig.get_figheight()
-    fig.subplots_adjust(left=.235, right=.985, top=1 - .5/tall, bottom=1.05/tall, wspace=.1, hspace=.22)
+    fig.subplots_adjust(left=.235, right=.985, top=1 - .5/tall, bottom=1.55/tall, wspace=.1,
+                        hspace=.22)
     for i, dataset in enumerate(datasets):
         row, order = axes[i], None
         for ax, (protocol, title) in zip(row, protocols.items()):
-            mine = lines[(lines["dataset"] == dataset) & (lines["protocol"] == protocol)].set_index("method")
-            order = mine["value"].sort_values(ascending=False).index if order is None else order
+            mine = lines[(lines["dataset"] == dataset) & (lines["protocol"] == protocol)]
+            mine = mine.set_index("method")
+            if order is None: order = mine["value"].sort_values(ascending=False).index
             for y, method in enumerate(order):
                 if method in mine.index: _mark(ax, y, mine.loc[method])
             ax.set(ylim=(len(order) - .5, -.5), yticks=range(len(order)))
@@ -348,13 +356,15 @@ def headline(lines: pd.DataFrame,       # method, kind, dataset, protocol, value
             ax.set_title(f"{head}{dataset}", loc="left", fontsize=10)
     for ax in axes[-1]: ax.set_xlabel(metric)
     handles = _key(lines)
-    fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(.01, .01), ncols=len(handles), fontsize=9,
-               frameon=False, handletextpad=.2, columnspacing=1.1, borderaxespad=0)
+    fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(.01, .85/tall),
+               ncols=len(handles), fontsize=9, frameon=False, handletextpad=.2, columnspacing=1.1,
+               borderaxespad=0)
     return fig
 
 def _mark(ax, y, row):
-    ax.plot([row["low"], row["high"]], [y, y], color=KINDS[row["kind"]], lw=2.2, solid_capstyle="butt")
-    ax.plot(row["value"], y, MARKERS[row["kind"]], color=KINDS[row["kind"]], ms=7)
+    colour, marker = KINDS[row["kind"]], MARKERS[row["kind"]]
+    ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2.2, solid_capstyle="butt")
+    ax.plot(row["value"], y, marker, color=colour, ms=7)
     if pd.notna(row.get("printed")): ax.plot(row["printed"], y, "x", color=BLACK, ms=7, mew=1.8)
 
 def _key(lines):
