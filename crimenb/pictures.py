@@ -244,7 +244,8 @@ def next_event(history: pd.DataFrame,     # columns `time` and `category`, oldes
 ) -> Any:
     "The events of a spot by day and hour, the hidden one, and what each peer puts first."
     if missing := {"peer", "label", "score"} - set(candidates):
-        raise InputError(f"candidates lack {', '.join(sorted(missing))}: give a line a peer and class")
+        lost = ", ".join(sorted(missing))
+        raise InputError(f"candidates lack {lost}: give a line a peer and class")
     peers = list(candidates["peer"].unique())
     kinds = list(pd.unique(pd.Series([*history["category"], hidden[1]])))
     look = dict(zip(kinds, zip(SERIES*2, "osD^vPX*hd"*2)))
@@ -369,7 +370,7 @@ def _mark(ax, y, row):
 
 def _key(lines):
     Line2D = needs("matplotlib.lines", "reproduce").Line2D
-    names = {"trivial": "rule that counts", "baseline": "other network", "paper": "the paper's",
+    names = {"trivial": "rule that counts", "baseline": "other network", "paper": "the paper's network",
              "ours": "ours", "practitioner": "practitioner's", "floor": "floor"}
     found = [Line2D([], [], color=KINDS[k], marker=MARKERS[k], lw=2.2, ms=7, label=names[k])
              for k in KINDS if k in set(lines["kind"])]
