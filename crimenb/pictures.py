@@ -249,15 +249,16 @@ def next_event(history: pd.DataFrame,     # columns `time` and `category`, oldes
     peers = list(candidates["peer"].unique())
     kinds = list(pd.unique(pd.Series([*history["category"], hidden[1]])))
     look = dict(zip(kinds, zip(SERIES*2, "osD^vPX*hd"*2)))
-    fig, axes = canvas(2, len(peers), .86, height_ratios=[1.25, 1])
-    fig.subplots_adjust(left=.1, right=.985, top=.93, bottom=.11, hspace=.5, wspace=.08)
+    fig, axes = canvas(2, len(peers), 1.02, height_ratios=[1.25, 1])
+    fig.subplots_adjust(left=.1, right=.98, top=.95, bottom=.2, hspace=.72, wspace=.08)
     grid = axes[0, 0].get_gridspec()
     for ax in axes[0]: ax.remove()
     _past(fig.add_subplot(grid[0, :]), history, hidden, look, spot)
     for ax, peer in zip(axes[1], peers):
         mine = candidates[candidates["peer"] == peer].reset_index(drop=True)
         hit = mine["label"] == hidden[2]
-        ax.barh(mine.index, mine["score"], color=np.where(hit, RED, "#cfe3f1"), height=.8)
+        ax.barh(mine.index, mine["score"], height=.8, linewidth=np.where(hit, 2., 0.),
+                color=np.where(hit, "#f7d3ba", "#cfe3f1"), edgecolor=RED)
         for i, label in mine["label"].items():
             ax.text(mine["score"].max()*.015, i, f"{i + 1}  {label}", va="center", fontsize=9,
                     weight="bold" if hit[i] else "normal")

@@ -90,7 +90,7 @@ def test_the_next_event_is_marked_where_a_peer_names_it():
     one, two, past = fig.axes
     assert one.get_title(loc="left") == "peer 1: hit at 1" and two.get_title(loc="left") == "peer 2: not among them"
     assert [bar.get_width() for bar in one.patches] == [.5, .3, .1]
-    assert [matplotlib.colors.to_hex(bar.get_facecolor()) == pictures.RED for bar in one.patches] == [True, False, False]
+    assert [bar.get_linewidth() > 0 for bar in one.patches] == [True, False, False]
     # 20 events in two colours, the hidden one in a third, which nothing of the past has
     assert sum(len(c.get_offsets()) for c in past.collections) == 21 and past.get_title(loc="left").startswith("a bar: the last 20 events")
     with pytest.raises(InputError, match="lack score"): next_event(events(), said.drop(columns="score"), (pd.Timestamp("2018-04-01"), "THEFT", "a"))
