@@ -84,7 +84,8 @@ def outlines(places: pd.DataFrame,  # `lon`, `lat`, and `geometry` where known
                       for p in parts])
     return found
 
-def scale_bar(ax) -> None:
+def scale_bar(ax: Any,  # matplotlib axes, in metres
+) -> None:
     "A bar of a round length at the lower left, an arrow to the north at the upper right."
     from matplotlib.offsetbox import AnchoredText
     from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
@@ -95,7 +96,7 @@ def scale_bar(ax) -> None:
                                   frameon=False, size_vertical=width/400, color=INK))
     ax.add_artist(AnchoredText("N ↑", "upper right", frameon=False, pad=.1, prop={"color": INK}))
 
-def backdrop(ax,
+def backdrop(ax: Any,             # matplotlib axes
              places: list,        # for each its rings in metres, from `outlines`
              colours: Any = LAND, # one for all, or one each
              width: float = .5,   # of the lines, points
@@ -114,7 +115,7 @@ def backdrop(ax,
     ax.set(aspect="equal", xticks=[], yticks=[])
     for side in ax.spines.values(): side.set_visible(False)
 
-def names(ax, places: dict,  # name -> (x, y) metres
+def names(ax: Any, places: dict,  # name -> (x, y) metres
 ) -> None:
     "The names of places for orientation, above everything else."
     effects = needs("matplotlib.patheffects", "reproduce")
@@ -123,7 +124,7 @@ def names(ax, places: dict,  # name -> (x, y) metres
         ax.text(x, y, name, fontsize=9, style="italic", color=INK, ha="center", va="center",
                 path_effects=halo, zorder=9)
 
-def say(fig, text: str,      # where the data are from, of when, what is counted
+def say(fig: Any, text: str,      # where the data are from, of when, what is counted
         below: float = .01,  # height of the last line, share of the figure
 ) -> None:
     "A caption at the foot of a figure, broken into lines, in 9 points."
@@ -131,7 +132,7 @@ def say(fig, text: str,      # where the data are from, of when, what is counted
     lines = textwrap.wrap(text, int(fig.get_figwidth()*14.5))
     fig.text(.012, below, "\n".join(lines), fontsize=9, color=SOFT, va="bottom")
 
-def save(fig, path,  # .png
+def save(fig: Any, path: "str | Path",  # .png
 ) -> Path:
     "Write a figure at twice the pixels, with few enough colours to be a small file."
     import io
@@ -142,7 +143,8 @@ def save(fig, path,  # .png
     return write_atomic(path, small.getvalue())
 
 # %% ../nbs/52_pictures.ipynb #425f0961
-def flagged_units(x, y,                  # (n,) metres
+def flagged_units(x: Any,                # (n,) metres
+                  y: Any,                # (n,) metres
                   flagged,               # (n,) bool
                   later,                 # (n,) counts of the year after
                   titles: Sequence[str] = ("flagged", "the year after"),
@@ -211,8 +213,9 @@ def day_in_maps(places: list,           # rings of each area, from `outlines`
 
 # %% ../nbs/52_pictures.ipynb #057c78ab
 def two_years(places: list,           # rings of the backdrop, from `outlines`
-              x, y,                   # (n,) metres
-              before, after,          # (n,) counts
+              x: Any, y: Any,         # (n,) metres
+              before: Any,            # (n,) counts
+              after: Any,             # (n,) counts
               titles: Sequence[str],  # of the two maps
               colour: str = BLUE,     # of the marks
               size: float = 4.,       # of a mark of one event, points²
