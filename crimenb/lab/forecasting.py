@@ -469,7 +469,7 @@ forecast.map("{question}.png")
 '''
 # question, view, how it is made, the model of the work, settings that are quick on two cores
 _WORKS = (("next", "Sequences", "events", "CrimeAlarm", "epochs=20"),
-          ("hour", "HourlyMaps", "events, 1600", "ST-ResNet, sound", 'resolution="none", filters=8, epochs=10'),
+          ("hour", "HourlyMaps", "events, 1600", "ST-ResNet, sound", 'resolution="none", filters=8, epochs=10, extra_epochs=2'),
           ("week", "Panel", 'events, places=cards.polygons("incidents.yaml")', "DNN", "epochs=50"),
           ("year", "Terrain", 'events, 500, card=card("incidents.yaml"), period="M"', "post's RTM", ""))
 #: question -> lines from a card to a saved model, a table and a map, by the work that asks it
