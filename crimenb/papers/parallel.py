@@ -31,7 +31,7 @@ from ..distributed import Loaded, data_parallel, federate, fit_pipeline, sent
 from ..encoders import TCN
 from ..geo import adjacency, knn_graph
 from ..metrics import level_summary
-from ..training import best_device, once, ranks, seeded, train
+from ..training import best_device, clock, once, ranks, seeded, train
 
 # %% ../../nbs/papers/30_parallel.ipynb #mad00001
 class Made:
@@ -385,7 +385,7 @@ def fit(name: str,               # one of `MODELS`
 
     def batches(epoch, rng): return learn[rng.permutation(len(learn))].split(each)
 
-    def forward(net, where): return net(inputs(name, cases, where).to(device)).flatten(0, -2), target[where.flatten()]
+    def forward(net, where): return net(inputs(name, cases, where).to(device)).flatten(0, -2), target[where.flatten().to(device)]
 
     def batch_loss(net, where, t):
         return head.loss(*forward(net, where))
@@ -651,7 +651,10 @@ def train_in_a_way(work: Workload, way: str, epochs: int, device="cpu") -> pd.Da
 
 # %% ../../nbs/papers/30_parallel.ipynb #6d43a802
 def _peak(forget=False):
-    "Peak memory of this process since the last `forget`, in bytes (Linux)."
+    "Peak memory of this process since the last `forget`, in bytes (Linux); of a process that computes on a GPU the GPU's."
+    if torch.cuda.is_initialized():
+        if forget: torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated()
     if forget: Path("/proc/self/clear_refs").write_text("5")
     return next(int(line.split()[1])*1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 
@@ -687,12 +690,12 @@ def measure_steps(path,              # from `save_workload`
 ) -> list:
     "A job for `distributed.launch`: the points to which `CostModel` is fitted, the seconds of a step being the first quarter of `steps`, which other programs disturb less than the mean."
     torch.set_num_threads(1)
-    rows = []
+    rows, device = [], torch.device(device)
     for name, batch, width in itertools.product(models, batches, widths):
         work = Workload(name, path, batch, units=width)
-        given, began = work.cut_out(torch.arange(work.each) % len(work.learn)), []
+        given, began = tuple(member.to(device) for member in work.cut_out(torch.arange(work.each) % len(work.learn))), []
         def loss(model, batch, t):
-            began.append(time.perf_counter())
+            began.append(clock(device))
             return work.loss(model, batch, t)
         train(work.model, lambda epoch, rng: [given]*(steps + 4), loss, 1, lr=1e-6, device=device)
         weights = sum(p.numel() for p in work.model.parameters())
