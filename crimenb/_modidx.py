@@ -1561,6 +1561,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'crimenb.lab.sweep._Cluster.running': ('lab/sweep.html#_cluster.running', 'crimenb/lab/sweep.py'),
                                    'crimenb.lab.sweep._Cluster.stop': ('lab/sweep.html#_cluster.stop', 'crimenb/lab/sweep.py'),
                                    'crimenb.lab.sweep._Cluster.submit': ('lab/sweep.html#_cluster.submit', 'crimenb/lab/sweep.py'),
+                                   'crimenb.lab.sweep._Enough': ('lab/sweep.html#_enough', 'crimenb/lab/sweep.py'),
                                    'crimenb.lab.sweep._Here': ('lab/sweep.html#_here', 'crimenb/lab/sweep.py'),
                                    'crimenb.lab.sweep._Here.__init__': ('lab/sweep.html#_here.__init__', 'crimenb/lab/sweep.py'),
                                    'crimenb.lab.sweep._Here.running': ('lab/sweep.html#_here.running', 'crimenb/lab/sweep.py'),
