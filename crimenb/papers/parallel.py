@@ -24,11 +24,11 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from ..areas import AreaModel, TASKS, known_rows
+from ..areas import TASKS, AreaModel, known_rows, nearest_areas
 from ..core import InputError, one_of, within
 from ..distributed import Loaded, data_parallel, federate, fit_pipeline, sent
 from ..encoders import TCN
-from ..geo import adjacency, knn_graph
+from ..geo import adjacency
 from ..metrics import level_summary
 from ..panels import LEVELS
 from ..training import best_device, once, ranks, seeded, train
@@ -251,12 +251,11 @@ def graph_of(panel,           # of which only what lies before `until` is looked
     if one_of(how, GRAPHS, "graph") == "auto":
         how = "touching" if panel.geometry is not None else "nearest" if np.isfinite(panel.lon).any() else "alike"
     if how == "alike": return alike(panel.counts[:until].sum(-1), neighbours)
-    if how == "nearest":
-        # an area of which no place is known lies in the middle
-        lon, lat = (np.nan_to_num(v, nan=np.nanmean(v)) for v in (panel.lon, panel.lat))
-        return knn_graph(lon, lat, neighbours)
-    if panel.geometry is None: raise InputError("which areas touch can't be told without polygons: give the panel some, or use graph='nearest'")
-    return adjacency(pd.DataFrame({"geometry": panel.geometry}, index=pd.Index(panel.areas, name="area")), panel.areas)
+    if how == "nearest": return nearest_areas(panel, neighbours)
+    if panel.geometry is None:
+        raise InputError("which areas touch can't be told without polygons: give the panel some, or use graph='nearest'")
+    named = pd.DataFrame({"geometry": panel.geometry}, index=pd.Index(panel.areas, name="area"))
+    return adjacency(named, panel.areas)
 
 # %% ../../nbs/papers/30_parallel.ipynb #d33260f1
 class AreaNetwork(AreaModel):
