@@ -16,9 +16,10 @@ from crimenb.core import InputError
 from crimenb.distributed import launch
 from crimenb.grids import Grid, HourlyMaps
 from crimenb.models import catalogue, load
-from crimenb.panels import Panel, category_groups, city_places
+from crimenb.panels import Features, Panel, category_groups, city_places
 from crimenb.papers import crimealarm, parallel, stresnet
 from crimenb.sequences import from_events
+from crimenb.views import Split
 from crimenb import training
 from crimenb.training import load_checkpoint, seeded, train
 
@@ -167,12 +168,12 @@ def test_a_result_says_what_computed(device, monkeypatch):
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    with seeded(0) as rng:
-        t, a = (v.ravel() for v in np.meshgrid(np.arange(12), np.arange(6), indexing="ij"))
-        cases = parallel.Cases(rng.random((72, 5)), rng.random((72, 4, 3)), t, a, rng.poisson(2, (72, 2)), rng.integers(0, 5, 72))
-    path = tmp_path_factory.mktemp("work") / "cases.pt"
+    counts = np.random.default_rng(0).poisson(2, (16, 6, 2)).astype(float)
+    weeks = pd.date_range("2018-01-01", periods=16, freq="W-MON")
+    panel = Panel(counts, weeks, list("abcdef"), ["violent", "property"], -np.arange(6)*.1, np.zeros(6), np.ones(6))
+    parts, path = Split(slice(0, 13), slice(13, 13), slice(13, 16)), tmp_path_factory.mktemp("work") / "cases.pt"
     around = torch.tensor([[0, 1, 1, 2, 3, 4], [1, 0, 2, 1, 4, 3]])
-    parallel.save_workload(path, cases, {"train": np.arange(9), "test": np.arange(9, 12)}, around, lon=-np.arange(6), regions=2)
+    parallel.save_workload(path, Features(panel, parts.train), parts, around, lon=panel.lon, regions=2)
     return path
 
 

@@ -277,12 +277,13 @@ class AreaNetwork(AreaModel):
                  calendar=True,          # keep the day of the year; it can't be learnt from less than a year
                  means=True,             # keep the mean over all earlier blocks; the paper has none
                  device=None, checkpoint=None,   # where it is trained; a file from which a killed training goes on
+                 precision=None,         # one of `training.PRECISIONS`; None: float32
     ):
         self.task, self.criterion, self.units, self.layers, self.heads = task, criterion, units, layers, heads
         self.dropout, self.graph, self.neighbours, self.batch, self.epochs = dropout, graph, neighbours, batch, epochs
         self.lr, self.schedule, self.weight_decay, self.seed, self.evaluations = lr, schedule, weight_decay, seed, evaluations
         self.patience, self.length, self.cyclic, self.calendar, self.means = patience, length, cyclic, calendar, means
-        self.device, self.checkpoint = device, checkpoint
+        self.device, self.checkpoint, self.precision = device, checkpoint, precision
 
     def columns(self, names: list) -> list:
         "Numbers of the features that the network is given."
@@ -355,7 +356,7 @@ class Trained(Learning):
                     self.epochs, self.lr, self.seed, self.schedule, weight_decay=self.weight_decay,
                     evaluate=lambda net: {"valid": -objective(net, check, 1.)},
                     evaluate_every=max(1, self.epochs//self.evaluations), select="valid", patience=self.patience,
-                    device=device, checkpoint=self.checkpoint, what=f"{self.name}, {self.task}",
+                    device=device, checkpoint=self.checkpoint, precision=self.precision, what=f"{self.name}, {self.task}",
                     settings=self._decides(give, y, learn, check) if self.checkpoint else None)
         with torch.inference_mode(): head.fit_width(z(self.net_, check), y[check.flatten()].to(device))
         self.numbers_, self.log_ = head.numbers(), log.drop(columns="seconds")
