@@ -2464,6 +2464,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'crimenb.training._Loop.resume': ('training.html#_loop.resume', 'crimenb/training.py'),
                                   'crimenb.training._Loop.state': ('training.html#_loop.state', 'crimenb/training.py'),
                                   'crimenb.training._Loop.step': ('training.html#_loop.step', 'crimenb/training.py'),
+                                  'crimenb.training._at_home': ('training.html#_at_home', 'crimenb/training.py'),
                                   'crimenb.training._needed': ('training.html#_needed', 'crimenb/training.py'),
                                   'crimenb.training._noted': ('training.html#_noted', 'crimenb/training.py'),
                                   'crimenb.training._numbers': ('training.html#_numbers', 'crimenb/training.py'),

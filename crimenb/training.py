@@ -100,11 +100,17 @@ def seeded(*numbers: int) -> Iterator:
 def save_checkpoint(path: "str | Path", state: dict) -> Path:
     "Write tensors, numbers and strings in `state` to `path`, atomically."
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    # from main memory: a checkpoint knows nothing of the device it was made on
+    torch.save(_at_home(state), buffer)
     body = buffer.getvalue()
     return write_atomic(path, MARK + hashlib.sha256(body).digest() + body)
 
 MARK = b"crimenb checkpoint 1\n"
+
+def _at_home(value):
+    if isinstance(value, torch.Tensor): return value.cpu()
+    if isinstance(value, dict): return {k: _at_home(v) for k, v in value.items()}
+    return [_at_home(v) for v in value] if isinstance(value, list) else value
 
 def load_checkpoint(path: "str | Path",
                     settings: "dict | None" = None,  # what the run that reads it uses; compared with what the file says

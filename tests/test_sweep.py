@@ -223,5 +223,6 @@ def test_a_sweep_with_a_budget_stops_by_itself_and_goes_on_when_it_is_called_aga
     assert table.state.tolist() == ["stopped", "waiting", "waiting"] and "0 of 3 runs are finished" in said.getvalue()
     assert not any(alive(pid) for line in (folder / "pids").read_text().splitlines() for pid in line.split())
     (folder / "go").touch()
-    assert sweep.sweep(folder / "lent.yaml", out, workers=2, budget=30, folder=folder, stream=said).state.tolist() == ["done"]*3
+    table = sweep.sweep(folder / "lent.yaml", out, workers=1, budget=30, folder=folder, stream=said)
+    assert table.state.tolist() == ["done"]*3, table.reason.tolist()
     with pytest.raises(InputError, match="budget is -1"): sweep.sweep(folder / "lent.yaml", out, budget=-1, folder=folder, stream=said)
