@@ -189,7 +189,7 @@ def once(do,  # a function without arguments
 PRECISIONS = ("float32", "bfloat16", "auto")
 
 def has_bfloat16(device: torch.device) -> bool:
-    "Whether the device has instructions for bfloat16: older ones emulate it, which is slower than float32."
+    "Whether the device has instructions for bfloat16: older ones emulate it, slower than float32."
     if device.type == "cuda": return torch.cuda.get_device_capability(device)[0] >= 8
     # older versions of PyTorch can't tell
     can = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
@@ -199,11 +199,14 @@ def precision_on(device: torch.device,
                  asked: "str | None",  # one of `PRECISIONS`; None: float32
 ) -> str:
     "float32 or bfloat16; \"auto\" is bfloat16 where the device has it."
-    if one_of(asked or "float32", PRECISIONS, "precision") == "auto": return "bfloat16" if has_bfloat16(device) else "float32"
+    asked = one_of(asked or "float32", PRECISIONS, "precision")
+    if asked == "auto": return "bfloat16" if has_bfloat16(device) else "float32"
     if asked == "bfloat16" and not has_bfloat16(device):
-        raise InputError(f"{describe_device(device)} has no instructions for bfloat16 and would only emulate it: take precision float32 or auto")
-    return asked or "float32"
+        raise InputError(f"{describe_device(device)} has no instructions for bfloat16 and would only "
+                         "emulate it: take precision float32 or auto")
+    return asked
 
+# %% ../nbs/40_training.ipynb #aa10c007
 @dataclass(frozen=True)
 class Plan:
     "How long, how fast and by which rules is trained."
@@ -222,15 +225,18 @@ class Plan:
     max_steps: int = 0               # stop after that many steps (to try a long profile); 0: no limit
 
     def __post_init__(self):
-        for name, low in (("epochs", 1), ("seed", 0), ("weight_decay", 0), ("evaluate_every", 1), ("max_steps", 0), ("patience", 0)): within(getattr(self, name), name, low)
-        if self.lr <= 0 or (self.clip is not None and self.clip <= 0): raise InputError(f"lr = {self.lr} and clip = {self.clip} must be above 0 (clip may be None)")
+        least = {"epochs": 1, "seed": 0, "weight_decay": 0, "evaluate_every": 1, "max_steps": 0, "patience": 0}
+        for name, low in least.items(): within(getattr(self, name), name, low)
+        if self.lr <= 0 or (self.clip is not None and self.clip <= 0):
+            raise InputError(f"lr = {self.lr} and clip = {self.clip} must be above 0 (clip may be None)")
         within(self.warmup, "warmup", 0, .999)
         one_of(self.schedule, SCHEDULES, "schedule")
         if self.precision is not None: one_of(self.precision, PRECISIONS, "precision")
 
     def decides(self) -> dict:
-        "What a checkpoint must agree on. Not the precision: weights are float32 in each, and a run may go on where another device has another one."
-        return {k: v for k, v in vars(self).items() if k not in ("evaluate_every", "compile", "max_steps", "precision")}
+        "What a checkpoint must agree on. Not the precision: weights are float32 in each."
+        free = "evaluate_every", "compile", "max_steps", "precision"
+        return {k: v for k, v in vars(self).items() if k not in free}
 
 # %% ../nbs/40_training.ipynb #36121f82
 class _Loop:
@@ -254,11 +260,15 @@ class _Loop:
             if self.device.type == "cuda": stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield
 
+# %% ../nbs/40_training.ipynb #aa10c008
+class _Steps(_Loop):
+    "Steps, and what is kept of them."
     def resume(self, state):
         "Go on where a checkpoint stands, on whatever device."
         own = self.model.state_dict()
-        if other := {str(v.dtype) for k, v in state["model"].items() if k in own and v.dtype != own[k].dtype}:
-            raise InputError(f"the checkpoint has weights of {', '.join(sorted(other))} and the model has not: delete it, or train the model that wrote it")
+        other = {str(v.dtype) for k, v in state["model"].items() if k in own and v.dtype != own[k].dtype}
+        if other: raise InputError(f"the checkpoint has weights of {', '.join(sorted(other))} and the model has not: "
+                                   "delete it, or train the model that wrote it")
         self.precisions = list(dict.fromkeys([*state["precisions"], self.precision]))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -267,7 +277,8 @@ class _Loop:
     def state(self, settings):
         "A checkpoint after a whole epoch."
         return {"settings": settings, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "epoch": self.rows[-1]["epoch"], "steps": self.steps, "log": self.rows, "best": self.best, "precisions": self.precisions}
+                "epoch": self.rows[-1]["epoch"], "steps": self.steps, "log": self.rows, "best": self.best,
+                "precisions": self.precisions}
 
     def step(self, batch, t):
         "One step of the optimiser; the loss, times its weight among the ranks."
@@ -287,16 +298,17 @@ class _Loop:
 # %% ../nbs/40_training.ipynb #aa10c002
 @contextmanager
 def _noted():
-    "Note the kernels of which PyTorch says that they are not deterministic; other warnings are passed on."
+    "Note the kernels that PyTorch says are not deterministic; other warnings are passed on."
     with warnings.catch_warnings(record=True) as said: yield
     for one in said:
         text = str(one.message)
-        if "does not have a deterministic implementation" in text: note(**{"not repeatable": text.split()[0]})
+        if "does not have a deterministic implementation" in text:
+            note(**{"not repeatable": text.split()[0]})
         else: warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 # %% ../nbs/40_training.ipynb #aa10c005
-def log_to(where: Any,  # a path (CSV), "tensorboard:FOLDER", "mlflow:NAME OF A RUN", or a function of the list of rows
+def log_to(where: Any,  # a path (CSV), "tensorboard:FOLDER", "mlflow:RUN", or a function of the rows
 ) -> Callable:
     "A function that is given the rows of the log after each epoch."
     if callable(where): return where
@@ -319,11 +331,13 @@ def _numbers(row): return [(name, value) for name, value in row.items() if name 
 def _needed(package, module):
     "The module, or a sentence that says what to install."
     try: return importlib.import_module(module)
-    except ImportError as error: raise InputError(f"{package} is not installed: pip install {package}, or give the path of a CSV file") from error
+    except ImportError as error:
+        mend = f"pip install {package}, or give the path of a CSV file"
+        raise InputError(f"{package} is not installed: {mend}") from error
 
 
 # %% ../nbs/40_training.ipynb #419eea34
-class _Epochs(_Loop):
+class _Epochs(_Steps):
     def epoch(self, epoch, todo):
         "All steps of an epoch: its row of the log, and whether none was left out."
         if not todo: raise InputError("there is no batch to train on: give longer sequences or other windows")
