@@ -87,6 +87,8 @@ class Card:
     utc: bool = False
     # are the clocks in columns of times (Parquet) the city's own, whatever zone they are labelled with?
     wall: bool = False
+    # does the order hold whatever a column shows? False: a portal's habit, and a clear column goes before
+    firm: bool = True
     # no event is earlier
     since: "str | None" = None
     # west, south, east, north in degrees: places outside are mistakes
@@ -123,7 +125,7 @@ class Card:
     @property
     def writing(self) -> Writing:
         "How the city writes its times."
-        return Writing(self.order, self.formats, self.zone, self.utc, self.wall)
+        return Writing(self.order, self.formats, self.zone, self.utc, self.wall, self.firm)
 
     def __repr__(self): return f"Card({self.name}: {', '.join(f.name for f in fields(self)[1:] if getattr(self, f.name) not in (None, (), {}, False))})"
 
@@ -160,7 +162,7 @@ CITIES: dict = {}
 CITIES["chicago"] = Card(
     "chicago",
     {"time": "Date", "category": "Primary Type", "premises": "Location Description", "lon": "Longitude", "lat": "Latitude", "record_id": "ID"},
-    dict.fromkeys(_AREAS_OF_CHICAGO, True), ("record_id",), order="mdy", zone="America/Chicago", wall=True, since="2001-01-01",
+    dict.fromkeys(_AREAS_OF_CHICAGO, True), ("record_id",), order="mdy", firm=False, zone="America/Chicago", wall=True, since="2001-01-01",
     box=(-88.0, 41.6, -87.5, 42.1), crs=3435,
     stand_ins={"dates": {"01-01": ("00:00", "00:01")}, "hours": ("00:00", "00:01", "12:00")},
     # the extremes of chicago_2016_2017, rounded outwards
@@ -180,7 +182,7 @@ CITIES["nyc"] = Card(
     {"time": "CMPLNT_FR_DT", "clock": "CMPLNT_FR_TM", "category": "OFNS_DESC", "premises": "PREM_TYP_DESC", "lon": "Longitude", "lat": "Latitude",
      "record_id": "CMPLNT_NUM", "victim_age_group": "VIC_AGE_GROUP", "victim_sex": "VIC_SEX", "victim_descent": "VIC_RACE"},
     {"ADDR_PCT_CD": True}, ("record_id", "victim_age_group", "victim_sex", "victim_descent"),
-    order="mdy", zone="America/New_York", wall=True, since="2000-01-01", box=(-74.3, 40.45, -73.65, 40.95), crs=2263,
+    order="mdy", firm=False, zone="America/New_York", wall=True, since="2000-01-01", box=(-74.3, 40.45, -73.65, 40.95), crs=2263,
     missing=dict.fromkeys(("victim_sex", "victim_descent"), ("U", "UNKNOWN")), known={"victim_age_group": NYPD_AGE_GROUPS},
     stand_ins={"dates": {"01-01": ("00:00", "00:01")}, "hours": ("00:00", "00:01", "12:00")},
     # the extremes of nyc_2014_2015, rounded outwards
@@ -201,7 +203,7 @@ CITIES["la"] = Card(
     {"time": "DATE OCC", "clock": "TIME OCC", "category": "Crm Cd Desc", "premises": "Premis Desc", "lon": "LON", "lat": "LAT", "record_id": "DR_NO",
      "victim_age": "Vict Age", "victim_sex": "Vict Sex", "victim_descent": "Vict Descent", "weapon": "Weapon Desc"},
     {"AREA NAME": False, "AREA": True}, ("record_id", "victim_age", "victim_sex", "victim_descent", "weapon"),
-    order="mdy", zone="America/Los_Angeles", wall=True, since="2010-01-01", box=(-118.95, 33.6, -118.1, 34.4), crs=2229,
+    order="mdy", firm=False, zone="America/Los_Angeles", wall=True, since="2010-01-01", box=(-118.95, 33.6, -118.1, 34.4), crs=2229,
     missing={"victim_age": ("0",), **dict.fromkeys(("victim_sex", "victim_descent"), ("X", "-"))},
     stand_ins={"dates": {"01-01": ("00:01",)}, "hours": ("00:01", "12:00")},
     # section 2.1 of the ST-ResNet paper
@@ -221,7 +223,7 @@ CITIES["dc"] = Card(
     "dc",
     {"time": "START_DATE", "reported": "REPORT_DAT", "category": "OFFENSE", "weapon": "METHOD", "lon": "LONGITUDE", "lat": "LATITUDE",
      "x": "XBLOCK", "y": "YBLOCK", "record_id": "CCN"},
-    {"WARD": True, "DISTRICT": False, "PSA": True}, ("record_id", "time", "lon", "lat", "x", "y"), order="mdy", zone="America/New_York",
+    {"WARD": True, "DISTRICT": False, "PSA": True}, ("record_id", "time", "lon", "lat", "x", "y"), order="mdy", firm=False, zone="America/New_York",
     since="2000-01-01", box=(-77.13, 38.78, -76.9, 39.0),
     # Maryland State Plane, NAD83, metres
     crs=26985, stand_ins={"dates": {}, "hours": ("00:00",)}, holidays="US-DC",

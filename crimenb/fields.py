@@ -42,7 +42,8 @@ def as_text(column,  # an Arrow column of any simple type, or anything that Arro
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             column = pa.array([None if v is None or v != v else v.decode() if isinstance(v, bytes) else str(v) for v in column], pa.string())
     if isinstance(column, pa.ChunkedArray): column = column.combine_chunks()
-    if isinstance(column, pa.ChunkedArray): raise InputError("a column has more than two gigabytes of text: read the file in parts")
+    if isinstance(column, pa.ChunkedArray):
+        raise InputError("a column has more than two gigabytes of text: read the file in parts")
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind): return column
     if pa.types.is_dictionary(kind):
@@ -159,53 +160,79 @@ class Writing:
     utc: bool = False
     # are the clocks in columns of times (Parquet) the city's own, whatever zone they are labelled with?
     wall: bool = False
+    # does the order hold whatever a column shows? False: it is a habit, and a clear column goes before
+    firm: bool = True
 
     def __post_init__(self):
         if self.order is not None: one_of(self.order, ORDERS, "order of a date")
         if self.zone is not None: zone_named(self.zone)
 
 # %% ../nbs/01_fields.ipynb #f6b2c174
-_CLOCK = r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,]\d+)?)?(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?"
-_ZONE = r"(?: ?(?P<z>[Zz]|(?:GMT|UTC)?[+-]\d{1,2}(?::?\d{2})?|[A-Z]{3,4}))?(?: ?[\[(][\w /]+[\])])?$"
+_CLOCK = (r"(?P<H>\d{1,2})(?:[:h](?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,]\d+)?)?)?"
+          r"(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?")
+_ZONE = (r"(?: ?(?P<z>[Zz]|(?:GMT|UTC)?[+-]\d{1,2}(?::?\d{2})?|[A-Z]{3,4}))?"
+         r"(?: ?[\[(][\w /]+[\])])?$")
 _TIME = rf"(?:(?:[T ]|, ?)(?:at )?{_CLOCK})?{_ZONE}"
+_BETWEEN, _DAY_NAME = r"(?:[-/.] ?| )", r"^(?:[A-Za-z]{3,9},? )?"
 _PATTERNS = (
-    # 01/05/2018, 2018-01-05, 5.1.2018, 5 Jan 2018, 05-JAN-18
-    r"^(?:[A-Za-z]{3,9},? )?(?P<a>\d{1,4})[-/. ](?P<b>\d{1,2}|[A-Za-z]{3,9})\.?,?[-/. ](?P<c>\d{1,4})" + _TIME,
+    # 01/05/2018, 2018-01-05, 5.1.2018, 5. 1. 2018, 5 Jan 2018, 5th January 2018, 05-JAN-18
+    _DAY_NAME + r"(?P<a>\d{1,4})(?:st|nd|rd|th)?" + _BETWEEN + r"(?P<b>\d{1,2}|[A-Za-z]{3,9})\.?,?"
+    + _BETWEEN + r"(?P<c>\d{1,4})" + _TIME,
     # January 5, 2018
-    r"^(?:[A-Za-z]{3,9},? )?(?P<b>[A-Za-z]{3,9})\.? (?P<a>\d{1,2}),? (?P<c>\d{4})" + _TIME,
+    _DAY_NAME + r"(?P<b>[A-Za-z]{3,9})\.? (?P<a>\d{1,2})(?:st|nd|rd|th)?,? (?P<c>\d{4})" + _TIME,
     # 20180105, 20180105T081500
-    r"^(?P<a>\d{4})(?P<b>\d{2})(?P<c>\d{2})(?:[T ]?(?P<H>\d{2}):?(?P<M>\d{2})(?::?(?P<S>\d{2})(?:\.\d+)?)?)?" + _ZONE,
+    r"^(?P<a>\d{4})(?P<b>\d{2})(?P<c>\d{2})"
+    r"(?:[T ]?(?P<H>\d{2}):?(?P<M>\d{2})(?::?(?P<S>\d{2})(?:\.\d+)?)?)?(?:\.0*)?" + _ZONE,
+    # 05JAN2018, 05JAN18:08:15:00
+    rf"^(?P<a>\d{{1,2}})(?P<b>[A-Za-z]{{3}})(?P<c>\d{{4}}|\d{{2}})(?:[: T]{_CLOCK})?$",
     # 2018-01, 01/2018, Jan 2018
     r"^(?P<a>\d{4})[-/](?P<b>\d{1,2})$", r"^(?P<b>\d{1,2}|[A-Za-z]{3,9})[-/ ](?P<a>\d{4})$",
-    # seconds or milliseconds since 1970
-    r"^(?P<e>\d{9,10}|\d{13})(?:\.0*)?$",
+    # seconds, or thousandths, millionths … of them, since 1970
+    r"^(?P<e>\d{9,10}|\d{13}|\d{16}|[12]\d{18})(?:\.\d*)?$",
+    # days of a spreadsheet
+    r"^(?P<x>\d{5}(?:[.,]\d+)?)$",
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_ABBREVIATIONS = {"Z": 0, "UTC": 0, "GMT": 0, "BST": 60, "CET": 60, "CEST": 120, "EST": -300, "EDT": -240, "CST": -360, "CDT": -300,
-                  "MST": -420, "MDT": -360, "PST": -480, "PDT": -420, "AKST": -540, "AKDT": -480, "HST": -600}
+_ABBREVIATIONS = {"Z": 0, "UTC": 0, "GMT": 0, "BST": 60, "CET": 60, "CEST": 120,
+                  "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "MST": -420, "MDT": -360,
+                  "PST": -480, "PDT": -420, "AKST": -540, "AKDT": -480, "HST": -600}
 _NO_ZONE, _NOWHERE = -10_000, -20_000
 
 def _offset(text):
-    "Minutes east of Greenwich of a zone as it is written; `_NOWHERE` where there is none of this name."
+    "Minutes east of Greenwich of a written zone; `_NOWHERE` where none has this name."
     name = text.upper()
     if name in _ABBREVIATIONS: return _ABBREVIATIONS[name]
     found = re.fullmatch(r"(?:GMT|UTC)?([+-])(\d{1,2}):?(\d{2})?", name)
     if not found or int(found[2]) > 15 or int(found[3] or 0) > 59: return _NOWHERE
     return (-1 if found[1] == "-" else 1)*(60*int(found[2]) + int(found[3] or 0))
 
+# %% ../nbs/01_fields.ipynb #3d1f61fb
 def _month(text):
     "A month's number, of its number or name; 0 where it is none."
     if text.isdigit(): return int(text)
     names = [i for i, name in enumerate(_MONTHS, 1) if text[:3].lower() == name]
     return names[0] if names else 0
 
+# a spreadsheet counts days from here, and a crime of before 1980 or after 2100 is not one of its days
+_DAY_0, _SERIALS = 25_569, (29_221, 73_051)
+
+def _counted(got, back):
+    "Seconds since 1970 of numbers that count them or days, in which zone, how exactly, and which can be."
+    if "e" in got:
+        number, digits = _whole(got["e"]), pc.utf8_length(got["e"]).to_numpy(zero_copy_only=False)
+        return (number//10**(3*((digits - 10)//3).clip(0)))[back], 0, 0, np.ones(len(back), bool)
+    days = pc.replace_substring(got["x"], ",", ".").cast(pa.float64()).to_numpy(zero_copy_only=False)
+    can = (days >= _SERIALS[0]) & (days < _SERIALS[1])
+    seconds = np.rint((days - _DAY_0)*86_400).astype(np.int64)
+    return seconds[back], _NO_ZONE, 0 if (days % 1 > 0).any() else -1, can[back]
+
 # %% ../nbs/01_fields.ipynb #bd88f87e
 @dataclass
 class _Parts:
-    "What some rows say: the numbers as they stand, -1 where there is none. Each is an array (n,), or one number for all."
+    "What some rows say: numbers as they stand, -1 where none is; arrays (n,), or one for all."
     # which rows of the column
     rows: np.ndarray
-    # the parts of the date in the order in which they stand, how many digits the first and the last have, and is the second a name?
+    # the parts of the date as they stand, the digits of the first and last; is the second a name?
     a: Any
     b: Any
     c: Any = -1
@@ -227,11 +254,11 @@ def _whole(column, default=-1):
 
 # %% ../nbs/01_fields.ipynb #39cb0704
 def _of_match(rows, hit, back):
-    "The parts of rows that fit a pattern, and which of them name a zone that there is; `back` says which row has which text."
+    "The parts of rows that fit a pattern, and which can be; `back`: which row has which text."
     got = {hit.type.field(i).name: hit.field(i) for i in range(hit.type.num_fields)}
-    if "e" in got:
-        seconds = _whole(got["e"])
-        return _Parts(rows, -1, -1, since=np.where(seconds >= 10**11, seconds//1000, seconds)[back]), np.ones(len(rows), bool)
+    if "e" in got or "x" in got:
+        seconds, zone, hour, can = _counted(got, back)
+        return _Parts(rows, -1, -1, since=seconds, zone=zone, hour=hour), can
     def number(name): return _whole(got[name])[back] if name in got else -1
     def length(name): return pc.utf8_length(got[name]).to_numpy(zero_copy_only=False)[back] if name in got else 0
     def word(name, meaning, none):
@@ -242,8 +269,9 @@ def _of_match(rows, hit, back):
     zone = word("z", lambda z: _NO_ZONE if z == "" else _offset(z), _NO_ZONE)
     half = word("p", lambda p: {"a": 0, "p": 1}.get(p.lower(), -1), -1)
     named = word("b", lambda b: not b.isdigit(), False)
-    return _Parts(rows, number("a"), word("b", _month, 0), number("c"), length("a"), length("c"), named,
-                  number("H"), number("M"), number("S"), half, zone), np.broadcast_to(zone != _NOWHERE, len(rows))
+    parts = _Parts(rows, number("a"), word("b", _month, 0), number("c"), length("a"), length("c"),
+                   named, number("H"), number("M"), number("S"), half, zone)
+    return parts, np.broadcast_to(zone != _NOWHERE, len(rows))
 
 def _some(parts, which):
     "The parts of some of their rows."
@@ -251,7 +279,7 @@ def _some(parts, which):
     return _Parts(**{name: value[which] if np.ndim(value) else value for name, value in values.items()})
 
 def _by_pattern(text, rows):
-    "The parts of some rows, by `_PATTERNS`, each different text once, and rows in which nothing stands; a row that is no date is in none."
+    "The parts of some rows, by `_PATTERNS`, each text once, and the rows in which nothing stands."
     encoded, found = text.take(pa.array(rows)).dictionary_encode(), []
     code, words = encoded.indices.to_numpy(zero_copy_only=False), stripped(encoded.dictionary)
     todo = np.ones(len(words), bool)
@@ -311,63 +339,150 @@ def _by_layout(text, rows, tries=16):
     return [*found, *others], missing
 
 # %% ../nbs/01_fields.ipynb #0f5ce774
+def _told(first, second):
+    "How many dates can only have the day first, and how many only the month."
+    return {"dmy": int(((first > 12) & (second <= 12)).sum()),
+            "mdy": int(((second > 12) & (first <= 12)).sum())}
+
+def _two_kinds(told, what):
+    return InputError(f"{what} has {told['dmy']:,} dates that begin with the day and {told['mdy']:,} "
+                      "that begin with the month: read the two kinds apart")
+
 def date_order(first: np.ndarray,   # (n,) the first number of each date that ends in its year
                second: np.ndarray,  # (n,) the second one
                what: str = "the column",  # what to call it in an error
 ) -> str:
-    "`dmy` or `mdy`, whichever the column shows; an `InputError` where it shows neither, and it matters."
-    day_first, month_first = int(((first > 12) & (second <= 12)).sum()), int(((second > 12) & (first <= 12)).sum())
-    told, n = day_first + month_first, len(first)
-    rare = min(day_first, month_first)
-    if rare > .01*told: raise InputError(f"{what} has {day_first:,} dates that begin with the day and {month_first:,} that begin with the month: read the two kinds apart")
+    "`dmy` or `mdy`, as the column shows; an `InputError` where it shows neither, and it matters."
+    told, n = _told(first, second), len(first)
+    if min(told.values()) > .01*sum(told.values()): raise _two_kinds(told, what)
     # in a year three rows of five tell; a handful in thousands are typing errors
-    if told and (told >= .05*n or n < 20): return "dmy" if day_first > month_first else "mdy"
+    if any(told.values()) and (sum(told.values()) >= .05*n or n < 20): return max(told, key=told.get)
     if (first == second).all(): return "mdy"
     i = int(np.argmax(first != second))
-    raise InputError(f"nothing in {what} tells whether {first[i]:02}/{second[i]:02} begins with the day or the month: say order='dmy' or order='mdy'")
+    raise InputError(f"nothing in {what} tells whether {first[i]:02}/{second[i]:02} begins with the "
+                     "day or the month: say the order, dmy or mdy")
 
-def _contradicted(order, first, second, what):
-    "The order that a column of dates shows, where it is not the one that was said; None: nothing speaks against that. An `InputError` where it shows both."
-    told = {"dmy": int(((first > 12) & (second <= 12)).sum()), "mdy": int(((second > 12) & (first <= 12)).sum())}
+# %% ../nbs/01_fields.ipynb #cb126a3c
+def _decided(how, first, second, what, remarks):
+    "The order of dates that end in their year: as it was said, if the column does not speak against it."
+    first_one = {"dmy": "day", "mdy": "month"}
+    def shown(order):
+        return f"dates in {what} are read with the {first_one[order]} first, as the column shows"
+    if how.order is None:
+        order = date_order(first, second, what)
+        remarks.append(shown(order))
+        return order
+    told, order, n = _told(first, second), how.order, len(first)
+    # a handful are typing errors
+    if min(told.values()) >= max(10, .05*sum(told.values())): raise _two_kinds(told, what)
+    if order not in told: return order
     other = "dmy" if order == "mdy" else "mdy"
-    # a handful are typing errors; of dates of the other order three of five can't be read as was said
-    if min(told.values()) >= max(10, .05*sum(told.values())): return date_order(first, second, what)
-    if order not in told or told[other] < 10 or told[order] > .01*told[other] or told[other] < .05*len(first): return None
+    if told[other] <= told[order]: return order
+    counts = (f"{what} has {told[other]:,} dates that begin with the {first_one[other]} and "
+              f"{told[order]:,} that begin with the {first_one[order]}")
+    if how.firm:
+        raise InputError(f"{counts}, but was said to be {order}: say {other}, or mend these dates")
+    either = int(((first <= 12) & (second <= 12) & (first != second)).sum())
+    clear = told[order] <= .01*told[other] and (told[other] >= .05*n or n < 20)
+    if not clear or (told[other] < 3 and either):
+        raise InputError(f"{counts}, which does not tell the order of the other {either:,}: "
+                         "mend them, or say the order, dmy or mdy")
+    remarks.append(shown(other) + ", not as is usual there")
     return other
 
-def _late(parts):
-    "The first and second number of those dates in numbers that end in their year; empty arrays where there are none."
-    late = (np.asarray(parts.named) == 0) & (np.asarray(parts.c) >= 0) & (np.asarray(parts.la) < 3) & (np.asarray(parts.a) <= 31)
-    return tuple(np.broadcast_to(part, len(parts.rows))[np.broadcast_to(late, len(parts.rows))] for part in (parts.a, parts.b))
+# %% ../nbs/01_fields.ipynb #095ee634
+def _year_first(parts, what, remarks):
+    "Do dates with a year of two digits begin with it? `parts`: a, b, c, their digits and names, (n,)."
+    a, b, c, la, lc, named = parts
+    soon = pd.Timestamp.now().year % 100 + 1
+    def year(value, digits): return (digits == 2) & ((value >= 50) | (value <= soon))
+    def day(value): return (value >= 1) & (value <= 31)
+    month = (b >= 1) & (b <= 12)
+    first = year(a, la) & month & day(c)
+    last = year(c, lc) & ((month & day(a)) | (~named & (a >= 1) & (a <= 12) & day(b)))
+    begin, end, n = int((first & ~last).sum()), int((last & ~first).sum()), int((first | last).sum())
+    if min(begin, end) > .01*(begin + end):
+        raise InputError(f"{what} has {begin:,} dates that begin with the year and {end:,} that end in "
+                         "it: read the two kinds apart")
+    if begin + end and (begin + end >= .05*n or n < 20): return begin > end
+    values_a, values_c = (len(np.unique(v[first & last])) for v in (a, c))
+    if max(values_a, values_c) >= max(8, 3*min(values_a, values_c)): return values_a < values_c
+    if not n: return False
+    i = int(np.argmax(first | last))
+    if not named[first | last].all():
+        raise InputError(f"nothing in {what} tells whether {a[i]:02}-{b[i]:02}-{c[i]:02} begins with the "
+                         "year or ends in it: say the order, ymd, dmy or mdy")
+    remarks.append(f"dates in {what} are read with the day before the month's name, and the year last")
+    return False
+
+# %% ../nbs/01_fields.ipynb #15d1483c
+def _column(parts, which, names):
+    "Some of the parts of all rows in `which` (a mask for each of `parts`), each as one array."
+    def rows(part, mask, name): return np.broadcast_to(getattr(part, name), len(part.rows))[mask]
+    return [np.concatenate([rows(p, m, name) for p, m in zip(parts, which)]) for name in names]
+
+def _short(parts):
+    "Which rows have a date in three parts of which none has more than two digits."
+    short = (np.asarray(parts.c) >= 0) & (np.asarray(parts.la) < 3) & (np.asarray(parts.lc) < 3)
+    return np.broadcast_to(short, len(parts.rows))
+
+def _late(parts, year_first):
+    "Which rows are dates in numbers that end in their year."
+    late = (np.asarray(parts.named) == 0) & (np.asarray(parts.c) >= 0) & (np.asarray(parts.la) < 3)
+    late = np.broadcast_to(late & (np.asarray(parts.a) <= 31), len(parts.rows))
+    return late & ~_short(parts) if year_first else late
+
+def _orders(alike, how, what, remarks):
+    "The order of dates that end in their year, and whether those with two digits begin with it."
+    short, order, year_first = [_short(parts) for parts in alike], how.order, how.order == "ymd"
+    if any(mask.any() for mask in short) and (order is None or not how.firm):
+        names = ("a", "b", "c", "la", "lc", "named")
+        year_first = _year_first(_column(alike, short, names), what, remarks)
+    late = [_late(parts, year_first) for parts in alike]
+    if any(mask.any() for mask in late):
+        order = _decided(how, *_column(alike, late, "ab"), what, remarks)
+    return order, bool(year_first)
 
 @cache
 def _calendar():
-    "For each month from January of the year 0 to December 9999: days since 1970 at its beginning, and how many days it has."
+    "For each month of the years 0 to 9999: days since 1970 at its beginning, and its days."
     months = np.arange(np.datetime64("0000-01", "M"), np.datetime64("10000-02", "M"))
     begin = months.astype("datetime64[D]").astype(np.int64)
     return begin[:-1], np.diff(begin)
 
 # %% ../nbs/01_fields.ipynb #e1db1139
-def _moments(parts, order):
-    "Seconds since 1970 of what the rows say (of the clock that is written), which of them can be, and how exactly: 0 with a clock, 1 a day, 2 a month."
-    n = len(parts.rows)
-    if np.ndim(parts.since): return parts.since, np.ones(n, bool), np.zeros(n, np.int8)
-    early = (np.asarray(parts.la) >= 3) | (np.asarray(parts.a) > 31) | (order == "ymd")
-    year, length = np.where(early, parts.a, parts.c), np.where(early, parts.la, parts.lc)
-    if (length == 2).any(): year = np.where(length == 2, year + np.where(year <= pd.Timestamp.now().year % 100 + 1, 2000, 1900), year)
+def _date(parts, order, year_first):
+    "Days since 1970 of the dates that the rows say, which can be, and which are months only."
+    a, b, c, la, lc = (np.asarray(getattr(parts, name)) for name in ("a", "b", "c", "la", "lc"))
+    short = (c >= 0) & (la < 3) & (lc < 3)
+    early = (la >= 3) | np.where(short, year_first, (order == "ymd") | (a > 31))
+    year, digits = np.where(early, a, c), np.where(early, la, lc)
+    soon = pd.Timestamp.now().year % 100 + 1
+    year = np.where(digits == 2, year + np.where(year <= soon, 2000, 1900), year)
     swap = ~early & ~np.asarray(parts.named, bool) & (order == "mdy")
-    month, day = np.where(swap, parts.a, parts.b), np.where(swap, parts.b, np.where(early, parts.c, parts.a))
-    exact = np.where(np.asarray(parts.c) < 0, 2, np.where(np.asarray(parts.hour) < 0, 1, 0)).astype(np.int8)
-    day = np.where(exact == 2, 1, day)
-    ok = (month >= 1) & (month <= 12) & (day >= 1) & (year >= 1) & (length != 3)
+    month, day = np.where(swap, a, b), np.where(swap, b, np.where(early, c, a))
+    day = np.where(c < 0, 1, day)
+    ok = (month >= 1) & (month <= 12) & (day >= 1) & (year >= 1) & (digits != 1) & (digits != 3)
     begin, days = _calendar()
     place = np.where(ok, year*12 + month - 1, 0)
-    ok &= day <= days[place]
-    hour, half = np.asarray(parts.hour), np.asarray(parts.half)
-    ok = ok & np.where(half >= 0, (hour >= 1) & (hour <= 12), hour <= 23) & (np.asarray(parts.minute) <= 59) & (np.asarray(parts.second) <= 59)
+    ok = ok & (day <= days[place])
+    return begin[place] + np.where(ok, day - 1, 0), ok, c < 0
+
+def _moments(parts, order, year_first=False):
+    "Seconds since 1970 of the written clock, which can be, and how exactly: 0 a clock, 1 a day, 2 a month."
+    n, hour, half = len(parts.rows), np.asarray(parts.hour), np.asarray(parts.half)
+    if np.ndim(parts.since):
+        return parts.since, np.ones(n, bool), np.full(n, 1 if parts.hour < 0 else 0, np.int8)
+    date, ok, only_month = _date(parts, order, year_first)
+    minute, second = np.maximum(parts.minute, 0), np.maximum(parts.second, 0)
+    # 24:00 is the end of a day; an hour without minutes has AM or PM
+    ok = ok & np.where(half >= 0, (hour >= 1) & (hour <= 12),
+                       (hour <= 23) | ((hour == 24) & (minute == 0) & (second == 0)))
+    ok = ok & (minute <= 59) & (second <= 59) & ((hour < 0) | (half >= 0) | (np.asarray(parts.minute) >= 0))
+    exact = np.where(only_month, 2, np.where(hour < 0, 1, 0)).astype(np.int8)
     hour = np.where(half >= 0, hour % 12 + 12*half, np.maximum(hour, 0))
-    clock = hour*3600 + np.maximum(parts.minute, 0)*60 + np.maximum(parts.second, 0)
-    return (begin[place] + np.where(ok, day - 1, 0))*86_400 + clock, np.broadcast_to(ok, n), np.broadcast_to(exact, n)
+    seconds = date*86_400 + hour*3600 + minute*60 + second
+    return seconds, np.broadcast_to(ok, n), np.broadcast_to(exact, n)
 
 # %% ../nbs/01_fields.ipynb #bcb77298
 @dataclass
@@ -379,6 +494,8 @@ class Times:
     missing: np.ndarray
     nothing: np.ndarray
     wrong: np.ndarray
+    # of these, dates if day and month stood the other way round
+    other: np.ndarray
     # 0 with a clock, 1 a day, 2 a month
     exact: np.ndarray
     # what a reader of the account should know
@@ -447,7 +564,8 @@ def _typed(column, how, what):
     good = ~missing & ~nothing
     local = _in_zone(seconds, np.full(len(seconds), 0 if labelled else _NO_ZONE), good, how, what, remarks)
     exact = np.full(len(seconds), 1 if pa.types.is_date(column.type) else 0)
-    return Times(np.where(good, local, 0).astype("datetime64[s]"), missing, nothing, np.zeros(len(seconds), bool), exact, remarks)
+    no = np.zeros(len(seconds), bool)
+    return Times(np.where(good, local, 0).astype("datetime64[s]"), missing, nothing, no, no.copy(), exact, remarks)
 
 # %% ../nbs/01_fields.ipynb #4a303f80
 def times(column,                     # an Arrow column of text, numbers or times
@@ -463,7 +581,8 @@ def times(column,                     # an Arrow column of text, numbers or time
     else:
         text = as_text(column)
         missing, nowhere = text.is_null().to_numpy(zero_copy_only=False), np.zeros(len(text), bool)
-        found = Times(np.zeros(len(missing), "datetime64[s]"), missing.copy(), nowhere, ~missing, nowhere.astype(np.int8))
+        found = Times(np.zeros(len(missing), "datetime64[s]"), missing.copy(), nowhere, ~missing, nowhere.copy(),
+                      nowhere.astype(np.int8))
         for rows, seconds, ok, exact, minutes in _of_text(text, found, how, what):
             nothing = ok & _nothing(seconds)
             if label: seconds, minutes = _labelled(seconds, minutes, label, how, what, found.remarks)
@@ -477,27 +596,36 @@ def dates(text: pa.Array,  # Arrow text
 ) -> np.ndarray:
     "(n,) which texts are dates, with the day or the month first."
     found = np.zeros(len(text), bool)
-    for parts in _by_pattern(text, np.arange(len(text)))[0]: found[parts.rows] = _moments(parts, "dmy")[1] | _moments(parts, "mdy")[1]
+    for parts in _by_pattern(text, np.arange(len(text)))[0]:
+        for how in (("dmy",), ("mdy",), ("ymd", True)): found[parts.rows] |= _moments(parts, *how)[1]
     return found
 
 # %% ../nbs/01_fields.ipynb #4863884d
+def _other_order(parts, ok, order):
+    "Which rows are dates with day and month the other way round, and only so."
+    other = np.zeros(len(ok), bool)
+    if ok.all() or order not in ("dmy", "mdy") or np.ndim(parts.since): return other
+    bad = np.flatnonzero(~ok)
+    late = _late(_some(parts, bad), False)
+    other[bad[late]] = _moments(_some(parts, bad[late]), "dmy" if order == "mdy" else "mdy")[1]
+    return other
+
 def _of_text(text, found, how, what):
-    "For rows that are alike: which rows, seconds on the clock that is written, which are dates, how exact, and minutes of the zone."
+    "Of alike rows: which, seconds on the written clock, which are dates, how exact, the zone's minutes."
     rows = np.flatnonzero(~found.missing)
-    if how.formats: yield from _by_formats(text, rows, found, how.formats)
-    else:
-        alike, missing = _by_layout(text, rows)
-        found.missing[missing], found.wrong[missing] = True, False
-        order, late = how.order, [_late(parts) for parts in alike]
-        if order is None and any(len(first) for first, _ in late):
-            order = found.order = date_order(np.concatenate([first for first, _ in late]), np.concatenate([second for _, second in late]), what)
-            found.remarks.append(f"dates in {what} are read with the {'day' if order == 'dmy' else 'month'} first, as the column shows")
-        elif order is not None and (other := _contradicted(order, np.concatenate([first for first, _ in late] or [np.zeros(0)]), np.concatenate([second for _, second in late] or [np.zeros(0)]), what)):
-            order = found.order = other
-            found.remarks.append(f"dates in {what} are read with the {'day' if order == 'dmy' else 'month'} first, as the column shows, not as was said")
-        for parts in alike:
-            zone = np.broadcast_to(0 if np.ndim(parts.since) else parts.zone, len(parts.rows))
-            yield parts.rows, *_moments(parts, order), zone
+    if how.formats:
+        yield from _by_formats(text, rows, found, how.formats)
+        return
+    alike, missing = _by_layout(text, rows)
+    found.missing[missing], found.wrong[missing] = True, False
+    order, year_first = _orders(alike, how, what, found.remarks)
+    if how.order != order: found.order = order
+    if any(np.ndim(parts.since) and parts.zone == _NO_ZONE for parts in alike):
+        found.remarks.append(f"numbers in {what} are read as a spreadsheet's days since 1899-12-30")
+    for parts in alike:
+        seconds, ok, exact = _moments(parts, order, year_first)
+        found.other[parts.rows] = _other_order(parts, ok, order)
+        yield parts.rows, seconds, ok, exact, np.broadcast_to(parts.zone, len(parts.rows))
 
 def _by_formats(text, rows, found, formats):
     "As `_of_text`, by strptime formats that somebody names."
@@ -523,11 +651,25 @@ def _by_formats(text, rows, found, formats):
         yield rows[mine], seconds[code[mine]], np.ones(mine.sum(), bool), exact, np.full(mine.sum(), 0 if zoned else _NO_ZONE)
 
 # %% ../nbs/01_fields.ipynb #b27af600
-_CLOCKS = (rf"(?:^|[T ]){_CLOCK}(?:Z|\+00)?$", r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$", r"^(?P<H>)(?P<M>\d{1,2})(?:\.0*)?$")
+_CLOCKS = (rf"(?:^|[T ]){_CLOCK}(?:Z|\+00)?$", r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$",
+           r"^(?P<H>)(?P<M>\d{1,2})(?:\.0*)?$", r"^(?P<H>\d{1,2})(?P<M>\d{2})(?P<S>\d{2})(?:\.0*)?$")
 
-def clocks(column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430, 5 (five past midnight)
+def _of_clocks(hit):
+    "Seconds after midnight of times that fit a pattern, and which can be."
+    got = {hit.type.field(i).name: hit.field(i) for i in range(hit.type.num_fields)}
+    hour, minute = _whole(got["H"], 0), _whole(got["M"])
+    second = _whole(got["S"], 0) if "S" in got else 0
+    half = np.full(len(hit), -1)
+    if "p" in got: half = got["p"].to_pandas().str.lower().map({"a": 0, "p": 1, "": -1}).to_numpy()
+    # 24:00 is the end of a day; an hour without minutes has AM or PM
+    good = np.where(half >= 0, (hour >= 1) & (hour <= 12), (minute >= 0) & (
+        (hour <= 23) | ((hour == 24) & (minute == 0) & (second == 0)))) & (minute <= 59) & (second <= 59)
+    hour = np.where(half >= 0, hour % 12 + 12*half, hour)
+    return hour*3600 + np.maximum(minute, 0)*60 + second, good
+
+def clocks(column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430, 5 (five past midnight), .5
 ) -> tuple:
-    "(n,) seconds after midnight, which rows say nothing, and which say something that is no time of the day."
+    "(n,) seconds after midnight, which rows say nothing, and which say no time of the day."
     text = stripped(as_text(column))
     encoded = text.dictionary_encode()
     code, words = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary
@@ -536,12 +678,10 @@ def clocks(column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430,
         todo = np.flatnonzero(~ok[:-1])
         hit = pc.extract_regex(words.take(pa.array(todo)), pattern)
         at = todo[hit.is_valid().to_numpy(zero_copy_only=False)]
-        hit = hit.drop_null()
-        got = {hit.type.field(i).name: hit.field(i) for i in range(hit.type.num_fields)}
-        hour, minute = _whole(got["H"], 0), _whole(got["M"])
-        second = _whole(got["S"], 0) if "S" in got else 0
-        half = got["p"].to_pandas().str.lower().map({"a": 0, "p": 1, "": -1}).to_numpy() if "p" in got else np.full(len(at), -1)
-        good = np.where(half >= 0, (hour >= 1) & (hour <= 12), hour <= 23) & (minute <= 59) & (second <= 59)
-        hour = np.where(half >= 0, hour % 12 + 12*half, hour)
-        seconds[at], ok[at] = hour*3600 + minute*60 + second, good
+        seconds[at], ok[at] = _of_clocks(hit.drop_null())
+    # a spreadsheet counts them as parts of a day
+    part = pc.match_substring_regex(words, r"^0?[.,]\d+$").to_numpy(zero_copy_only=False)
+    part = np.flatnonzero(part & ~ok[:-1])
+    days = pc.replace_substring(words.take(pa.array(part)), ",", ".").cast(pa.float64()).to_numpy()
+    seconds[part], ok[part] = np.rint(days*86_400).astype(np.int64), True
     return seconds[code], code < 0, (code >= 0) & ~ok[code]
