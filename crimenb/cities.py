@@ -125,7 +125,7 @@ class Card:
     @property
     def writing(self) -> Writing:
         "How the city writes its times."
-        return Writing(self.order, self.formats, self.zone, self.utc, self.wall, self.firm)
+        return Writing(self.order, self.formats, self.zone, self.utc, self.wall, firm=self.firm)
 
     def __repr__(self): return f"Card({self.name}: {', '.join(f.name for f in fields(self)[1:] if getattr(self, f.name) not in (None, (), {}, False))})"
 

@@ -7,7 +7,6 @@ __all__ = ['SHOWN', 'LISTED', 'LINE', 'LONGEST', 'DELIMITERS', 'LOOK', 'BLOCK', 
 
 # %% ../nbs/02_tables.ipynb #d71d803c
 import codecs
-import codecs
 import csv
 import gzip
 import re
