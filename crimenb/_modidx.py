@@ -1202,6 +1202,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'crimenb.geo._labels': ('geo.html#_labels', 'crimenb/geo.py'),
                              'crimenb.geo._layer': ('geo.html#_layer', 'crimenb/geo.py'),
                              'crimenb.geo._mover': ('geo.html#_mover', 'crimenb/geo.py'),
+                             'crimenb.geo._numbers': ('geo.html#_numbers', 'crimenb/geo.py'),
                              'crimenb.geo._of': ('geo.html#_of', 'crimenb/geo.py'),
                              'crimenb.geo._of_frame': ('geo.html#_of_frame', 'crimenb/geo.py'),
                              'crimenb.geo._of_rings': ('geo.html#_of_rings', 'crimenb/geo.py'),

@@ -288,34 +288,51 @@ def _of_yaml(text, path):
     try: found = yaml.load(text, _Strict)
     except yaml.YAMLError as error:
         where = f" in line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
-        raise InputError(f"it is no YAML{where} ({str(getattr(error, 'problem', error)).splitlines()[0]}): write one `key: value` a line") from None
+        problem = str(getattr(error, "problem", error)).splitlines()[0]
+        raise InputError(f"it is no YAML{where} ({problem}): write one `key: value` a line") from None
     except InputError: raise
-    except (ValueError, TypeError, RecursionError) as error: raise InputError(f"it cannot be read ({type(error).__name__}): write one `key: value` a line") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        why = type(error).__name__
+        raise InputError(f"it cannot be read ({why}): write one `key: value` a line") from None
     if not isinstance(found, dict): raise InputError("it holds no keys with values: write one `key: value` a line")
     for key, value in found.items():
         kinds = _TYPES.get(one_of(key, KEYS, "key"), object)
         if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
             kinds = kinds if isinstance(kinds, tuple) else (kinds,)
             raise InputError(f"{key} is {value!r}: it must be {' or '.join(_NAMES[k] for k in kinds)}")
-    for name, theirs in found.get("columns", {}).items():
-        if not isinstance(theirs, str): raise InputError(f"the column {name} is {theirs!r}: give its name in the file as text, in quotation marks where it looks like a number")
+    columns = found.get("columns", {})
+    # date and clock in two columns
+    if isinstance(pair := columns.get("time"), list) and len(pair) == 2 and "clock" not in columns:
+        columns["time"], columns["clock"] = pair
+    for name, theirs in columns.items():
+        if not isinstance(theirs, str):
+            raise InputError(f"the column {name} is {theirs!r}: give its name in the file as text, in "
+                             "quotation marks where it looks like a number")
     return found
 
+# %% ../nbs/02_cities.ipynb #5be0c4d1
 def read_card(path: "str | Path",  # a YAML file
 ) -> Card:
     "The card in a file, checked; files that it names are not opened yet."
     path = Path(path)
-    if not path.is_file(): raise InputError(f"there is no file {path}: give the path of a city's card, or draft one with crimenb card")
+    if not path.is_file():
+        raise InputError(f"there is no file {path}: give the path of a city's card, or draft one with "
+                         "crimenb card")
     try: data = path.read_bytes()
-    except OSError as error: raise InputError(f"{path} cannot be read ({error.strerror or error}): make it a readable file") from error
-    if len(data) > 1_000_000: raise InputError(f"{path} has {len(data):,} bytes, and no card is so large: give the card, not the events")
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"{path} cannot be read ({why}): make it a readable file") from error
+    if len(data) > 1_000_000:
+        raise InputError(f"{path} has {len(data):,} bytes, and no card is so large: give the card, not the "
+                         "events")
     try:
         found = _of_yaml(data.decode("utf-8-sig"), path)
         if "areas" in found: found["areas"] = _part(Areas, found["areas"], "areas")
         found["factors"] = tuple(_part(Factor, f, "a factor") for f in found.get("factors", ()))
         words = found.get("missing", {})
         if isinstance(words, list): words = dict.fromkeys(OURS, words)
-        found["missing"] = {one_of(name, OURS, "column"): tuple(map(str, [w] if isinstance(w, (str, int, float)) else w)) for name, w in words.items()}
+        words = {name: [w] if isinstance(w, (str, int, float)) else w for name, w in words.items()}
+        found["missing"] = {one_of(name, OURS, "column"): tuple(map(str, w)) for name, w in words.items()}
     except UnicodeDecodeError: raise InputError(f"the card {path} is not in UTF-8: save it anew") from None
     except InputError as error: raise InputError(f"the card {path}: {error}") from None
     return Card(**{"name": path.stem, **found}, path=path)

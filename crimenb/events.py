@@ -634,8 +634,8 @@ def _wanted(names, card, area, what):
         raise InputError(f"{what} has the column {twice[0]} more than once: keep one of them")
     for ours in ("time", "category"):
         if ours not in there and not (ours == "time" and "reported" in there):
-            raise InputError(f"{what} has no column that is known to be the {ours}: say which it is ({ours}=NAME), "
-                             f"out of {', '.join(map(str, names))}")
+            raise InputError(f"{what} has no column that is known to be the {ours}: name it with {ours}=, out of "
+                             f"{', '.join(map(str, names))}")
     degrees, metres = [f"{columns.get(a, a)} and {columns.get(b, b)}"
                        for a, b in (("lon", "lat"), ("x", "y"))]
     if {"lon", "x"} <= {*columns} and not ({"lon", "lat"} <= {*there} or {"x", "y"} <= {*there}):

@@ -431,7 +431,7 @@ def test_columns_that_are_named_are_not_guessed(samples):
     assert set(c.events.category.cat.categories) == {"flat", "street"} and c.card.zone == "Europe/Berlin" and c.remarks[1] == "times are those of Europe/Berlin"
     with pytest.raises(InputError, match="lacks the column.s. Crime"): E.read(samples / "town.csv", category="Crime")
     with pytest.raises(InputError, match="no time zone 'Europe/Springfield'"): E.read(samples / "town.csv", tz="Europe/Springfield")
-    with pytest.raises(InputError, match="no column that is known to be the time: say which it is .time=NAME., out of what, howmuch"): E.read(pd.DataFrame({"what": ["theft"], "howmuch": [3]}))
+    with pytest.raises(InputError, match="no column that is known to be the time: name it with time=, out of what, howmuch"): E.read(pd.DataFrame({"what": ["theft"], "howmuch": [3]}))
 
 
 def table_of(n=40, **columns):
