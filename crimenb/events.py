@@ -533,7 +533,7 @@ def _looks_like(ours, name, column):
         return float(dates(text).mean()) > .5
     if ours == "clock":
         seconds, missing, wrong = clocks(text)
-        return wrong.mean() < .1
+        return wrong.mean() < .5
     # who calls a column longitude says what it is, and is told where it isn't
     if ours in ("lon", "lat") and _plain(name) not in SPELLINGS["x"] + SPELLINGS["y"]: return True
     if ours in ("lon", "lat", "x", "y"):

@@ -717,6 +717,11 @@ def clocks(column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430,
     encoded = text.dictionary_encode()
     code, words = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary
     seconds, ok = np.zeros(len(words) + 1, np.int64), np.zeros(len(words) + 1, bool)
+    # a column without minutes has hours: of times as numbers, hardly one is before 00:25
+    short = pc.match_substring_regex(words, r"^(?:\d|1\d|2[0-4])(?:\.0*)?$")
+    if len(words) > 1 and (code >= 0).sum() > 2 and pc.all(short).as_py():
+        hours = words.cast(pa.float64()).to_numpy().astype(np.int64)
+        seconds[:-1], ok[:-1] = hours*3600, True
     for pattern in _CLOCKS:
         todo = np.flatnonzero(~ok[:-1])
         hit = pc.extract_regex(words.take(pa.array(todo)), pattern)

@@ -207,6 +207,11 @@ def test_clocks():
     assert list(seconds[:8]//60) == [870, 870, 870, 5, 0, 90, 870, 5] and list(np.flatnonzero(missing)) == [8, 9] and list(np.flatnonzero(wrong)) == [10, 12, 18] and list(seconds[[11, 13, 14, 15, 16, 17]]//60) == [1440, 5, 1435, 720, 1200, 845]
 
 
+def test_a_column_of_hours():
+    assert list(F.clocks(pa.array(["0", "23", "5", None, "24"]))[0][[0, 1, 2, 4]]//3600) == [0, 23, 5, 24] and list(F.clocks(pa.array([7., 8., 7.]))[0]//3600) == [7, 8, 7]
+    assert list(F.clocks(pa.array(["1", "1", "1"]))[0]) == [60]*3 and list(F.clocks(pa.array(["1", "23", "1350"]))[0]//60) == [1, 23, 830]
+
+
 # --- labels and record numbers ---
 
 @pytest.mark.parametrize("same", [["001307355", "1307355", "1307355.0", " 1307355 ", "1,307,355", "1 307 355", "1.307355E+06"], ["11,000,000", "11000000", "1.1e7"], ["0", "000", "0.0"], ["JA123456", " JA123456"]])
