@@ -368,6 +368,7 @@ class Occurrences:
         self.seen = np.sort(np.concatenate([self.seen, np.sort(content)]), kind="stable")
         return before + here
 
+# %% ../nbs/03_events.ipynb #99629fb1
 def _of_another_file(judged, bad, parts):
     "Which usable rows without a number an earlier file has, too; `parts`: name and rows of each file."
     again = np.zeros(len(bad), bool)
@@ -416,6 +417,7 @@ def _notes(judged, kept, raw):
     alike = _alike_rows(judged, kept, raw)
     return notes | ({"identical to an earlier row, no record id to tell": alike} if alike else {})
 
+# %% ../nbs/03_events.ipynb #f80fb8cb
 def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stand in the file
           card: Card = Card("table"),  # how the city writes
           what: str = "the table",     # what to call it in an error: the path of the file
@@ -521,6 +523,7 @@ SPELLINGS = {
                   "number"),
 }
 
+# %% ../nbs/03_events.ipynb #efbb1ca8
 def _plain(name): return re.sub(r"[^a-z0-9]", "", str(name).lower())
 
 # %% ../nbs/03_events.ipynb #445c6b7d
@@ -724,6 +727,7 @@ def _sources(source):
     if not files: raise InputError("the list of files is empty: give the path of a table as CSV or Parquet")
     return files
 
+# %% ../nbs/03_events.ipynb #a46421b0
 def read(source, # a file (CSV, also .gz and .zip, or Parquet), a pattern such as "crimes-*.csv",
                  # a DataFrame, or a list of these
          *,

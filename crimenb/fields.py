@@ -76,6 +76,8 @@ def record_ids(values,  # text or numbers, one a row
         if (pc.min(number).as_py() or 0) >= 0: return number.cast(pa.string()).to_pandas(types_mapper=_as_str)
         text = stripped(text)
     if not pc.all(pc.match_substring_regex(text, "^[1-9][0-9]*$")).as_py():
+        nobody = pc.match_substring_regex(text, _NO_ID)
+        text = pc.if_else(nobody, pa.scalar(None, text.type), text)
         # a spreadsheet's mark for "this is text"
         text = pc.replace_substring_regex(text, r"^'([0-9].*)$", r"\1")
         grouped = pc.match_substring_regex(text, r"^\d{1,3}(?:[,'  ]\d{3})+(?:\.0*)?$")
@@ -87,6 +89,9 @@ def record_ids(values,  # text or numbers, one a row
             for i in np.flatnonzero(pc.fill_null(power, False).to_numpy(zero_copy_only=False)): words[i] = _all_digits(words[i])
             text = pa.array(words, pa.string())
     return text.cast(pa.string()).to_pandas(types_mapper=_as_str)
+
+# what stands where nobody gave a number: no letter and no digit, or a word
+_NO_ID = r"(?i)^(?:[^\pL\pN]*|none|nil|null|nan|n/?a|unknown|unk)$"
 
 def _as_str(kind): return pd.StringDtype(na_value=np.nan) if pa.types.is_string(kind) else None
 
@@ -208,8 +213,8 @@ class Writing:
         if self.zone is not None: zone_named(self.zone)
 
 # %% ../nbs/01_fields.ipynb #f6b2c174
-_CLOCK = (r"(?P<H>\d{1,2})(?:[:h](?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,]\d+)?)?)?"
-          r"(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?")
+_CLOCK = (r"(?P<H>\d{1,2})(?:[:h.](?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,]\d+)?)?)?"
+          r"(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?(?: ?(?:Uhr|hrs?|h))?")
 _ZONE = (r"(?: ?(?P<z>[Zz]|(?:GMT|UTC)?[+-]\d{1,2}(?::?\d{2})?|[A-Z]{3,4}))?"
          r"(?: ?[\[(][\w /]+[\])])?$")
 _TIME = rf"(?:(?:[T ]|, ?)(?:at )?{_CLOCK})?{_ZONE}"
@@ -388,6 +393,11 @@ def _two_kinds(told, what):
     return InputError(f"{what} has {told['dmy']:,} dates that begin with the day and {told['mdy']:,} "
                       "that begin with the month: read the two kinds apart")
 
+def _asked(first, second, what):
+    i = int(np.argmax(first != second))
+    return InputError(f"nothing in {what} tells whether {first[i]:02}/{second[i]:02} begins with the "
+                      "day or the month: say the order, dmy or mdy")
+
 def date_order(first: np.ndarray,   # (n,) the first number of each date that ends in its year
                second: np.ndarray,  # (n,) the second one
                what: str = "the column",  # what to call it in an error
@@ -398,11 +408,14 @@ def date_order(first: np.ndarray,   # (n,) the first number of each date that en
     # in a year three rows of five tell; a handful in thousands are typing errors
     if any(told.values()) and (sum(told.values()) >= .05*n or n < 20): return max(told, key=told.get)
     if (first == second).all(): return "mdy"
-    i = int(np.argmax(first != second))
-    raise InputError(f"nothing in {what} tells whether {first[i]:02}/{second[i]:02} begins with the "
-                     "day or the month: say the order, dmy or mdy")
+    raise _asked(first, second, what)
 
 # %% ../nbs/01_fields.ipynb #cb126a3c
+def _not_one_day(order, first, second, what):
+    "An `InputError` where a habit would put every date on the same day of another month."
+    month, day = (first, second) if order == "mdy" else (second, first)
+    if len(np.unique(day)) == 1 and len(np.unique(month)) > 2: raise _asked(first, second, what)
+
 def _decided(how, first, second, what, remarks):
     "The order of dates that end in their year: as it was said, if the column does not speak against it."
     first_one = {"dmy": "day", "mdy": "month"}
@@ -417,6 +430,7 @@ def _decided(how, first, second, what, remarks):
     if min(told.values()) >= max(10, .05*sum(told.values())): raise _two_kinds(told, what)
     if order not in told: return order
     other = "dmy" if order == "mdy" else "mdy"
+    if not how.firm and not any(told.values()): _not_one_day(order, first, second, what)
     if told[other] <= told[order]: return order
     counts = (f"{what} has {told[other]:,} dates that begin with the {first_one[other]} and "
               f"{told[order]:,} that begin with the {first_one[order]}")
@@ -670,6 +684,7 @@ def _of_text(text, found, how, what):
         found.other[parts.rows] = _other_order(parts, ok, order)
         yield parts.rows, seconds, ok, exact, np.broadcast_to(parts.zone, len(parts.rows))
 
+# %% ../nbs/01_fields.ipynb #83c189a1
 def _by_formats(text, rows, found, formats):
     "As `_of_text`, by strptime formats that somebody names."
     encoded = text.take(pa.array(rows)).dictionary_encode()
@@ -694,7 +709,8 @@ def _by_formats(text, rows, found, formats):
         yield rows[mine], seconds[code[mine]], np.ones(mine.sum(), bool), exact, np.full(mine.sum(), 0 if zoned else _NO_ZONE)
 
 # %% ../nbs/01_fields.ipynb #b27af600
-_CLOCKS = (rf"(?:^|[T ]){_CLOCK}(?:Z|\+00)?$", r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$",
+# 14.30 beside a date is a time; alone it may be part of a day, or of an hour
+_CLOCKS = (rf"(?:^|[T ]){_CLOCK.replace('[:h.]', '[:h]')}(?:Z|\+00)?$", r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$",
            r"^(?P<H>)(?P<M>\d{1,2})(?:\.0*)?$", r"^(?P<H>\d{1,2})(?P<M>\d{2})(?P<S>\d{2})(?:\.0*)?$")
 
 def _of_clocks(hit):

@@ -651,6 +651,7 @@ def _numbers(column, degrees):
     if pd.api.types.is_numeric_dtype(column): return column.to_numpy(dtype=float, na_value=np.nan)
     return floats(as_text(column), degrees)[0]
 
+# %% ../nbs/12_geo.ipynb #2f3251cb
 def _point_parts(geometry):
     "Of (n,) geometries: (m,) rows, x and y of all their points, m >= n; and remarks."
     kind = shapely.get_type_id(geometry)

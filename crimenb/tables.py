@@ -199,6 +199,7 @@ def _believed(row: bytes, delimiter: str, width: int) -> bool:
         at = _line(row, at).end()
     return True
 
+# %% ../nbs/02_tables.ipynb #b2fc5b79
 def _sift(text: bytes, delimiter: str, width: int, final: bool) -> tuple:
     "The well-formed rows, their number, the lost lines, the bytes used, and: any row of several lines?"
     marks, (whole, broken, _) = _Marks(text, delimiter), _grammar(delimiter)
@@ -264,6 +265,7 @@ def _row(text: bytes, delimiter: str) -> list:
         at = match.end()
     return [v[1:-1].replace(b'""', b'"').strip() if v[:1] == b'"' else v for v in values]
 
+# %% ../nbs/02_tables.ipynb #f6dbec45
 def _header(text: bytes, delimiters, required, names=None) -> "tuple[str, list]":
     "The delimiter of a file, and the names of its columns."
     def found(delimiter): return [_utf8(name)[0].decode() for name in _row(text, delimiter)]
@@ -322,6 +324,7 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError: return False
     return True
 
+# %% ../nbs/02_tables.ipynb #47fad4cb
 def _utf8(text: bytes) -> "tuple[bytes, int]":
     "A text of whole lines as UTF-8, and how many of its lines were not."
     if text.isascii() or _is_utf8(text): return text, 0
@@ -385,6 +388,7 @@ class _Utf8:
             if not data: break
         return text.encode("utf-8", "replace")
 
+# %% ../nbs/02_tables.ipynb #96d6ea93
 def _start(stream) -> tuple:
     "The first piece of a text without the marks before it, the stream, and its delimiters."
     text = stream.read(BLOCK)
@@ -403,6 +407,7 @@ def _start(stream) -> tuple:
 
 def _empty(layout): return pa.table({name: pa.array([], pa.string()) for name in layout.wanted})
 
+# %% ../nbs/02_tables.ipynb #c7bdceae
 def _from_csv(path, required, optional, names, missing) -> "Iterator[tuple[pa.Table, Account]]":
     with _open(path) as stream:
         text, stream, delimiters = _start(stream)
@@ -459,6 +464,7 @@ def _ranges(schema) -> dict:
             if isinstance(one, dict) and one.get("kind") == "range" and one.get("name")
             and one["name"] not in schema.names}
 
+# %% ../nbs/02_tables.ipynb #485aa4da
 def _from_parquet(path, required, optional, missing, rows) -> "Iterator[tuple[pa.Table, Account]]":
     with pa.parquet.ParquetFile(path) as file:
         kinds, ranges, done = file.schema_arrow, _ranges(file.schema_arrow), 0
@@ -495,6 +501,7 @@ def _joined(parts) -> "tuple[pa.Table, Account]":
     for _, account in parts: books.add(account)
     return pa.concat_tables([table for table, _ in parts]), books
 
+# %% ../nbs/02_tables.ipynb #24efd468
 def batches(path,                 # CSV (plain, .gz or .zip) or Parquet; a name, never a pattern
             required,             # the columns that must be there, in any spelling
             optional=(),          # columns that are read where they are there
@@ -528,6 +535,7 @@ def read(path,             # CSV (plain, .gz or .zip) or Parquet; a name, never 
     (table, account), = batches(path, required, optional, names, 2**62, missing)
     return table, account
 
+# %% ../nbs/02_tables.ipynb #601fa152
 def header(path,  # CSV (plain, .gz or .zip) or Parquet
 ) -> list:
     "The names of the columns of a file, as they are written there."

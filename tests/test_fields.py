@@ -136,6 +136,15 @@ def test_few_dates_against_a_habit_shift_nothing():
     assert when("31/12/2018", "30/12/2018", order="mdy", firm=False) == ["2018-12-31T00:00", "2018-12-30T00:00"]
 
 
+def test_a_habit_that_would_put_all_on_one_day_is_asked_for():
+    # the first twelve days of January, day first, of a city that writes the month first
+    for order, form in (("mdy", "%d/%m/%Y"), ("dmy", "%m/%d/%Y")):
+        days = pd.date_range("2018-01-01", "2018-01-12").strftime(form)
+        with pytest.raises(InputError, match="say the order, dmy or mdy"): read(*days, order=order, firm=False)
+        assert list(read(*days, order=order).time.astype("datetime64[M]").astype(int) % 12) == list(range(12))
+    assert (read(*pd.date_range("2018-01-01", "2018-01-12").strftime("%m/%d/%Y"), order="mdy", firm=False).time == pd.date_range("2018-01-01", "2018-01-12").to_numpy()).all()
+
+
 # --- years of two digits ---
 
 MARCH = pd.date_range("2024-03-01", "2024-03-31")
@@ -173,7 +182,7 @@ def test_two_kinds_of_years_in_one_column():
 
 @pytest.mark.parametrize("text, right", [
     ("45366.5", "2024-03-15T12:00"), ("45366,75", "2024-03-15T18:00"), ("45366.489583333", "2024-03-15T11:45"), ("15MAR2024:23:55:00", "2024-03-15T23:55"), ("15mar24", "2024-03-15T00:00"),
-    ("15. 3. 2024 23:55", "2024-03-15T23:55"), ("2024-03-15 24:00", "2024-03-16T00:00"), ("12/31/2024 24:00:00", "2025-01-01T00:00"), ("3/15/2024 8 PM", "2024-03-15T20:00"), ("15th March 2024, 8:05 pm", "2024-03-15T20:05"),
+    ("15. 3. 2024 23:55", "2024-03-15T23:55"), ("15.03.2024 23.55", "2024-03-15T23:55"), ("15.03.2024, 8:05 Uhr", "2024-03-15T08:05"), ("2024-03-15 24:00", "2024-03-16T00:00"), ("12/31/2024 24:00:00", "2025-01-01T00:00"), ("3/15/2024 8 PM", "2024-03-15T20:00"), ("15th March 2024, 8:05 pm", "2024-03-15T20:05"),
     ("March 3rd, 2024", "2024-03-03T00:00"), ("2024-03-15 14h30", "2024-03-15T14:30"), ("20240315.0", "2024-03-15T00:00"), ("1710500400000000", "2024-03-15T11:00"), ("1710500400.25", "2024-03-15T11:00")])
 def test_times_of_other_programs(text, right): assert when(text) == [right]
 
@@ -216,6 +225,8 @@ def test_a_column_of_hours():
 
 @pytest.mark.parametrize("same", [["001307355", "1307355", "1307355.0", " 1307355 ", "1,307,355", "1 307 355", "1.307355E+06"], ["11,000,000", "11000000", "1.1e7"], ["0", "000", "0.0"], ["JA123456", " JA123456"]])
 def test_record_numbers_in_one_spelling(same): assert F.record_ids(same).nunique() == 1
+
+def test_no_number(): assert F.record_ids(["-", "--", "?", "none", "Unknown", "N/A", " ", "."]).isna().all() and list(F.record_ids(["A-1", "№7", "-7"])) == ["A-1", "№7", "-7"]
 
 def test_a_spreadsheets_mark_for_text_is_not_part_of_a_record_number(): assert list(F.record_ids(["'001307355", "1307355", "JB'12"])) == ["1307355", "1307355", "JB'12"]
 

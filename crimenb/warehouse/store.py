@@ -154,6 +154,7 @@ def _staged(judged, rows, ids, has, updated, filed):
                 "place": place[rows], "unusable": unusable[rows]}
     return pa.table(columns)
 
+# %% ../../nbs/warehouse/20_store.ipynb #83a43a3d
 def _judged(raw, card, path, numbers, zones):
     "What `events.clean` says of rows, and which cannot be used and why."
     judged = events.judge(raw, card, path, numbers=numbers, labelled=zones)
@@ -202,6 +203,7 @@ def _read(con, number, path, card, area, folder):
             writer.write_table(_staged(judged, rows, ids, has, updated, filed).cast(_schema(card)))
     return books, {*wanted}
 
+# %% ../../nbs/warehouse/20_store.ipynb #c65904e4
 def _schema(card):
     "The columns of the rows that are put aside."
     moment = pa.timestamp("s")
@@ -239,6 +241,7 @@ def _meet(con, years, whole, filed):
         if whole and filed in pa.parquet.read_schema(path).names:
             con.execute(f"INSERT INTO gone SELECT record_id, {int(year)}, true FROM (SELECT record_id FROM read_parquet({_text(path)}) WHERE {inside}) AS old ANTI JOIN there USING (record_id)")
 
+# %% ../../nbs/warehouse/20_store.ipynb #0f7f418f
 def _mended(con, has, seen):
     "reason -> how many of the rows that are kept lack a value."
     good, found = _good(con), {}
@@ -282,6 +285,7 @@ def _seal(book):
     rest = {name: value for name, value in book.items() if name != "seal"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
+# %% ../../nbs/warehouse/20_store.ipynb #6e685126
 def _book(city, folder=None):
     "What `store.json` says of a city, or an `InputError` if there is no store of it."
     path = _place(city, folder)/"store.json"
@@ -377,6 +381,7 @@ def _version(city, folder):
 
 def _files(book): return {entry["file"] for entry in (*book["years"].values(), *(entry["rejects"] for entry in book["ingests"]))}
 
+# %% ../../nbs/warehouse/20_store.ipynb #d4baefd6
 def _tidy_up(place, book):
     "Remove the files that neither the book nor anybody who is reading needs."
     needed = _files(book)
@@ -420,6 +425,7 @@ def _read_all(con, paths, card, area, work, book):
         if days and not account.unreadable and complete >= latest: whole.append(days)
     return files, whole, max(as_of), seen
 
+# %% ../../nbs/warehouse/20_store.ipynb #457ed618
 def _write_years(con, columns, book, place, work, number):
     "Write the years that change, in order of time: their new entries in the book, and which years those are."
     fresh = dict(con.execute(f"SELECT year(time), count(*) FROM {_good(con)} GROUP BY 1").fetchall())
@@ -493,6 +499,7 @@ def _ingest(con, card, paths, place, work, book, area):
     write_atomic(place/"store.json", json.dumps({**book, "seal": _seal(book)}, indent=1, ensure_ascii=False))
     return result
 
+# %% ../../nbs/warehouse/20_store.ipynb #ffbe86ca
 def ingest(city,            # a named city, or the path of a card
            paths,           # files of that city: CSV (plain, .gz, .zip) or Parquet; one path or a list
            folder=None,     # of all stores; None: `home()`
@@ -587,6 +594,7 @@ def label_lists(city, since=None, until=None, bbox=None, categories=None,  # as 
     "column -> the labels that occur among the chosen rows, in the order of `fields.labels`."
     with _version(city, folder) as (book, place): return _label_lists(book, place, since, until, bbox, categories)
 
+# %% ../../nbs/warehouse/20_store.ipynb #6512ad5d
 def _label_lists(book, place, since, until, bbox, categories):
     if since is until is bbox is categories is None: return book["labels"]
     source, where = _chosen(book, place, since, until, bbox, categories)
@@ -606,6 +614,7 @@ def load(city,              # whose store
     "The chosen events in order of time, as a valid events table (or some columns of one)."
     with _version(city, folder) as (book, place): return _load(book, place, since, until, bbox, categories, columns, labels)
 
+# %% ../../nbs/warehouse/20_store.ipynb #89635883
 def _load(book, place, since, until, bbox, categories, columns, labels):
     source, where = _chosen(book, place, since, until, bbox, categories)
     has = [c for c in (*COLUMNS, *OPTIONAL) if c in book["columns"] or c in COLUMNS]
@@ -660,6 +669,7 @@ def _pieces(book, place, since, until, rows):
 def _one(piece, view, **choice):
     return view(_load(since=piece[0], until=piece[1], **choice), *piece)
 
+# %% ../../nbs/warehouse/20_store.ipynb #64b1ebe0
 def each(view,              # a function (events, since, until) -> what is wanted of them
          city,              # whose store
          since=None, until=None, bbox=None, categories=None, columns=None,  # as in `load`
