@@ -265,6 +265,21 @@ def _row(text: bytes, delimiter: str) -> list:
         at = match.end()
     return [v[1:-1].replace(b'""', b'"').strip() if v[:1] == b'"' else v for v in values]
 
+# %% ../nbs/02_tables.ipynb #7d20c6aa
+def _is_utf8(text: bytes) -> bool:
+    try: text.decode()
+    except UnicodeDecodeError: return False
+    return True
+
+def _utf8(text: bytes) -> "tuple[bytes, int]":
+    "A text of whole lines as UTF-8, and how many of its lines were not."
+    if text.isascii() or _is_utf8(text): return text, 0
+    lines, foreign = LINE.findall(text), 0
+    for i, line in enumerate(lines):
+        if not _is_utf8(line):
+            lines[i], foreign = line.decode("cp1252", "replace").encode(), foreign + 1
+    return b"".join(lines), foreign
+
 # %% ../nbs/02_tables.ipynb #f6dbec45
 def _header(text: bytes, delimiters, required, names=None) -> "tuple[str, list]":
     "The delimiter of a file, and the names of its columns."
@@ -319,21 +334,7 @@ def _tidy(column, missing, fresh=False) -> pa.ChunkedArray:
     absent = pc.is_in(trimmed, pa.array(missing, trimmed.type))
     return pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
 
-def _is_utf8(text: bytes) -> bool:
-    try: text.decode()
-    except UnicodeDecodeError: return False
-    return True
-
 # %% ../nbs/02_tables.ipynb #47fad4cb
-def _utf8(text: bytes) -> "tuple[bytes, int]":
-    "A text of whole lines as UTF-8, and how many of its lines were not."
-    if text.isascii() or _is_utf8(text): return text, 0
-    lines, foreign = LINE.findall(text), 0
-    for i, line in enumerate(lines):
-        if not _is_utf8(line):
-            lines[i], foreign = line.decode("cp1252", "replace").encode(), foreign + 1
-    return b"".join(lines), foreign
-
 def _parse(text: bytes, layout: _Layout, final: bool, missing) -> "tuple[pa.Table, Account, int]":
     "Whole lines as a table under the wanted names, its books, and how many bytes were used."
     account, used, lost = Account(), len(text), []
