@@ -494,7 +494,8 @@ def _orders(alike, how, what, remarks):
         year_first = _year_first(_column(alike, short, names), what, remarks)
     late = [_late(parts, year_first) for parts in alike]
     if any(mask.any() for mask in late):
-        order = _decided(how, *_column(alike, late, "ab"), what, remarks)
+        first, second = _column(alike, late, "ab")
+        order = _decided(how, first, second, what, remarks)
     elif year_first: order = "ymd"
     return order, bool(year_first)
 
