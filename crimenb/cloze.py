@@ -29,35 +29,41 @@ def cloze(tokens,                    # (B, L) int64, 0 = padding on the right
           rng: np.random.Generator,  # where the draws come from
           mask_rate: float = .2,     # share of events that are hidden
           last_only: float = 1/11,   # share of windows in which only the last event is
-          masks: str = "chance",     # "chance": each event for itself; "exact": max(1, round(mask_rate · length)) of each window, as in HAIL
+          masks: str = "chance",  # "chance": each event for itself; "exact": max(1, round(mask_rate
+                                  # · length)) of each window, as in HAIL
 ) -> tuple:
-    "Hide events: (tokens with holes (B, L), flat positions of the holes (M,), their classes (M,)). Every window has a hole."
+    """Hide events: (tokens with holes (B, L), flat positions of the holes (M,), their classes
+    (M,)). Every window has a hole."""
     real = (tokens != 0).numpy()
     length = real.sum(1, keepdims=True)
     last = np.arange(real.shape[1]) == length - 1
     lots = rng.random(real.shape)
     if masks == "chance": hole = (lots < mask_rate) & real
-    else: hole = np.where(real, lots, 2).argsort(1).argsort(1) < np.maximum(np.round(mask_rate*length), 1)
+    else:
+        hole = (np.where(real, lots, 2).argsort(1).argsort(1)
+                < np.maximum(np.round(mask_rate*length), 1))
     only = (rng.random(len(real)) < last_only) | ~hole.any(1)
     hole = torch.from_numpy(np.where(only[:, None], last, hole))
     return tokens.masked_fill(hole, mask_token), hole.flatten().nonzero()[:, 0], tokens[hole] - 1
 
 # %% ../nbs/58_cloze.ipynb #70b421f7
 def random_crops(seqs: Sequences, length: int, crops: int, rng: np.random.Generator) -> Windows:
-    "Up to `crops` random pieces of `length` events of each spot: one of a spot that fits into one piece, two of one that needs two, …"
+    """Up to `crops` random pieces of `length` events of each spot: one of a spot that fits into one
+    piece, two of one that needs two, …"""
     n = seqs.lengths
     pieces = np.minimum(crops, -(-n // length))
     spot = np.repeat(np.arange(seqs.n_spots), pieces)
     size = np.minimum(n, length)[spot]
     return Windows(spot, seqs.offsets[spot] + rng.integers(0, n[spot] - size + 1), size)
 
+# %% ../nbs/58_cloze.ipynb #70b42101
 @dataclass(frozen=True)
 class Instances:
     "How training instances are made; the defaults are the paper's and HAIL's."
     length: int = 200          # longest window
     stride: int = 100          # events between two windows of a spot
     crops: int = 0             # random pieces a spot and epoch instead; 0: the fixed windows
-    copies: int = 11           # how often each window is seen in an epoch, each time with fresh masks
+    copies: int = 11  # how often each window is seen in an epoch, each time with fresh masks
     batch: int = 256           # windows in a batch
     max_tokens: int = 0        # if not 0: batches of like lengths, at most so many tokens
     mask_rate: float = .2      # share of events that are hidden
@@ -65,47 +71,59 @@ class Instances:
     masks: str = "chance"      # one of `MASKS`: how many events of a window are hidden
 
     def __post_init__(self):
-        for name, low in (("length", 2), ("crops", 0), ("copies", 1), ("batch", 1), ("max_tokens", 0)): within(getattr(self, name), name, low)
+        for name, low in (("length", 2), ("crops", 0), ("copies", 1), ("batch", 1),
+                          ("max_tokens", 0)):
+            within(getattr(self, name), name, low)
         if not self.crops: within(self.stride, "stride", 1, self.length)
         for name in ("mask_rate", "last_only"): within(getattr(self, name), name, 0, 1)
         one_of(self.masks, MASKS, "masks")
 
     def epoch(self, seqs: Sequences, rng: np.random.Generator) -> list:
         "The batches of one epoch: (tokens (B, L), holes (M,), classes (M,), slots) each."
-        cut = random_crops(seqs, self.length, self.crops, rng) if self.crops else windows(seqs, self.length, self.stride)
+        cut = random_crops(seqs, self.length, self.crops, rng) if self.crops else windows(seqs,
+            self.length, self.stride)
         # a window of one event has nothing to predict it from
         use = np.repeat(np.flatnonzero(cut.length > 1), self.copies)
-        if self.max_tokens: groups = [use[i] for i in token_batches(cut.length[use], self.max_tokens, rng)]
+        if self.max_tokens:
+            groups = [use[i] for i in token_batches(cut.length[use], self.max_tokens, rng)]
         else: groups = np.array_split(rng.permutation(use), -(-len(use) // self.batch))
         slots, mask = round(self.mask_rate*self.length), seqs.n_classes + 1
         hide = (mask, rng, self.mask_rate, self.last_only, self.masks)
-        return [(*cloze(gather(seqs, cut.start[i], cut.length[i]), *hide), len(i)*slots) for i in groups]
+        return [(*cloze(gather(seqs, cut.start[i], cut.length[i]), *hide), len(i)*slots)
+                for i in groups]
 
 # %% ../nbs/58_cloze.ipynb #c1c7de13
 class Peers(nn.ModuleList):
     "K prediction networks: tokens and positions in, logits (K, M, C) out."
-    def __init__(self, n_classes: int, peers: int, encoder: str = "Transformer", share_embedding: bool = False, **kwargs: Any):
+    def __init__(self, n_classes: int, peers: int, encoder: str = "Transformer",
+                 share_embedding: bool = False, **kwargs: Any):
         super().__init__([NextEvent(n_classes, encoder, **kwargs)])
         shared = self[0].embedding if share_embedding else None
-        self.extend(NextEvent(n_classes, encoder, embedding=shared, **kwargs) for _ in range(peers - 1))
+        self.extend(NextEvent(n_classes, encoder, embedding=shared, **kwargs)
+                    for _ in range(peers - 1))
 
-    def forward(self, tokens: torch.Tensor, at: torch.Tensor) -> torch.Tensor: return torch.stack([peer(tokens, at) for peer in self])
+    def forward(self, tokens: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        return torch.stack([peer(tokens, at) for peer in self])
 
 class Single(nn.ModuleList):
-    "One network with a loss of its own, `net.loss(tokens, at, y, t)`; called as `Peers` are, or with targets for its loss."
+    """One network with a loss of its own, `net.loss(tokens, at, y, t)`; called as `Peers` are, or
+    with targets for its loss."""
     def __init__(self, net: nn.Module): super().__init__([net])
 
-    def forward(self, tokens: torch.Tensor, at: torch.Tensor, y: Any = None, t: Any = None) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, at: torch.Tensor, y: Any = None,
+                t: Any = None) -> torch.Tensor:
         "Logits (1, M, C); with targets `y` (M,) and progress `t` the loss."
         return self[0](tokens, at)[None] if y is None else self[0].loss(tokens, at, y, t)
 
+# %% ../nbs/58_cloze.ipynb #c1c7de01
 @torch.inference_mode()
 def score(peers: nn.Module,          # `Peers` or `Single`
           history: Sequences,        # what is known of each spot
           length: int = 200,         # the model's longest window
           max_tokens: int = 32_000,  # in one batch
 ) -> np.ndarray:
-    "(K, n_spots, n_classes) float32: every peer's logits for the event after the last one of each spot."
+    """(K, n_spots, n_classes) float32: every peer's logits for the event after the last one of each
+    spot."""
     peers.eval()
     device = next(peers.parameters()).device
     cut = last_windows(history, length - 1)
@@ -127,12 +145,14 @@ def temperature(logits,  # (n, n_classes) of the questions
     from scipy.special import logsumexp
     z = np.asarray(logits, np.float64)
     own = np.take_along_axis(z, np.asarray(target)[:, None], 1)[:, 0]
-    def loss(log_tau): return float((logsumexp(z/np.exp(log_tau), axis=1) - own/np.exp(log_tau)).mean())
+    def loss(log_tau):
+        return float((logsumexp(z/np.exp(log_tau), axis=1) - own/np.exp(log_tau)).mean())
     return float(np.exp(minimize_scalar(loss, bounds=np.log([.05, 20]), method="bounded").x))
 
 # %% ../nbs/58_cloze.ipynb #70461817
 class Cloze(Foretelling):
-    "A network that learns to find hidden events. A subclass makes the network in `_build` and may have a loss of its own in `_losses`."
+    """A network that learns to find hidden events. A subclass makes the network in `_build` and may
+    have a loss of its own in `_losses`."""
     def __init__(self, epochs: int = 100,       # passes over the windows
                  lr: float = 1e-3,              # the largest learning rate; it falls to 0 in a line
                  seed: int = 0,                 # of weights, windows, masks, dropout
@@ -141,24 +161,32 @@ class Cloze(Foretelling):
                  init_std: float = .02,         # deviation of the initial weights (BERT4Rec's)
                  instances: "Instances | None" = None, # how training instances are made
                  evaluations: int = 10,         # how often the validation score is looked at
-                 protocol: "str | None" = None, # of that score; None: popularity-100 where its rivals can be drawn, else full
-                 training: "dict | None" = None, # more of `training.train`: weight_decay, adam_eps, clip, warmup, precision, max_steps
+                 protocol: "str | None" = None,  # of that score; None: popularity-100 where its
+                                                 # rivals can be drawn, else full
+                 training: "dict | None" = None,  # more of `training.train`: weight_decay,
+                                                  # adam_eps, clip, warmup, precision, max_steps
     ):
-        self.epochs, self.lr, self.seed, self.d, self.dropout, self.init_std = epochs, lr, seed, d, dropout, init_std
-        self.instances, self.evaluations, self.protocol, self.training = instances, evaluations, protocol, training
+        self.epochs, self.lr, self.seed = epochs, lr, seed
+        self.d, self.dropout, self.init_std = d, dropout, init_std
+        self.instances, self.evaluations = instances, evaluations
+        self.protocol, self.training = protocol, training
 
-    def _build(self, n_classes, **size) -> nn.Module: raise TypeError(f"{type(self).__name__} must say how its network is built")
+    def _build(self, n_classes, **size) -> nn.Module:
+        raise TypeError(f"{type(self).__name__} must say how its network is built")
 
     def _losses(self, history, device) -> Any:
-        "A function: logits (K, M, C), classes (M,), progress, slots -> loss. Here the sum of the peers' cross-entropies."
+        """A function: logits (K, M, C), classes (M,), progress, slots -> loss. Here the sum of the
+        peers' cross-entropies."""
         return lambda z, y, t, slots: sum(F.cross_entropy(peer, y) for peer in z)
 
     def network(self) -> nn.Module:
         "An untrained network; the same for the same seed."
-        for name, low in (("seed", 0), ("d", 1), ("evaluations", 1)): within(getattr(self, name), name, low)
+        for name, low in (("seed", 0), ("d", 1), ("evaluations", 1)):
+            within(getattr(self, name), name, low)
         within(self.dropout, "dropout", 0, .999)
         if self.init_std <= 0: raise InputError(f"init_std is {self.init_std}: it must be above 0")
-        size = dict(d=self.d, length=self.windows.length, dropout=self.dropout, init_std=self.init_std)
+        size = dict(d=self.d, length=self.windows.length, dropout=self.dropout,
+                    init_std=self.init_std)
         with training.seeded(self.seed): return self._build(self.schema_["n_classes"], **size)
 
     @property
@@ -187,25 +215,35 @@ class Network(Cloze):
         asked = evaluate = None
         if valid is not None: asked, evaluate = self._judge(view, valid)
         self.log_ = training.train(
-            network, batches, loss, self.epochs, self.lr, self.seed, evaluate=evaluate, evaluate_every=max(1, self.epochs//self.evaluations),
-            select="NDCG@5" if evaluate else None, device=device, checkpoint=checkpoint, settings=self._decides(history, asked), what=self.name, **(self.training or {}))
+            network, batches, loss, self.epochs, self.lr, self.seed, evaluate=evaluate,
+                                   evaluate_every=max(1, self.epochs//self.evaluations),
+            select="NDCG@5" if evaluate else None, device=device, checkpoint=checkpoint,
+                                   settings=self._decides(history, asked), what=self.name,
+                                   **(self.training or {}))
         self.network_, self.temperature_ = network, 1.
-        if asked is not None: self.temperature_ = temperature(self._logits(view.until(valid))[0][asked.spot], asked.target)
+        if asked is not None:
+            self.temperature_ = temperature(self._logits(view.until(valid))[0][asked.spot],
+                                            asked.target)
 
     def _judge(self, view, valid):
         "The validation questions, and the function that gives the network's mean scores for them."
-        asked = questions(view, valid, None if self.protocol is None else (self.protocol,), self.seed)
+        asked = questions(view, valid, None if self.protocol is None else (self.protocol,),
+                          self.seed)
         protocol, history = self.protocol or next(iter(asked.rivals)), view.until(valid)
         def evaluate(network):
-            per_peer = [case_scores(s, asked, protocol).mean() for s in score(network, history, self.windows.length)]
+            per_peer = [case_scores(s, asked, protocol).mean() for s in score(network, history,
+                self.windows.length)]
             return dict(sum(per_peer)/len(per_peer))
         return asked, evaluate
 
     def _decides(self, history, asked):
-        "Everything on which the result depends, for the checkpoint: it must not go on under other settings or data."
+        """Everything on which the result depends, for the checkpoint: it must not go on under other
+        settings or data."""
         targets = b"" if asked is None else asked.target.tobytes() + asked.spot.tobytes()
-        data = hashlib.sha256(history.events.tobytes() + history.offsets.tobytes() + targets).hexdigest()
-        settings = {k: v for k, v in self.get_params(deep=False).items() if k not in ("instances", "training")}
+        data = hashlib.sha256(history.events.tobytes() + history.offsets.tobytes()
+                              + targets).hexdigest()
+        settings = {k: v for k, v in self.get_params(deep=False).items() if k not in ("instances",
+            "training")}
         records = {k: vars(v) for k, v in settings.items() if hasattr(v, "__dataclass_fields__")}
         return {"data": data, "method": self.name, **settings, **records, **vars(self.windows)}
 
@@ -217,4 +255,5 @@ class Network(Cloze):
         history = view.until(at)
         return self.proper(softmax(self._logits(history)/self.temperature_), history)
 
-    def weights(self, history: Sequences) -> np.ndarray: return softmax(self._logits(history)[0]/self.temperature_)
+    def weights(self, history: Sequences) -> np.ndarray:
+        return softmax(self._logits(history)[0]/self.temperature_)

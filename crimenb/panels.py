@@ -25,7 +25,8 @@ from .views import Split, View, differs
 # %% ../nbs/30_panels.ipynb #c7c1345e
 @dataclass(eq=False)
 class Counts(View):
-    """Counts by period, area and category, NaN where a period is not known. `len(panel)` is T, the number of periods; a block (week,
+    """Counts by period, area and category, NaN where a period is not known. `len(panel)` is T, the
+    number of periods; a block (week,
     month or day) has `slots` of them."""
     # (T, A, C) whole numbers
     counts: np.ndarray
@@ -42,12 +43,14 @@ class Counts(View):
     attribute_names: Any = ()
     # name of an attribute that is a label -> the labels that its numbers stand for
     attribute_labels: dict = field(default_factory=dict)
-    # length of a block as pandas writes it: "W-MON", "MS", "D"; None: steps of unknown length, no calendar
+    # length of a block as pandas writes it: "W-MON", "MS", "D"; None: steps of unknown length, no
+    # calendar
     freq: "str | None" = "W-MON"
     slots: int = 1
     # reason -> events that are not in the table
     left_out: dict = field(default_factory=dict)
-    # (A,) shapely polygons in degrees, where they are known; the cells of a grid, where the areas are such
+    # (A,) shapely polygons in degrees, where they are known; the cells of a grid, where the areas
+    # are such
     geometry: Any = field(default=None, repr=False)
     cells: "Cells | None" = field(default=None, repr=False)
     # a portal's category -> one of `categories`, where they are groups
@@ -60,14 +63,17 @@ class Counts(View):
             if getattr(self, name) is None: setattr(self, name, np.full(A, np.nan))
         if self.attributes is None: self.attributes = np.empty((T, A, 0))
         if len(set(self.areas)) < A or len(self.areas) != A or len(self.categories) != C or len(self.starts) != T:
-            raise InputError(f"counts of the shape {self.counts.shape} need {T} starts, {C} categories and {A} different areas")
+            raise InputError(f"counts of the shape {self.counts.shape} need {T} starts, {C} "
+                             f"categories and {A} different areas")
 
     def __repr__(self):
         T, A, C = self.counts.shape
         out = "".join(f", {n:,} {why}" for why, n in self.left_out.items() if n)
-        out += f", {n} periods without data" if (n := int(np.isnan(self.counts[:, 0, 0]).sum())) else ""
+        out += f", {n} periods without data" if (n := int(np.isnan(self.counts[:, 0,
+            0]).sum())) else ""
         when = f"from {self.starts[0]:%Y-%m-%d}" if self.freq else "without dates"
-        return (f"{int(np.nansum(self.counts)):,} events: {T} periods ({self.freq}, {self.slots} a block) {when} × {A} areas × "
+        return (f"{int(np.nansum(self.counts)):,} events: {T} periods ({self.freq}, {self.slots} a "
+                f"block) {when} × {A} areas × "
                 f"{C} categories{out}")
 
 # %% ../nbs/30_panels.ipynb #049ce5a1
@@ -103,12 +109,15 @@ class Timed(Counts):
 
     def split(self, valid=.15, test=.15,  # numbers of blocks, or shares of them
     ) -> Split:
-        "The periods in three stretches: the last for testing, those before for validation, the others for training."
+        """The periods in three stretches: the last for testing, those before for validation, the
+        others for training."""
         return super().split(valid, test)
 
     def where(self) -> pd.DataFrame:
-        "A line an area: `lon`, `lat`, `km2`, and `geometry` where there are polygons or cells; indexed by `place`."
-        table = pd.DataFrame({"lon": self.lon, "lat": self.lat, "km2": self.km2}, index=pd.Index(self.areas, name="place"))
+        """A line an area: `lon`, `lat`, `km2`, and `geometry` where there are polygons or cells;
+        indexed by `place`."""
+        table = pd.DataFrame({"lon": self.lon, "lat": self.lat, "km2": self.km2},
+                             index=pd.Index(self.areas, name="place"))
         if self.geometry is not None: table["geometry"] = np.asarray(self.geometry, object)
         return table
 
@@ -124,22 +133,29 @@ class Timed(Counts):
 #: what of a schema is for maps and for reading events, and not compared
 UNCOMPARED = ("geometry", "group", "cells")
 
+# %% ../nbs/30_panels.ipynb #47d92501
 class Comparable(Timed):
     "Counts with a schema, which others can be counted and compared by."
     local = "areas", "lon", "lat", "km2"
 
     def schema(self) -> dict:
         "What other events must be counted by so that they fit: names and numbers only."
-        return {"areas": list(map(str, self.areas)), "categories": list(map(str, self.categories)), "freq": self.freq, "slots": self.slots,
-                "lon": self.lon, "lat": self.lat, "km2": self.km2, "attributes": list(self.attribute_names),
-                "labels": {name: list(labels) for name, labels in self.attribute_labels.items()}, "group": self.group,
-                "cells": self.cells, "geometry": None if self.geometry is None else [shapely.to_wkt(g, 6) for g in self.geometry]}
+        return {"areas": list(map(str, self.areas)), "categories": list(map(str, self.categories)),
+                "freq": self.freq, "slots": self.slots,
+                "lon": self.lon, "lat": self.lat, "km2": self.km2,
+                "attributes": list(self.attribute_names),
+                "labels": {name: list(labels) for name, labels in self.attribute_labels.items()},
+                "group": self.group,
+                "cells": self.cells, "geometry": None if self.geometry is None
+                else [shapely.to_wkt(g, 6) for g in self.geometry]}
 
     def check(self, schema: dict,      # of the view that a model was fitted on
               what: str = "the model", # for the sentence
     ) -> Any:
-        "The view itself if its counts mean the same, else an `InputError` that names the first difference."
-        known, here = ({k: v for k, v in s.items() if k not in UNCOMPARED} for s in (schema, self.schema()))
+        """The view itself if its counts mean the same, else an `InputError` that names the first
+        difference."""
+        known, here = ({k: v for k, v in s.items() if k not in UNCOMPARED} for s in (schema,
+            self.schema()))
         if why := differs(known, here):
             raise InputError(f"{what} was fitted on another view ({why}): build the view with "
                              "Panel.from_events(events, like=model.schema_), or fit anew")
@@ -158,47 +174,61 @@ class Comparable(Timed):
         "A panel of these counts, by the areas and categories of the schema; without attributes."
         s, shape = schema, (*counts.shape[:2], len(schema["attributes"]))
         geometry = None if s["geometry"] is None else shapely.from_wkt(s["geometry"])
-        return cls(counts, pd.DatetimeIndex(starts), s["areas"], s["categories"], s["lon"], s["lat"], s["km2"], np.full(shape, np.nan),
-                   s["attributes"], s["labels"], s["freq"], s["slots"], {}, geometry, s["cells"], s["group"])
+        return cls(counts, pd.DatetimeIndex(starts), s["areas"], s["categories"], s["lon"],
+                   s["lat"], s["km2"], np.full(shape, np.nan),
+                   s["attributes"], s["labels"], s["freq"], s["slots"], {}, geometry, s["cells"],
+                   s["group"])
 
 # %% ../nbs/30_panels.ipynb #4421cc6d
 class Panel(Comparable):
     "Weekly areas as a view of the events: `Panel.from_events` makes one."
     @classmethod
     def from_events(cls, events: pd.DataFrame, # an events table
-                    freq="W-MON",         # length of a block: "W-MON" (weeks from Monday) or another "W-…", "MS" (months), "D" (days)
-                    group=None,           # dict: category -> group; None: the categories as they are
-                    slots=1,              # slots of the day that a block is cut into: a divisor of 24
+                    freq="W-MON",  # length of a block: "W-MON" (weeks from Monday) or another
+                                   # "W-…", "MS" (months), "D" (days)
+                    group=None,  # dict: category -> group; None: the categories as they are
+                    slots=1,  # slots of the day that a block is cut into: a divisor of 24
                     attributes=(),        # columns to average over the events of an area and period
-                    places=None,          # areas: a table by area (lon, lat, km2), a file of polygons, `geo.Cells`, or metres: squares so wide; None: the events' own
-                    start=None,           # first day that the events cover; None: that of the first event
-                    end=None,             # the day after the last that they cover; None: that after the last event
-                    like=None,            # the schema of another panel, in place of all but start and end
+                    places=None,  # areas: a table by area (lon, lat, km2), a file of polygons,
+                                  # `geo.Cells`, or metres: squares so wide; None: the events' own
+                    start=None,  # first day that the events cover; None: that of the first event
+                    end=None,  # the day after the last that they cover; None: that after the last
+                               # event
+                    like=None,  # the schema of another panel, in place of all but start and end
     ) -> "Panel":
-        "Events counted by period, area and category (or group); incomplete periods and events without area are left out and counted."
+        """Events counted by period, area and category (or group); incomplete periods and events
+        without area are left out and counted."""
         if like is None: how = Counting.of(events, freq, group, slots, attributes, places)
         else: how = Counting.like(events, like)
         return known_periods(counted(how, cls, events, start, end))
 
-    def update(self, events: pd.DataFrame,    # later events; what lies in a known period is left out
+    def update(self, events: pd.DataFrame,  # later events; what lies in a known period is left out
                gap: str = "refuse",           # as in `joined`
-               end=None,                      # the day after the last that they cover; None: that after the last event
+               end=None,  # the day after the last that they cover; None: that after the last event
     ) -> Any:
         "The panel with the whole periods that these events add; nothing is fitted anew."
         known = self.until(self.known)
         next_ = known.ahead(1).starts[-1]
         new = events.loc[events["time"] >= next_, "time"]
-        if not len(new) and end is None: raise InputError(f"no event lies after {next_}, up to where the panel reaches: give later ones")
+        if not len(new) and end is None:
+            raise InputError(f"no event lies after {next_}, up to where the panel reaches: give "
+                             "later ones")
         # a block that they begin within is not known as a whole
-        start = next_ if not len(new) or events["time"].min() < next_ + pd.Timedelta(days=1) else None
-        return self.joined(Panel.from_events(events[events["time"] >= next_], start=start, end=end, like=self.schema()), gap)
+        start = (next_ if not len(new) or events["time"].min() < next_ + pd.Timedelta(days=1)
+                 else None)
+        return self.joined(Panel.from_events(events[events["time"] >= next_], start=start, end=end,
+                                             like=self.schema()), gap)
 
 # %% ../nbs/30_panels.ipynb #1457c70d
-# group -> words that put a category into it, upper case; the first group with a match wins, and what matches none is "other"
+# group -> words that put a category into it, upper case; the first group with a match wins, and
+# what matches none is "other"
 GROUPS = {
-    "violent": ("VIOLENT", "HOMICIDE", "MURDER", "MANSLAUGHTER", "ASSAULT", "BATTERY", "ROBBERY", "RAPE", "KIDNAP", "SEX", "LEWD",
-                "DOMESTIC VIOLENCE", "TRAFFICKING", "CHILD", "STALKING", "INTIMIDATION", "THREAT", "EXTORTION"),
-    "property": ("PROPERTY", "THEFT", "LARCENY", "BURGLARY", "ARSON", "VANDALISM", "CRIMINAL DAMAGE", "MISCHIEF", "STOLEN", "VEHICLE",
+    "violent": ("VIOLENT", "HOMICIDE", "MURDER", "MANSLAUGHTER", "ASSAULT", "BATTERY", "ROBBERY",
+                "RAPE", "KIDNAP", "SEX", "LEWD",
+                "DOMESTIC VIOLENCE", "TRAFFICKING", "CHILD", "STALKING", "INTIMIDATION", "THREAT",
+                "EXTORTION"),
+    "property": ("PROPERTY", "THEFT", "LARCENY", "BURGLARY", "ARSON", "VANDALISM",
+                 "CRIMINAL DAMAGE", "MISCHIEF", "STOLEN", "VEHICLE",
                  "FRAUD", "FORGERY", "DECEPTIVE", "EMBEZZLE", "COUNTERFEIT", "BUNCO", "SHOPLIFT"),
     "other": (),
 }
@@ -207,25 +237,35 @@ SEVERITY = {"violent": 4., "property": 2., "other": 1.}
 def category_groups(categories, # labels of categories
                     groups: dict = GROUPS,
 ) -> dict:
-    "label -> name of its group: the first of `groups` that has a word in the label, the last where none has."
-    def of(label): return next((name for name, words in groups.items() if any(word in str(label).upper() for word in words)), list(groups)[-1])
+    """label -> name of its group: the first of `groups` that has a word in the label, the last
+    where none has."""
+    def of(label):
+        return next((name for name, words in groups.items() if any(word in str(label).upper()
+            for word in words)), list(groups)[-1])
     return {label: of(label) for label in categories}
 
 # %% ../nbs/30_panels.ipynb #3be489d2
 def _period(times, freq, slots, start, end):
-    "Starts of the T periods, and for each time its period: -1 before the first whole block, T after the last."
+    """Starts of the T periods, and for each time its period: -1 before the first whole block, T
+    after the last."""
     one_of(slots, (1, 2, 3, 4, 6, 8, 12, 24), "number of slots")
     if freq not in ("MS", "D") and not str(freq).startswith("W-"):
-        raise InputError(f"freq {freq!r} is not supported: use 'W-MON' (weeks that begin on Mondays), another 'W-…', 'MS' (months) or 'D' (days)")
+        raise InputError(f"freq {freq!r} is not supported: use 'W-MON' (weeks that begin on "
+                         "Mondays), another 'W-…', 'MS' (months) or 'D' (days)")
     try:
         first = times.min().normalize() if start is None else pd.Timestamp(start)
         last = times.max().normalize() + pd.Timedelta(days=1) if end is None else pd.Timestamp(end)
-    except (ValueError, TypeError) as error: raise InputError(f"start {start!r} and end {end!r} are not both dates: write them as '2018-01-31'") from error
+    except (ValueError, TypeError) as error:
+        raise InputError(f"start {start!r} and end {end!r} are not both dates: write them as "
+                         "'2018-01-31'") from error
     edges = pd.date_range(first, last, freq=freq)
-    if len(edges) < 2: raise InputError(f"no whole period of freq {freq!r} lies between {first:%Y-%m-%d} and {last:%Y-%m-%d}: take a shorter one, or more events")
+    if len(edges) < 2:
+        raise InputError(f"no whole period of freq {freq!r} lies between {first:%Y-%m-%d} and "
+                         f"{last:%Y-%m-%d}: take a shorter one, or more events")
     block = np.searchsorted(edges.to_numpy(), times.to_numpy(), side="right") - 1
     T = slots * (len(edges) - 1)
-    t = np.where(block < 0, -1, np.minimum(block * slots + times.dt.hour.to_numpy() * slots // 24, T))
+    t = np.where(block < 0, -1, np.minimum(block * slots + times.dt.hour.to_numpy() * slots // 24,
+                                           T))
     return pd.DatetimeIndex(_slotted(edges[:-1].to_numpy(), slots)).as_unit("s"), t
 
 # a block with no event at all is a hole in the data where so many are usual: by chance once in 5e8
@@ -247,67 +287,88 @@ NEAR = .01
 def area_table(places,               # as in `Panel.from_events`
                events: pd.DataFrame, # an events table
 ) -> "tuple[pd.DataFrame, Cells | None]":
-    "The areas, a line each (lon, lat, km2, and geometry where known), and the cells that they are, if they are such."
+    """The areas, a line each (lon, lat, km2, and geometry where known), and the cells that they
+    are, if they are such."""
     if places is None:
         # '1' and '1.0' are one area, whoever has saved the file
-        labels = pd.Series({area_label(label): label for label in reversed(events["area"].cat.categories)}, dtype=object)[::-1]
-        return pd.DataFrame(np.nan, index=pd.Index(labels.tolist(), dtype=str, name="area"), columns=["lon", "lat", "km2"]), None
+        labels = pd.Series({area_label(label): label
+                            for label in reversed(events["area"].cat.categories)},
+                           dtype=object)[::-1]
+        return pd.DataFrame(np.nan, index=pd.Index(labels.tolist(), dtype=str, name="area"),
+                            columns=["lon", "lat", "km2"]), None
     if isinstance(places, (int, float)):
         validate(events)
         half = events["time"].min() + (events["time"].max() - events["time"].min())/2
         early = events[(events["time"] <= half) & events["lon"].notna()]
-        if not len(early): raise InputError("no event of the first half has coordinates: squares need some")
+        if not len(early):
+            raise InputError("no event of the first half has coordinates: squares need some")
         places = square_cells(early, float(places), keep="touch")
     if isinstance(places, Cells): return cell_places(places), places
-    if not (isinstance(places, pd.DataFrame) and {"lon", "lat", "km2"} <= set(places)): return read_polygons(places), None
+    if not (isinstance(places, pd.DataFrame) and {"lon", "lat", "km2"} <= set(places)):
+        return read_polygons(places), None
     labels = pd.Index([area_label(label) for label in places.index])
     if not labels.is_unique:
         if "geometry" in places: return area_places(places["geometry"], labels), None
-        raise InputError(f"the area {places.index[labels.duplicated()][0]!r} stands twice in places: give each area one line")
+        raise InputError(f"the area {places.index[labels.duplicated()][0]!r} stands twice in "
+                         "places: give each area one line")
     return places, None
 
+# %% ../nbs/30_panels.ipynb #b22a9f01
 def areas_of(events: pd.DataFrame, # an events table
              table: pd.DataFrame,  # from `area_table`
              cells=None,           # from `area_table`
 ) -> np.ndarray:
-    "(n,) the line of the table that each event lies in, -1 where in none: by its area's name, or, where the names don't meet, by place."
+    """(n,) the line of the table that each event lies in, -1 where in none: by its area's name, or,
+    where the names don't meet, by place."""
     if cells is not None: return cell_of(cells, events["lon"], events["lat"])
-    names = {area_label(label): i for i, label in enumerate(table.index)} | {str(label): i for i, label in enumerate(table.index)}
-    to = [names.get(label, names.get(area_label(label), -1)) for label in events["area"].cat.categories]
+    names = {area_label(label): i for i, label in enumerate(table.index)} | {str(label): i for i,
+        label in enumerate(table.index)}
+    to = [names.get(label, names.get(area_label(label), -1))
+          for label in events["area"].cat.categories]
     code = np.array([*to, -1])[events["area"].cat.codes]
-    if "geometry" not in table or (code >= 0).mean() >= NEAR or not events["lon"].notna().any(): return code
+    if "geometry" not in table or (code >= 0).mean() >= NEAR or not events["lon"].notna().any():
+        return code
     return locate(events["lon"], events["lat"], table, check=False)
 
 # %% ../nbs/30_panels.ipynb #281a75e5
 def _check_meet(code, events, table):
     if not len(code) or (code >= 0).sum() >= NEAR*len(code): return
     listed = lambda labels: ", ".join(map(repr, list(labels)[:3])) or "none"
-    raise InputError(f"only {(code >= 0).sum():,} of {len(code):,} events lie in an area of the table (areas of the events: "
-                     f"{listed(events['area'].cat.categories)}, …; of the table: {listed(table.index)}, …): are both of one city, and named alike?")
+    raise InputError(f"only {(code >= 0).sum():,} of {len(code):,} events lie in an area of the "
+                     "table (areas of the events: "
+                     f"{listed(events['area'].cat.categories)}, …; of the table: "
+                     f"{listed(table.index)}, …): are both of one city, and named alike?")
 
 # %% ../nbs/30_panels.ipynb #2a22336e
 def _attributes(events, names, cell, shape_):
-    "(T, A, K) means, shares and most common labels of the columns `names`, their names, and the labels."
+    """(T, A, K) means, shares and most common labels of the columns `names`, their names, and the
+    labels."""
     T, A = shape_
     columns, labels = {}, {}
     for name in names:
-        if name not in events: raise InputError(f"events have no column {name!r}: the attributes can be {', '.join(c for c in events if c not in ('time', 'x', 'y'))}")
+        if name not in events:
+            raise InputError(f"events have no column {name!r}: the attributes can be "
+                             f"{', '.join(c for c in events if c not in ('time', 'x', 'y'))}")
         values = events[name]
         if values.dtype == "category":
             known, many = values.notna().to_numpy(), len(values.cat.categories)
             if not many: continue
-            found = np.bincount(cell[known] * many + values.cat.codes.to_numpy()[known], minlength=T * A * many).reshape(T * A, many)
+            found = np.bincount(cell[known] * many + values.cat.codes.to_numpy()[known],
+                                minlength=T * A * many).reshape(T * A, many)
             total = found.sum(1)
             columns[f"{name}: most common"] = np.where(total > 0, found.argmax(1), np.nan)
             labels[f"{name}: most common"] = values.cat.categories.tolist()
             if many <= 6:
-                share = np.divide(found, total[:, None], out=np.full(found.shape, np.nan), where=total[:, None] > 0)
-                columns |= {f"{name}: share {label}": share[:, i] for i, label in enumerate(values.cat.categories)}
+                share = np.divide(found, total[:, None], out=np.full(found.shape, np.nan),
+                                  where=total[:, None] > 0)
+                columns |= {f"{name}: share {label}": share[:, i] for i,
+                            label in enumerate(values.cat.categories)}
         else:
             values = values.to_numpy(dtype=float)
             known = np.isfinite(values)
             total = np.bincount(cell[known], minlength=T * A)
-            columns[f"{name}: mean"] = np.divide(np.bincount(cell[known], values[known], T * A), total, out=np.full(T * A, np.nan), where=total > 0)
+            columns[f"{name}: mean"] = np.divide(np.bincount(cell[known], values[known], T * A),
+                                                 total, out=np.full(T * A, np.nan), where=total > 0)
     table = np.stack([*columns.values()], 1) if columns else np.empty((T * A, 0))
     return table.reshape(T, A, len(columns)), list(columns), labels
 
@@ -329,34 +390,42 @@ class Counting:
     labels: dict = field(default_factory=dict)
 
     @classmethod
-    def of(cls, events: pd.DataFrame, freq: str, group: Any, slots: int, attributes: Any, places: Any) -> "Counting":
+    def of(cls, events: pd.DataFrame, freq: str, group: Any, slots: int, attributes: Any,
+           places: Any) -> "Counting":
         validate(events)
         table, cells = area_table(places, events)
         categories = list(events["category"].cat.categories)
         if group is not None:
-            if missing := [c for c in categories if c not in group]: raise InputError(f"group says nothing about the category {missing[0]!r}: give each category a group")
+            if missing := [c for c in categories if c not in group]:
+                raise InputError(f"group says nothing about the category {missing[0]!r}: give each "
+                                 "category a group")
             names = set(group.values())
-            categories = [g for g in GROUPS if g in names] if names <= set(GROUPS) else sorted(names)
+            categories = [g for g in GROUPS
+                          if g in names] if names <= set(GROUPS) else sorted(names)
         return cls(freq, slots, attributes, table, cells, categories, group, places is not None)
 
     @classmethod
     def like(cls, events: pd.DataFrame, schema: dict) -> "Counting":
         validate(events)
         s = schema
-        table = pd.DataFrame({n: s[n] for n in ("lon", "lat", "km2")}, index=pd.Index(s["areas"], dtype=str, name="area"))
-        if s["geometry"] is not None: table["geometry"] = np.asarray(shapely.from_wkt(s["geometry"]), object)
+        table = pd.DataFrame({n: s[n] for n in ("lon", "lat", "km2")},
+                             index=pd.Index(s["areas"], dtype=str, name="area"))
+        if s["geometry"] is not None:
+            table["geometry"] = np.asarray(shapely.from_wkt(s["geometry"]), object)
         group = s["group"]
         if group is not None and set(s["categories"]) <= set(GROUPS):
             # a category that has come up since then goes where its words put it
             group = {**category_groups(events["category"].cat.categories), **group}
         names = dict.fromkeys(name.partition(": ")[0] for name in s["attributes"])
         labels = {name.partition(": ")[0]: known for name, known in s["labels"].items()}
-        return cls(s["freq"], s["slots"], list(names), table, s["cells"], s["categories"], group, True, labels)
+        return cls(s["freq"], s["slots"], list(names), table, s["cells"], s["categories"], group,
+                   True, labels)
 
     def codes(self, labels: Any) -> np.ndarray:
         "For each of some categories its number, -1 for one that is not counted."
         to = {name: i for i, name in enumerate(self.categories)}
-        return np.array([to.get(label if self.group is None else self.group.get(label, label), -1) for label in labels] + [-1])
+        return np.array([to.get(label if self.group is None else self.group.get(label, label), -1)
+                         for label in labels] + [-1])
 
 # %% ../nbs/30_panels.ipynb #883a6d2e
 def counted(how: Counting, cls: type, events: pd.DataFrame,
@@ -365,60 +434,77 @@ def counted(how: Counting, cls: type, events: pd.DataFrame,
 ) -> Any:
     "The events as a panel of class `cls`; periods without events have the count 0."
     areas = list(map(str, how.table.index))
-    if not areas or (not len(events) and (start is None or end is None)): raise InputError("the events have no areas to count by: give them some with `places`")
+    if not areas or (not len(events) and (start is None or end is None)):
+        raise InputError("the events have no areas to count by: give them some with `places`")
     starts, t = _period(events["time"], how.freq, how.slots, start, end)
     T, A, C = len(starts), len(areas), len(how.categories)
     area = areas_of(events, how.table, how.cells)
     if check: _check_meet(area, events, how.table)
     code = how.codes(events["category"].cat.categories)[events["category"].cat.codes.to_numpy()]
     inside = (t >= 0) & (t < T)
-    left_out = {"before the first whole period": int((t < 0).sum()), "after the last whole period": int((t >= T).sum()),
+    left_out = {"before the first whole period": int((t < 0).sum()),
+                "after the last whole period": int((t >= T).sum()),
                 "without an area of the table": int(((area < 0) & inside).sum())}
-    if n := int((inside & (area >= 0) & (code < 0)).sum()): left_out["of a category that is not counted"] = n
+    if n := int((inside & (area >= 0) & (code < 0)).sum()):
+        left_out["of a category that is not counted"] = n
     kept = (area >= 0) & inside & (code >= 0)
     events, t, area, code = events[kept], t[kept], area[kept], code[kept].astype("int64")
-    counts = np.bincount((t * A + area) * C + code, minlength=T * A * C).reshape(T, A, C).astype("int32")
+    counts = np.bincount((t * A + area) * C + code, minlength=T * A * C).reshape(T, A,
+        C).astype("int32")
     table = how.table
     if not how.placed:
         early = t < max(T // 2, 1)
-        table = events.loc[early, ["lon", "lat"]].groupby(area[early]).median().reindex(range(A)).assign(km2=np.nan)
+        table = events.loc[early, ["lon",
+                                   "lat"]].groupby(area[early]).median().reindex(range(A)).assign(km2=np.nan)
     lon, lat, km2 = (table[name].to_numpy(dtype=float) for name in ("lon", "lat", "km2"))
-    told = {name: events[name].cat.set_categories(labels) for name, labels in how.labels.items() if name in events}
+    told = {name: events[name].cat.set_categories(labels) for name, labels in how.labels.items()
+            if name in events}
     values, names, labels = _attributes(events.assign(**told), how.attributes, t * A + area, (T, A))
     geometry = table["geometry"].to_numpy() if "geometry" in table else None
-    return cls(counts, starts, areas, how.categories, lon, lat, km2, values, names, labels, how.freq, how.slots, left_out,
+    return cls(counts, starts, areas, how.categories, lon, lat, km2, values, names, labels,
+               how.freq, how.slots, left_out,
                geometry, how.cells, how.group)
 
 # %% ../nbs/30_panels.ipynb #5db2be1b
 def cell_areas(events: pd.DataFrame, # an events table
                rows=8,               # of the grid, from the north
                columns=8,            # of the grid, from the west
-               least=100,            # a cell with fewer events in the first half of the time is no area
+               least=100,  # a cell with fewer events in the first half of the time is no area
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    "The events with a grid cell such as 'r2c5' as their `area`, and the places (lon, lat, km2, geometry) of the cells."
+    """The events with a grid cell such as 'r2c5' as their `area`, and the places (lon, lat, km2,
+    geometry) of the cells."""
     validate(events)
     where = events["lon"].notna().to_numpy()
-    early = where & (events["time"] <= events["time"].min() + (events["time"].max() - events["time"].min()) / 2).to_numpy()
-    if not early.any(): raise InputError("no event of the first half has coordinates: a grid needs some")
+    early = where & (events["time"] <= events["time"].min()
+                     + (events["time"].max() - events["time"].min()) / 2).to_numpy()
+    if not early.any():
+        raise InputError("no event of the first half has coordinates: a grid needs some")
     lon, lat = events["lon"].to_numpy(), events["lat"].to_numpy()
     (west, east), (south, north) = (np.quantile(v[early], (.001, .999)) for v in (lon, lat))
-    if not (east > west and north > south): raise InputError("all events lie on one line: a grid needs some width and height")
-    cells = Cells(west, south, (east - west)/columns, (north - south)/rows, rows, columns, north_first=True)
+    if not (east > west and north > south):
+        raise InputError("all events lie on one line: a grid needs some width and height")
+    cells = Cells(west, south, (east - west)/columns, (north - south)/rows, rows, columns,
+                  north_first=True)
     code = cell_of(cells, lon, lat)
     enough = np.flatnonzero(np.bincount(code[early & (code >= 0)], minlength=rows*columns) >= least)
-    if not len(enough): raise InputError(f"no cell has {least} events in the first half of the time: take larger cells, or a smaller least")
+    if not len(enough):
+        raise InputError(f"no cell has {least} events in the first half of the time: take larger "
+                         "cells, or a smaller least")
     cells = replace(cells, numbers=enough)
     code = cell_of(cells, lon, lat)
-    return events.assign(area=pd.Categorical.from_codes(code, categories=pd.Index(cells.ids, dtype=str))), cell_places(cells)
+    return events.assign(area=pd.Categorical.from_codes(code, categories=pd.Index(cells.ids,
+        dtype=str))), cell_places(cells)
 
 def city_places(truth, # from `city.simulate`
 ) -> pd.DataFrame:
     "Middle (lon, lat) and size (km2) of each area of a simulated city."
     row, column = np.divmod(np.arange(truth.side**2), truth.side)
     cells = np.bincount(truth.area_of, minlength=len(truth.areas))
-    x, y = ((np.bincount(truth.area_of, v + .5, len(truth.areas)) / cells) * truth.cell_m for v in (column, row))
+    x, y = ((np.bincount(truth.area_of, v + .5, len(truth.areas)) / cells) * truth.cell_m
+            for v in (column, row))
     lon, lat = metres_to_degrees(x, y, truth.corner)
-    return pd.DataFrame({"lon": lon, "lat": lat, "km2": cells * truth.cell_m**2 / 1e6}, index=pd.Index(truth.areas, dtype=str, name="area"))
+    return pd.DataFrame({"lon": lon, "lat": lat, "km2": cells * truth.cell_m**2 / 1e6},
+                        index=pd.Index(truth.areas, dtype=str, name="area"))
 
 # %% ../nbs/30_panels.ipynb #5ba7e6c3
 LEVELS = 5
@@ -428,14 +514,16 @@ def weights_of(categories,        # names of categories
 ) -> np.ndarray:
     "(C,) the severity of each category: that of its group."
     group = category_groups(categories)
-    if missing := set(group.values()) - set(severity): raise InputError(f"severity has no weight for the group {sorted(missing)[0]!r}: give it one")
+    if missing := set(group.values()) - set(severity):
+        raise InputError(f"severity has no weight for the group {sorted(missing)[0]!r}: give it one")
     return np.array([severity[group[c]] for c in categories])
 
 def level_of(counts,     # (…, C), NaN where not known
              weights,    # (C,) severity of each category
              thresholds, # (4,) from `risk_levels`
 ) -> np.ndarray:
-    "(…) levels 0 … 4: the number of thresholds that the weighted count exceeds; -1 where it is not known."
+    """(…) levels 0 … 4: the number of thresholds that the weighted count exceeds; -1 where it is
+    not known."""
     score = counts @ weights
     return np.where(np.isnan(score), -1, np.searchsorted(thresholds, score, side="left"))
 
@@ -444,11 +532,14 @@ def risk_levels(panel: Panel,
                 severity=SEVERITY,          # weight by group
                 quantiles=(.2, .4, .6, .8), # of the training scores
 ) -> "tuple[np.ndarray, np.ndarray]":
-    "(T, A) levels 0 … 4, and the (4,) thresholds on the severity-weighted count: a level is the number of thresholds that are exceeded."
+    """(T, A) levels 0 … 4, and the (4,) thresholds on the severity-weighted count: a level is the
+    number of thresholds that are exceeded."""
     weights = weights_of(panel.categories, severity)
     score = panel.counts[train] @ weights
     score = score[~np.isnan(score)]
-    if not score.size: raise InputError("there are no training periods to take quantiles of: give a slice with some")
+    if not score.size:
+        raise InputError("there are no training periods to take quantiles of: give a slice with "
+                         "some")
     thresholds = np.quantile(score, quantiles)
     return level_of(panel.counts, weights, thresholds), thresholds
 
@@ -459,18 +550,24 @@ def _calendar(starts, freq, slots, cyclic):
     turns = {"day of year": (starts.day_of_year, 1, 365.25)}
     if freq == "D": turns["day of week"] = starts.day_of_week, 0, 7
     if slots > 1: turns["hour"] = starts.hour, 0, 24
-    if not cyclic: return pd.DataFrame({name: np.asarray(v, float) for name, (v, _, _) in turns.items()})
-    angle = {name: 2 * np.pi * (np.asarray(v) - first) / length for name, (v, first, length) in turns.items()}
-    return pd.DataFrame({f"{name} ({f.__name__})": f(a) for name, a in angle.items() for f in (np.sin, np.cos)})
+    if not cyclic:
+        return pd.DataFrame({name: np.asarray(v, float) for name, (v, _, _) in turns.items()})
+    angle = {name: 2 * np.pi * (np.asarray(v) - first) / length for name,
+             (v, first, length) in turns.items()}
+    return pd.DataFrame({f"{name} ({f.__name__})": f(a) for name, a in angle.items()
+                         for f in (np.sin, np.cos)})
 
 def _step_table(panel, begin, stop):
-    "Counts and attributes of the periods from `begin` to `stop`, a row a period and area; and which columns are labels."
-    counts, attributes = (v[begin:stop].reshape((stop - begin)*len(panel.areas), -1) for v in (panel.counts, panel.attributes))
+    """Counts and attributes of the periods from `begin` to `stop`, a row a period and area; and
+    which columns are labels."""
+    counts, attributes = (v[begin:stop].reshape((stop - begin)*len(panel.areas), -1)
+                          for v in (panel.counts, panel.attributes))
     steps, labels = {name: np.asarray(v, float) for name, v in zip(panel.categories, counts.T)}, []
     for name, values in zip(panel.attribute_names, attributes.T):
         if name in panel.attribute_labels:
             text, known = np.full(len(values), np.nan, dtype=object), np.isfinite(values)
-            text[known] = np.array(panel.attribute_labels[name], dtype=object)[values[known].astype(int)]
+            text[known] = np.array(panel.attribute_labels[name],
+                                   dtype=object)[values[known].astype(int)]
             values = text
             labels.append(name)
         steps[name] = values
@@ -489,7 +586,8 @@ def before(blocks, # (blocks, …) numbers, NaN where not known
 
 # %% ../nbs/30_panels.ipynb #dd11e71c
 def _static_table(panel, cyclic, length, begin, stop):
-    "Calendar, place, density and means of all that came before, for the periods from `begin` to `stop`: a row a period and area."
+    """Calendar, place, density and means of all that came before, for the periods from `begin` to
+    `stop`: a row a period and area."""
     (T, A, C), S = panel.counts.shape, panel.slots
     blocks = whole_blocks(panel)
     known = ~np.isnan(blocks[:, :, :1, :1])
@@ -502,9 +600,11 @@ def _static_table(panel, cyclic, length, begin, stop):
     t = np.arange(begin, stop)
     calendar = _calendar(panel.starts[begin:stop], panel.freq, S, cyclic)
     columns = {name: np.repeat(v.to_numpy(), A) for name, v in calendar.items()}
-    columns |= {"lon": np.tile(panel.lon, len(t)), "lat": np.tile(panel.lat, len(t)), "density per km²": density[t // S].ravel()}
+    columns |= {"lon": np.tile(panel.lon, len(t)), "lat": np.tile(panel.lat, len(t)),
+                "density per km²": density[t // S].ravel()}
     means = mean[t // S, t % S]
-    return pd.DataFrame(columns | {f"{c}, mean so far": means[..., i].ravel() for i, c in enumerate(panel.categories)})
+    return pd.DataFrame(columns | {f"{c}, mean so far": means[..., i].ravel() for i,
+                                   c in enumerate(panel.categories)})
 
 def _transformer(table, labels):
     "Imputation, scaling and one-hot columns, not yet fitted."
@@ -514,10 +614,14 @@ def _transformer(table, labels):
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
     numbers = [c for c in table if c not in labels]
-    fill_and_scale = Pipeline([("fill", SimpleImputer(strategy="median")), ("scale", MinMaxScaler())])
+    fill_and_scale = Pipeline([("fill", SimpleImputer(strategy="median")),
+                               ("scale", MinMaxScaler())])
     fill_and_spread = Pipeline([("fill", SimpleImputer(strategy="most_frequent")),
-                                ("spread", OneHotEncoder(max_categories=9, handle_unknown="infrequent_if_exist", sparse_output=False))])
-    return ColumnTransformer([("number", fill_and_scale, numbers), ("label", fill_and_spread, labels)], verbose_feature_names_out=False)
+                                ("spread", OneHotEncoder(max_categories=9,
+                                                         handle_unknown="infrequent_if_exist",
+                                                         sparse_output=False))])
+    return ColumnTransformer([("number", fill_and_scale, numbers),
+                              ("label", fill_and_spread, labels)], verbose_feature_names_out=False)
 
 # %% ../nbs/30_panels.ipynb #b4274e6f
 @dataclass(eq=False)
@@ -541,13 +645,16 @@ def scales(panel: Panel,
     "Medians, modes, minima, maxima, labels and thresholds of the training periods."
     begin, stop, _ = train.indices(len(panel))
     first = max(within(int(length), "length", 1)*panel.slots, begin)
-    if not first < stop: raise InputError(f"{train} leaves nothing to train on: the first row looks back on {length*panel.slots} of the {len(panel)} periods, so ask for more")
+    if not first < stop:
+        raise InputError(f"{train} leaves nothing to train on: the first row looks back on "
+                         f"{length*panel.slots} of the {len(panel)} periods, so ask for more")
     steps, labels = _step_table(panel, begin, stop)
     # nothing to learn a median or a mode from
     there = [c for c in steps if steps[c].notna().any()]
     static = _static_table(panel, cyclic, length, first, stop)
     static = static.loc[:, np.isfinite(static).any()]
-    return Scales(_transformer(steps[there], [c for c in labels if c in there]).fit(steps[there]), _transformer(static, []).fit(static),
+    return Scales(_transformer(steps[there], [c for c in labels if c in there]).fit(steps[there]),
+                  _transformer(static, []).fit(static),
                   risk_levels(panel, train, severity)[1], cyclic, int(length), dict(severity))
 
 def columns_of(transformer: Any) -> list:
@@ -560,16 +667,24 @@ class Rows:
     def __init__(self, panel: Panel,
                  train: "slice | None" = None, # the training periods, if `learnt` is not given
                  cyclic=True, length=4, severity=SEVERITY,  # as in `scales`
-                 learnt: "Scales | None" = None, # from the training periods of this or another panel
-                 periods=None,        # (begin, stop): of these periods alone; None: all with enough blocks behind them
+                 learnt: "Scales | None" = None,  # from the training periods of this or another
+                                                  # panel
+                 periods=None,  # (begin, stop): of these periods alone; None: all with enough
+                                # blocks behind them
     ):
-        if learnt is None: learnt = scales(panel, slice(None) if train is None else train, cyclic, length, severity)
+        if learnt is None:
+            learnt = scales(panel, slice(None) if train is None else train, cyclic, length,
+                            severity)
         A, S = len(panel.areas), panel.slots
         back = S*learnt.length
         begin, stop = (back, len(panel)) if periods is None else periods
-        if begin < back: raise InputError(f"period {begin} has less than {learnt.length} blocks behind it: ask for period {back} or a later one")
-        self.panel, self.train, self.scales, self.length, self.first, self.stop = panel, train, learnt, learnt.length, begin, stop
-        #: (periods from `first` - length blocks to `stop` - 1 block, A, D): what each row's steps are cut from
+        if begin < back:
+            raise InputError(f"period {begin} has less than {learnt.length} blocks behind it: ask "
+                             f"for period {back} or a later one")
+        self.panel, self.train, self.scales = panel, train, learnt
+        self.length, self.first, self.stop = learnt.length, begin, stop
+        # : (periods from `first` - length blocks to `stop` - 1 block, A, D): what each row's steps
+        # are cut from
         table = _step_table(panel, begin - back, max(stop - S, begin - back))[0]
         self.steps = learnt.steps.transform(table[columns_of(learnt.steps)]).astype("float32").reshape(-1, A, len(self.step_names))
         static = _static_table(panel, learnt.cyclic, learnt.length, begin, stop)
@@ -577,12 +692,14 @@ class Rows:
         self.numbers = learnt.static.transform(static[columns_of(learnt.static)]).astype("float32")
         self.t, self.a = np.repeat(np.arange(begin, stop), A), np.tile(np.arange(A), stop - begin)
         self.y_counts = panel.counts[begin:stop].reshape(len(self.t), -1).astype("float32")
-        level = level_of(panel.counts[begin:stop], weights_of(panel.categories, learnt.severity), learnt.thresholds)
+        level = level_of(panel.counts[begin:stop], weights_of(panel.categories, learnt.severity),
+                         learnt.thresholds)
         self.y_level = level.ravel().astype("int64")
 
     @cached_property
     def step_names(self) -> list:
-        return [n.replace("infrequent_sklearn", "all others") for n in self.scales.steps.get_feature_names_out()]
+        return [n.replace("infrequent_sklearn", "all others")
+                for n in self.scales.steps.get_feature_names_out()]
     @property
     def number_names(self) -> list: return columns_of(self.scales.static)
 
@@ -591,20 +708,26 @@ class Rows:
         "The rows of these periods, less those that have too few blocks behind them."
         start, stop, _ = periods.indices(len(self.panel))
         A = len(self.panel.areas)
-        return slice(*((min(max(t, self.first), self.stop) - self.first) * A for t in (start, stop)))
+        return slice(*((min(max(t, self.first), self.stop) - self.first) * A for t in (start,
+            stop)))
 
 # %% ../nbs/30_panels.ipynb #a8884d92
 class Features(Rows):
     """What is known before each period, and what then happened; n rows, periods × A.
 
-    `flat(i)` (m, F) float32, of the rows i, is `static(i)` (m, S) and the steps side by side, newest first; `sequence(i)` (m, length, D + S) is
-    the steps, oldest first, each with the static part. `x_flat`, `x_static`, `x_sequence` are those of all rows: too large where there are
-    thousands of areas. `t`, `a` (n,): period and area of a row. `y_counts` (n, C) and `y_level` (n,), NaN and -1 where not known."""
+    `flat(i)` (m, F) float32, of the rows i, is `static(i)` (m, S) and the steps side by side,
+    newest first; `sequence(i)` (m, length, D + S) is
+    the steps, oldest first, each with the static part. `x_flat`, `x_static`, `x_sequence` are those
+    of all rows: too large where there are
+    thousands of areas. `t`, `a` (n,): period and area of a row. `y_counts` (n, C) and `y_level`
+    (n,), NaN and -1 where not known."""
     def _index(self, i): return np.arange(len(self.t))[i].ravel()
 
     def static(self, i: Any) -> np.ndarray:
         i = self._index(i)
-        return np.hstack([self.numbers[i], np.arange(len(self.panel.areas)) == self.a[i, None]]).astype("float32", copy=False)
+        return np.hstack([self.numbers[i],
+                          np.arange(len(self.panel.areas)) == self.a[i, None]]).astype("float32",
+                              copy=False)
 
     def lagged(self, i, lag: int,  # blocks before
     ) -> np.ndarray:
@@ -613,22 +736,26 @@ class Features(Rows):
         return self.steps[self.t[i] - self.first + self.panel.slots*(self.length - lag), self.a[i]]
 
     def flat(self, i: Any) -> np.ndarray:
-        return np.hstack([self.static(i), *(self.lagged(i, lag) for lag in range(1, self.length + 1))])
+        return np.hstack([self.static(i),
+                          *(self.lagged(i, lag) for lag in range(1, self.length + 1))])
 
     def sequence(self, i: Any) -> np.ndarray:
         static = self.static(i)
-        return np.stack([np.hstack([self.lagged(i, lag), static]) for lag in range(self.length, 0, -1)], 1)
+        return np.stack([np.hstack([self.lagged(i, lag), static]) for lag in range(self.length, 0,
+            -1)], 1)
 
     x_static = cached_property(lambda self: self.static(slice(None)))
     x_flat = cached_property(lambda self: self.flat(slice(None)))
     x_sequence = cached_property(lambda self: self.sequence(slice(None)))
     thresholds = property(lambda self: self.scales.thresholds)
-    static_names = property(lambda self: [*self.number_names, *(f"area {a}" for a in self.panel.areas)])
+    static_names = property(lambda self: [*self.number_names,
+                                          *(f"area {a}" for a in self.panel.areas)])
     sequence_names = property(lambda self: [*self.step_names, *self.static_names])
 
     @property
     def feature_names(self) -> list:
-        return [*self.static_names, *(f"{name}, {lag} before" for lag in range(1, self.length + 1) for name in self.step_names)]
+        return [*self.static_names, *(f"{name}, {lag} before" for lag in range(1, self.length + 1)
+                                      for name in self.step_names)]
 
     def by_area(self, x, # (rows, …): any array whose rows are whole periods
     ) -> np.ndarray:
@@ -637,39 +764,54 @@ class Features(Rows):
 
 # %% ../nbs/30_panels.ipynb #2b0ce1d8
 def read_la_monthly(paths,             # file name -> path, from `sources.fetch("la_2020_2024")`
-                    until="2024-02",   # last month to keep, or None: the records thin out from March 2024 on
+                    until="2024-02",  # last month to keep, or None: the records thin out from March
+                                      # 2024 on
 ) -> Panel:
     "Los Angeles crimes by month, police area and category."
     table = pd.read_json(paths["monthly_cross.json"])
     month = pd.PeriodIndex(table["period"].astype(str).str[:7], freq="M")
-    kept = np.ones(len(table), bool) if until is None else np.asarray(month <= pd.Period(until, "M"))
+    kept = np.ones(len(table), bool) if until is None else np.asarray(month <= pd.Period(until,
+        "M"))
     late, table, month = int(table.loc[~kept, "crimes"].sum()), table[kept], month[kept]
-    if not len(table): raise InputError(f"no month of the LA counts lies before {until}: they begin in 2020-01")
+    if not len(table):
+        raise InputError(f"no month of the LA counts lies before {until}: they begin in 2020-01")
     months = pd.period_range(month.min(), month.max(), freq="M")
     places = read_polygons(paths["lapd_divisions.geojson"]).sort_index()
     areas, categories = places.index.tolist(), sorted(table["category"].unique())
     counts = np.zeros((len(months), len(areas), len(categories)), "int32")
     area = places.index.get_indexer(table["area"])
-    if (area < 0).any(): raise InputError(f"no polygon is named {table['area'].iloc[int(np.argmin(area))]!r}: the polygons and the counts are not of one city")
-    np.add.at(counts, (months.get_indexer(month), area, pd.Index(categories).get_indexer(table["category"])), table["crimes"].to_numpy())
+    if (area < 0).any():
+        raise InputError(f"no polygon is named {table['area'].iloc[int(np.argmin(area))]!r}: the "
+                         "polygons and the counts are not of one city")
+    np.add.at(counts, (months.get_indexer(month), area,
+                       pd.Index(categories).get_indexer(table["category"])),
+              table["crimes"].to_numpy())
     lon, lat, km2 = (places[c].to_numpy(float) for c in ("lon", "lat", "km2"))
-    return Panel(counts, months.to_timestamp().as_unit("s"), areas, categories, lon, lat, km2, freq="MS", left_out={"after the last month that is kept": late}, geometry=places["geometry"].to_numpy())
+    return Panel(counts, months.to_timestamp().as_unit("s"), areas, categories, lon, lat, km2,
+                 freq="MS", left_out={"after the last month that is kept": late},
+                 geometry=places["geometry"].to_numpy())
 
+# %% ../nbs/30_panels.ipynb #2b0ce101
 def read_hagen(paths, # file name -> path: three files that end in train.npz, val.npz and test.npz
 ) -> "tuple[Panel, Split]":
-    "HAGEN's occurrences (0 or 1) by step, area and type, put back together from their windows; the slices are of the steps to be predicted."
+    """HAGEN's occurrences (0 or 1) by step, area and type, put back together from their windows;
+    the slices are of the steps to be predicted."""
     by_part = {str(name).replace("\\", "/").split("/")[-1]: path for name, path in paths.items()}
-    if missing := {"train.npz", "val.npz", "test.npz"} - set(by_part): raise InputError(f"HAGEN's arrays lack {sorted(missing)[0]}: give all three files")
+    if missing := {"train.npz", "val.npz", "test.npz"} - set(by_part):
+        raise InputError(f"HAGEN's arrays lack {sorted(missing)[0]}: give all three files")
     parts = [np.load(by_part[name]) for name in ("train.npz", "val.npz", "test.npz")]
     x, y = (np.concatenate([p[k] for p in parts]) for k in ("x", "y"))
     many = [len(p["x"]) for p in parts]
-    if not (x[1:, :-1] == x[:-1, 1:]).all(): raise InputError("the windows are not one series moved by one step each: these are not HAGEN's arrays")
+    if not (x[1:, :-1] == x[:-1, 1:]).all():
+        raise InputError("the windows are not one series moved by one step each: these are not "
+                         "HAGEN's arrays")
     for shift in (0, -1):       # Chicago's inputs have their types one place further on
         if (np.roll(x, shift, -1)[1:, -1] == y[:-1, 0]).all(): break
     else: raise InputError("targets and next inputs differ: these are not HAGEN's arrays")
     states = np.concatenate([np.roll(x[0], shift, -1), y[:, 0]]).astype("int32")
     T, A, C = states.shape
     edges = x.shape[1] + np.cumsum([0, *many])
-    panel = Panel(states, pd.DatetimeIndex(np.datetime64("1970-01-01", "s") + np.arange(T) * np.timedelta64(1, "D")), [str(i) for i in range(A)],
+    panel = Panel(states, pd.DatetimeIndex(np.datetime64("1970-01-01", "s") + np.arange(T)
+                                           * np.timedelta64(1, "D")), [str(i) for i in range(A)],
                   [f"type {i}" for i in range(C)], freq=None)
     return panel, Split(*(slice(int(i), int(j)) for i, j in zip(edges[:-1], edges[1:])))
