@@ -41,7 +41,8 @@ def _players(labels, shape):
     try: array = np.broadcast_to(array, shape)
     except ValueError:
         raise InputError(f"labels have the shape {array.shape}: give one for each of the "
-                         f"{shape[-1]} columns, or a shape that broadcasts to {tuple(shape)}") from None
+                         f"{shape[-1]} columns, or a shape that broadcasts to "
+                         f"{tuple(shape)}") from None
     codes, names = pd.factorize(array.ravel())
     if (codes < 0).any():
         raise InputError("labels contain a missing name: every column belongs to some player")
@@ -52,10 +53,11 @@ MOST_PLAYERS = 14
 
 def _number(model, output):
     "A function x → (n,) of the model's answer."
-    pick = output if callable(output) else (lambda z: z[...,
-                                                        output]) if output is not None else (lambda z: z.squeeze(-1) if z.ndim > 1 else z)
     def forward(x):
-        z = pick(model(x))
+        z = model(x)
+        if callable(output): z = output(z)
+        elif output is not None: z = z[..., output]
+        elif z.ndim > 1: z = z.squeeze(-1)
         if z.shape != (len(x),):
             raise InputError(f"the model's output has the shape {tuple(z.shape)} for {len(x)} "
                              "cases: choose one number a case with output=, a column or a function")
@@ -227,10 +229,9 @@ def summary_plot(explanation: Explanation,
     return ax
 
 # %% ../nbs/47_explain.ipynb #b167697f
-# an `Explanation`, or a list of them: of the same cases, by networks of several seeds
+# an `Explanation`, or a list: of the same cases, by several networks
 def rank_intervals(explanations,
-                   blocks=None,  # label of the block of each case, such as its area or week; None:
-                                 # each case its own
+                   blocks=None,  # label of the block of each case, its week; None: each its own
                    n_boot=1000,  # number of resamples
                    seed=0,       # of the resampling
                    level=.95,    # probability that each interval should cover
@@ -240,11 +241,8 @@ def rank_intervals(explanations,
     Cases and, with several explanations, networks are resampled; `blocks` is the smaller number
     of the two, and low and high are `metrics.widened` by it."""
     explanations = [explanations] if isinstance(explanations, Explanation) else list(explanations)
-    if not explanations or any(e.players != explanations[0].players
-                               or e.values.shape != explanations[0].values.shape
-                               for e in explanations):
-        raise InputError("rank_intervals needs one or more explanations of the same cases and "
-                         "players")
+    if len({(*e.players, *e.values.shape) for e in explanations}) != 1:
+        raise InputError("rank_intervals needs explanations of the same cases and players")
     if not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
     within(n_boot, "n_boot", 1)
@@ -253,9 +251,8 @@ def rank_intervals(explanations,
     label, count = block_labels(blocks, (n,))
     sums = np.stack([block_sums([*s.T, None], label, count) for s in size])
     rng = np.random.default_rng(seed)
-    def weights(k):
-        return np.stack([np.bincount(rng.integers(0, k, k), minlength=k) for _ in range(n_boot)])
-    drawn = np.einsum("rs,rb,sbp->rp", weights(S), weights(count), sums, optimize=True)
+    weights = [_drawn_weights(k, n_boot, rng) for k in (S, count)]
+    drawn = np.einsum("rs,rb,sbp->rp", *weights, sums, optimize=True)
     drawn = drawn[:, :P]/drawn[:, P:]
     rank = (-drawn).argsort(1).argsort(1) + 1
     importance = size.mean((0, 1))
@@ -276,7 +273,12 @@ def rank_intervals(explanations,
 def ranks_first(table: pd.DataFrame, # from `rank_intervals`
                 player: str,
 ) -> str:
-    "Whether \"this player ranks first\" is supported (its interval of ranks is 1 alone), refuted (1 is outside) or undecided."
+    """Whether "this player ranks first" is supported (its interval of ranks is 1 alone), refuted (1
+    is outside) or undecided."""
     row = table.set_index("player").loc[one_of(player, list(table["player"]), "player")]
     return ("supported" if row["rank high"] == 1 else "refuted" if row["rank low"] > 1
             else "undecided")
+
+def _drawn_weights(k, n_boot, rng):
+    "(n_boot, k) how often each of k is drawn, of k draws."
+    return np.stack([np.bincount(rng.integers(0, k, k), minlength=k) for _ in range(n_boot)])

@@ -168,7 +168,8 @@ def _patrolled(method, reports, model, warmup, reach, allocation, random_share, 
         forecast = patrols = even
         if t >= warmup:
             forecast = np.asarray(model(known[:, :t]), float)
-            if forecast.shape != even.shape or not (forecast >= 0).all() or not forecast.any(1).all():
+            if forecast.shape != even.shape or not ((forecast >= 0).all()
+                                                    and forecast.any(1).all()):
                 raise InputError("the model must give forecasts of at least 0, not all 0, of the "
                                  f"shape {even.shape}")
             forecast = forecast/forecast.sum(1, keepdims=True)
@@ -186,27 +187,19 @@ def _patrolled(method, reports, model, warmup, reach, allocation, random_share, 
 # %% ../nbs/60_feedback.ipynb #hs000022
 def simulate_feedback(city,                      # the truth, from `city.plan` or `city.simulate`
                       methods=LOOP_METHODS,      # which of `LOOP_METHODS`
-                      seeds=range(10),  # of events and records; all methods see the same events and
-                                        # reports
+                      seeds=range(10),  # of events and records, the same for all methods
                       warmup=8,                  # first weeks with even patrols
-                      residents=.5,  # an area's chance of a report is this times its
-                                     # `area_reporting`
-                      reach=.5,  # patrols at an even share find 1 - exp(-reach) of what is not
-                                 # reported
+                      residents=.5,     # chance of a report: this times the area's reporting
+                      reach=.5,         # even patrols find 1 - exp(-reach) of what is not reported
                       allocation="proportional", # one of `ALLOCATIONS`
-                      random_share=.3,  # share of patrols that is spread evenly, for "random
-                                        # patrols"
-                      believed=1.,  # what "weighted" takes for the reach, as a multiple of the true
-                                    # one
-                      model=None,  # (seeds, weeks, areas) records → (seeds, areas); None:
-                                   # `recent_mean`
+                      random_share=.3,  # of patrols that are spread evenly, for "random patrols"
+                      believed=1.,      # the reach that "weighted" takes, as a multiple of the true
+                      model=None,  # (seeds, weeks, areas) → (seeds, areas); None: `recent_mean`
 ) -> pd.DataFrame:
     """One row a method, seed and week after the warm-up, columns method, seed, week and the
-    `LOOP_MEASURES`:
-    distances of forecast, expected records and patrols from the truth, the largest share of patrols
-    in one area,
-    patrols per event in under-recorded areas relative to the others, and the share of events that
-    is recorded."""
+    `LOOP_MEASURES`: distances of forecast, expected records and patrols from the truth, the
+    largest share of patrols in one area, patrols per event in under-recorded areas relative to
+    the others, and the share of events that is recorded."""
     for method in methods: one_of(method, LOOP_METHODS, "method")
     seeds, weeks = list(seeds), city.hours//168
     if not seeds: raise InputError("simulate_feedback needs at least one seed")
@@ -220,12 +213,10 @@ def simulate_feedback(city,                      # the truth, from `city.plan` o
     true = expected/expected.sum(1, keepdims=True)
     # areas that are all reported alike differ by rounding
     under = city.area_reporting < (1 - 1e-9)*city.area_reporting.mean()
-    reports, how = Reports(city, seeds, weeks, residents), (reach, allocation, random_share,
-                                                            believed)
-    rows = []
+    reports, rows = Reports(city, seeds, weeks, residents), []
+    how = model or recent_mean, warmup, reach, allocation, random_share, believed
     for method in progress(methods, "feedback"):
-        for t, forecast, patrols, records in _patrolled(method, reports, model or recent_mean,
-                                                        warmup, *how):
+        for t, forecast, patrols, records in _patrolled(method, reports, *how):
             if t < warmup: continue
             seen = expected[t]*recording_chance(patrols, reports.chance, reach)
             found = _measured(forecast, patrols, seen, true[t], under)

@@ -119,8 +119,8 @@ class Trees(RowModel):
 
     def _of_rows(self, features, rows):
         x = tree_columns(features, rows)
-        return level_chances(self.fitted_,
-                             x) if self.task == "levels" else np.maximum(self.fitted_.predict(x).reshape(len(x), -1), SMALLEST)
+        if self.task == "levels": return level_chances(self.fitted_, x)
+        return np.maximum(self.fitted_.predict(x).reshape(len(x), -1), SMALLEST)
 
 class DecisionTree(Trees):
     "One tree (Gini impurity; squared error)."
@@ -323,8 +323,7 @@ class Regression(RowModel):
 # %% ../../nbs/baselines/30_area_panel.ipynb #9c7bea78
 class PoissonGLM(Regression):
     """Poisson regression with area effects, calendar and lagged counts; levels by
-    `level_probabilities`, with
-    the spread of its residuals."""
+    `level_probabilities`, with the spread of its residuals."""
     name, role = "Poisson GLM", "practitioner"
     grid = {"alpha": [.001, .01, .1], "calendar": [True, False]}
     def __init__(self, task: str = "counts",
@@ -423,9 +422,8 @@ def _around(rate, edges):
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #0305090e
 class Memories(Remembers):
-    """Poisson regression on several memories of the area, of its neighbours and of the city; levels
-    by
-    `level_probabilities`."""
+    """Poisson regression on several memories of the area, of its neighbours and of the city;
+    levels by `level_probabilities`."""
     name, role = "memories", "ours"
     grid = {"alpha": [.003, .03, .1], "harmonics": [0, 1], "city": [False, True]}
     def _learn(self, view, features, rows, valid):

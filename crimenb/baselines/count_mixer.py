@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SIZES', 'PLACES', 'HALF_LIVES', 'NEIGHBOURS', 'EVIDENCE', 'SEEN', 'FOLDS', 'FIRST', 'history_of', 'item_regression',
-           'Known', 'Past', 'evidence', 'apart', 'shortlist', 'Scorer', 'spread_out', 'Mixer', 'CountMixer']
+           'Counting', 'Known', 'Past', 'evidence', 'apart', 'shortlist', 'Scorer', 'spread_out', 'Settings', 'Mixer',
+           'Questions', 'Scorers', 'CountMixer']
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #ff1e8434
 from collections.abc import Iterator
@@ -57,7 +58,34 @@ SIZES = (15, 60, 250, 1000)
 PLACES = ("area", "premises")
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #6d262601
-class Known:
+class Counting:
+    "How often something follows something, and what places have."
+    shares: np.ndarray
+    popularity: np.ndarray
+    def _pairs(self, base, lag, which=None):
+        """How often class j came `lag` events after class i, in the spots `which`, and how often it
+        would have come there by the spots' shares: two (n_classes, n_classes)."""
+        events, m, spots = base.events.astype("int64"), base.n_classes, base.spot_of
+        use = spots[lag:] == spots[:-lag]
+        if which is not None: use &= which[spots[lag:]]
+        first, second = events[:-lag][use], events[lag:][use]
+        starts = csr_array((np.ones(len(first), "float32"), (first, spots[lag:][use])),
+                           shape=(m, base.n_spots))
+        return np.bincount(first*m + second, minlength=m*m).reshape(m, m), starts @ self.shares
+
+    def _place(self, codes, weight):
+        """The row of each spot in a table of shares, and the table: a row a place, the last for
+        spots without one."""
+        n = codes.max() + 1
+        row = np.where(codes < 0, n, codes)
+        there = csr_array((np.ones(len(row), "float32"), (row, np.arange(len(row)))),
+                          shape=(n + 1, len(row)))
+        total, events = there @ (self.shares*weight), there @ weight
+        total[n], events[n] = 0, 0
+        return row, (total + 10*self.popularity)/(events + 10)
+
+# %% ../../nbs/baselines/15_count_mixer.ipynb #hs000054
+class Known(Counting):
     """What the sequences of all spots say about classes. A spot without events in `base` takes no
     part."""
     def __init__(self,
@@ -96,28 +124,6 @@ class Known:
         self.places = [self._place(np.full(len(counts), -1) if places is None
                                    else label_codes(places[name])[0], np.minimum(length, 50))
                        for name in PLACES]
-
-    def _pairs(self, base, lag, which=None):
-        """How often class j came `lag` events after class i, in the spots `which`, and how often it
-        would have come there by the spots' shares: two (n_classes, n_classes)."""
-        events, m, spots = base.events.astype("int64"), base.n_classes, base.spot_of
-        use = spots[lag:] == spots[:-lag]
-        if which is not None: use &= which[spots[lag:]]
-        first, second = events[:-lag][use], events[lag:][use]
-        starts = csr_array((np.ones(len(first), "float32"), (first, spots[lag:][use])),
-                           shape=(m, base.n_spots))
-        return np.bincount(first*m + second, minlength=m*m).reshape(m, m), starts @ self.shares
-
-    def _place(self, codes, weight):
-        """The row of each spot in a table of shares, and the table: a row a place, the last for
-        spots without one."""
-        n = codes.max() + 1
-        row = np.where(codes < 0, n, codes)
-        there = csr_array((np.ones(len(row), "float32"), (row, np.arange(len(row)))),
-                          shape=(n + 1, len(row)))
-        total, events = there @ (self.shares*weight), there @ weight
-        total[n], events[n] = 0, 0
-        return row, (total + 10*self.popularity)/(events + 10)
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #6d262602
 def _follows(seen, otherwise, prior=100):
@@ -304,8 +310,8 @@ def spread_out(listed,   # (n, k) probabilities of the shortlist, rows sum to on
     return every
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #c5483401
-class Mixer(Foretelling):
-    "Settings of the count mixer, and what is asked of its scorers."
+class Settings(Foretelling):
+    "What can be chosen in the count mixer."
     def __init__(self, positions: int = 8,        # questions a spot
                  hidden: int = 16,                # width of the two hidden layers
                  epochs: int = 10,                # passes over the questions
@@ -325,6 +331,9 @@ class Mixer(Foretelling):
         self.topics, self.members, self.short = topics, members, short
         self.named, self.unseen, self.seed = named, unseen, seed
 
+# %% ../../nbs/baselines/15_count_mixer.ipynb #hs000052
+class Mixer(Settings):
+    "What is asked of the scorers of the count mixer."
     def network(self) -> Scorer:
         "An untrained scorer."
         return Scorer(torch.zeros(len(EVIDENCE)), torch.ones(len(EVIDENCE)),
@@ -340,11 +349,10 @@ class Mixer(Foretelling):
     def _asked(self, kind, x):
         "Probabilities of all classes by the scorers of one kind, float64 (n, n_classes)."
         classes, plain = shortlist(x, self.short, kind == "new")
-        inputs = torch.from_numpy(np.take_along_axis(x, classes[..., None],
-                                                     1)), torch.from_numpy(classes)
+        listed = torch.from_numpy(np.take_along_axis(x, classes[..., None], 1))
         with torch.inference_mode():
-            p = torch.stack([torch.softmax(scorer(*inputs), -1)
-                             for scorer in self.scorers_[kind]]).mean(0)
+            said = [scorer(listed, torch.from_numpy(classes)) for scorer in self.scorers_[kind]]
+            p = torch.stack([torch.softmax(z, -1) for z in said]).mean(0)
         return spread_out(p.numpy().astype("float64"), classes, plain)
 
     def weights(self, history: Sequences) -> np.ndarray:
@@ -352,12 +360,11 @@ class Mixer(Foretelling):
         one_of(self.unseen, ("together", "apart"), "unseen")
         p, some = np.zeros((history.n_spots, history.n_classes)), np.flatnonzero(history.lengths)
         seen = history.counts > 0
-        for rows, x in apart(history, some, history.offsets[1:][some], self.topics,
-                             self._places(history)):
-            p[some[rows]] = self._asked("all", x)
-            if self.unseen == "apart":
-                p[some[rows]] = self._divided(p[some[rows]], self._asked("new", x),
-                                              seen[some[rows]])
+        ends, places = history.offsets[1:][some], self._places(history)
+        for rows, x in apart(history, some, ends, self.topics, places):
+            at = some[rows]
+            p[at] = self._asked("all", x)
+            if self.unseen == "apart": p[at] = self._divided(p[at], self._asked("new", x), seen[at])
         return p
 
     def _divided(self, p, new, seen):
@@ -367,23 +374,8 @@ class Mixer(Foretelling):
         return np.where(seen, p, mass*new/np.maximum(new.sum(1, keepdims=True), 1e-300))
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #d964e655
-class CountMixer(Mixer):
-    "Thirty-odd ways of counting, weighed by small networks."
-    name, role = "count mixer", "ours"
-
-    def _fit(self, view, train, valid, **how):
-        for name in ("positions", "epochs", "members", "short"):
-            within(getattr(self, name), name, 1)
-        seqs = view.until(train)
-        found = self._questions(seqs, self._places(seqs))
-        self.scorers_, logs = {}, []
-        for kind, parts in found.items():
-            scorers, log = self._train(kind, parts, seqs.n_classes)
-            # nothing was ever new
-            self.scorers_[kind] = scorers or self.scorers_["all"]
-            logs += log
-        self.log_ = pd.concat(logs, ignore_index=True)
-
+class Questions(Mixer):
+    "What the scorers learn from."
     def _questions(self, seqs, places):
         """For each kind (rows of the questions, evidence of their shortlists, its classes, which is
         right) in pieces."""
@@ -409,6 +401,9 @@ class CountMixer(Mixer):
                               classes[use], hit[use].argmax(1)))
         return found
 
+# %% ../../nbs/baselines/15_count_mixer.ipynb #hs000053
+class Scorers(Questions):
+    "How the scorers are trained."
     def _train(self, kind, parts, n_classes):
         """The scorers of one kind, none where there is nothing to learn from, and the logs of their
         training."""
@@ -436,3 +431,21 @@ class CountMixer(Mixer):
                         + member, weight_decay=self.weight_decay, device="cpu", what=self.name)
             logs.append(log.assign(kind=kind, member=member))
         return scorers, logs
+
+# %% ../../nbs/baselines/15_count_mixer.ipynb #hs000062
+class CountMixer(Scorers):
+    "Thirty-odd ways of counting, weighed by small networks."
+    name, role = "count mixer", "ours"
+
+    def _fit(self, view, train, valid, **how):
+        for name in ("positions", "epochs", "members", "short"):
+            within(getattr(self, name), name, 1)
+        seqs = view.until(train)
+        found = self._questions(seqs, self._places(seqs))
+        self.scorers_, logs = {}, []
+        for kind, parts in found.items():
+            scorers, log = self._train(kind, parts, seqs.n_classes)
+            # nothing was ever new
+            self.scorers_[kind] = scorers or self.scorers_["all"]
+            logs += log
+        self.log_ = pd.concat(logs, ignore_index=True)

@@ -6,10 +6,10 @@
 __all__ = ['OBJECTIVES', 'NETWORKS', 'MODELS', 'CrossEntropy', 'start', 'split_heads', 'join_heads', 'LocalContext',
            'DuroNetLayer', 'DuroNetEncoder', 'DuroNet', 'exclusivity_loss', 'not_noise', 'hail_loss', 'HAIL',
            'continuous_labels', 'clc_loss', 'CLC', 'deviation', 'wasserstein', 'wasserstein_attention', 'Stream',
-           'StochasticLayer', 'unseen', 'pairwise_loss', 'STOSA', 'active_queries', 'probsparse_attention',
-           'SparseAttention', 'InformerLayer', 'Distil', 'InformerEncoder', 'Informer', 'OwnLoss', 'DuroNetModel',
-           'HAILModel', 'CLCModel', 'STOSAModel', 'InformerModel', 'OneEncoder', 'TransformerModel', 'GRUModel',
-           'TCNModel']
+           'StochasticLayer', 'unseen', 'pairwise_loss', 'Stochastic', 'STOSA', 'active_queries',
+           'probsparse_attention', 'SparseAttention', 'InformerLayer', 'Distil', 'InformerEncoder', 'Informer',
+           'OwnLoss', 'DuroNetModel', 'HAILModel', 'CLCModel', 'STOSAModel', 'InformerModel', 'OneEncoder',
+           'TransformerModel', 'GRUModel', 'TCNModel']
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #3f0a8413
 import math
@@ -247,7 +247,7 @@ def deviation(variance: torch.Tensor) -> torch.Tensor:
     return variance.clamp(min=1e-6).sqrt()
 
 def wasserstein(mean1: torch.Tensor, variance1: torch.Tensor,  # (…, A, e) of the first Gaussians
-                mean2: torch.Tensor, variance2: torch.Tensor) -> torch.Tensor: # (…, B, e) of the second
+                mean2: torch.Tensor, variance2: torch.Tensor) -> torch.Tensor:  # (…, B, e)
     """Squared 2-Wasserstein distances between Gaussians with diagonal covariances, (…, A, B), at
     least 0."""
     # differences of large squares: bfloat16 would lose them
@@ -259,7 +259,7 @@ def wasserstein(mean1: torch.Tensor, variance1: torch.Tensor,  # (…, A, e) of 
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #2ed3b58a
 def wasserstein_attention(q, k, v,  # each a pair (mean, variance) of (B, heads, L, e)
-                          real: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]": # (B, 1, 1, L) true where a token is no padding
+                          real: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]": # (B, 1, 1, L)
     "STOSA's attention: (mean, variance) of the weighted sum of the values, (B, heads, L, e) each."
     near = -wasserstein(*q, *k) / q[0].shape[-1]**.5
     weights = near.masked_fill(~real, -torch.inf).softmax(-1).to(v[0].dtype)
@@ -323,9 +323,8 @@ def pairwise_loss(right,     # (M,) distance from the hidden position to the rig
 OBJECTIVES = ("pairs", "cross-entropy")
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #dedd2501
-class STOSA(nn.Module):
-    """STOSA (Fan et al., WWW 2022): classes and hidden vectors are Gaussians, scores are negative
-    Wasserstein distances."""
+class Stochastic(nn.Module):
+    "The weights of STOSA, and its Gaussians."
     def __init__(self,
                  n_classes: int,          # number of event classes
                  length: int = 200,       # longest window
@@ -342,13 +341,13 @@ class STOSA(nn.Module):
             raise InputError(f"width {d} can't be split over {heads} heads: take a multiple of "
                              f"{heads}")
         within(weight, "weight", 0)
-        self.n_classes, self.objective, self.weight = n_classes, one_of(objective, OBJECTIVES,
-            "objective"), weight
+        self.n_classes, self.weight = n_classes, weight
+        self.objective = one_of(objective, OBJECTIVES, "objective")
         self.means, self.variances = (nn.Embedding(n_classes + 2, d, padding_idx=0)
                                       for _ in range(2))
         self.mean_positions, self.variance_positions = (nn.Embedding(length, d) for _ in range(2))
-        self.mean_norm, self.variance_norm, self.dropout = (nn.LayerNorm(d), nn.LayerNorm(d),
-                                                            nn.Dropout(dropout))
+        self.mean_norm, self.variance_norm = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(StochasticLayer(d, heads, inner, dropout)
                                     for _ in range(layers))
         start(self, init_std)
@@ -369,6 +368,10 @@ class STOSA(nn.Module):
         return (self.means.weight[1:self.n_classes + 1],
                 F.elu(self.variances.weight[1:self.n_classes + 1]) + 1)
 
+# %% ../../nbs/baselines/12_sequence_networks.ipynb #hs000060
+class STOSA(Stochastic):
+    """STOSA (Fan et al., WWW 2022): classes and hidden vectors are Gaussians, scores are negative
+    Wasserstein distances."""
     def forward(self, tokens: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         """`tokens` (B, L) int64, `at` (M,) flat positions; returns logits (M, n_classes), minus
         squared distances."""
@@ -383,8 +386,8 @@ class STOSA(nn.Module):
         drawn = unseen(tokens, at, y, self.n_classes)
         mean, variance = self.classes()
         # one pair a row: (M, 1, d) against (M, 1, d)
-        between = wasserstein(*(part[i][:, None] for i in (y, drawn) for part in (mean,
-            variance)))[:, 0, 0]
+        pair = [part[i][:, None] for i in (y, drawn) for part in (mean, variance)]
+        between = wasserstein(*pair)[:, 0, 0]
         right, wrong = (-z.gather(1, i[:, None])[:, 0] for i in (y, drawn))
         return pairwise_loss(right, wrong, between, self.weight)
 

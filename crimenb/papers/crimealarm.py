@@ -224,42 +224,37 @@ def crimealarm_loss(z,                       # (K, M, C) the logits of the peers
                     t: float,                # training progress in [0, 1)
                     frequency,               # (C,) training counts of the classes
                     how: Curriculum,         # settings
-                    slots: int = None,  # windows × round(mask_rate · length): places for
-                                        # predictions, filled or not; for 'truncation'
+                    slots: int = None,  # places for predictions, filled or not; for 'truncation'
 ):
     "Eq. 12, a scalar: Σ_k CE + L_TC (eqs. 6-8) + β L_NC (eqs. 9, 10), teachers averaged by eq. 11."
-    code = choices_from_code(how.reading)
-    K, M, C = z.shape
-    log_p = target_log_prob(z, y)
+    code, K, log_p = choices_from_code(how.reading), len(z), target_log_prob(z, y)
+    averaged = mean_of_others(z.detach()) if "teacher" in code else None
     # drawn whether or not they are used, so that an ablation sees the same dropout as the whole
     coins = torch.rand(K).tolist() if "phase" in code else torch.rand(1).tolist()*K
     masked = None if "nontarget" in code else less_to_more(frequency, y, t, how.tau1)
     if how.lacks == "CNC": masked = None
     total = -log_p.mean(-1).sum()
-
     # target term: every pair of teacher and student, then the mean over teachers
     if how.lacks != "TC":
         p = log_p.detach().exp()
-        # (1, K, M)
-        if "teacher" in code: teachers = target_log_prob(mean_of_others(z.detach()), y).exp()[None]
-        else: teachers = torch.stack([p.roll(-shift, 0) for shift in range(1, K)])  # (K-1, K, M)
+        # (K-1 or 1, K, M)
+        if averaged is not None: teachers = target_log_prob(averaged, y).exp()[None]
+        else: teachers = torch.stack([p.roll(-shift, 0) for shift in range(1, K)])
         noise = hopeless(p, how.epsilon, slots if "truncation" in code else None)
         simple = simple_target_loss(log_p, teachers, how.alpha).mean(0).mean(-1)
         if "truncation" in code:
             kept = (~noise).float()
-            difficult = (difficult_target_loss(log_p, teachers,
-                                               how.gamma).mean(0)*kept).sum(-1) / kept.sum().clamp(min=1)
+            difficult = (difficult_target_loss(log_p, teachers, how.gamma).mean(0)*kept).sum(-1)
+            difficult = difficult / kept.sum().clamp(min=1)
         else:
-            difficult = difficult_target_loss(log_p, truncate(teachers, noise),
-                                              how.gamma).mean(0).mean(-1)
+            teachers = truncate(teachers, noise)
+            difficult = difficult_target_loss(log_p, teachers, how.gamma).mean(0).mean(-1)
         easy = [how.lacks == "CTC" or simple_phase(t, coin, how.tau0, how.tau1) for coin in coins]
         total = total + sum(simple[k] if easy[k] else difficult[k] for k in range(K))
-
     # non-target term: one cross-entropy with the averaged teacher
     if how.lacks != "NC":
         log_q = nontarget_log_probs(z, y, masked)
-        if "teacher" in code:
-            q_teacher = nontarget_log_probs(mean_of_others(z.detach()), y, masked).exp()
+        if averaged is not None: q_teacher = nontarget_log_probs(averaged, y, masked).exp()
         else: q_teacher = mean_of_others(log_q.detach().exp())
         total = total + how.beta*nontarget_loss(q_teacher, log_q).mean(-1).sum()
     return total

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['NETWORKS', 'LOSSES', 'LEAST', 'GRAPHS', 'MODELS', 'GRID', 'BEST', 'CUTS', 'WAYS', 'DNN', 'LastState', 'LSTMCrimeNet',
-           'Attention', 'Spatial', 'Temporal', 'receptive_field', 'GATTCN', 'Head', 'alike', 'graph_of', 'AreaNetwork',
-           'Learning', 'Trained', 'Answering', 'AreaDNN', 'AreaLSTM', 'AreaGAT', 'grid_search', 'random_search',
-           'search_runs', 'as_command', 'save_workload', 'Workload', 'train_in_a_way', 'measure_training',
-           'measure_steps', 'measure']
+           'Attention', 'Spatial', 'Temporal', 'receptive_field', 'GATTCN', 'Scale', 'Head', 'alike', 'graph_of',
+           'Settings', 'AreaNetwork', 'Learning', 'Resumed', 'Trained', 'Answering', 'AreaDNN', 'AreaLSTM', 'AreaGAT',
+           'grid_search', 'random_search', 'search_runs', 'as_command', 'save_workload', 'Loads', 'Workload',
+           'train_in_a_way', 'measure_training', 'measure_steps', 'measure']
 
 # %% ../../nbs/papers/30_parallel.ipynb #cfdc9af5
 import hashlib
@@ -17,6 +17,7 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,8 +110,7 @@ class Spatial(nn.Module):
                  n_in: int,         # features of an area in a period
                  units: int,        # width of what attention gives, over all heads
                  heads: int,        # attention heads
-                 edge_index=None):  # (2, E) int64 graph of the areas, without loops; not part of
-                                    # the saved weights
+                 edge_index=None):  # (2, E) int64, without loops; not part of the saved weights
         super().__init__()
         if units % heads:
             raise InputError(f"{units} units can't be split over {heads} heads: take a multiple of "
@@ -131,8 +131,8 @@ class Spatial(nn.Module):
         edge_index = self.edge_index if edge_index is None else edge_index
         if edge_index is None:
             raise InputError("there is no graph: give edge_index to the model or with the call")
-        return torch.cat([edge_index, torch.arange(areas, device=edge_index.device).expand(2,
-            areas)], 1)
+        loops = torch.arange(areas, device=edge_index.device).expand(2, areas)
+        return torch.cat([edge_index, loops], 1)
 
     def forward(self, x, edge_index=None):
         return torch.cat([F.elu(self.gat(x, self.edges(x.shape[2], edge_index))[0]), x], -1)
@@ -200,8 +200,8 @@ LOSSES = ("likelihood", "MSE")
 LEAST = .01
 
 # %% ../../nbs/papers/30_parallel.ipynb #d3e62cf0
-class Head:
-    "What the numbers of a network's last layer mean: their loss, and the forecast they stand for."
+class Scale:
+    "The scale of a network's numbers, from the training cases."
     def __init__(self,
                  task: str,   # one of `areas.TASKS`
                  loss: str,   # one of `LOSSES`
@@ -219,11 +219,11 @@ class Head:
                 "width": float(self.width), "n_out": self.n_out}
 
     @classmethod
-    def of(cls, task: str, loss: str, numbers: dict) -> "Head":
-        "The head with these `numbers`."
+    def of(cls, task: str, loss: str, numbers: dict) -> Any:
+        "The one with these `numbers`."
         head = cls.__new__(cls)
-        head.task, head.kind, head.width, head.n_out = (task, loss, numbers["width"],
-                                                        numbers["n_out"])
+        head.task, head.kind = task, loss
+        head.width, head.n_out = numbers["width"], numbers["n_out"]
         head.mean, head.spread = (torch.as_tensor(numbers[name]) for name in ("mean", "spread"))
         return head
 
@@ -232,6 +232,9 @@ class Head:
         self.mean, self.spread = self.mean.to(device), self.spread.to(device)
         return self
 
+# %% ../../nbs/papers/30_parallel.ipynb #hs000040
+class Head(Scale):
+    "What the numbers of a network's last layer mean: their loss, and the forecast they stand for."
     def loss(self, z, y):
         "Mean loss of the numbers z (m, n_out) against the targets y (m, C) or (m,)."
         z = z.float()
@@ -247,17 +250,16 @@ class Head:
         centre = self.mean + self.spread*z
         if self.task == "counts": return centre.clamp_min(LEAST)
         # of the normal distribution around the forecast, the part below each border between levels
-        below = torch.special.ndtr((torch.arange(LEVELS - 1, device=z.device) + .5
-                                    - centre) / self.width)
-        return F.pad(below, (1, 1)).index_fill(-1, torch.tensor([LEVELS], device=z.device),
-                                               1.).diff(dim=-1)
+        borders = torch.arange(LEVELS - 1, device=z.device) + .5
+        below = F.pad(torch.special.ndtr((borders - centre) / self.width), (1, 1))
+        return below.index_fill(-1, torch.tensor([LEVELS], device=z.device), 1.).diff(dim=-1)
 
     def fit_width(self, z, y):
         """Set the width of the normal distribution of levels from numbers z (m, 1) and levels y
         (m,) that training has not seen."""
         if self.task == "levels" and self.kind == "MSE":
-            self.width = max((self.mean + self.spread*z[:, 0] - y).square().mean().sqrt().item(),
-                             .05)
+            off = self.mean + self.spread*z[:, 0] - y
+            self.width = max(off.square().mean().sqrt().item(), .05)
 
 # %% ../../nbs/papers/30_parallel.ipynb #7fc7c20a
 GRAPHS = ("auto", "touching", "nearest", "alike")
@@ -291,9 +293,8 @@ def graph_of(panel,           # of which only what lies before `until` is looked
     return adjacency(named, panel.areas)
 
 # %% ../../nbs/papers/30_parallel.ipynb #d33260f1
-class AreaNetwork(AreaModel):
-    """One of the three networks as a model of weekly areas. A subclass has `inputs` and
-    `_network(n_in, n_out)`."""
+class Settings(AreaModel):
+    "What can be chosen in a network of weekly areas."
     role = "paper"
     def __init__(self, task="counts",
                  criterion="likelihood", # one of `LOSSES`; MSE is the paper's
@@ -308,11 +309,10 @@ class AreaNetwork(AreaModel):
                  evaluations=50,         # how often validation is looked at
                  patience=0,  # so many looks without a new best end the training; 0: never
                  length=4, cyclic=True,  # as in `panels.Features`
-                 calendar=True,  # keep the day of the year; it can't be learnt from less than a
-                                 # year
+                 calendar=True,          # keep the day of the year; it takes a year to learn it
                  means=True,             # keep the mean over all earlier blocks; the paper has none
-                 device=None, checkpoint=None,  # where it is trained; a file from which a killed
-                                                # training goes on
+                 device=None,            # where it is trained
+                 checkpoint=None,        # a file from which a killed training goes on
     ):
         self.task, self.criterion, self.units = task, criterion, units
         self.layers, self.heads = layers, heads
@@ -324,6 +324,9 @@ class AreaNetwork(AreaModel):
         self.calendar, self.means = calendar, means
         self.device, self.checkpoint = device, checkpoint
 
+# %% ../../nbs/papers/30_parallel.ipynb #hs000041
+class AreaNetwork(Settings):
+    "One of the three networks as a model. A subclass has `inputs` and `_network(n_in, n_out)`."
     def columns(self, names: list) -> list:
         "Numbers of the features that the network is given."
         left_out = [*([] if self.calendar else ["day of year"]),
@@ -383,35 +386,9 @@ class Learning(AreaNetwork):
     def _train(self, give, y, head, learn, check) -> None:
         raise TypeError(f"{type(self).__name__} must say how it is trained")
 
-# %% ../../nbs/papers/30_parallel.ipynb #hs000006
-class Trained(Learning):
-    "Training and forecasting."
-    def _objective(self, loss: Callable, said: Callable) -> Callable:
-        """What training makes small, of (network, rows, progress), from the loss and from what
-        (network, rows) forecasts."""
-        return loss
-
-    def _train(self, give, y, head, learn, check):
-        device = torch.device(self.device or best_device())
-        head.to(device)
-        def z(net, rows): return net(give(rows.flatten().numpy()).to(device)).flatten(0, -2)
-        def loss(net, rows, t): return head.loss(z(net, rows), y[rows.flatten()].to(device))
-        objective = self._objective(loss, lambda net, rows: head.predict(z(net, rows)))
-        each = max(1, round(self.batch/learn[0].numel()))
-        log = train(self.net_, lambda epoch, rng: learn[rng.permutation(len(learn))].split(each),
-                    objective,
-                    self.epochs, self.lr, self.seed, self.schedule, weight_decay=self.weight_decay,
-                    evaluate=lambda net: {"valid": -objective(net, check, 1.)},
-                    evaluate_every=max(1, self.epochs//self.evaluations), select="valid",
-                    patience=self.patience,
-                    device=device, checkpoint=self.checkpoint, what=f"{self.name}, {self.task}",
-                    settings=self._decides(give, y, learn, check) if self.checkpoint else None)
-        with torch.inference_mode():
-            head.fit_width(z(self.net_, check), y[check.flatten()].to(device))
-        self.numbers_, self.log_ = head.numbers(), log.drop(columns="seconds")
-        #: of each epoch: not part of what is saved twice alike
-        self.seconds_ = log["seconds"].to_numpy()
-
+# %% ../../nbs/papers/30_parallel.ipynb #hs000042
+class Resumed(Learning):
+    "Where a killed training may go on."
     def _decides(self, give, y, learn, check):
         """Everything on which the result depends, for the checkpoint: it must not go on under other
         settings or data."""
@@ -421,6 +398,33 @@ class Trained(Learning):
         own = "task", "criterion", "units", "layers", "heads", "dropout", "batch", "evaluations"
         return {"data": data.hexdigest(), "name": self.name,
                 **{name: getattr(self, name) for name in own}}
+
+# %% ../../nbs/papers/30_parallel.ipynb #hs000006
+class Trained(Resumed):
+    "Training and forecasting."
+    def _objective(self, loss: Callable, said: Callable) -> Callable:
+        "What training makes small, from the loss and from what (network, rows) forecasts."
+        return loss
+
+    def _train(self, give, y, head, learn, check):
+        device = torch.device(self.device or best_device())
+        head.to(device)
+        def z(net, rows): return net(give(rows.flatten().numpy()).to(device)).flatten(0, -2)
+        def loss(net, rows, t): return head.loss(z(net, rows), y[rows.flatten()].to(device))
+        objective = self._objective(loss, lambda net, rows: head.predict(z(net, rows)))
+        each = max(1, round(self.batch/learn[0].numel()))
+        def batches(epoch, rng): return learn[rng.permutation(len(learn))].split(each)
+        log = train(self.net_, batches, objective, self.epochs, self.lr, self.seed, self.schedule,
+                    evaluate=lambda net: {"valid": -objective(net, check, 1.)}, select="valid",
+                    evaluate_every=max(1, self.epochs//self.evaluations), patience=self.patience,
+                    weight_decay=self.weight_decay, device=device, checkpoint=self.checkpoint,
+                    what=f"{self.name}, {self.task}",
+                    settings=self._decides(give, y, learn, check) if self.checkpoint else None)
+        with torch.inference_mode():
+            head.fit_width(z(self.net_, check), y[check.flatten()].to(device))
+        self.numbers_, self.log_ = head.numbers(), log.drop(columns="seconds")
+        #: of each epoch: not part of what is saved twice alike
+        self.seconds_ = log["seconds"].to_numpy()
 
     @property
     def valid_loss(self) -> float:
@@ -498,16 +502,17 @@ BEST = {"DNN": {"lr": 1e-3, "layers": 3, "units": 128}, "LSTMCrimeNet": {"units"
 def grid_search(name: str) -> list:
     """Every setting of the paper's grid, as dictionaries; of several numbers of epochs only the
     largest, which contains the others."""
-    grid = {k: (max(v),) if k == "epochs" else v for k,
-            v in GRID[one_of(name, GRID, "model")].items()}
+    tried = GRID[one_of(name, GRID, "model")]
+    grid = {k: (max(v),) if k == "epochs" else v for k, v in tried.items()}
     return [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
 
 def random_search(name: str, trials: int, seed: int = 0) -> list:
     """`trials` settings drawn at random: the rate evenly on the log scale between the grid's ends,
     the others from the grid."""
     grid, rng = GRID[one_of(name, GRID, "model")], np.random.default_rng(seed)
-    draw = lambda k, v: float(np.exp(rng.uniform(*np.log([min(v),
-                                                          max(v)])))) if k == "lr" else max(v) if k == "epochs" else v[rng.integers(len(v))]
+    def draw(k, v):
+        if k == "lr": return float(np.exp(rng.uniform(*np.log([min(v), max(v)]))))
+        return max(v) if k == "epochs" else v[rng.integers(len(v))]
     return [{k: draw(k, v) for k, v in grid.items()} for _ in range(within(trials, "trials", 1))]
 
 # %% ../../nbs/papers/30_parallel.ipynb #60a394e9
@@ -563,21 +568,20 @@ def save_workload(path,
                path)
 
 # %% ../../nbs/papers/30_parallel.ipynb #e30dca48
-class Workload:
-    "One network with its risk levels, as all ways of training see it."
+class Loads:
+    "One network with what it is given, and its batches."
     def __init__(self, name: str,  # one of `NETWORKS`
                  path,             # from `save_workload`
                  batch: int = 128, # cases in a batch, of all processes together
                  seed: int = 0,    # of the first weights
-                 device="cpu",  # where sites are put; batches are made on the CPU, for workers
-                                # can't use a GPU
+                 device="cpu",     # where sites are put; batches are made on the CPU, by workers
                  **settings):      # layers, units, heads, kernel, dropout: what the model takes
         saved = torch.load(path, weights_only=True)
-        self.name, self.edges, self.site_of, self.batch, self.device = one_of(name, NETWORKS,
-            "model"), saved["edges"], saved["sites"], batch, device
+        self.name, self.batch, self.device = one_of(name, NETWORKS, "model"), batch, device
+        self.edges, self.site_of = saved["edges"], saved["sites"]
         self.learn, self.test = saved["train"], saved["test"]
-        (self.x, self.y), self.head = self.given(self.learn), Head("levels", "likelihood",
-            self.learn["level"])
+        self.x, self.y = self.given(self.learn)
+        self.head = Head("levels", "likelihood", self.learn["level"])
         graph = (self.edges, self.x.shape[1]) if name == "GAT+TCN" else ()
         with seeded(seed): self.model = NETWORKS[name](self.x.shape[-1], LEVELS, *graph, **settings)
         self.each = max(1, round(batch/self.y[0].numel()))
@@ -597,6 +601,9 @@ class Workload:
         "The batch itself."
         return self.x[i], self.y[i]
 
+# %% ../../nbs/papers/30_parallel.ipynb #hs000043
+class Workload(Loads):
+    "One network with its risk levels, as all ways of training see it."
     def mean_loss(self, z, y): return self.head.loss(z.flatten(0, -2), y.flatten())
 
     def loss(self, model, batch, t): return self.mean_loss(model(batch[0]), batch[1])
@@ -605,11 +612,11 @@ class Workload:
         """The cases of site `k`, whose areas are those where `of` is `k`; for GAT+TCN with the
         numbers of its areas."""
         if self.name != "GAT+TCN":
-            return tuple(member[of[self.learn["area"]] == k].to(self.device) for member in (self.x,
-                self.y))
+            here = of[self.learn["area"]] == k
+            return self.x[here].to(self.device), self.y[here].to(self.device)
         own = (of == k).nonzero()[:, 0]
-        return tuple(member.to(self.device) for member in (self.x[:, :, own], self.y[:, own],
-                                                           own.expand(len(self.y), -1)))
+        parts = self.x[:, :, own], self.y[:, own], own.expand(len(self.y), -1)
+        return tuple(part.to(self.device) for part in parts)
 
     def site_loss(self, model, batch, t):
         "Of a site: GAT+TCN sees the edges between the site's own areas."
