@@ -369,8 +369,7 @@ class Mixer(Settings):
 
     def _divided(self, p, new, seen):
         "The probability of something new, shared out as the scorers for new classes say."
-        new = np.where(seen, 0, new)
-        mass = np.where(seen, 0, p).sum(1, keepdims=True)
+        new, mass = np.where(seen, 0, new), np.where(seen, 0, p).sum(1, keepdims=True)
         return np.where(seen, p, mass*new/np.maximum(new.sum(1, keepdims=True), 1e-300))
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #d964e655

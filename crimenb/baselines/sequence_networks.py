@@ -6,7 +6,7 @@
 __all__ = ['OBJECTIVES', 'NETWORKS', 'MODELS', 'CrossEntropy', 'start', 'split_heads', 'join_heads', 'LocalContext',
            'DuroNetLayer', 'DuroNetEncoder', 'DuroNet', 'exclusivity_loss', 'not_noise', 'hail_loss', 'HAIL',
            'continuous_labels', 'clc_loss', 'CLC', 'deviation', 'wasserstein', 'wasserstein_attention', 'Stream',
-           'StochasticLayer', 'unseen', 'pairwise_loss', 'Stochastic', 'STOSA', 'active_queries',
+           'StochasticLayer', 'unseen', 'pairwise_loss', 'Stochastic', 'Gaussians', 'STOSA', 'active_queries',
            'probsparse_attention', 'SparseAttention', 'InformerLayer', 'Distil', 'InformerEncoder', 'Informer',
            'OwnLoss', 'DuroNetModel', 'HAILModel', 'CLCModel', 'STOSAModel', 'InformerModel', 'OneEncoder',
            'TransformerModel', 'GRUModel', 'TCNModel']
@@ -324,7 +324,7 @@ OBJECTIVES = ("pairs", "cross-entropy")
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #dedd2501
 class Stochastic(nn.Module):
-    "The weights of STOSA, and its Gaussians."
+    "The weights of STOSA."
     def __init__(self,
                  n_classes: int,          # number of event classes
                  length: int = 200,       # longest window
@@ -352,6 +352,9 @@ class Stochastic(nn.Module):
                                     for _ in range(layers))
         start(self, init_std)
 
+# %% ../../nbs/baselines/12_sequence_networks.ipynb #hs000064
+class Gaussians(Stochastic):
+    "What STOSA makes of windows and of classes."
     def hidden(self, tokens: torch.Tensor, at: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]":
         "The Gaussians at the flat positions `at` (M,): mean and variance, (M, d) each."
         L = tokens.shape[1]
@@ -369,7 +372,7 @@ class Stochastic(nn.Module):
                 F.elu(self.variances.weight[1:self.n_classes + 1]) + 1)
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #hs000060
-class STOSA(Stochastic):
+class STOSA(Gaussians):
     """STOSA (Fan et al., WWW 2022): classes and hidden vectors are Gaussians, scores are negative
     Wasserstein distances."""
     def forward(self, tokens: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
