@@ -55,6 +55,7 @@ class Table(View):
     group: "dict | None" = field(default=None, repr=False)
 
 # %% ../nbs/30_panels.ipynb #hs000055
+@dataclass(eq=False)
 class Counts(Table):
     """Counts by period, area and category, NaN where a period is not known. `len(panel)` is T,
     the number of periods; a block (week, month or day) has `slots` of them."""

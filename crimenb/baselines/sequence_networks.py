@@ -194,6 +194,7 @@ def continuous_labels(tokens,         # (B, L) windows with holes
                       reach: int) -> torch.Tensor:  # how many steps to each side count
     """(M, n_classes) in [0, 1]: 1 for the hidden class; for the classes of other events nearby
     exp(-steps² / 2h²), the largest one where there are several."""
+    at = at.to(tokens.device)
     whole = tokens.flatten().index_put((at,), y + 1).view_as(tokens)
     offsets = torch.arange(-reach, reach + 1, device=tokens.device)
     row, column = at // tokens.shape[1], at % tokens.shape[1]
@@ -305,6 +306,7 @@ def unseen(tokens,         # (B, L) windows with holes
            n_classes: int) -> torch.Tensor:
     """(M,) int64: for each hole a class drawn evenly from those that its window doesn't have; any
     class but `y` where it has all."""
+    at = at.to(tokens.device)
     whole = tokens.flatten().index_put((at,), y + 1).view_as(tokens)
     had = torch.zeros(len(tokens), n_classes + 1, dtype=torch.bool, device=tokens.device).scatter(1,
         whole, True)[:, 1:]
@@ -357,7 +359,7 @@ class Gaussians(Stochastic):
     "What STOSA makes of windows and of classes."
     def hidden(self, tokens: torch.Tensor, at: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]":
         "The Gaussians at the flat positions `at` (M,): mean and variance, (M, d) each."
-        L = tokens.shape[1]
+        L, at = tokens.shape[1], at.to(tokens.device)
         mean = F.elu(self.dropout(self.mean_norm(self.means(tokens)
                                                  + self.mean_positions.weight[:L])))
         variance = F.elu(self.dropout(self.variance_norm(self.variances(tokens)
@@ -408,15 +410,16 @@ def probsparse_attention(q, k, v,                      # (B, heads, L, e)
     the others get the mean of the real values."""
     n = real.sum(1)
     u = active_queries(n, factor)
+    # as many as a window without padding has: for how many the longest has, the host would wait
+    most = int(active_queries(torch.tensor(real.shape[1]), factor))
     seen = real[:, None, None, :]
     scores = q @ k.transpose(-1, -2) / q.shape[-1]**.5
-    sharpness = scores.masked_fill(~seen, -torch.inf).amax(-1) - scores.masked_fill(~seen,
-        0).sum(-1) / n[:, None, None]
+    mean_score = scores.masked_fill(~seen, 0).sum(-1) / n[:, None, None]
+    sharpness = scores.masked_fill(~seen, -torch.inf).amax(-1) - mean_score
     # (B, heads, U, 1)
-    top = sharpness.masked_fill(~real[:, None], -torch.inf).topk(int(u.max()),
-        -1).indices[..., None]
-    attended = scores.gather(2, top.expand(*top.shape[:3], q.shape[2])).masked_fill(~seen,
-        -torch.inf).softmax(-1) @ v
+    top = sharpness.masked_fill(~real[:, None], -torch.inf).topk(most, -1).indices[..., None]
+    attended = scores.gather(2, top.expand(*top.shape[:3], q.shape[2])).masked_fill(~seen, -torch.inf)
+    attended = attended.softmax(-1) @ v
     mean = v.masked_fill(~real[:, None, :, None], 0).sum(2, keepdim=True) / n[:, None, None, None]
     # a shorter window of the batch has fewer active queries than the longest one
     active = torch.arange(top.shape[2], device=q.device)[:, None] < u[:, None, None, None]

@@ -32,7 +32,7 @@ from ..encoders import TCN
 from ..geo import adjacency
 from ..metrics import level_summary
 from ..panels import LEVELS
-from ..training import best_device, once, ranks, seeded, train
+from ..training import best_device, clock, once, ranks, seeded, train
 
 # %% ../../nbs/papers/30_parallel.ipynb #59be2a12
 class DNN(nn.Module):
@@ -313,6 +313,7 @@ class Settings(AreaModel):
                  means=True,             # keep the mean over all earlier blocks; the paper has none
                  device=None,            # where it is trained
                  checkpoint=None,        # a file from which a killed training goes on
+                 precision=None,         # one of `training.PRECISIONS`; None: float32
     ):
         self.task, self.criterion, self.units = task, criterion, units
         self.layers, self.heads = layers, heads
@@ -322,7 +323,7 @@ class Settings(AreaModel):
         self.seed, self.evaluations = seed, evaluations
         self.patience, self.length, self.cyclic = patience, length, cyclic
         self.calendar, self.means = calendar, means
-        self.device, self.checkpoint = device, checkpoint
+        self.device, self.checkpoint, self.precision = device, checkpoint, precision
 
 # %% ../../nbs/papers/30_parallel.ipynb #hs000041
 class AreaNetwork(Settings):
@@ -418,7 +419,7 @@ class Trained(Resumed):
                     evaluate=lambda net: {"valid": -objective(net, check, 1.)}, select="valid",
                     evaluate_every=max(1, self.epochs//self.evaluations), patience=self.patience,
                     weight_decay=self.weight_decay, device=device, checkpoint=self.checkpoint,
-                    what=f"{self.name}, {self.task}",
+                    precision=self.precision, what=f"{self.name}, {self.task}",
                     settings=self._decides(give, y, learn, check) if self.checkpoint else None)
         with torch.inference_mode():
             head.fit_width(z(self.net_, check), y[check.flatten()].to(device))
@@ -665,7 +666,11 @@ def train_in_a_way(work: Workload, way: str, epochs: int, device="cpu") -> pd.Da
 
 # %% ../../nbs/papers/30_parallel.ipynb #6d43a802
 def _peak(forget=False):
-    "Peak memory of this process since the last `forget`, in bytes (Linux)."
+    """Peak memory of this process since the last `forget`, in bytes (Linux); of a process that
+    computes on a GPU the GPU's."""
+    if torch.cuda.is_initialized():
+        if forget: torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated()
     if forget: Path("/proc/self/clear_refs").write_text("5")
     return next(int(line.split()[1])*1024
                 for line in Path("/proc/self/status").read_text().splitlines()
@@ -710,12 +715,13 @@ def measure_steps(path,              # from `save_workload`
     """A job for `distributed.launch`: the points to which `CostModel` is fitted, the seconds of a
     step being the first quarter of `steps`, which other programs disturb less than the mean."""
     torch.set_num_threads(1)
-    rows = []
+    rows, device = [], torch.device(device)
     for name, batch, width in itertools.product(models, batches, widths):
         work = Workload(name, path, batch, units=width)
-        given, began = work.cut_out(torch.arange(work.each) % len(work.y)), []
+        first, began = work.cut_out(torch.arange(work.each) % len(work.y)), []
+        given = tuple(member.to(device) for member in first)
         def loss(model, batch, t):
-            began.append(time.perf_counter())
+            began.append(clock(device))
             return work.loss(model, batch, t)
         train(work.model, lambda epoch, rng: [given]*(steps + 4), loss, 1, lr=1e-6, device=device)
         weights = sum(p.numel() for p in work.model.parameters())
