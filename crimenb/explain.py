@@ -229,8 +229,7 @@ def summary_plot(explanation: Explanation,
     return ax
 
 # %% ../nbs/47_explain.ipynb #b167697f
-# an `Explanation`, or a list: of the same cases, by several networks
-def rank_intervals(explanations,
+def rank_intervals(explanations, # an `Explanation`, or several of the same cases
                    blocks=None,  # label of the block of each case, its week; None: each its own
                    n_boot=1000,  # number of resamples
                    seed=0,       # of the resampling

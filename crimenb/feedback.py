@@ -140,7 +140,7 @@ def _weekly_counts(truth, weeks):
 class Reports:
     """What happens and what residents report, the same for all methods; and which of the rest
     patrols find."""
-    def __init__(self, city, seeds: list, weeks: int, residents: float):
+    def __init__(self, city: Any, seeds: list, weeks: int, residents: float):
         self.chance = np.minimum(residents*city.area_reporting, 1)
         #: (seeds, weeks, areas)
         self.happened = np.stack([_weekly_counts(city.draw(seed)[1], weeks) for seed in seeds])
@@ -154,7 +154,7 @@ class Reports:
             luck[missed] = rng.random(missed.sum())
         self.reported = np.stack(reported)
 
-    def records(self, t: int, patrols, reach) -> np.ndarray:
+    def records(self, t: int, patrols: np.ndarray, reach: float) -> np.ndarray:
         "(seeds, areas) what is recorded in week `t`: what is reported, and what the patrols find."
         return self.reported[:, t] + (self.luck[:, t] < recording_chance(patrols, 0,
             reach)[..., None]).sum(-1)

@@ -223,8 +223,7 @@ class Scorer(Taker):
                                               premises=pd.Categorical([None]*len(table),
                                                   pd.Index([], dtype=str))), "unknown")
 
-    # a time in the week to forecast; None: the week after the last that is whole
-    def forecast(self, at=None,
+    def forecast(self, at: Any = None,  # a time in its week; None: the week after the last whole one
     ) -> pd.DataFrame:
         "The table of the model's forecast of that week."
         panel = self.known()
