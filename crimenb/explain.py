@@ -236,9 +236,10 @@ def rank_intervals(explanations, # an `Explanation`, or several of the same case
                    level=.95,    # probability that each interval should cover
 ) -> pd.DataFrame:
     """One row a player, most important first: player, importance (mean absolute value), low, high,
-    rank, rank low, rank high, first (share of resamples in which it ranks first), n, blocks.
-    Cases and, with several explanations, networks are resampled; `blocks` is the smaller number
-    of the two, and low and high are `metrics.widened` by it."""
+    rank, rank low, rank high, first (share of resamples in which it ranks first), n, blocks. Cases
+    and, with several explanations, networks are resampled; `blocks` is the smaller number of the
+    two, and low and high are `metrics.widened` by it; ranks are not, and over few blocks their
+    interval is too narrow."""
     explanations = [explanations] if isinstance(explanations, Explanation) else list(explanations)
     if len({(*e.players, *e.values.shape) for e in explanations}) != 1:
         raise InputError("rank_intervals needs explanations of the same cases and players")

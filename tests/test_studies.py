@@ -152,10 +152,12 @@ def test_a_result_comes_back_as_it_was_written(folder):
     assert "out" not in back["parameters"][0] and back["parameters"][0]["throws"] == 100
     assert str(folder) not in run.path(".json").read_text()
 
-def test_a_row_may_say_on_how_many_blocks_its_interval_rests(folder):
+def test_a_row_says_on_how_many_blocks_its_interval_rests(folder):
     run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
     row = dict(method="net", kind="paper", protocol="full", split="test", metric="MRR", value=.5, low=.4, high=.6, n=30)
-    run.add([row | {"blocks": 5.}, row | {"metric": "HR@5"}, row | {"metric": "HR@9", "low": None, "high": None, "blocks": 5}])
+    for lacking in (row, row | {"blocks": None}, row | {"blocks": math.nan}):
+        with pytest.raises(InputError, match="MRR, has an interval: say in blocks"): run.add([lacking])
+    run.add([row | {"blocks": 5.}, row | {"metric": "HR@5", "low": None, "high": None}, row | {"metric": "HR@9", "low": None, "high": None, "blocks": 5}])
     run.save()
     assert [r.get("blocks") for r in run.rows] == [5, None, None] and type(run.rows[0]["blocks"]) is int
     assert studies.read_results(folder / "runs")["blocks"].fillna(0).tolist() == [5, 0, 0]
@@ -163,6 +165,10 @@ def test_a_row_may_say_on_how_many_blocks_its_interval_rests(folder):
     assert given["low"] is not None and studies.validate(a_result(rows=[given | {"blocks": 2}]))
     for wrong in (dict(blocks=1), dict(blocks=None), dict(blocks=2.5), dict(blocks=True), dict(blocks=5, low=None, high=None)):
         with pytest.raises(InputError): studies.validate(a_result(rows=[given | wrong]))
+
+def test_every_recorded_interval_says_its_blocks():
+    results = studies.read_results(studies.folder_of("results"))
+    assert (results["blocks"].notna() == results["low"].notna()).all() and results["low"].notna().sum() > 15_000
 
 def test_a_missing_or_extra_key_or_a_value_that_is_none_is_refused():
     assert studies.validate(a_result()) == a_result()

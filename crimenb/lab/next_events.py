@@ -188,8 +188,10 @@ class Rules(Measured):
         for (method, protocol), each in self.each.items():
             base = self.rule_name(rule, self.rate_of[method])
             if method == base: continue
-            value, low, high = paired_interval(each["NDCG@5"], self.each[base, protocol]["NDCG@5"])
-            rows.append(dict(method=method, kind=kinds[method], protocol=protocol, split="test", metric=f"NDCG@5 less {rule}", value=value, low=low, high=high, n=len(each)))
+            mine, its = each["NDCG@5"], self.each[base, protocol]["NDCG@5"]
+            found = dict(zip(("value", "low", "high"), paired_interval(mine, its)))
+            about = dict(method=method, kind=kinds[method], protocol=protocol, split="test")
+            rows.append(about | dict(metric=f"NDCG@5 less {rule}", **found, n=len(each), blocks=len(each)))
         return pd.DataFrame(rows)
 
 # %% ../../nbs/lab/12_next_events.ipynb #6fb6a3db

@@ -280,7 +280,7 @@ class Run:
         self.data_sha256[name] = hashlib.sha256(content).hexdigest()
 
     def add(self,
-            rows,  # a table or a list of mappings with the columns of `ROW`; `printed` may be left out, and `blocks` goes with an interval
+            rows,  # a table or a list of mappings with the columns of `ROW`; `printed` may be left out, and an interval has its `blocks`
     ) -> None:
         "Add measured rows."
         for row in pd.DataFrame(rows).to_dict("records"):
@@ -289,7 +289,9 @@ class Run:
                 if isinstance(row.get(k), float) and math.isnan(row[k]): row[k] = None
             # a table has a column for all rows: where there is no interval there are no blocks; a mean over repeats makes them float
             blocks = row.pop("blocks", None)
-            if row.get("low") is not None and not pd.isna(blocks): row["blocks"] = int(blocks) if blocks == int(blocks) else blocks
+            if row.get("low") is not None:
+                if pd.isna(blocks): raise InputError(f"row {len(self.rows)}, {row.get('metric')}, has an interval: say in blocks on how many independent parts it rests")
+                row["blocks"] = int(blocks) if blocks == int(blocks) else blocks
             _check(row, ROW, f"row {len(self.rows)}", OPTIONAL)
             self.rows.append(row)
 
