@@ -9,15 +9,20 @@ DATASET ?=
 PARAMS ?=
 OUT ?= runs
 JOBS ?= 2
+# of make gpu: minutes after which it stops by itself, runs at a time on the GPU, and what is run
+BUDGET ?= 30
+GPU_JOBS ?= 3
+SWEEP ?= nbs/reproduce/params/gpu.yaml
 # the first Python of 3.10 or later; name another one with PYTHON=…
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce record test export clean-notebooks readme sync docs distclean
+.PHONY: help env reproduce gpu record test export clean-notebooks readme sync docs distclean
 
 help:
 	@echo "make reproduce [STUDY=crimealarm] [PROFILE=smoke|cpu|paper] [DATASET=name] [PARAMS=\"epochs=5 seed=1\"] [OUT=runs]"
+	@echo "make gpu [BUDGET=30] everything at the papers' settings, most valuable first, from \$$CRIMENB_DATA; called again it goes on"
 	@echo "make test      every check, in an environment of its own ($(VENV))"
 	@echo "make record    put the results of $(OUT) that are not of the smoke profile into data/results"
 	@echo "make sync      notebooks -> crimenb/, clean notebooks, README.md"
@@ -36,6 +41,11 @@ $(STAMP): settings.ini setup.py pyproject.toml constraints.txt
 
 reproduce: $(STAMP)
 	@"$(BIN)/crimenb" reproduce "$(STUDY)" --profile "$(PROFILE)" $(if $(DATASET),--dataset "$(DATASET)") --out "$(OUT)" $(foreach p,$(PARAMS),-p "$(p)")
+
+# the sweep says what is done and what is left; a machine that is lent for minutes is given back in time
+gpu: $(STAMP)
+	@test -d "$(CRIMENB_DATA)" || { echo "make gpu needs no network but a folder of data: fetch them elsewhere (crimenb fetch), and name it with CRIMENB_DATA=/path" >&2; exit 1; }
+	@CRIMENB_DATA="$(CRIMENB_DATA)" "$(BIN)/crimenb" sweep "$(SWEEP)" --out "$(OUT)" --budget "$(BUDGET)" --workers "$(GPU_JOBS)"
 
 record: $(STAMP)
 	@"$(BIN)/python" -c 'import sys; from crimenb.lab import studies; print(*studies.record(sys.argv[1]), sep="\n")' "$(OUT)"

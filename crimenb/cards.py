@@ -143,38 +143,44 @@ def _bounds(lon, lat, margin=.01):
 def draft(source: "str | Path",        # the file of events
           areas: "str | Path | None" = None, # polygons of the city's areas
           key: "str | None" = None,    # the property that names an area; None: found by name
-          tz: "str | None" = None,     # the zone of the city's clocks; None: that of the nearest large city
-          **named,                     # anything else that `events.read` takes: time=, category=, order=, crs=, …
+          tz: "str | None" = None,     # the zone of the city's clocks; None: of the nearest large city
+          **named,                     # what else `events.read` takes: time=, order=, crs=, …
 ) -> Draft:
     "A card for a file of events, with all that can be found out."
     path = Path(source)
     account = read(path, tz=tz, **named)
     hints, unsure, known = {}, [], account.events["lon"].notna()
     if known.any() and tz is None:
-        zone, country = nearest_zone(float(account.events["lon"].median()), float(account.events["lat"].median()))
+        zone, country = nearest_zone(*map(float, account.events[["lon", "lat"]].median()))
         if zone:
             hints["zone"] = "of the nearest large city"
             unsure.append(f"the zone: {zone} is that of the nearest large city")
             account = read(path, tz=zone, **named)
     else: zone, country = tz, None
-    card = replace(account.card or Card(path.stem), name=path.stem, events=(path.name,), zone=zone, path=path.with_suffix(".yaml"), cell_m=500)
+    card = replace(account.card or Card(path.stem), name=path.stem, events=(path.name,), zone=zone,
+                   path=path.with_suffix(".yaml"), cell_m=500)
     if country: card, hints["holidays"] = replace(card, holidays=country), "of the zone's country"
     if areas is not None:
         table = read_polygons(areas, key=key)
         card = replace(card, areas=Areas(os.path.relpath(areas, path.parent or "."), table.attrs["key"]))
         account = in_areas(account, table, str(areas))
-    if known.any(): card = replace(card, box=card.box or _bounds(account.events["lon"].dropna(), account.events["lat"].dropna()))
+    if known.any():
+        card = replace(card, box=card.box or _bounds(*(account.events[c].dropna() for c in ("lon", "lat"))))
     unsure += _doubts(card, account)
     return Draft(card, _text(card, hints), tuple(unsure), account)
 
+# %% ../nbs/13_cards.ipynb #0f7a9b21
 def _doubts(card, account):
     "Sentences about what a card lacks, or may have wrong."
-    found = []
-    if "record_id" not in card.columns: found.append("record numbers: none were found, so nothing tells a record that is there twice")
-    if "premises" not in card.columns: found.append("premises: no column was found, and sequences (CrimeAlarm) need one")
-    if not account.events["lon"].notna().any(): found.append("places: no columns were found, so there are no maps, only areas")
-    if card.areas is None and not card.area_columns: found.append("areas: none, and weekly panels need some (squares of cell_m will do where there are places)")
-    if account.precision["unit"] != "hour": found.append(f"times: known to the {account.precision['unit']}, so there are no hourly maps")
-    outside = account.notes.get("outside all areas", 0)
-    if outside > .05*len(account.events): found.append(f"areas: {outside:,} events are outside all of them")
-    return found
+    unit, outside = account.precision["unit"], account.notes.get("outside all areas", 0)
+    lacks = {
+        "record numbers: none were found, so nothing tells a record that is there twice":
+            "record_id" not in card.columns,
+        "premises: no column was found, and sequences (CrimeAlarm) need one": "premises" not in card.columns,
+        "places: no columns were found, so there are no maps, only areas":
+            not account.events["lon"].notna().any(),
+        "areas: none, and weekly panels need some (squares of cell_m will do where there are places)":
+            card.areas is None and not card.area_columns,
+        f"times: known to the {unit}, so there are no hourly maps": unit != "hour",
+        f"areas: {outside:,} events are outside all of them": outside > .05*len(account.events)}
+    return [sentence for sentence, so in lacks.items() if so]

@@ -87,6 +87,8 @@ class Card:
     utc: bool = False
     # are the clocks in columns of times (Parquet) the city's own, whatever zone they are labelled with?
     wall: bool = False
+    # does the order hold whatever a column shows? False: a portal's habit, and a clear column goes before
+    firm: bool = True
     # no event is earlier
     since: "str | None" = None
     # west, south, east, north in degrees: places outside are mistakes
@@ -123,7 +125,7 @@ class Card:
     @property
     def writing(self) -> Writing:
         "How the city writes its times."
-        return Writing(self.order, self.formats, self.zone, self.utc, self.wall)
+        return Writing(self.order, self.formats, self.zone, self.utc, self.wall, firm=self.firm)
 
     def __repr__(self): return f"Card({self.name}: {', '.join(f.name for f in fields(self)[1:] if getattr(self, f.name) not in (None, (), {}, False))})"
 
@@ -160,7 +162,7 @@ CITIES: dict = {}
 CITIES["chicago"] = Card(
     "chicago",
     {"time": "Date", "category": "Primary Type", "premises": "Location Description", "lon": "Longitude", "lat": "Latitude", "record_id": "ID"},
-    dict.fromkeys(_AREAS_OF_CHICAGO, True), ("record_id",), order="mdy", zone="America/Chicago", wall=True, since="2001-01-01",
+    dict.fromkeys(_AREAS_OF_CHICAGO, True), ("record_id",), order="mdy", firm=False, zone="America/Chicago", wall=True, since="2001-01-01",
     box=(-88.0, 41.6, -87.5, 42.1), crs=3435,
     stand_ins={"dates": {"01-01": ("00:00", "00:01")}, "hours": ("00:00", "00:01", "12:00")},
     # the extremes of chicago_2016_2017, rounded outwards
@@ -180,7 +182,7 @@ CITIES["nyc"] = Card(
     {"time": "CMPLNT_FR_DT", "clock": "CMPLNT_FR_TM", "category": "OFNS_DESC", "premises": "PREM_TYP_DESC", "lon": "Longitude", "lat": "Latitude",
      "record_id": "CMPLNT_NUM", "victim_age_group": "VIC_AGE_GROUP", "victim_sex": "VIC_SEX", "victim_descent": "VIC_RACE"},
     {"ADDR_PCT_CD": True}, ("record_id", "victim_age_group", "victim_sex", "victim_descent"),
-    order="mdy", zone="America/New_York", wall=True, since="2000-01-01", box=(-74.3, 40.45, -73.65, 40.95), crs=2263,
+    order="mdy", firm=False, zone="America/New_York", wall=True, since="2000-01-01", box=(-74.3, 40.45, -73.65, 40.95), crs=2263,
     missing=dict.fromkeys(("victim_sex", "victim_descent"), ("U", "UNKNOWN")), known={"victim_age_group": NYPD_AGE_GROUPS},
     stand_ins={"dates": {"01-01": ("00:00", "00:01")}, "hours": ("00:00", "00:01", "12:00")},
     # the extremes of nyc_2014_2015, rounded outwards
@@ -201,7 +203,7 @@ CITIES["la"] = Card(
     {"time": "DATE OCC", "clock": "TIME OCC", "category": "Crm Cd Desc", "premises": "Premis Desc", "lon": "LON", "lat": "LAT", "record_id": "DR_NO",
      "victim_age": "Vict Age", "victim_sex": "Vict Sex", "victim_descent": "Vict Descent", "weapon": "Weapon Desc"},
     {"AREA NAME": False, "AREA": True}, ("record_id", "victim_age", "victim_sex", "victim_descent", "weapon"),
-    order="mdy", zone="America/Los_Angeles", wall=True, since="2010-01-01", box=(-118.95, 33.6, -118.1, 34.4), crs=2229,
+    order="mdy", firm=False, zone="America/Los_Angeles", wall=True, since="2010-01-01", box=(-118.95, 33.6, -118.1, 34.4), crs=2229,
     missing={"victim_age": ("0",), **dict.fromkeys(("victim_sex", "victim_descent"), ("X", "-"))},
     stand_ins={"dates": {"01-01": ("00:01",)}, "hours": ("00:01", "12:00")},
     # section 2.1 of the ST-ResNet paper
@@ -221,7 +223,7 @@ CITIES["dc"] = Card(
     "dc",
     {"time": "START_DATE", "reported": "REPORT_DAT", "category": "OFFENSE", "weapon": "METHOD", "lon": "LONGITUDE", "lat": "LATITUDE",
      "x": "XBLOCK", "y": "YBLOCK", "record_id": "CCN"},
-    {"WARD": True, "DISTRICT": False, "PSA": True}, ("record_id", "time", "lon", "lat", "x", "y"), order="mdy", zone="America/New_York",
+    {"WARD": True, "DISTRICT": False, "PSA": True}, ("record_id", "time", "lon", "lat", "x", "y"), order="mdy", firm=False, zone="America/New_York",
     since="2000-01-01", box=(-77.13, 38.78, -76.9, 39.0),
     # Maryland State Plane, NAD83, metres
     crs=26985, stand_ins={"dates": {}, "hours": ("00:00",)}, holidays="US-DC",
@@ -286,34 +288,51 @@ def _of_yaml(text, path):
     try: found = yaml.load(text, _Strict)
     except yaml.YAMLError as error:
         where = f" in line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
-        raise InputError(f"it is no YAML{where} ({str(getattr(error, 'problem', error)).splitlines()[0]}): write one `key: value` a line") from None
+        problem = str(getattr(error, "problem", error)).splitlines()[0]
+        raise InputError(f"it is no YAML{where} ({problem}): write one `key: value` a line") from None
     except InputError: raise
-    except (ValueError, TypeError, RecursionError) as error: raise InputError(f"it cannot be read ({type(error).__name__}): write one `key: value` a line") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        why = type(error).__name__
+        raise InputError(f"it cannot be read ({why}): write one `key: value` a line") from None
     if not isinstance(found, dict): raise InputError("it holds no keys with values: write one `key: value` a line")
     for key, value in found.items():
         kinds = _TYPES.get(one_of(key, KEYS, "key"), object)
         if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
             kinds = kinds if isinstance(kinds, tuple) else (kinds,)
             raise InputError(f"{key} is {value!r}: it must be {' or '.join(_NAMES[k] for k in kinds)}")
-    for name, theirs in found.get("columns", {}).items():
-        if not isinstance(theirs, str): raise InputError(f"the column {name} is {theirs!r}: give its name in the file as text, in quotation marks where it looks like a number")
+    columns = found.get("columns", {})
+    # date and clock in two columns
+    if isinstance(pair := columns.get("time"), list) and len(pair) == 2 and "clock" not in columns:
+        columns["time"], columns["clock"] = pair
+    for name, theirs in columns.items():
+        if not isinstance(theirs, str):
+            raise InputError(f"the column {name} is {theirs!r}: give its name in the file as text, in "
+                             "quotation marks where it looks like a number")
     return found
 
+# %% ../nbs/02_cities.ipynb #5be0c4d1
 def read_card(path: "str | Path",  # a YAML file
 ) -> Card:
     "The card in a file, checked; files that it names are not opened yet."
     path = Path(path)
-    if not path.is_file(): raise InputError(f"there is no file {path}: give the path of a city's card, or draft one with crimenb card")
+    if not path.is_file():
+        raise InputError(f"there is no file {path}: give the path of a city's card, or draft one with "
+                         "crimenb card")
     try: data = path.read_bytes()
-    except OSError as error: raise InputError(f"{path} cannot be read ({error.strerror or error}): make it a readable file") from error
-    if len(data) > 1_000_000: raise InputError(f"{path} has {len(data):,} bytes, and no card is so large: give the card, not the events")
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"{path} cannot be read ({why}): make it a readable file") from error
+    if len(data) > 1_000_000:
+        raise InputError(f"{path} has {len(data):,} bytes, and no card is so large: give the card, not the "
+                         "events")
     try:
         found = _of_yaml(data.decode("utf-8-sig"), path)
         if "areas" in found: found["areas"] = _part(Areas, found["areas"], "areas")
         found["factors"] = tuple(_part(Factor, f, "a factor") for f in found.get("factors", ()))
         words = found.get("missing", {})
         if isinstance(words, list): words = dict.fromkeys(OURS, words)
-        found["missing"] = {one_of(name, OURS, "column"): tuple(map(str, [w] if isinstance(w, (str, int, float)) else w)) for name, w in words.items()}
+        words = {name: [w] if isinstance(w, (str, int, float)) else w for name, w in words.items()}
+        found["missing"] = {one_of(name, OURS, "column"): tuple(map(str, w)) for name, w in words.items()}
     except UnicodeDecodeError: raise InputError(f"the card {path} is not in UTF-8: save it anew") from None
     except InputError as error: raise InputError(f"the card {path}: {error}") from None
     return Card(**{"name": path.stem, **found}, path=path)

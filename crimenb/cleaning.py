@@ -51,6 +51,7 @@ def doubts(time: pd.Series,  # local times, as in an events table
     for i, name in reversed(list(enumerate(DOUBTS))): code[masks[name]] = i
     return pd.Categorical.from_codes(code, categories=pd.Index(DOUBTS, dtype=str))
 
+# %% ../nbs/04_cleaning.ipynb #15a2a9c9
 def believe(events: pd.DataFrame,      # an events table
             city,                      # a name, a card, or the path of one
             not_these=("stand-in date",), # the doubts for which an event is left out

@@ -32,7 +32,7 @@ from scipy.spatial import cKDTree
 from . import tables
 from .core import InputError, needs, one_of, within, write_atomic
 from .events import degrees_to_metres, metres_per_degree
-from .fields import fold
+from .fields import as_text, floats, fold
 
 # %% ../nbs/12_geo.ipynb #29fa19e7
 @lru_cache(maxsize=256)
@@ -643,10 +643,15 @@ def _columns(layer, what, place, from_crs):
         said = from_crs or (4326 if degrees else layer.crs)
     if said is None:
         raise InputError(f"{what}: tell the system of {a} and {b} with from_crs, an EPSG number")
-    numbers = (pd.to_numeric(layer.table[c], errors="coerce") for c in (a, b))
-    x, y = (v.to_numpy(dtype=float, na_value=np.nan) for v in numbers)
+    x, y = (_numbers(layer.table[c], coordinate_system(said).is_geographic) for c in (a, b))
     return x, y, said
 
+def _numbers(column, degrees):
+    "A column of a table as (n,) floats, NaN where it is no number."
+    if pd.api.types.is_numeric_dtype(column): return column.to_numpy(dtype=float, na_value=np.nan)
+    return floats(as_text(column), degrees)[0]
+
+# %% ../nbs/12_geo.ipynb #2f3251cb
 def _point_parts(geometry):
     "Of (n,) geometries: (m,) rows, x and y of all their points, m >= n; and remarks."
     kind = shapely.get_type_id(geometry)

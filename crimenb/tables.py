@@ -6,6 +6,7 @@
 __all__ = ['SHOWN', 'LISTED', 'LINE', 'LONGEST', 'DELIMITERS', 'LOOK', 'BLOCK', 'pick', 'Account', 'batches', 'read', 'header']
 
 # %% ../nbs/02_tables.ipynb #d71d803c
+import codecs
 import csv
 import gzip
 import re
@@ -198,6 +199,7 @@ def _believed(row: bytes, delimiter: str, width: int) -> bool:
         at = _line(row, at).end()
     return True
 
+# %% ../nbs/02_tables.ipynb #b2fc5b79
 def _sift(text: bytes, delimiter: str, width: int, final: bool) -> tuple:
     "The well-formed rows, their number, the lost lines, the bytes used, and: any row of several lines?"
     marks, (whole, broken, _) = _Marks(text, delimiter), _grammar(delimiter)
@@ -263,9 +265,25 @@ def _row(text: bytes, delimiter: str) -> list:
         at = match.end()
     return [v[1:-1].replace(b'""', b'"').strip() if v[:1] == b'"' else v for v in values]
 
+# %% ../nbs/02_tables.ipynb #7d20c6aa
+def _is_utf8(text: bytes) -> bool:
+    try: text.decode()
+    except UnicodeDecodeError: return False
+    return True
+
+def _utf8(text: bytes) -> "tuple[bytes, int]":
+    "A text of whole lines as UTF-8, and how many of its lines were not."
+    if text.isascii() or _is_utf8(text): return text, 0
+    lines, foreign = LINE.findall(text), 0
+    for i, line in enumerate(lines):
+        if not _is_utf8(line):
+            lines[i], foreign = line.decode("cp1252", "replace").encode(), foreign + 1
+    return b"".join(lines), foreign
+
+# %% ../nbs/02_tables.ipynb #f6dbec45
 def _header(text: bytes, delimiters, required, names=None) -> "tuple[str, list]":
     "The delimiter of a file, and the names of its columns."
-    def found(delimiter): return [name.decode("utf-8", "replace") for name in _row(text, delimiter)]
+    def found(delimiter): return [_utf8(name)[0].decode() for name in _row(text, delimiter)]
     def fits(delimiter):
         there = found(delimiter)
         right = len(there) == len(names) if names else {*map(fold, required)} <= {*map(fold, there)}
@@ -273,9 +291,9 @@ def _header(text: bytes, delimiters, required, names=None) -> "tuple[str, list]"
     delimiter = max(delimiters, key=fits)
     return delimiter, list(names or found(delimiter))
 
-def _layout(text: bytes, required, optional, names, path) -> "tuple[_Layout, bytes]":
+def _layout(text: bytes, delimiters, required, optional, names, path) -> "tuple[_Layout, bytes]":
     "What the beginning of a file says about its layout, and the text after its header."
-    delimiter, columns = _header(text, DELIMITERS, required, names)
+    delimiter, columns = _header(text, delimiters, required, names)
     if not names: text = text[(_grammar(delimiter)[0].match(text) or _line(text)).end():]
     wanted, n = pick(columns, required, optional, path), len(columns)
     # some programs end all lines, or only the header, with delimiters: what most rows have counts
@@ -316,20 +334,7 @@ def _tidy(column, missing, fresh=False) -> pa.ChunkedArray:
     absent = pc.is_in(trimmed, pa.array(missing, trimmed.type))
     return pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
 
-def _is_utf8(text: bytes) -> bool:
-    try: text.decode()
-    except UnicodeDecodeError: return False
-    return True
-
-def _utf8(text: bytes) -> "tuple[bytes, int]":
-    "A text of whole lines as UTF-8, and how many of its lines were not."
-    if text.isascii() or _is_utf8(text): return text, 0
-    lines, foreign = LINE.findall(text), 0
-    for i, line in enumerate(lines):
-        if not _is_utf8(line):
-            lines[i], foreign = line.decode("cp1252", "replace").encode(), foreign + 1
-    return b"".join(lines), foreign
-
+# %% ../nbs/02_tables.ipynb #47fad4cb
 def _parse(text: bytes, layout: _Layout, final: bool, missing) -> "tuple[pa.Table, Account, int]":
     "Whole lines as a table under the wanted names, its books, and how many bytes were used."
     account, used, lost = Account(), len(text), []
@@ -367,18 +372,47 @@ def _last_end(text: bytes) -> int:
     "Where the last whole line of a text ends."
     return text.rfind(b"\n") + 1 or text.rfind(b"\r", 0, len(text) - 1) + 1
 
-def _start(stream, path) -> bytes:
-    "The first piece of a text, without the mark that some programs put before it."
+class _Utf8:
+    "A stream of UTF-16, as UTF-8."
+
+    def __init__(self, stream, start, encoding):
+        self.stream, self.start = stream, start
+        self.decoder = codecs.getincrementaldecoder(encoding)()
+
+    def read(self, n):
+        # a piece may end within a character
+        data, text = b"", ""
+        while not text:
+            data = self.start or self.stream.read(n)
+            self.start = b""
+            text = self.decoder.decode(data, not data)
+            if not data: break
+        return text.encode("utf-8", "replace")
+
+# %% ../nbs/02_tables.ipynb #96d6ea93
+def _start(stream) -> tuple:
+    "The first piece of a text without the marks before it, the stream, and its delimiters."
     text = stream.read(BLOCK)
-    if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError(f"{path} is written in UTF-16: save it as CSV in UTF-8")
-    return text.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    # with a mark, or every other byte of the first two letters is zero
+    wide = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}.get(text[:2])
+    if text[1:4:2] == b"\0\0" and text[:1] > b"\0": wide = wide or "utf-16-le"
+    if text[:3:2] == b"\0\0" and text[1:2] > b"\0": wide = wide or "utf-16-be"
+    if wide:
+        stream = _Utf8(stream, text, wide)
+        text = stream.read(BLOCK)
+    text = text.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    # a spreadsheet's line that says what stands between values
+    if said := re.match(rb'"?sep=([,;|\t])"?(?:\r\n|\n|\r)', text, re.I):
+        return text[said.end():].lstrip(b"\r\n"), stream, (said[1].decode(),)
+    return text, stream, DELIMITERS
 
 def _empty(layout): return pa.table({name: pa.array([], pa.string()) for name in layout.wanted})
 
+# %% ../nbs/02_tables.ipynb #c7bdceae
 def _from_csv(path, required, optional, names, missing) -> "Iterator[tuple[pa.Table, Account]]":
     with _open(path) as stream:
-        layout, rest = _layout(_start(stream, path), required, optional, names, path)
+        text, stream, delimiters = _start(stream)
+        layout, rest = _layout(text, delimiters, required, optional, names, path)
         final = False
         while not final:
             more = stream.read(max(BLOCK, len(rest)))
@@ -424,17 +458,30 @@ def _plain(column, name, path) -> pa.Array:
     try: return as_text(column)
     except InputError as error: raise InputError(f"{path}, column {name}: {error}") from None
 
+def _ranges(schema) -> dict:
+    "name -> numbers, of an index that pandas has written as a rule, and not as a column."
+    index = (schema.pandas_metadata or {}).get("index_columns", ())
+    return {one["name"]: range(one["start"], one["stop"], one["step"]) for one in index
+            if isinstance(one, dict) and one.get("kind") == "range" and one.get("name")
+            and one["name"] not in schema.names}
+
+# %% ../nbs/02_tables.ipynb #485aa4da
 def _from_parquet(path, required, optional, missing, rows) -> "Iterator[tuple[pa.Table, Account]]":
     with pa.parquet.ParquetFile(path) as file:
-        columns = file.schema_arrow.names
-        wanted = pick(columns, required, optional, path)
-        zones = {name: kind.tz for name, i in wanted.items()
-                 if getattr(kind := file.schema_arrow.field(i).type, "tz", None)}
-        for batch in file.iter_batches(rows, columns=[columns[i] for i in wanted.values()]):
-            part = pa.Table.from_batches([batch])
-            text = {name: _tidy(_plain(part[columns[i]], name, path), missing, True)
-                    for name, i in wanted.items()}
-            yield pa.table(text), Account(len(part), zones=zones)
+        kinds, ranges, done = file.schema_arrow, _ranges(file.schema_arrow), 0
+        columns = [*kinds.names, *ranges]
+        wanted = {name: columns[i] for name, i in pick(columns, required, optional, path).items()}
+        zones = {name: kinds.field(theirs).type.tz for name, theirs in wanted.items()
+                 if theirs not in ranges and getattr(kinds.field(theirs).type, "tz", None)}
+        stored = [theirs for theirs in wanted.values() if theirs not in ranges]
+        for batch in file.iter_batches(rows, columns=stored):
+            n, text = batch.num_rows, {}
+            for name, theirs in wanted.items():
+                if theirs in ranges: column = pa.array(ranges[theirs][done:done + n], pa.int64())
+                else: column = batch.column(batch.schema.names.index(theirs))
+                text[name] = _tidy(_plain(column, name, path), missing, True)
+            done += n
+            yield pa.table(text), Account(n, zones=zones)
 
 # %% ../nbs/02_tables.ipynb #74a3f611
 def _is_parquet(path):
@@ -455,6 +502,7 @@ def _joined(parts) -> "tuple[pa.Table, Account]":
     for _, account in parts: books.add(account)
     return pa.concat_tables([table for table, _ in parts]), books
 
+# %% ../nbs/02_tables.ipynb #24efd468
 def batches(path,                 # CSV (plain, .gz or .zip) or Parquet; a name, never a pattern
             required,             # the columns that must be there, in any spelling
             optional=(),          # columns that are read where they are there
@@ -488,10 +536,15 @@ def read(path,             # CSV (plain, .gz or .zip) or Parquet; a name, never 
     (table, account), = batches(path, required, optional, names, 2**62, missing)
     return table, account
 
+# %% ../nbs/02_tables.ipynb #601fa152
 def header(path,  # CSV (plain, .gz or .zip) or Parquet
 ) -> list:
     "The names of the columns of a file, as they are written there."
     path = Path(path)
     with _sentence(path):
-        if _is_parquet(path): return pa.parquet.read_schema(path).names
-        with _open(path) as stream: return _header(_start(stream, path), DELIMITERS, ())[1]
+        if _is_parquet(path):
+            schema = pa.parquet.read_schema(path)
+            return [*schema.names, *_ranges(schema)]
+        with _open(path) as stream:
+            text, _, delimiters = _start(stream)
+            return _header(text, delimiters, ())[1]

@@ -32,7 +32,7 @@ def test_a_zone_that_is_written_is_used(text):
     assert str(found.time[0]) == "2018-01-05T20:15:00" and "America/Chicago" in found.remarks[0]
 
 
-@pytest.mark.parametrize("text", ["now", "today", "epoch", "yesterday", "02/30/2018", "13/13/2018", "2018-02-29", "01/05/2018 24:00:00", "01/05/2018 12:60", "01/05/2018 13:00 PM", "2018", "32", "1.5",
+@pytest.mark.parametrize("text", ["now", "today", "epoch", "yesterday", "02/30/2018", "13/13/2018", "2018-02-29", "01/05/2018 24:00:01", "01/05/2018 12:60", "01/05/2018 8", "01/05/2018 13:00 PM", "2018", "32", "1.5",
                                   "01/05/2018 10:00 XYZ", "2018-01-05T10:00+25:00", "0000-00-00", "Jan", "١٢/٠٥/٢٠١٨", "1/5/018"])
 def test_no_date(text):
     found = read(text, order="mdy", zone="America/Chicago")
@@ -98,7 +98,7 @@ def test_the_order_is_judged_from_the_whole_column():
 @pytest.mark.parametrize("n", [31, 3_000])
 def test_neither_is_told_and_it_matters(n):
     twelve = [f"{day:02}/03/2018" for day in range(1, 13)]*(n//12)
-    with pytest.raises(InputError, match="order='dmy' or order='mdy'"): read(*twelve)
+    with pytest.raises(InputError, match="say the order, dmy or mdy"): read(*twelve)
     assert when(twelve[3], order="dmy") == ["2018-03-04T00:00"] and when(twelve[3], order="mdy") == ["2018-04-03T00:00"]
     # one row in hundreds may be a typing error, and tells nothing
     if n > 1000:
@@ -112,15 +112,85 @@ def test_both_orders_in_one_column():
     assert found.wrong.sum() == 1 and found.wrong[-1] and found.order == "dmy"
 
 
-def test_the_column_is_believed_before_the_card():
+def test_a_clear_column_goes_before_a_habit_and_not_before_a_word():
     days = pd.date_range("2018-03-01", "2018-03-31")
-    found = read(*days.strftime("%d/%m/%Y"), order="mdy")
-    assert (found.time == days.to_numpy()).all() and found.order == "dmy" and "not as was said" in found.remarks[0]
-    assert (read(*days.strftime("%m/%d/%Y"), order="dmy").time == days.to_numpy()).all()
-    # a typing error among many, and days that could be either, change nothing
-    found = read(*days.strftime("%m/%d/%Y"), "31/03/2018", order="mdy")
-    assert found.wrong.sum() == 1 and (found.time[:-1] == days.to_numpy()).all() and found.order is None
-    with pytest.raises(InputError, match="read the two kinds apart"): read(*days.strftime("%m/%d/%Y"), *days.strftime("%d/%m/%Y"), order="mdy")
+    found = read(*days.strftime("%d/%m/%Y"), order="mdy", firm=False)
+    assert (found.time == days.to_numpy()).all() and found.order == "dmy" and "not as is usual" in found.remarks[0]
+    assert (read(*days.strftime("%m/%d/%Y"), order="dmy", firm=False).time == days.to_numpy()).all()
+    with pytest.raises(InputError, match="19 dates that begin with the day and 0 .*said to be mdy: say dmy"): read(*days.strftime("%d/%m/%Y"), order="mdy")
+    for firm in (True, False):
+        # a typing error among many, and days that could be either, change nothing, and it is counted as what it is
+        found = read(*days.strftime("%m/%d/%Y"), "31/03/2018", "31/31/2018", order="mdy", firm=firm)
+        assert found.wrong.sum() == 2 and list(np.flatnonzero(found.other)) == [31] and (found.time[:-2] == days.to_numpy()).all() and found.order is None
+        with pytest.raises(InputError, match="read the two kinds apart"): read(*days.strftime("%m/%d/%Y"), *days.strftime("%d/%m/%Y"), order="mdy", firm=firm)
+
+
+def test_few_dates_against_a_habit_shift_nothing():
+    # eight of twenty-five tell, all against the habit
+    few = pd.date_range("2018-03-01", "2018-03-25")[5:20]
+    assert (read(*few.strftime("%d/%m/%Y"), order="mdy", firm=False).time == few.to_numpy()).all()
+    # one or two tell nothing of the others …
+    for told in (["13/03/2018"], ["13/03/2018", "14/03/2018"]):
+        with pytest.raises(InputError, match="does not tell the order of the other 3"): read("01/03/2018", "02/03/2018", "04/03/2018", *told, order="mdy", firm=False)
+    # … and nothing has to be told where there are no others
+    assert when("31/12/2018", "30/12/2018", order="mdy", firm=False) == ["2018-12-31T00:00", "2018-12-30T00:00"]
+
+
+def test_a_habit_that_would_put_all_on_one_day_is_asked_for():
+    # the first twelve days of January, day first, of a city that writes the month first
+    for order, form in (("mdy", "%d/%m/%Y"), ("dmy", "%m/%d/%Y")):
+        days = pd.date_range("2018-01-01", "2018-01-12").strftime(form)
+        with pytest.raises(InputError, match="say the order, dmy or mdy"): read(*days, order=order, firm=False)
+        assert list(read(*days, order=order).time.astype("datetime64[M]").astype(int) % 12) == list(range(12))
+    assert (read(*pd.date_range("2018-01-01", "2018-01-12").strftime("%m/%d/%Y"), order="mdy", firm=False).time == pd.date_range("2018-01-01", "2018-01-12").to_numpy()).all()
+
+
+# --- years of two digits ---
+
+MARCH = pd.date_range("2024-03-01", "2024-03-31")
+
+@pytest.mark.parametrize("form", ["%y-%m-%d", "%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%y%s-%m-%d", "%d-%b-%y"])
+@pytest.mark.parametrize("days", [MARCH, pd.date_range("2015-01-01", "2016-12-31"), pd.date_range("1998-11-02", "2003-05-01", freq="3D")])
+def test_years_of_two_digits_are_judged_from_the_column(form, days):
+    text = [d.strftime(form.replace("%s", "")) for d in days]
+    found = read(*text)
+    assert (found.time == days.to_numpy()).all()
+
+
+@pytest.mark.parametrize("text, right", [(["3/5/24", "3/15/24"], "2024-03-05"), (["12/31/24"], "2024-12-31"), (["99-03-15"], "1999-03-15"), (["24.03.2015", "1.4.2015"], "2015-03-24"),
+                                         (["24-Mar-15"], "2015-03-24"), (["30-Mar-15"], "2015-03-30"), (["15-03-99"], "1999-03-15")])
+def test_a_part_that_can_be_no_year(text, right): assert when(*text)[0] == f"{right}T00:00"
+
+
+@pytest.mark.parametrize("text", [["24-03-15"], ["15/03/24"], ["15/3/24"], ["03/05/24"], ["24-03-15", "24-03-16", "24-03-17"], ["01/02/24"]*50])
+def test_a_year_of_two_digits_that_nothing_tells_is_asked_for(text):
+    with pytest.raises(InputError, match="begins with the year or ends in it: say the order, ymd, dmy or mdy"): read(*text)
+    a, b, c = text[0].replace("/", "-").split("-")
+    for order, (year, month, day) in {"ymd": (a, b, c), "dmy": (c, b, a), "mdy": (c, a, b)}.items():
+        if int(month) < 13: assert when(text[0], order=order) == [f"20{year}-{int(month):02}-{day}T00:00"]
+        else:
+            with pytest.raises(InputError, match=f"said to be {order}"): read(text[0], order=order)
+    assert when(text[0].replace("/", "-"), formats=("%y-%m-%d",)) == [f"20{a}-{int(b):02}-{c}T00:00"]
+
+
+def test_two_kinds_of_years_in_one_column():
+    with pytest.raises(InputError, match="begin with the year"): read(*MARCH.strftime("%y-%m-%d"), *MARCH.strftime("%d-%m-%y"))
+    assert list(read(*MARCH.strftime("%y-%m-%d"), *MARCH.strftime("%Y-%m-%d")).time) == [*MARCH.to_numpy()]*2
+
+
+# --- spreadsheets and other programs ---
+
+@pytest.mark.parametrize("text, right", [
+    ("45366.5", "2024-03-15T12:00"), ("45366,75", "2024-03-15T18:00"), ("45366.489583333", "2024-03-15T11:45"), ("15MAR2024:23:55:00", "2024-03-15T23:55"), ("15mar24", "2024-03-15T00:00"),
+    ("15. 3. 2024 23:55", "2024-03-15T23:55"), ("15.03.2024 23.55", "2024-03-15T23:55"), ("15.03.2024, 8:05 Uhr", "2024-03-15T08:05"), ("2024-03-15 24:00", "2024-03-16T00:00"), ("12/31/2024 24:00:00", "2025-01-01T00:00"), ("3/15/2024 8 PM", "2024-03-15T20:00"), ("15th March 2024, 8:05 pm", "2024-03-15T20:05"),
+    ("March 3rd, 2024", "2024-03-03T00:00"), ("2024-03-15 14h30", "2024-03-15T14:30"), ("20240315.0", "2024-03-15T00:00"), ("1710500400000000", "2024-03-15T11:00"), ("1710500400.25", "2024-03-15T11:00")])
+def test_times_of_other_programs(text, right): assert when(text) == [right]
+
+
+def test_a_spreadsheets_days_are_said():
+    found = F.times(pa.array([45366.5, 45367, None, 123.0]))
+    assert list(found.wrong) == [False, False, False, True] and list(found.exact[:2]) == [0, 0] and "spreadsheet" in found.remarks[0]
+    assert list(F.times(pa.array([45366, 45367])).exact) == [1, 1]
 
 
 def test_where_it_does_not_matter(): assert when("03/03/2018", "04/04/2018") == ["2018-03-03T00:00", "2018-04-04T00:00"]
@@ -142,14 +212,21 @@ def test_the_fast_way_and_the_slow_way_agree_with_strptime(minutes, layout, unpa
 # --- clocks ---
 
 def test_clocks():
-    seconds, missing, wrong = F.clocks(pa.array(["14:30:00", "2:30 PM", "1430", "5", "0", "130", "1970-01-01T14:30:00.000", "12:05 am", None, "NA", "2475", "24:00:00", "noon", "5.0"]))
-    assert list(seconds[:8]//60) == [870, 870, 870, 5, 0, 90, 870, 5] and list(np.flatnonzero(missing)) == [8, 9] and list(np.flatnonzero(wrong)) == [10, 11, 12] and seconds[13] == 300
+    seconds, missing, wrong = F.clocks(pa.array(["14:30:00", "2:30 PM", "1430", "5", "0", "130", "1970-01-01T14:30:00.000", "12:05 am", None, "NA", "2475", "24:00:00", "noon", "5.0", "235500", "0.5", "8 PM", "14h05", "24:01"]))
+    assert list(seconds[:8]//60) == [870, 870, 870, 5, 0, 90, 870, 5] and list(np.flatnonzero(missing)) == [8, 9] and list(np.flatnonzero(wrong)) == [10, 12, 18] and list(seconds[[11, 13, 14, 15, 16, 17]]//60) == [1440, 5, 1435, 720, 1200, 845]
+
+
+def test_a_column_of_hours():
+    assert list(F.clocks(pa.array(["0", "23", "5", None, "24"]))[0][[0, 1, 2, 4]]//3600) == [0, 23, 5, 24] and list(F.clocks(pa.array([7., 8., 7.]))[0]//3600) == [7, 8, 7]
+    assert list(F.clocks(pa.array(["1", "1", "1"]))[0]) == [60]*3 and list(F.clocks(pa.array(["1", "23", "1350"]))[0]//60) == [1, 23, 830]
 
 
 # --- labels and record numbers ---
 
 @pytest.mark.parametrize("same", [["001307355", "1307355", "1307355.0", " 1307355 ", "1,307,355", "1 307 355", "1.307355E+06"], ["11,000,000", "11000000", "1.1e7"], ["0", "000", "0.0"], ["JA123456", " JA123456"]])
 def test_record_numbers_in_one_spelling(same): assert F.record_ids(same).nunique() == 1
+
+def test_no_number(): assert F.record_ids(["-", "--", "?", "none", "Unknown", "N/A", " ", "."]).isna().all() and list(F.record_ids(["A-1", "№7", "-7"])) == ["A-1", "№7", "-7"]
 
 def test_a_spreadsheets_mark_for_text_is_not_part_of_a_record_number(): assert list(F.record_ids(["'001307355", "1307355", "JB'12"])) == ["1307355", "1307355", "JB'12"]
 

@@ -423,3 +423,15 @@ def test_the_answer_is_the_best_of_each_kind_under_the_tasks_protocol_and_metric
 def test_the_page_of_a_run_starts_with_its_answer():
     page = studies.opening("PAI@5% <b>", pd.DataFrame([dict(kind="ours", method="a<b", value=.5, low=.4, high=.6)]))
     assert "a&lt;b" in page and "&lt;b&gt;" in page and "0.4 to 0.6" in page and "<b>" not in page
+
+
+def test_numbers_of_different_precisions_are_never_put_together(tmp_path):
+    "`auto` is what the hardware made of it: float32 and bfloat16 are two settings, whatever was asked for."
+    def run(asked, used, i, value):
+        row = a_result()["rows"][0] | {"value": value}
+        (tmp_path / f"{i}.json").write_text(json.dumps(a_result(seed=i, parameters={"seed": i, "precision": asked}, computed={"precision": [used]}, rows=[row])))
+    for i, (asked, used, value) in enumerate([("auto", "float32", .5), ("float32", "float32", .52), ("auto", "bfloat16", .42), ("bfloat16", "bfloat16", .44)]): run(asked, used, i, value)
+    lines = studies.leaderboard(studies.read_results(tmp_path))
+    assert sorted(zip(lines["measured"].round(3), lines["seeds"])) == [(.43, "2 3"), (.51, "0 1")]
+    # older files say nothing of it, and stand where they stood
+    assert studies.setting(a_result()) == studies.setting(a_result(computed={"precision": ["float32"]}))

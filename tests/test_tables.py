@@ -229,10 +229,23 @@ def test_pieces_are_the_whole(tmp_path, monkeypatch):
     ("ID , Kind\n 1 , A \n", "ID Kind", ["1", "A"]), ("ID;Kind\n1;A, B\n", "ID Kind", ["1", "A, B"]), ("ID\tKind\r\n1\tA\r\n", "ID Kind", ["1", "A"]),
     ("ID|Kind\n1|A", "ID Kind", ["1", "A"]), ("ID,Kind\r1,A\r", "ID Kind", ["1", "A"]), ("\n\nID,Kind\n\n1,A\n\n", "ID Kind", ["1", "A"]),
     ('ID,"Kind\nof"\n1,A\n', "ID Kindof", ["1", "A"]), ("ID,Kind\n1, NA \n", "ID Kind", ["1", None]), ('ID,Kind\n1,"(null)"\n', "ID Kind", ["1", None]),
-    ("ID,Kind\n1,CAF\u00c9\n".encode("latin-1"), "ID Kind", ["1", "CAF\u00c9"]), ("ID,Kind\n1,\u20ac\n".encode("cp1252"), "ID Kind", ["1", "\u20ac"])])
+    ("ID,Kind\n1,CAF\u00c9\n".encode("latin-1"), "ID Kind", ["1", "CAF\u00c9"]), ("ID,Kind\n1,\u20ac\n".encode("cp1252"), "ID Kind", ["1", "\u20ac"]),
+    ("ID;Stra\u00dfe\n1;Caf\u00e9\n".encode("cp1252"), "ID Stra\u00dfe", ["1", "Caf\u00e9"]), ("ID,Stra\u00dfe\n1,Caf\u00e9\n", "ID Stra\u00dfe", ["1", "Caf\u00e9"]),
+    ("sep=;\r\nID;Kind\r\n1;A, B\r\n", "ID Kind", ["1", "A, B"]), ('\ufeff"sep=|"\nID|Kind\n1|A;B\n', "ID Kind", ["1", "A;B"]), ("SEP=\t\nID\tKind,x;y\n1\tA\n", "ID Kind,x;y", ["1", "A"]),
+    ("sep=,\n\nID,A;B;C\n1,A\n", "ID A;B;C", ["1", "A"]),
+    *[("ID\tStra\u00dfe\r\n1\t\u20ac \U0001f600\r\n".encode(code), "ID Stra\u00dfe", ["1", "\u20ac \U0001f600"]) for code in ("utf-16", "utf-16-le", "utf-16-be")],
+    ("\ufeffID;Kind\n1;A\n".encode("utf-16-be"), "ID Kind", ["1", "A"]), ("\ufeffsep=;\nID;Kind\n1;A\n".encode("utf-16-le"), "ID Kind", ["1", "A"])])
 def test_dialects(tmp_path, text, wanted, right):
     table, account = T.read(put(tmp_path/"a.csv", text), wanted.split())
     assert [[*row.values()] for row in table.to_pylist()[:1]] == [right] and account.rows_in == len(table)
+
+
+def test_utf16_of_any_length_and_packed(tmp_path, monkeypatch):
+    rows = "ID,Kind\n" + "".join(f"{i},\U0001f600{'é'*(i % 9)}\n" for i in range(2000))
+    for block in (65, 66, 1001, T.BLOCK):
+        monkeypatch.setattr(T, "BLOCK", block)
+        table, account = T.read(put(tmp_path/"a.csv.gz", gzip.compress(rows.encode("utf-16"))), ["ID", "Kind"])
+        assert account == T.Account(2000) and table["Kind"].to_pylist()[8] == "\U0001f600" + "é"*8 and T.header(tmp_path/"a.csv.gz") == ["ID", "Kind"]
 
 
 def test_a_line_that_is_not_utf8_costs_nothing_and_is_counted(tmp_path):
@@ -270,13 +283,13 @@ def test_archives_that_cannot_be_read_and_what_is_no_table(tmp_path):
     locked = bytearray((tmp_path/"locked.zip").read_bytes())
     for at in (6, locked.index(b"PK\x01\x02") + 8): locked[at] |= 1
     put(tmp_path/"locked.zip", bytes(locked))
-    put(tmp_path/"utf16.csv", "ID,Kind\n1,A\n".encode("utf-16"))
+    put(tmp_path/"utf16.csv", "ID,Kind\n1,A\n".encode("utf-16")[:-1])
     put(tmp_path/"empty.csv", "")
     put(tmp_path/"blank.csv", "\n\n\n")
     put(tmp_path/"header.csv", "ID\n")
     put(tmp_path/"twice.csv", "ID,id\n1,2\n")
     put(tmp_path/"half.parquet", b"PAR1" + b"x"*99)
-    for name, words in {"none.zip": "lacks|holds 0|cannot", "two.zip": "holds 2 files", "locked.zip": "encrypted", "utf16.csv": "UTF-16", "empty.csv": "is empty", "blank.csv": "lacks",
+    for name, words in {"none.zip": "lacks|holds 0|cannot", "two.zip": "holds 2 files", "locked.zip": "encrypted", "utf16.csv": "cannot be read .*utf-16", "empty.csv": "is empty", "blank.csv": "lacks",
                         "header.csv": "no rows", "twice.csv": "more than once", "half.parquet": "cannot be read", "nowhere.csv": "no file", "": "no file"}.items():
         with pytest.raises(InputError, match=words) as error: T.read(tmp_path/name, ["ID"])
         assert "\n" not in str(error.value)
@@ -302,3 +315,9 @@ def test_parquet_of_all_kinds_is_text(tmp_path):
     with pytest.raises(InputError, match="column shape.*lists"): T.read(tmp_path/"a.parquet", ["shape"])
     pd.DataFrame({"Kind": ["A"]}, index=pd.Index(["7"], name="ID")).to_parquet(tmp_path/"b.parquet")
     assert T.read(tmp_path/"b.parquet", ["ID", "Kind"])[0].to_pylist() == [{"ID": "7", "Kind": "A"}]
+    # an index that counts is not written as a column, but as a rule
+    for index, right in ((pd.RangeIndex(7, 27, 10, name="ID"), ["7", "17"]), (pd.RangeIndex(2), None), (pd.Index([4, 5]), None)):
+        pd.DataFrame({"Kind": ["A", "B"]}, index=index).to_parquet(tmp_path/"c.parquet")
+        assert T.read(tmp_path/"c.parquet", ["Kind"])[0]["Kind"].to_pylist() == ["A", "B"]
+        if right: assert T.read(tmp_path/"c.parquet", ["ID"])[0]["ID"].to_pylist() == right and "ID" in T.header(tmp_path/"c.parquet")
+        else: assert "ID" not in T.header(tmp_path/"c.parquet")

@@ -104,7 +104,7 @@ def model_of(entry: Entry, run: Any) -> Any:
     "The unfitted model of an entry."
     if entry.method in OURS: return CountMixer(named=entry.method.startswith("named"), seed=run.seed)
     instances = Instances(run.length, run.stride, run.crops, run.copies, run.batch, run.max_tokens, run.mask_rate, run.last_only, run.masks)
-    training = {"weight_decay": run.weight_decay, "clip": run.clip or None, "max_steps": run.max_steps}
+    training = {"precision": run.precision, "weight_decay": run.weight_decay, "clip": run.clip or None, "max_steps": run.max_steps}
     shared = dict(epochs=run.epochs, lr=run.lr, seed=run.seed, d=run.hidden, dropout=run.dropout, init_std=run.init_std, instances=instances,
                   evaluations=run.evaluations, protocol="popularity-100", training=training)
     if entry.method in MODELS: return MODELS[entry.method](**shared)

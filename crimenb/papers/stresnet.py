@@ -124,8 +124,11 @@ def ternarize(w,  # a tensor of weights, any shape
     "Theorem 6.1, exact: (α, T) with the smallest ‖αT - w‖; α a scalar tensor, T of w's shape and type with values -1, 0, 1."
     size = w.abs()
     largest = size.flatten().sort(descending=True).values
-    gain = largest.cumsum(0, dtype=torch.float64)**2 / torch.arange(1, len(largest) + 1, device=w.device)
-    kept = size >= largest[gain.argmax()]
+    # in whole numbers: their sums are the same in any order, also on a GPU
+    steps = (largest.double()*(2**40/largest[:1].double().clamp(min=1e-200))).round().long()
+    gain = steps.cumsum(0).double()**2 / torch.arange(1, len(largest) + 1, device=w.device)
+    # taken and not indexed: an index would be waited for
+    kept = size >= largest.take(gain.argmax())
     return (size*kept).sum()/kept.sum(), w.sign()*kept
 
 def twn(w):

@@ -172,6 +172,7 @@ def _span(city, start, end, choice):
         end, notes = maps_of.reached(load(since=max(last - pd.Timedelta(days=8), began))["time"], began)
     return first if start is None else start, end, notes
 
+# %% ../../nbs/warehouse/30_feeds.ipynb #4f3ead17
 def hourly_maps(city,                       # whose store
                 # as in `HourlyMaps.from_events`
                 grid: Any = None, start: Any = None, end: Any = None,
@@ -230,6 +231,7 @@ def panel(city,                 # whose store
     if places is None: whole = replace(whole, **_middles(city, whole, span["end"], where))
     return known_periods(whole)
 
+# %% ../../nbs/warehouse/30_feeds.ipynb #441426b6
 def _middles(city, panel, end, where):
     "lon and lat of each area: the medians of the events of the first half of the time."
     early = max(len(panel)//2, 1)

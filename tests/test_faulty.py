@@ -1,0 +1,139 @@
+"""The faulty files of data/samples: each gives the right value or one sentence, in the reader and in the store alike."""
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crimenb import cards
+from crimenb import events as E
+from crimenb.core import InputError
+from crimenb.geo import adjacency
+from crimenb.geo import read_points
+from crimenb.geo import read_polygons
+from crimenb.grids import read_weather
+from crimenb.warehouse import store as S
+
+
+@pytest.fixture
+def faulty(samples): return samples/"faulty"
+
+
+def both(path, city, folder):
+    "What the reader makes of a file; the store has the same events and the same books."
+    want, got = E.read(path, city=city), S.ingest(city, path, folder/"store")
+    assert (got.rows_in, got.kept, got.dropped, got.mended) == (want.rows_in, len(want.events), want.dropped, want.mended)
+    assert want.rows_in == len(want.events) + sum(want.dropped.values())
+    pd.testing.assert_frame_equal(S.load(want.card.name, folder=folder/"store"), want.events)
+    return want
+
+
+def own(path, folder, **named):
+    "As `both`, of a city that nobody has described: from the file to its card, and from the card to events."
+    copy = shutil.copy(path, folder)
+    card = cards.draft(copy, tz="Europe/Berlin", **named).write()
+    direct = E.read(copy, tz="Europe/Berlin", **named)
+    found = both(copy, card, folder)
+    pd.testing.assert_frame_equal(found.events, direct.events)
+    return found
+
+
+def times(found): return list(found.events.time.dt.strftime("%Y-%m-%d %H:%M"))
+def refused(path, city, folder, words):
+    for way in (lambda: E.read(path, city=city), lambda: S.ingest(city or "chicago", path, folder/"store")):
+        with pytest.raises(InputError, match=words) as error: way()
+        assert "\n" not in str(error.value)
+
+
+def test_every_file_is_told_of(faulty):
+    told = (faulty/"README.md").read_text()
+    assert all(f"`{path.name}`" in told for path in faulty.iterdir() if path.name != "README.md")
+
+
+def test_zones(faulty, tmp_path):
+    found = both(faulty/"zone_dc_utc.csv", "dc", tmp_path)
+    assert times(found) == ["2024-03-01 20:00", "2024-03-01 20:00", "2024-07-01 21:30", "2024-07-01 23:50"]
+    weather = read_weather(faulty/"zone_weather_unix.csv", zone="America/Chicago")
+    assert weather.index[0] == pd.Timestamp("2024-02-29 18:00") and len(weather) == 24
+
+
+def test_identity(faulty, tmp_path):
+    one = both(faulty/"identity_portal.csv", "la", tmp_path)
+    again = S.ingest("la", faulty/"identity_resaved.csv", tmp_path/"store")
+    assert (again.kept, again.replaced, again.rows) == (3, 3, 3)
+    assert one.events.record_id.tolist() == ["1307355", "11401303", "190326475"]
+
+
+def test_missing(faulty, tmp_path):
+    found = both(faulty/"missing_words.csv", "chicago", tmp_path)
+    assert len(found.events) == 3 and found.events.premises.count() == 1 and found.events.lon.count() == 2
+    assert found.dropped == {"date stands for none": 1, "date or time missing": 1, "category missing": 1}
+    found = both(faulty/"missing_numbers.csv", "chicago", tmp_path/"numbers")
+    assert len(found.events) == 4 and found.notes["record id unknown"] == 3
+    assert S.ingest("chicago", faulty/"missing_numbers.csv", tmp_path/"numbers/store").rows == 4
+    assert read_weather(faulty/"missing_weather.csv").temperature.iloc[0] >= 0
+
+
+def test_places(faulty):
+    points = read_points(faulty/"places_feet_among_degrees.csv")
+    assert len(points) == 6 and sum(points.dropped.values()) == 2
+    points = read_points(faulty/"places_with_crs.geojson", crs=32616)
+    assert len(points) == 2 and np.allclose(points.xy[0], (447000, 4637000)) and sum(points.dropped.values()) == 2
+    areas = read_polygons(faulty/"areas_in_two_parts.geojson", key="ward")
+    one, other = adjacency(areas)
+    assert list(areas.index) == ["A", "B", "C"] and sorted(zip(one.tolist(), other.tolist())) == [(0, 1), (1, 0), (1, 2), (2, 1)]
+
+
+def test_columns_never_shift(faulty, tmp_path):
+    found = both(faulty/"shifted_columns.csv", "chicago", tmp_path)
+    assert found.dropped == {"line unreadable": 3} and list(found.events.category) == ["THEFT", "ARSON"]
+    found = own(faulty/"areas_of_words.csv", tmp_path)
+    assert found.events.area.astype(object).tolist()[:3] == ["North", "North", "South"] and pd.isna(found.events.area[3])
+
+
+@pytest.mark.parametrize("name, dropped", [("dates_day_first.csv", {}), ("dates_unpadded.csv", {}), ("dates_other_order.csv", {"date in the other order": 1})])
+def test_dates_of_march(faulty, tmp_path, name, dropped):
+    found = both(faulty/name, "chicago", tmp_path)
+    assert list(found.events.time.dt.day) == list(range(1, 32)) and set(found.events.time.dt.month) == {3} and found.dropped == dropped
+
+
+def test_dates_that_are_asked_for(faulty, tmp_path):
+    found = own(faulty/"dates_year_of_two_digits.csv", tmp_path)
+    assert times(found)[0] == "2024-02-20 09:30" and (found.events.time.diff().dropna() == pd.Timedelta(days=1)).all() and found.card.order == "ymd"
+    for name, words, order, right in (("dates_nothing_tells.csv", "say the order, ymd, dmy or mdy", "ymd", "2024-03-15 09:30"), ("dates_twelve_days.csv", "say the order, dmy or mdy", "dmy", "2018-03-01 09:30")):
+        copy = shutil.copy(faulty/name, tmp_path)
+        with pytest.raises(InputError, match=words): E.read(copy)
+        with pytest.raises(InputError, match=words): cards.draft(copy)
+        assert times(own(faulty/name, tmp_path, order=order))[0] == right
+        shutil.rmtree(tmp_path/"store")
+
+
+def test_spreadsheets(faulty, tmp_path):
+    found = own(faulty/"dates_of_a_spreadsheet.csv", tmp_path)
+    assert times(found) == ["2024-03-15 12:00", "2024-03-16 06:00", "2024-03-17 18:00"] and list(found.events.lon) == [10.51, 10.52, 10.6] and found.events.lat[1] == 50.3
+    for folder, named in (("a", {}), ("b", {"time": ("DATE", "TIME")}), ("c", {"time": "DATE,TIME"}), ("d", {"time": "DATE", "clock": "TIME"})):
+        (tmp_path/folder).mkdir()
+        found = own(faulty/"clock_of_its_own.csv", tmp_path/folder, **named)
+        assert times(found) == ["2024-03-15 23:55", "2024-03-16 00:05", "2024-03-17 00:00", "2024-03-17 20:05"] and found.dropped == {"date unparsable": 1}
+    text = (tmp_path/"a/clock_of_its_own.yaml").read_text()
+    assert "time: DATE" in text and "clock: TIME" in text
+    for pair in ("  time: [DATE, TIME]", "  time: DATE,TIME"):
+        (tmp_path/"a/two.yaml").write_text(text.replace("  time: DATE\n  clock: TIME", pair).replace("name: clock_of_its_own", "name: two"))
+        assert times(both(tmp_path/"a/clock_of_its_own.csv", tmp_path/"a/two.yaml", tmp_path/"a")) == times(found)
+    found = own(faulty/"months_by_name.csv", tmp_path/"b")
+    assert times(found) == ["2024-03-15 20:05", "2024-03-16 00:30", "2024-03-17 14:00"]
+
+
+def test_texts(faulty, tmp_path):
+    found = own(faulty/"text_latin1.csv", tmp_path, area="Straße")
+    assert list(found.events.category) == ["Körperverletzung", "Raub"] and list(found.events.area) == ["Süd", "Nord"]
+    found = own(faulty/"text_utf16.txt", tmp_path, record_id="Nr")
+    assert list(found.events.category) == ["Körperverletzung", "Raub"] and list(found.events.record_id) == ["1", "2"] and found.events.lon[0] == 10.51
+
+
+def test_lines_and_files(faulty, tmp_path):
+    found = both(faulty/"lines_lost_mark.csv", "chicago", tmp_path/"a")
+    assert (found.rows_in, len(found.events), found.dropped) == (60, 59, {"line unreadable": 1})
+    assert both(faulty/"lines_quoted_end.csv", "chicago", tmp_path/"b").events.premises[0] == "STREET\n(CORNER)"
+    assert list(both(faulty/"name[1].csv", "chicago", tmp_path/"c").events.category) == ["ARSON"]
+    refused(faulty/"packed_flipped_bit.csv.gz", "chicago", tmp_path/"d", "cannot be read")
