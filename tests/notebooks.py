@@ -42,7 +42,7 @@ def execute(folder, notebooks=(), workers=2):
             if cell.cell_type == "code": cell.outputs = []
         nbformat.write(notebook, path)
     settings = copy / "pyproject.toml"
-    settings.write_text(settings.read_text().replace("[tool.nbdev]\n", '[tool.nbdev]\ntest_setup = "tests.notebooks.as_in_a_kernel"\n'))
+    settings.write_text(settings.read_text().replace("[tool.nbdev]\n", '[tool.nbdev]\ntest_setup = "tests.notebooks:as_in_a_kernel"\n'))
     only = ["--path-re", "|".join(re.escape(str(path)) for path in chosen)] if notebooks else []
     command = [Path(sys.executable).parent / "nbdev-test", "--save", "--n-workers", str(workers), *only]
     return subprocess.run(command, cwd=copy, env=offline(copy)).returncode, copy
