@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
-from .core import InputError, one_of, progress, within, write_atomic
+from .core import InputError, needs, one_of, progress, within, write_atomic
 from .forecasts import Forecast
 from .metrics import count_interval, count_summary, coverage, fit_spread, hot_spot_summary, poisson_deviance
 from .views import Split, View, periods_of
@@ -193,7 +193,7 @@ def _class(name):
     if mine := [kind for kind in below(Model) if f"{kind.__module__}:{kind.__qualname__}" == name]: return mine[0]
     # a file must not be able to name any class of the machine
     if not module.startswith("crimenb."): raise InputError(f"the file's model is {name!r}, which is not of this library: import or define it first")
-    try: found = importlib.import_module(module)
+    try: found = needs(module)
     except ModuleNotFoundError: raise InputError(f"this version of crimenb has no module {module!r}: load the model with the version that wrote it") from None
     for part in inside.split("."): found = getattr(found, part, None)
     if found is None: raise InputError(f"this version of crimenb has no {name!r}: load the model with the version that wrote it")
@@ -486,7 +486,7 @@ class Catalogue(Mapping):
 
     def __getitem__(self, name):
         module = f"crimenb.{self.module_of[name]}"
-        importlib.import_module(module)
+        needs(module)
         return next(kind for kind in below(Model)
                     if kind.__module__ == module and vars(kind).get("name") == name)
 
