@@ -1544,6 +1544,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._known': ('lab/studies.html#_known', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._read': ('lab/studies.html#_read', 'crimenb/lab/studies.py'),
+                                     'crimenb.lab.studies._ready': ('lab/studies.html#_ready', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._recorded': ('lab/studies.html#_recorded', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._resolve': ('lab/studies.html#_resolve', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._set_by': ('lab/studies.html#_set_by', 'crimenb/lab/studies.py'),

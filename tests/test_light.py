@@ -82,3 +82,12 @@ def test_every_package_of_an_extra_is_known_and_what_a_package_lacks_of_its_own_
     with pytest.raises(ModuleNotFoundError, match="crimenb_is_not_here"): core.needs("half", "store")
     (tmp_path / "whole.py").write_text("import torch_geometric.nowhere")
     with pytest.raises(core.InputError, match=r"needs torch_geometric: pip install 'crimenb\[graph\]'"): core.needs("whole")
+
+def test_a_rerun_asks_for_what_it_lacks_before_anything_trains(tmp_path, monkeypatch):
+    from crimenb.lab import studies
+    space = dict(profile="smoke", dataset="city", out=str(tmp_path / "runs"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(core.InputError, match="can not write to .*file/runs: Not a directory"): studies.begin("crimealarm", space | {"out": str(tmp_path / "file" / "runs")})
+    assert studies.begin("crimealarm", space).study == "crimealarm" and not (tmp_path / "runs").exists()
+    monkeypatch.setattr(studies.metadata, "requires", lambda name: ["numpy>=1", "tea-leaves>=2; extra == 'reproduce'", "mypy; extra == 'dev'"])
+    with pytest.raises(core.InputError, match=r"needs tea-leaves: pip install 'crimenb\[reproduce\]'"): studies.begin("crimealarm", space)
