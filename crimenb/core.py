@@ -43,7 +43,7 @@ def within(value,                      # the number that was given
 
 # %% ../nbs/00_core.ipynb #13d434ab
 #: package -> the extra of crimenb that brings it
-EXTRAS = {"torch": "torch", "torch_geometric": "graph", "duckdb": "store", "requests": "store", "geopandas": "geo",
+EXTRAS = {"torch": "torch", "torch_geometric": "graph", "duckdb": "store", "geopandas": "geo",
           "pyogrio": "geo", "rdata": "geo", "matplotlib": "maps", "seaborn": "maps", "bokeh": "maps",
           "folium": "maps", "statsmodels": "statistics", "captum": "explain", "fairlearn": "explain",
           "numba": "fast", "dask": "scale", "distributed": "scale", "papermill": "reproduce"}

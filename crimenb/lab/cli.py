@@ -51,6 +51,7 @@ def _forecast(options):
     if not options.quiet:
         for line in [*answer.lines(), *answer.notes]: print(line)
     for what, path in files.items(): print(path if options.quiet else f"{what + ':':<9}{path}")
+    if "map" not in paths and not options.quiet: print("map:     none, which needs bokeh: pip install 'crimenb[maps]'")
 
 def _not_a_pair(text): raise InputError(f"{text!r} is not a setting: write name=value")
 

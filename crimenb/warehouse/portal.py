@@ -40,7 +40,6 @@ from ..cities import Portal
 from ..core import InputError
 from ..core import cache_folder
 from ..core import in_time
-from ..core import needs
 from ..core import one_of
 from ..core import progress
 from ..core import within
@@ -105,7 +104,8 @@ class Line:
         if token and not re.fullmatch(r"[!-~]+", token):
             raise InputError("the app token has a space or another character that no token has: look at SODA_APP_TOKEN")
         self.who, self.base, self.token, self.patience = who, base.rstrip("/"), token, patience
-        self.session = needs("requests", "store").Session()
+        import requests
+        self.session = requests.Session()
         self.session.headers["User-Agent"] = f"crimenb/{__version__}"
         if token: self.session.headers["X-App-Token"] = token
 
