@@ -70,7 +70,7 @@ def test_every_link_to_a_file_has_one(page):
 def test_every_library_that_a_module_imports_is_a_requirement():
     ini = ConfigParser()
     ini.read(ROOT / "settings.ini")
-    known = {re.match(r"[\w-]+", r)[0].lower() for r in ini["DEFAULT"]["requirements"].split()} | sys.stdlib_module_names | {"crimenb"}
+    known = {re.match(r"[\w-]+", r)[0].lower() for key in ("requirements", "torch_requirements", "graph_requirements") for r in ini["DEFAULT"][key].split()} | sys.stdlib_module_names | {"crimenb"}
     for path in (ROOT / "crimenb").rglob("*.py"):
         # what is imported inside a function may come with an extra
         for line in ast.parse(path.read_text()).body:
