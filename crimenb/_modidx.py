@@ -1596,6 +1596,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'crimenb.lab.sweep._Live.say': ('lab/sweep.html#_live.say', 'crimenb/lab/sweep.py'),
                                    'crimenb.lab.sweep._Live.set': ('lab/sweep.html#_live.set', 'crimenb/lab/sweep.py'),
                                    'crimenb.lab.sweep._Once': ('lab/sweep.html#_once', 'crimenb/lab/sweep.py'),
+                                   'crimenb.lab.sweep._Once.compose_node': ('lab/sweep.html#_once.compose_node', 'crimenb/lab/sweep.py'),
                                    'crimenb.lab.sweep._Once.construct_mapping': ( 'lab/sweep.html#_once.construct_mapping',
                                                                                   'crimenb/lab/sweep.py'),
                                    'crimenb.lab.sweep._aligned': ('lab/sweep.html#_aligned', 'crimenb/lab/sweep.py'),

@@ -13,7 +13,7 @@ NAMES = [word for ours, theirs in OURS.items() for word in ("--column", f"{ours}
 HEAVY = ("torch", "torch_geometric", "duckdb", "matplotlib", "seaborn", "bokeh", "folium", "geopandas", "pyogrio", "rdata", "statsmodels", "captum", "fairlearn",
          "numba", "dask", "distributed", "papermill", "nbconvert", "nbformat", "IPython")
 # needed for a download or a calendar only
-LATE = ("requests", "holidays", "shtab", "platformdirs")
+LATE = ("requests", "holidays", "shtab")
 BLOCKED = """
 import sys
 ABSENT = set(%r)
