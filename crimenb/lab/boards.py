@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..core import InputError, one_of
+from ..pictures import SERIES
 
 # %% ../../nbs/lab/20_boards.ipynb #3d86d5bf
 def listed(text: str,  # names, comma-separated; may be empty
@@ -28,7 +29,7 @@ def numbers(text: str, kind: type = int,  # int or float
     except ValueError: raise InputError(f"{what} is {text!r}: write numbers with commas between them, such as 0,1") from None
 
 # %% ../../nbs/lab/20_boards.ipynb #e49ee0bc
-COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#949494", "#ece133", "#56b4e9")
+COLOURS = SERIES
 # metrics of which more is better
 RISING = ("accuracy", "macro-F1", "micro-F1")
 

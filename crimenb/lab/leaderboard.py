@@ -20,6 +20,7 @@ from .. import sources
 from . import provenance, studies
 from .studies import TASKS
 from ..core import InputError, needs, write_atomic
+from ..pictures import KINDS
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #455805a9
 def stale(results: pd.DataFrame,  # as from `studies.read_results`
@@ -90,9 +91,9 @@ def missing(results: pd.DataFrame,  # as from `studies.read_results`
             for dataset in studies.profile(study, profile)[1] if (study, dataset, profile) not in here]
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #f887bb28
-COLOURS = {"floor": "#000000", "trivial": "#949494", "practitioner": "#de8f05", "baseline": "#56b4e9", "paper": "#0173b2", "ours": "#029e73"}
+COLOURS = KINDS
 # letters on the light ones of these colours
-DARK_ON = dict.fromkeys(("trivial", "practitioner", "baseline"), "#1a1a1a")
+DARK_ON = dict.fromkeys(("trivial", "practitioner", "baseline", "ours"), "#1a1a1a")
 
 def _one_setting(results, study, protocols):
     "Data set -> rows of the setting in which most methods have the task's metric under all the protocols; mean of the seeds."
