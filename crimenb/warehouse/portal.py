@@ -288,7 +288,7 @@ class ArcGIS:
     def _time(self, milliseconds, form):
         "A date as the portal's own export writes it; what is none (the year 20190) stays as it was sent."
         try: return f"{pd.Timestamp(int(float(milliseconds)), unit='ms'):{form}}"
-        except (ValueError, OverflowError, TypeError): return str(milliseconds)
+        except (ValueError, OverflowError, TypeError, NotImplementedError): return str(milliseconds)
 
     def census(self, where: str) -> tuple:
         "How many rows fit, and when the latest of them was edited; of the whole layer, where rows have no stamp; None if nobody knows."
