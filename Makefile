@@ -10,15 +10,24 @@ DATASET ?=
 PARAMS ?=
 OUT ?= runs
 JOBS ?= 2
+# of make gpu: minutes after which it stops by itself, runs at a time on the GPU, and what is run
+BUDGET ?= 30
+GPU_JOBS ?= 3
+SWEEP ?= nbs/reproduce/params/gpu.yaml
 # the first Python of 3.10 or later; name another one with PYTHON=…
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help env reproduce record test matrix export clean-notebooks readme sync docs distclean
+=======
+.PHONY: help env reproduce gpu record test export clean-notebooks readme sync docs distclean
+>>>>>>> main
 
 help:
 	@echo "make reproduce [STUDY=crimealarm] [PROFILE=smoke|cpu|paper] [DATASET=name] [PARAMS=\"epochs=5 seed=1\"] [OUT=runs]"
+	@echo "make gpu [BUDGET=30] everything at the papers' settings, most valuable first, from \$$CRIMENB_DATA; called again it goes on"
 	@echo "make test      every check, in an environment of its own ($(VENV))"
 	@echo "make matrix    do all Pythons find their packages, and do tests without torch pass on those that are here"
 	@echo "make record    put the results of $(OUT) that are not of the smoke profile into data/results"
@@ -44,7 +53,16 @@ $(STAMP) $(RERUN): settings.ini setup.py pyproject.toml constraints.txt
 reproduce: $(RERUN)
 	@"$(BIN)/crimenb" reproduce "$(STUDY)" --profile "$(PROFILE)" $(if $(DATASET),--dataset "$(DATASET)") --out "$(OUT)" $(foreach p,$(PARAMS),-p "$(p)")
 
+<<<<<<< HEAD
 record: $(RERUN)
+=======
+# the sweep says what is done and what is left; a machine that is lent for minutes is given back in time
+gpu: $(STAMP)
+	@test -d "$(CRIMENB_DATA)" || { echo "make gpu needs no network but a folder of data: fetch them elsewhere (crimenb fetch), and name it with CRIMENB_DATA=/path" >&2; exit 1; }
+	@CRIMENB_DATA="$(CRIMENB_DATA)" "$(BIN)/crimenb" sweep "$(SWEEP)" --out "$(OUT)" --budget "$(BUDGET)" --workers "$(GPU_JOBS)"
+
+record: $(STAMP)
+>>>>>>> main
 	@"$(BIN)/python" -c 'import sys; from crimenb.lab import studies; print(*studies.record(sys.argv[1]), sep="\n")' "$(OUT)"
 
 export: $(STAMP)

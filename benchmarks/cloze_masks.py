@@ -7,14 +7,16 @@ the study `crimealarm` at its profile `cpu`. One thread. Beside it how often eac
 """
 import argparse
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from crimenb.metrics import paired_interval, rank_counts, ranking_scores
-from crimenb.papers.crimealarm import MASKS, Instances, train_method
-from crimenb.sequences import PROTOCOLS, candidates, leave_last_out, read_sequences
+from crimenb.baselines.sequence_networks import TransformerModel
+from crimenb.cloze import MASKS, Instances
+from crimenb.core import write_atomic
+from crimenb.metrics import paired_interval
+from crimenb.next_class import case_scores, questions
+from crimenb.sequences import PROTOCOLS, read_sequences
 from crimenb.sources import fetch
 
 
@@ -37,29 +39,29 @@ def main():
     parser.add_argument("--save", help="write the numbers to this JSON file")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    split = leave_last_out(read_sequences(fetch(args.dataset)[f"{args.dataset}.txt"]))
-    history, target = split.history("test"), split.target("test")
-    drawn = {protocol: candidates(split.whole, target, protocol) for protocol in PROTOCOLS}
+    seqs = read_sequences(fetch(args.dataset)[f"{args.dataset}.txt"])
+    parts = seqs.split("last")
+    asked = questions(seqs, parts.test, PROTOCOLS)
+    how = dict(epochs=args.epochs, lr=.002, init_std=.1, evaluations=min(4, args.epochs), training={"weight_decay": .01, "clip": 5})
     rows, each = [], {}
     for seed in range(args.seeds):
         for masks in MASKS:
             instances = Instances(crops=1, copies=1, max_tokens=2000, last_only=.0909, masks=masks)
-            trained = train_method(split, "Transformer", epochs=args.epochs, lr=.002, seed=seed, instances=instances, init_std=.1,
-                                   weight_decay=.01, clip=5, evaluations=4, device="cpu")
-            for protocol in drawn:
-                scores = ranking_scores(*rank_counts(trained.scores(history)[0], target, drawn[protocol]))["NDCG@5"]
-                each[masks, protocol, seed] = scores.to_numpy()
-                rows.append({"masks": masks, "seed": seed, "protocol": protocol, "NDCG@5": round(float(scores.mean()), 4)})
+            model = TransformerModel(seed=seed, instances=instances, **how).fit(seqs, parts.train, parts.valid, device="cpu")
+            expected = model.predict(seqs, parts.test)
+            for protocol in PROTOCOLS:
+                each[masks, protocol, seed] = case_scores(expected, asked, protocol)["NDCG@5"].to_numpy()
+                rows.append({"masks": masks, "seed": seed, "protocol": protocol, "NDCG@5": round(float(each[masks, protocol, seed].mean()), 4)})
                 print(rows[-1], flush=True)
     differences = []
-    for protocol in drawn:
+    for protocol in PROTOCOLS:
         of = {masks: np.mean([each[masks, protocol, seed] for seed in range(args.seeds)], 0) for masks in MASKS}
         value, low, high = paired_interval(of["exact"], of["chance"])
         differences.append({"protocol": protocol, "exact less chance": round(value, 4), "low": round(low, 4), "high": round(high, 4)})
-    windows = {masks: holes(Instances(crops=1, copies=1, max_tokens=2000, masks=masks), split.train) for masks in MASKS}
+    windows = {masks: holes(Instances(crops=1, copies=1, max_tokens=2000, masks=masks), seqs.until(parts.train)) for masks in MASKS}
     found = {"dataset": args.dataset, "epochs": args.epochs, "seeds": args.seeds, "torch": torch.__version__, "windows": windows, "rows": rows, "differences": differences}
     print(json.dumps({"windows": windows, "differences": differences}, indent=1))
-    if args.save: Path(args.save).write_text(json.dumps(found, indent=1) + "\n")
+    if args.save: write_atomic(args.save, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__": main()

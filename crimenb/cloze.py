@@ -115,7 +115,7 @@ def score(peers: nn.Module,          # `Peers` or `Single`
         tokens = F.pad(gather(history, cut.start[i], cut.length[i]), (0, 1))
         tokens[torch.arange(len(i)), n] = history.n_classes + 1
         at = torch.arange(len(i))*tokens.shape[1] + n
-        out[:, i] = peers(tokens.to(device), at.to(device)).float().cpu().numpy()
+        out[:, i] = peers(tokens.to(device), at).float().cpu().numpy()
     return out
 
 # %% ../nbs/58_cloze.ipynb #e1bb5dd2
@@ -171,7 +171,8 @@ class Cloze(Foretelling):
         of_logits = self._losses(history, device)
         def loss(model, batch, t):
             tokens, at, y, slots = batch
-            tokens, at, y = tokens.to(device), at.to(device), y.to(device)
+            # the holes' places stay here, where they can be counted without waiting for a GPU
+            tokens, y = tokens.to(device, non_blocking=True), y.to(device, non_blocking=True)
             if of_logits is None: return model(tokens, at, y, t)
             # the losses want the whole range of float32, also where the network runs in bfloat16
             z = model(tokens, at).float()

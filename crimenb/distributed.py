@@ -35,7 +35,7 @@ from scipy.optimize import nnls
 from torch.utils.data import DataLoader
 
 from .core import InputError, one_of, within, write_atomic
-from .training import Part, best_device, learning_rate, load_checkpoint, once, ranks, save_checkpoint, seeded, share_cases, train
+from .training import Part, best_device, clock, describe_device, learning_rate, note, load_checkpoint, once, ranks, save_checkpoint, seeded, share_cases, train
 
 # %% ../nbs/42_distributed.ipynb #7dcce09f
 def job(name: str,  # "module:function" or "path/to/file.py:function"
@@ -233,8 +233,9 @@ def fit_pipeline(stages: list,                   # a module for each rank, the s
         return train(torch.nn.Sequential(*stages), batches, lambda model, batch, t: loss(model(batch[0]), batch[1]), epochs, lr, seed,
                      schedule, weight_decay=weight_decay, device=device, checkpoint=checkpoint, settings=settings)[["epoch", "loss", "seconds"]]
     if len(stages) != world: raise InputError(f"there are {len(stages)} stages for {world} ranks: cut the network into one stage a rank")
-    from torch.distributed.pipelining import PipelineStage, ScheduleGPipe
     device = torch.device(device) if device else best_device()
+    note(device=describe_device(device), precision="float32")
+    travels = _travels(device)
     own = stages[rank].to(device).train()
     optimizer = torch.optim.AdamW(own.parameters(), lr=lr, weight_decay=weight_decay)
     plans, rows = {}, []
@@ -244,43 +245,62 @@ def fit_pipeline(stages: list,                   # a module for each rank, the s
         optimizer.load_state_dict(state["optimizers"][rank])
         rows = state["log"]
     for epoch in range(len(rows), epochs):
-        began, total = time.perf_counter(), torch.zeros((), device=device)
+        began, total = clock(device), torch.zeros((), device=device)
         with seeded(seed, epoch) as rng: todo = batches(epoch, rng)
         with seeded(seed, epoch, rank):
             for i, (x, y) in enumerate(todo):
                 for group in optimizer.param_groups: group["lr"] = learning_rate((epoch + i / len(todo)) / epochs, lr, schedule)
                 # the shapes that travel belong to a plan: one for each size of batch
                 if len(x) not in plans:
-                    plans[len(x)] = ScheduleGPipe(PipelineStage(_Packed(own), rank, world, device), micro_batches(len(x), micro), loss_fn=loss)
+                    plans[len(x)] = _Elsewhere(own, device, travels).schedule(rank, world, micro_batches(len(x), micro), loss)
                 optimizer.zero_grad(set_to_none=True)
-                if rank == 0: plans[len(x)].step(x.to(device))
+                if rank == 0: plans[len(x)].step(x.to(travels))
                 elif rank < world - 1: plans[len(x)].step()
                 else:
                     losses = []
-                    plans[len(x)].step(target=y.to(device), losses=losses)
-                    total += torch.stack([value.detach() for value in losses]).mean()
+                    plans[len(x)].step(target=y.to(travels), losses=losses)
+                    total += torch.stack([value.detach() for value in losses]).mean().to(device)
                 optimizer.step()
-        dist.broadcast(total, src=world - 1)
-        rows.append({"epoch": epoch + 1, "loss": total.item() / len(todo), "seconds": time.perf_counter() - began})
+        _by_wire(total, lambda there: dist.broadcast(there, src=world - 1))
+        rows.append({"epoch": epoch + 1, "loss": total.item() / len(todo), "seconds": clock(device) - began})
         if checkpoint:
             every: list = [None]*world
             dist.all_gather_object(every, (own.state_dict(), optimizer.state_dict()))
             once(lambda: save_checkpoint(checkpoint, {"settings": settings, "log": rows, "stages": [s for s, _ in every], "optimizers": [o for _, o in every]}))
     for source, stage in enumerate(stages):
-        for value in stage.to(device).eval().state_dict().values(): dist.broadcast(value, src=source)
+        for value in stage.to(device).eval().state_dict().values(): _by_wire(value, lambda there: dist.broadcast(there, src=source))
     return pd.DataFrame(rows)
 
 def _found(checkpoint, settings):
     "What the checkpoint holds, on every rank; None where there is none yet."
     return once(lambda: load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists() else None)
 
-class _Packed(torch.nn.Module):
-    "A stage whose output, and the gradient of whose input, lie in memory in their own order, as what travels has to."
-    def __init__(self, stage):
-        super().__init__()
-        self.stage = stage
+def _travels(device):
+    "Where tensors must lie that are sent: gloo sends from main memory, and of one GPU that two processes share NCCL knows nothing."
+    return device if dist.get_backend() == "nccl" else torch.device("cpu")
 
-    def forward(self, x): return self.stage(_PackedGradient.apply(x)).contiguous()
+def _by_wire(value, send):
+    "`send` a tensor from where it can be sent, and put what came back into its place."
+    there = value.to(_travels(value.device))
+    send(there)
+    if there is not value: value.copy_(there)
+
+class _Elsewhere(torch.nn.Module):
+    "A stage that computes on its device, and whose input and output lie where what travels must lie, in memory in their own order."
+    def __init__(self, stage, device, travels):
+        super().__init__()
+        self.stage, self.device, self.travels = stage, device, travels
+
+    def forward(self, x): return self.stage(_PackedGradient.apply(x).to(self.device)).to(self.travels).contiguous()
+
+    def schedule(self, rank, world, micro, loss):
+        "GPipe over these stages, with so many micro-batches."
+        from torch.distributed.pipelining import PipelineStage, ScheduleGPipe
+        there = lambda output, y: loss(output.to(self.device), y.to(self.device))
+        ends = PipelineStage(self, rank, world, self.travels)
+        # which has moved the stage to where things travel
+        self.stage.to(self.device)
+        return ScheduleGPipe(ends, micro, loss_fn=there)
 
 class _PackedGradient(torch.autograd.Function):
     @staticmethod
@@ -311,6 +331,7 @@ def federate(model: torch.nn.Module,          # trained in place
     within(part, "part", 0, 1)
     sites, (rank, world) = list(sites), ranks()
     device = torch.device(device) if device else best_device()
+    note(device=describe_device(device), precision="float32")
     own = {k: tuple(member.to(device) for member in load(sites[k])) for k in range(rank, len(sites), world)}
     if empty := [sites[k] for k, cases in own.items() if not len(cases[0])]: raise InputError(f"site {empty[0]} has no cases: leave it out")
     # sums are made in the weights' own type, at least 32 bits; integers (counters, indices) in 64 bits, and rounded
@@ -319,14 +340,14 @@ def federate(model: torch.nn.Module,          # trained in place
     groups = {kind: [v for v in state if v.is_floating_point() == (kind == "weights")] for kind in ("weights", "integers")}
     types = {"weights": exact, "integers": torch.float64}
     if world > 1:
-        for value in state: dist.broadcast(value, src=0)
+        for value in state: _by_wire(value, lambda there: dist.broadcast(there, src=0))
     settings = {**(settings or {}), "sites": [str(site) for site in sites], "rounds": rounds, "local_epochs": local_epochs, "lr": lr, "batch": batch, "part": part, "seed": seed}
     rows = []
     if kept := _found(checkpoint, settings):
         rows = kept["log"]
         for value, saved in zip(state, kept["weights"]): value.copy_(saved)
     for r in range(len(rows), rounds):
-        began = time.perf_counter()
+        began = clock(device)
         with seeded(seed, r) as rng: chosen = set(rng.choice(len(sites), max(1, round(part * len(sites))), replace=False).tolist())
         common = [value.clone() for value in state]
         # sum of n w for each group, and sum of n, sum of n times the site's loss
@@ -335,13 +356,13 @@ def federate(model: torch.nn.Module,          # trained in place
             for value, shared in zip(state, common): value.copy_(shared)
             mean, n = _local(model, own[k], loss, optimizer(model.parameters(), lr=lr), local_epochs, batch, (seed, r, k), r / rounds)
             for kind, summed in total.items():
-                summed += n * torch.cat([value.flatten().to(summed.dtype) for value in groups[kind]] + [torch.tensor([1., mean], dtype=summed.dtype, device=device)])
+                summed += n * torch.cat([value.flatten().to(summed.dtype) for value in groups[kind]] + [summed.new_ones(1), mean.to(summed.dtype).view(1)])
         for kind, summed in total.items():
-            if world > 1: dist.all_reduce(summed)
+            if world > 1: _by_wire(summed, dist.all_reduce)
             averaged, cases, losses = summed[:-2] / summed[-2], summed[-2].item(), summed[-1].item()
             for value, new in zip(groups[kind], averaged.split([value.numel() for value in groups[kind]])):
                 value.copy_((new if kind == "weights" else new.round()).view_as(value))
-        row = {"round": r + 1, "loss": losses / cases, "sites": len(chosen), "cases": round(cases), "seconds": time.perf_counter() - began}
+        row = {"round": r + 1, "loss": losses / cases, "sites": len(chosen), "cases": round(cases), "seconds": clock(device) - began}
         if evaluate:
             model.eval()
             with torch.inference_mode(): row |= once(lambda: {key: float(value) for key, value in evaluate(model).items()})
@@ -352,7 +373,7 @@ def federate(model: torch.nn.Module,          # trained in place
     return pd.DataFrame(rows)
 
 def _local(model, cases, loss, optimizer, epochs, batch, seeds, t):
-    "A site's own training; returns its mean loss and its number of cases."
+    "A site's own training; returns its mean loss, a tensor on the device, and its number of cases."
     n, total, steps = len(cases[0]), 0., 0
     with seeded(*seeds) as rng:
         for _ in range(epochs):
@@ -361,7 +382,8 @@ def _local(model, cases, loss, optimizer, epochs, batch, seeds, t):
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()
                 optimizer.step()
-                total, steps = total + value.item(), steps + 1
+                # added up where it is: to ask for it would be to wait for it
+                total, steps = total + value.detach().double(), steps + 1
     return total / steps, n
 
 # %% ../nbs/42_distributed.ipynb #ef968d19

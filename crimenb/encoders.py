@@ -39,14 +39,16 @@ class TransformerLayer(nn.Module):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=real).transpose(1, 2).flatten(2)
 
     def forward(self, x: torch.Tensor, real: torch.Tensor, at: "torch.Tensor | None" = None) -> torch.Tensor:
-        "`x` (B, L, d), `real` (B, 1, 1, L) true where a token is no padding; returns (B, L, d), or (M, d) at the flat positions `at` (M,)."
+        "`x` (B, L, d), `real` (B, 1, 1, L) true where a token is no padding; returns (B, L, d), or (M, d) at the flat positions `at` (M,), best on the CPU."
         if at is None: mixed = self.attend(*self.qkv(x).chunk(3, -1), real)
         else:
             (B, L, d), row = x.shape, at // x.shape[1]
+            # positions that lie on the CPU are counted there: the host need not wait for a GPU to tell how many there are
+            nth, most = place_in_row(row, B)
+            at, row, nth = (v.to(x.device, non_blocking=True) for v in (at, row, nth))
             k, v = F.linear(x, self.qkv.weight[d:], self.qkv.bias[d:]).chunk(2, -1)
             x = x.flatten(0, 1)[at]
             q = F.linear(x, self.qkv.weight[:d], self.qkv.bias[:d])
-            nth, most = place_in_row(row, B)
             # the queries of a row side by side; what is left of a row asks for nothing and is not read
             mixed = self.attend(q.new_zeros(B, most, d).index_put((row, nth), q), k, v, real)[row, nth]
         x = self.norm1(x + self.dropout(self.out(mixed)))
@@ -126,7 +128,7 @@ def chosen_vectors(encoder: nn.Module, x: torch.Tensor, real: torch.Tensor, at: 
     "(M, d): the encoder's vectors of `x` (B, L, d) at the flat positions `at` (M,), by the shortest way that the encoder has."
     # a subclass has layers of its own
     if type(encoder) is Transformer: return encoder(x, real, at)
-    return encoder(x, real).flatten(0, 1)[at]
+    return encoder(x, real).flatten(0, 1)[at.to(x.device)]
 
 class NextEvent(nn.Module):
     "An embedding, an encoder and a tied head: tokens and positions in, logits over the event classes out."

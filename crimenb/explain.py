@@ -188,7 +188,7 @@ def rank_intervals(explanations, # an `Explanation`, or a list of them: of the s
                    seed=0,       # of the resampling
                    level=.95,    # probability that each interval should cover
 ) -> pd.DataFrame:
-    "One row a player, most important first: player, importance (mean absolute value), low, high, rank, rank low, rank high, first (share of resamples in which it ranks first), n, blocks. Cases and, with several explanations, networks are resampled; `blocks` is the smaller number of the two, and low and high are `metrics.widened` by it."
+    "One row a player, most important first: player, importance (mean absolute value), low, high, rank, rank low, rank high, first (share of resamples in which it ranks first), n, blocks. Cases and, with several explanations, networks are resampled; `blocks` is the smaller number of the two, and low and high are `metrics.widened` by it; ranks are not, and over few blocks their interval is too narrow."
     explanations = [explanations] if isinstance(explanations, Explanation) else list(explanations)
     if not explanations or any(e.players != explanations[0].players or e.values.shape != explanations[0].values.shape for e in explanations):
         raise InputError("rank_intervals needs one or more explanations of the same cases and players")

@@ -23,7 +23,7 @@ from .core import InputError, one_of, within
 from .events import Cleaned, read_dc
 from .geo import (Cells, Points, cell_places, cells_in, in_metres, metric, read_boundaries,
                   read_points, read_polygons, read_table, square_cells, transform)
-from .views import Split, View, split_in_time
+from .views import Split, View, differs, split_in_time
 
 # %% ../nbs/35_terrain.ipynb #f6d5636d
 @dataclass(frozen=True, eq=False)
@@ -173,14 +173,24 @@ class Design:
     # float64 (n, q) and their names; Const is all ones
     constants: np.ndarray = field(repr=False)
     constant_names: "list | tuple" = ("Const",)
-    # "dummy", "standardised" or "raw"
-    values: str = "dummy"
+    # how they were made, as far as a column depends on it: values, kernel and z of `design`
+    made: dict = field(default_factory=lambda: {"values": "dummy"})
 
     def __len__(self): return len(self.x)
+    def schema(self) -> dict:
+        "What a fit depends on."
+        return {"constants": list(self.constant_names), "columns": list(self.names), **self.made}
+    def check(self, schema: dict,  # of the design that the fit was made on
+    ) -> None:
+        "An `InputError` with the first difference, where the columns are not those of the fit."
+        if why := differs(schema, self.schema()):
+            raise InputError(f"the fit was made on another design matrix ({why}): make this one "
+                             "with the same factors, bandwidths, constants, values, kernel and z")
     @property
     def frame(self) -> pd.DataFrame:
         "All columns, constants first, by name."
-        return pd.DataFrame(np.hstack([self.constants, self.x]), columns=[*self.constant_names, *self.names])
+        return pd.DataFrame(np.hstack([self.constants, self.x]),
+                            columns=[*self.constant_names, *self.names])
 
 # %% ../nbs/35_terrain.ipynb #66a60879
 def _constants(units, names):
@@ -209,27 +219,35 @@ def design(units: Units,
            factors: dict,              # factor -> Points
            bandwidths=BANDWIDTHS,      # metres, for distances and densities
            kinds=("distance", "density"), # measures of every factor, or factor -> its measures
-           values="dummy",             # "dummy", "standardised", or "raw" (metres, and points per km²)
-           constants=("Const",),       # "Const", "LogArea" and names of numeric columns of the units
-           z=2.,                       # density dummies: how many standard deviations above the mean
+           values="dummy",             # "dummy", "standardised", or "raw" (metres, points per km²)
+           constants=("Const",),       # "Const", "LogArea" and numeric columns of the units
+           z=2.,                       # density dummies: standard deviations above the mean
            kernel="gaussian",          # of the densities
 ) -> Design:
-    "The design matrix. Columns of a factor: distance at each bandwidth, then density at each. Raw distances do not depend on the bandwidth: one column, `_dis`."
+    """The design matrix. Columns of a factor: distance at each bandwidth, then density at each.
+
+    Raw distances do not depend on the bandwidth: one column, `_dis`."""
     one_of(values, ("dummy", "standardised", "raw"), "kind of values")
     h = np.asarray(bandwidths, dtype=float)
-    if h.ndim != 1 or not len(h) or not (h > 0).all() or len(np.unique(h)) < len(h): raise InputError(f"bandwidths are {bandwidths}: give different numbers above 0, in metres")
+    if h.ndim != 1 or not len(h) or not (h > 0).all() or len(np.unique(h)) < len(h):
+        raise InputError(f"bandwidths are {bandwidths}: give different numbers above 0, in metres")
     if not factors: raise InputError("there are no factors: give at least one")
-    blocks, names, sets = [], [], {}
+    blocks, names, sets, made = [], [], {}, {"values": values}
     for factor, points in factors.items():
-        measures = kinds[one_of(factor, kinds, "factor in kinds")] if isinstance(kinds, dict) else kinds
+        of = kinds[one_of(factor, kinds, "factor in kinds")] if isinstance(kinds, dict) else kinds
         _together(units, points, f"the points of {factor}")
         first = len(names)
-        for measure in dict.fromkeys((measures,) if isinstance(measures, str) else measures):
+        for measure in dict.fromkeys((of,) if isinstance(of, str) else of):
             block, short = _measured(units, points, measure, h, values, z, kernel)
             blocks.append(block)
-            names += [f"{factor}_dis"] if (values, measure) == ("raw", "distance") else [f"{factor}_{short}_{b:g}" for b in h]
+            once = (values, measure) == ("raw", "distance")
+            names += [f"{factor}_dis"] if once else [f"{factor}_{short}_{b:g}" for b in h]
+            if measure == "density": made |= {"kernel": kernel}
+            if (values, measure) == ("dummy", "density"): made |= {"z": z}
         sets[factor] = np.arange(first, len(names))
-    return Design(units, np.hstack(blocks), names, sets, _constants(units, constants), list(constants), values)
+    return Design(units, np.hstack(blocks), names, sets, _constants(units, constants),
+                  list(constants), made)
+
 
 # %% ../nbs/35_terrain.ipynb #cebe9c1b
 def points_of(events,               # a `Cleaned` from one of the readers of `crimenb.events`, or its table of events

@@ -68,3 +68,8 @@ def does_not_grow(make, short, long, path):
 
 def same_after_loading(model, view, at, path):
     np.testing.assert_array_equal(load(model.save(path)).predict(view, at), model.predict(view, at))
+
+def trained_from(model, path):
+    "The model, to be trained on from a checkpoint."
+    model.checkpoint = path
+    return model

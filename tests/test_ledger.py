@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -172,3 +173,52 @@ def test_other_files_and_unknown_facts_are_refused(tmp_path):
     for name in ("magic:1", "constant:grids.NOTHING", "default:terrain.dummies:zz", "part:figure7:alpha=8"):
         with pytest.raises(InputError): ledger.fact(name)
     assert ledger.fact("profile:stresnet:valid*100") == 20 and ledger.fact("-118.7051") == -118.7051
+
+
+# --- the README's tables ---
+
+ROOT = Path(__file__).parents[1]
+
+def of(study, *columns, **more): return [dict(study=study, split="test", **more) | column for column in columns]
+
+HOUR = "last fortnight's counts", "last year's counts of cells"
+# first words of a table -> what each column holds, and method(s) of each line
+README = {
+    "NDCG@5, test": (of("crimealarm", *(dict(dataset=d, protocol=p) for d in ("nyc16", "chi18") for p in ("popularity-100", "full")), metric="NDCG@5"),
+                     {"CrimeAlarm": "CrimeAlarm", "one Transformer": "Transformer", "one GRU": "GRU", "how often": "spot counts", "the same, smoothed": "smoothed counts", "thirty-odd": "count mixer"}),
+    "RMSE, Chicago": (of("stresnet", dict(protocol="native"), dict(protocol="fine maps"), dataset="chicago_2018", metric="RMSE"),
+                      {"the Poisson noise": "Poisson noise", "Poisson regression": "Poisson regression", "last cumulative": "reset + hourly mean", "the network with": "ST-ResNet, Poisson",
+                       "forecasting nothing": "all zero", "ST-ResNet as": "ST-ResNet, sound"}),
+    "Chicago 2018, 77": (of("parallel", dict(protocol="counts", metric="Poisson deviance"), dict(protocol="risk level", metric="accuracy"), dict(protocol="risk level", metric="log loss"), dataset="chicago_2018"),
+                         {"last week": "last week", "mean of the last": "recent mean", "Poisson": "Poisson GLM", "DNN": "DNN", "LSTM": "LSTMCrimeNet", "GAT": "GAT+TCN"}),
+    "PAI on next": (of("rtm", *(dict(dataset=d, metric=m) for d in ("dc_rtm", "nyc_rtm") for m in ("PAI@1%", "PAI@5%")), protocol="units, count"),
+                    {"the post's": "post's RTM", "classic": "classic RTM", "random": "random forest", "last year's": "last counts", "mean of": "mean counts", "past counts": "shrunk counts"}),
+    "PAI at 5 %": (of("crosstests", *(dict(dataset=d) for d in ("chicago_2018", "nyc_2015h2", "dc_rtm")), metric="PAI@5%", protocol="period ahead"),
+                   {"counts of": HOUR, "Poisson": "Poisson regression", "a small": "ST-ResNet, small", "the post's": "post's RTM on street units"})}
+
+def readme_tables():
+    "(header, lines) of each table with numbers, cells as text."
+    text = (ROOT/"README.md").read_text().split("## What we found")[1].split("## From Python")[0]
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        cells = [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in block.splitlines()]
+        yield cells[0], cells[2:]
+
+def test_every_number_in_the_readmes_tables_is_a_recorded_one_rounded():
+    results, checked = studies.read_results(studies.folder_of("results")), 0
+    # a method of several peers is their mean
+    results = results.assign(method=results["method"].str.replace(r", peer \d$", "", regex=True))
+    tables = list(readme_tables())
+    assert [next(start for start in README if header[0].startswith(start)) for header, _ in tables] == list(README)
+    for header, lines in tables:
+        columns, methods = next(README[start] for start in README if header[0].startswith(start))
+        for label, *cells in lines:
+            method = next(methods[start] for start in methods if label.startswith(start))
+            for column, cell in zip(columns, cells, strict=True):
+                shown = cell.strip("*")
+                if not shown: continue
+                found = results[np.logical_and.reduce([results[key] == value for key, value in column.items()]) & results["method"].isin([method] if isinstance(method, str) else method)]
+                near = found["printed"].dropna() if "as printed" in label else found.groupby("file")["value"].mean()
+                half = .5*10.**-len(shown.partition(".")[2])
+                assert (abs(near - float(shown)) <= half + 1e-9).any(), (label, column, shown, sorted(near))
+                checked += 1
+    assert checked >= 80

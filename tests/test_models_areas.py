@@ -55,6 +55,15 @@ def test_the_catalogue_has_all_of_them():
     assert {"historical mean", "recent mean", "last week", "decision tree", "random forest", "SVM", "gradient boosting", "Poisson GLM", "DNN", "LSTMCrimeNet", "GAT+TCN"} <= set(NAMES)
     assert {kind.role for kind in map(catalogue("Panel").get, NAMES)} >= {"trivial", "baseline", "practitioner", "paper"}
 
+@pytest.mark.parametrize("name", ["DNN", "LSTMCrimeNet", "GAT+TCN"])
+def test_a_checkpoint_of_one_city_is_not_for_another(name, tmp_path):
+    view, parts = small(), small().split()
+    def train(view): return common.trained_from(made(name, "counts"), tmp_path/"run.pt").fit(view, parts.train, parts.valid)
+    first = train(view)
+    np.testing.assert_array_equal(train(view).predict(view, parts.test), first.predict(view, parts.test))
+    other = replace(view, counts=view.counts[:, ::-1].copy())
+    with pytest.raises(InputError, match="run.pt belongs to a run with another data"): train(other)
+
 @each
 def test_a_poisoned_future_changes_nothing(name, task):
     view = small()

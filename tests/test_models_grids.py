@@ -73,6 +73,18 @@ def test_forecasts_begin_after_the_last_hour(name):
 @each
 def test_settings_and_clones(name): common.holds_settings(made(name))
 
+@pytest.mark.parametrize("name", [name for name in NAMES if hasattr(catalogue("HourlyMaps")[name], "checkpoint")])
+def test_a_checkpoint_of_one_city_is_not_for_another(name, tmp_path):
+    view, parts = small(), small().split(valid=4, test=6)
+    train = lambda view, valid=parts.valid: common.trained_from(made(name), tmp_path/"run.pt").fit(view, parts.train, valid)
+    first = train(view)
+    np.testing.assert_array_equal(train(view).predict(view, parts.test), first.predict(view, parts.test))
+    other = replace(view, counts=view.counts[:, ::-1].copy())
+    for change in (lambda: train(other), lambda: train(view, slice(parts.valid.start, parts.valid.stop - 2))):
+        with pytest.raises(InputError, match="run.pt belongs to a run with another data"): change()
+    assert {"ST-ResNet, sound", "ternary ST-ResNet, sound", "Poisson regression + recurrent", "Poisson regression + graph"} <= {
+        name for name in NAMES if hasattr(catalogue("HourlyMaps")[name], "checkpoint")}
+
 @each
 def test_another_grid_is_refused(name):
     view = small()

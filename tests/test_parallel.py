@@ -1,38 +1,44 @@
 "The three networks of the comparative study: equations, causality, attention, leaks, export, resume."
-import dataclasses
 import shlex
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from cells import one_thread
 from hypothesis import given, settings, strategies as st
 
-from crimenb.lab import studies
+from crimenb.areas import TASKS
 from crimenb.core import InputError
+from crimenb.lab import studies
+from crimenb.panels import LEVELS, Panel
 from crimenb.papers import parallel
-from crimenb.papers.parallel import BEST, DNN, GATTCN, GRID, LOSSES, MODELS, TASKS, Cases, Head, LSTMCrimeNet, Spatial, Temporal, as_arguments, as_command, fit, grid_search, inputs, random_search, receptive_field, search_runs
+from crimenb.papers.parallel import (BEST, DNN, GATTCN, GRID, LOSSES, MODELS, Attention, Head, LSTMCrimeNet, Spatial, Temporal, as_command, grid_search, random_search,
+                                     receptive_field, search_runs)
 from crimenb.training import seeded
 
-A, T = 5, 30
+A, T = 5, 60
 RING = torch.tensor([[0, 1, 2, 3, 4, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 0, 1, 2, 3, 4]])
+TRAIN, VALID, TEST = slice(0, 40), slice(40, 50), slice(50, 60)
 
-def made_up(seed=0, shuffle=False):
-    "Cases of T periods × A areas with noise features; counts that depend on the first feature."
-    rng = np.random.default_rng(seed)
-    t, a = (i.ravel() for i in np.meshgrid(np.arange(T), np.arange(A), indexing="ij"))
-    if shuffle:
-        order = rng.permutation(T*A)
-        t, a = t[order], a[order]
-    sequence = rng.random((T*A, 4, 3))
-    counts = rng.poisson(1 + 4*sequence[:, -1, :2])
-    return Cases(sequence.reshape(T*A, -1), sequence, t, a, counts, np.minimum(counts.sum(1)//2, 4))
+def made_up(seed=0):
+    "A panel of areas on a ring; an area's counts go on from those of the week before."
+    rng, counts = np.random.default_rng(seed), np.ones((T, A, 2))
+    for t in range(1, T): counts[t] = rng.poisson(.5 + .8*counts[t - 1] + 2*(np.arange(A) % 2)[:, None])
+    turn = 2*np.pi*np.arange(A)/A
+    return Panel(counts, pd.date_range("2018-01-01", periods=T, freq="W-MON"), list("abcde"), ["violent", "property"], .1*np.cos(turn), .1*np.sin(turn), np.ones(A))
 
 @pytest.fixture(scope="module")
-def cases(): return made_up()
+def panel(): return made_up()
 
-quick = dict(train_on=range(20), valid_on=range(20, 25), edge_index=RING, epochs=3, evaluations=3, batch=20, device="cpu", model={"units": 8})
+quick = dict(graph="nearest", neighbours=2, epochs=3, evaluations=3, batch=20, units=8, device="cpu")
+
+def fit(name, panel, task="levels", criterion="likelihood", **settings):
+    return MODELS[name](task, criterion, **quick | settings).fit(panel, TRAIN, VALID)
+
+def same_weights(one, other): return all(torch.equal(a, b) for a, b in zip(one.net_.state_dict().values(), other.net_.state_dict().values()))
 
 
 # --- networks ---
@@ -111,14 +117,28 @@ def test_the_tcn_looks_back_far_enough_and_never_ahead(length, kernel):
         # exactly the steps from t - reach + 1 to t
         assert seen.nonzero()[:, 0].tolist() == list(range(max(t - reach + 1, 0), t + 1))
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 4), st.integers(1, 3), st.integers(0, 12), st.integers(0, 10_000))
+def test_attention_is_that_of_torch_geometric_with_loops_and_several_heads(n, width, heads, n_edges, seed):
+    gat = pytest.importorskip("torch_geometric.nn").GATConv
+    with seeded(seed): ours = Attention(3, width, heads)
+    with seeded(seed): theirs = gat(3, width, heads=heads, add_self_loops=False)
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in theirs.state_dict().items()}
+    assert all(torch.equal(ours.state_dict()[k], v) for k, v in theirs.state_dict().items())
+    with seeded(seed): x, edges = 5*torch.randn(2, n, 3), torch.randint(0, n, (2, n_edges))
+    edges = torch.cat([edges, torch.arange(n).expand(2, n)], 1)
+    z = torch.stack([theirs(one, edges) for one in x])
+    assert torch.allclose(ours(x, edges)[0], z, atol=1e-6)
+    for net, out in ((ours, ours(x, edges)[0]), (theirs, z)): out.square().sum().backward()
+    assert all(torch.allclose(p.grad, q.grad, rtol=1e-4, atol=1e-4) for p, q in zip(ours.parameters(), theirs.parameters()))
+
 @pytest.mark.filterwarnings("ignore:The tensor attributes self")
 @pytest.mark.parametrize("name", MODELS)
-def test_export_gives_the_same_forecast_for_any_batch(name, cases):
-    with seeded(0): net = parallel.build(name, cases, 5, RING, units=8).eval()
-    where = parallel.units(name, cases, range(4))
-    x = inputs(name, cases, where)
-    exported = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},)).module()
-    more = inputs(name, cases, parallel.units(name, cases, range(11)))
+def test_export_gives_the_same_forecast_for_any_batch(name, panel):
+    model = fit(name, panel, epochs=0)
+    net, give = model.net_, model.inputs(model.features(panel, np.arange(50, 60)))
+    exported = torch.export.export(net, (give(np.arange(4*A)),), dynamic_shapes=({0: torch.export.Dim("batch")},)).module()
+    more = give(np.arange(10*A))
     assert torch.allclose(exported(more), net(more), atol=1e-6)
 
 def test_bad_networks_and_graphs_are_refused():
@@ -127,38 +147,25 @@ def test_bad_networks_and_graphs_are_refused():
         with pytest.raises(InputError): make()
 
 
-# --- cases ---
+# --- what a network is given ---
 
-def test_tables_of_rows_are_whole_periods_in_order_whatever_the_order_of_rows():
-    for shuffle in (False, True):
-        cases = made_up(shuffle=shuffle)
-        table = cases.table([3, 7])
-        assert (cases.period[table] == torch.tensor([[3], [7]])).all() and (cases.area[table] == torch.arange(A)).all()
-        assert cases.rows([7, 3]).tolist() == sorted(table.flatten().tolist())
+def test_the_features_of_the_rows_that_are_asked_for_and_of_the_columns_that_are_kept(panel):
+    models = {name: fit(name, panel, epochs=0) for name in MODELS}
+    features = models["DNN"].features(panel, np.arange(50, 60))
+    rows = np.arange(2*A, 4*A)
+    assert torch.equal(models["DNN"].inputs(features)(rows), torch.from_numpy(features.x_flat[rows]))
+    assert torch.equal(models["LSTMCrimeNet"].inputs(features)(rows), torch.from_numpy(features.x_sequence[rows]))
+    whole = models["GAT+TCN"].inputs(features)(rows)
+    assert whole.shape[:3] == (2, 4, A) and torch.equal(whole, torch.from_numpy(features.by_area(features.x_sequence[rows])).transpose(1, 2))
+    bare = fit("DNN", panel, epochs=0, calendar=False, means=False)
+    names = [features.feature_names[i] for i in bare.columns(features.feature_names)]
+    assert set(features.feature_names) - set(names) == {"day of year (sin)", "day of year (cos)", "violent, mean so far", "property, mean so far"}
+    assert bare.inputs(features)(rows).shape[1] == len(names) == bare.n_in_
 
-def test_bad_cases_are_refused(cases):
-    short = dict(vars(cases))
-    for wrong in (dict(level=cases.level + 1), dict(level=cases.level - 1), dict(period=cases.period[:-1]), dict(flat=cases.flat*np.nan)):
-        with pytest.raises(InputError): Cases(**short | wrong)
-    with pytest.raises(InputError, match="none of these periods"): cases.rows([99])
-    gap = Cases(**{k: v[1:] for k, v in vars(cases).items()})
-    with pytest.raises(InputError, match="every area"): gap.table(range(3))
-    assert gap.table(range(1, 3)).shape == (2, A)
-
-def test_cases_of_features_of_a_panel():
-    from crimenb import panels
-    from crimenb.city import simulate
-    events, truth = simulate(3000, days=140, start="2018-01-01", n_areas=4)
-    panel = panels.Panel.from_events(events, group=panels.category_groups(events["category"].cat.categories), places=panels.city_places(truth))
-    parts = panel.split()
-    known = panels.Features(panel, parts.train)
-    cases = Cases.of(known)
-    periods = np.arange(len(panel))
-    assert cases.table(periods[parts.test]).flatten().tolist() == list(range(len(cases.area)))[known.rows(parts.test)]
-    bare = Cases.of(known, calendar=False)
-    assert bare.flat.shape[1] == cases.flat.shape[1] - 2 and bare.sequence.shape[2] == cases.sequence.shape[2] - 2
-    assert torch.equal(bare.sequence[..., :len(known.step_names)], cases.sequence[..., :len(known.step_names)])
-    assert torch.equal(inputs("GAT+TCN", cases, cases.table(periods[parts.test])), torch.from_numpy(known.by_area(known.x_sequence[known.rows(parts.test)])).transpose(1, 2))
+def test_a_network_that_is_not_trained_is_the_one_that_training_starts_from(panel):
+    start, trained = (fit("LSTMCrimeNet", panel, epochs=n) for n in (0, 3))
+    with seeded(0): assert all(torch.equal(a, b) for a, b in zip(trained.network().state_dict().values(), start.net_.state_dict().values()))
+    assert not same_weights(start, trained)
 
 
 # --- heads ---
@@ -175,7 +182,7 @@ def test_the_poisson_loss_is_least_at_the_truth_and_starts_at_the_mean():
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-20, 20), min_size=1, max_size=5), st.floats(.05, 5))
 def test_levels_from_mse_are_probabilities_with_the_nearest_level_first(centre, width):
-    head = Head("level", "MSE", torch.arange(5))
+    head = Head("levels", "MSE", torch.arange(5))
     head.width = width
     centre = torch.tensor(centre, dtype=torch.float32)[:, None]
     p = head.predict((centre - head.mean)/head.spread)
@@ -198,69 +205,71 @@ def test_mse_is_on_standardised_targets_and_counts_stay_above_zero():
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", MODELS)
-def test_training_learns_and_forecasts_in_the_order_of_rows(name, loss, task):
-    cases = made_up()
-    fitted = fit(name, cases, task=task, loss=loss, **quick | {"lr": .01, "epochs": 6})
-    assert fitted.log.loss.iloc[-1] < fitted.log.loss.iloc[0] and np.isclose(fitted.valid_loss, -fitted.log.valid.max())
-    p = fitted.predict(cases, range(25, 30))
-    assert p.shape == (25, 5 if task == "level" else 2) and (p >= 0).all()
-    if task == "level": assert np.allclose(p.sum(1), 1, atol=1e-5)
-    # a case's forecast belongs to its row: checked one period at a time, and in a table with its rows mixed
-    assert np.allclose(p[5:10], fitted.predict(cases, [26]), atol=1e-5)
-    order = np.random.default_rng(3).permutation(T*A)
-    mixed = Cases(**{k: v[order] for k, v in vars(cases).items()})
-    rows, known = mixed.rows(range(25, 30)).numpy(), cases.rows(range(25, 30)).tolist()
-    assert np.allclose(fitted.predict(mixed, range(25, 30)), p[[known.index(i) for i in order[rows]]], atol=1e-5)
+def test_training_learns_and_forecasts_each_period_by_itself(name, loss, task, panel):
+    model = fit(name, panel, task, loss, lr=.01, epochs=6)
+    assert model.log_.loss.iloc[-1] < model.log_.loss.iloc[0] and np.isclose(model.valid_loss, -model.log_.valid.max())
+    p = model.predict(panel, TEST)
+    assert p.shape == (10, A, LEVELS if task == "levels" else 2) and (p >= 0).all()
+    if task == "levels": assert np.allclose(p.sum(-1), 1, atol=1e-5)
+    assert np.allclose(p[[1, 4]], model.predict(panel, [51, 54]), atol=1e-5)
 
 @pytest.mark.parametrize("name", MODELS)
-def test_poison_in_the_test_periods_changes_nothing(name, cases):
-    later = cases.period >= 25
-    poisoned = {k: torch.where(later.view(-1, *[1]*(v.ndim - 1)), torch.full_like(v, 4 if k == "level" else 9999), v) for k, v in vars(cases).items() if k not in ("period", "area")}
-    clean, dirty = (fit(name, c, task="counts", **quick) for c in (cases, dataclasses.replace(cases, **poisoned)))
-    assert all(torch.equal(a, b) for a, b in zip(clean.model.state_dict().values(), dirty.model.state_dict().values()))
-    assert clean.log.drop(columns="seconds").equals(dirty.log.drop(columns="seconds"))
-    assert torch.equal(clean.head.mean, dirty.head.mean)
+def test_poison_in_the_test_periods_changes_nothing(name, panel):
+    counts = panel.counts.copy()
+    counts[TEST] = 9999
+    clean, dirty = (fit(name, p, "counts") for p in (panel, replace(panel, counts=counts)))
+    assert same_weights(clean, dirty) and clean.log_.equals(dirty.log_) and np.array_equal(clean.head().mean, dirty.head().mean)
 
-def test_the_best_epoch_on_validation_is_kept(cases):
-    fitted = fit("DNN", cases, task="counts", **quick | {"lr": .05, "epochs": 30, "evaluations": 30})
-    best = fitted.log.valid.idxmax()
+def test_the_best_epoch_on_validation_is_kept(panel):
+    model = fit("DNN", panel, "counts", lr=.05, epochs=30, evaluations=30)
+    best = model.log_.valid.idxmax()
     assert best < 29                                      # it overfits: the last epoch is not the one that is kept
-    rows = cases.rows(range(20, 25))
-    with torch.no_grad(): loss = fitted.head.loss(fitted.model(cases.flat[rows]), cases.counts[rows])
-    assert np.isclose(loss.item(), -fitted.log.valid[best], atol=1e-5)
+    features = model.features(panel, np.arange(40, 50))
+    with torch.no_grad(): z = model.net_(model.inputs(features)(np.arange(10*A)))
+    assert np.isclose(model.head().loss(z, torch.from_numpy(features.y_counts)).item(), -model.log_.valid[best], atol=1e-5)
 
-def test_a_longer_run_at_a_constant_rate_contains_the_shorter_one(cases):
-    short, long = (fit("LSTMCrimeNet", cases, **quick | {"epochs": n, "evaluations": n}).log for n in (2, 5))
-    assert short.drop(columns="seconds").equals(long[:2].drop(columns="seconds"))
+def test_a_longer_run_at_a_constant_rate_contains_the_shorter_one(panel):
+    short, long = (fit("LSTMCrimeNet", panel, epochs=n, evaluations=n).log_ for n in (2, 5))
+    assert short.equals(long[:2])
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_killed_run_goes_on_and_ends_the_same(name, cases, tmp_path, monkeypatch):
-    whole = fit(name, cases, **quick)
-    calls, real = [], parallel.Head.loss
+def test_a_killed_run_goes_on_and_ends_the_same(name, panel, tmp_path, monkeypatch):
+    whole, file = fit(name, panel), str(tmp_path/"c.pt")
+    calls, real = [], Head.loss
     class Killed(Exception): pass
     def dies(self, z, y):
         calls.append(1)
-        if len(calls) > 8: raise Killed
+        if len(calls) > 14: raise Killed
         return real(self, z, y)
-    monkeypatch.setattr(parallel.Head, "loss", dies)
-    with pytest.raises(Killed): fit(name, cases, checkpoint=tmp_path/"c.pt", **quick)
+    monkeypatch.setattr(Head, "loss", dies)
+    with pytest.raises(Killed): fit(name, panel, checkpoint=file)
     monkeypatch.undo()
     assert (tmp_path/"c.pt").exists()
-    resumed = fit(name, cases, checkpoint=tmp_path/"c.pt", **quick)
-    assert all(torch.equal(a, b) for a, b in zip(whole.model.state_dict().values(), resumed.model.state_dict().values()))
+    resumed = fit(name, panel, checkpoint=file)
+    assert same_weights(whole, resumed)
     # other data, other settings: refused
-    for other in (dict(task="counts"), dict(batch=10), dict(model={"units": 16})):
-        with pytest.raises(InputError, match="another"): fit(name, cases, checkpoint=tmp_path/"c.pt", **quick | other)
-    with pytest.raises(InputError, match="another data"): fit(name, made_up(1), checkpoint=tmp_path/"c.pt", **quick)
+    for other in (dict(task="counts"), dict(batch=10), dict(units=16)):
+        with pytest.raises(InputError, match="another"): fit(name, panel, checkpoint=file, **other)
+    with pytest.raises(InputError, match="another data"): fit(name, made_up(1), checkpoint=file)
 
-def test_the_seed_decides_everything(cases):
-    one, same, other = (fit("GAT+TCN", cases, **quick, seed=s).log.loss.tolist() for s in (0, 0, 1))
+def test_the_seed_decides_everything(panel):
+    one, same, other = (fit("GAT+TCN", panel, seed=s).log_.loss.tolist() for s in (0, 0, 1))
     assert one == same != other
 
-def test_bad_arguments_of_fit_are_refused(cases):
-    for wrong in (dict(name="CNN"), dict(task="risk"), dict(loss="MAE"), dict(batch=0), dict(evaluations=0), dict(seed=-1), dict(valid_on=range(19, 25)),
-                  dict(train_on=range(50, 60)), dict(name="GAT+TCN", edge_index=None), dict(name="GAT+TCN", edge_index=RING + 1)):
-        with pytest.raises(InputError): fit(**dict(name="DNN", cases=cases, **quick) | wrong)
+def test_another_objective_is_what_training_makes_small(panel):
+    class Timid(parallel.AreaDNN):
+        "Pays for every event that it expects."
+        def _objective(self, loss, said): return lambda net, rows, t: loss(net, rows, t) + 10*said(net, rows).mean()
+    timid, plain = (kind("counts", **quick | {"lr": .01, "epochs": 20}).fit(panel, TRAIN, VALID) for kind in (Timid, parallel.AreaDNN))
+    assert timid.predict(panel, TEST).mean() < .5*plain.predict(panel, TEST).mean()
+
+def test_bad_settings_are_refused(panel):
+    for wrong in (dict(task="risk"), dict(criterion="MAE"), dict(batch=0), dict(evaluations=0), dict(seed=-1), dict(epochs=-1)):
+        with pytest.raises(InputError): fit("DNN", panel, **wrong)
+    with pytest.raises(InputError, match="share periods"): MODELS["DNN"](**quick).fit(panel, TRAIN, slice(39, 50))
+    holed = panel.counts.copy()
+    holed[20, 2] = np.nan
+    with pytest.raises(InputError, match="every area once"): fit("GAT+TCN", replace(panel, counts=holed))
 
 
 # --- search ---
@@ -281,11 +290,6 @@ def test_a_random_search_stays_inside_the_grid_and_repeats_itself():
     # evenly on the log scale: about half of the DNN's rates lie below the middle one
     assert .4 < np.mean([d["lr"] < 1e-3 for d in random_search("DNN", 500)]) < .6
     with pytest.raises(InputError): random_search("DNN", 0)
-
-def test_a_setting_becomes_arguments(cases):
-    assert as_arguments({"lr": .01, "layers": 4, "batch": 64, "units": 8}) == {"model": {"layers": 4, "units": 8}, "lr": .01, "batch": 64}
-    fitted = fit("DNN", cases, **quick | as_arguments(grid_search("DNN")[0]))
-    assert sum(isinstance(m, torch.nn.Linear) for m in fitted.model.modules()) == 4
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_search_is_a_list_of_commands_that_the_command_line_understands(name):

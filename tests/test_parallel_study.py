@@ -75,13 +75,12 @@ def test_a_search_is_recorded_and_a_killed_run_goes_on_from_what_is_there(tmp_pa
     assert loss == values(whole)[1]
 
 def test_a_search_stops_early_and_the_networks_only_where_they_are_told_to(tmp_path, monkeypatch):
-    from crimenb.papers import parallel
-    told, fit = [], parallel.fit
-    def spy(*args, **kwargs):
-        fitted = fit(*args, **kwargs)
-        told.append((kwargs["patience"], len(fitted.log)))
-        return fitted
-    monkeypatch.setattr(parallel, "fit", spy)
+    from crimenb.papers.parallel import Trained
+    told, train = [], Trained._train
+    def spy(model, *args):
+        train(model, *args)
+        told.append((model.patience, len(model.log_)))
+    monkeypatch.setattr(Trained, "_train", spy)
     # at such a rate nothing gets better for long
     run_cells(dict(models="DNN", tasks="level", search="random", trials=1, rules="historical mean", epochs=30, evaluations=30, search_patience=1, batch=8, lr=.01), tmp_path)
     (whole, epochs), (trial, stopped), (searched, again) = told
@@ -159,15 +158,30 @@ zone: America/Chicago
 areas: {file: parts.geojson, key: part}
 """
 
-def test_a_citys_card_is_a_data_set(tmp_path):
+def a_city(folder, moved=0., label=None):
+    "A city's files and card: events, their areas' labels if wanted, and polygons so many degrees to the east."
     from crimenb import geo
     import shapely
-    events, truth = city.simulate(4000, 182, seed=2, start="2018-01-01", n_areas=6)
-    pd.DataFrame({"When": events["time"].dt.strftime("%Y-%m-%d %H:%M"), "What": events["category"].astype(str), "X": events["lon"], "Y": events["lat"]}).to_csv(tmp_path/"incidents.csv", index=False)
+    events, _ = city.simulate(4000, 182, seed=2, start="2018-01-01", n_areas=6)
+    table = {"When": events["time"].dt.strftime("%Y-%m-%d %H:%M"), "What": events["category"].astype(str), "X": events["lon"], "Y": events["lat"]}
+    pd.DataFrame(table | ({} if label is None else {"Part": label})).to_csv(folder/"incidents.csv", index=False)
     west, south, east, north = events["lon"].min(), events["lat"].min(), events["lon"].max(), events["lat"].max()
-    edges = np.linspace(west, east, 4)
-    geo.write(geo.area_places([shapely.box(a, south, b, north) for a, b in zip(edges, edges[1:])], ["left", "middle", "right"]).rename_axis("part"), tmp_path/"parts.geojson")
-    (tmp_path/"mine.yaml").write_text(CARD)
+    edges = np.linspace(west, east, 4) + moved
+    geo.write(geo.area_places([shapely.box(a, south, b, north) for a, b in zip(edges, edges[1:])], ["left", "middle", "right"]).rename_axis("part"), folder/"parts.geojson")
+    (folder/"mine.yaml").write_text(CARD if label is None else CARD.replace("lat: Y}", "lat: Y, area: Part}"))
+    return folder/"mine.yaml"
+
+@pytest.mark.parametrize("how, says", [(dict(moved=5.), "no place lies in any of the areas"), (dict(label="north"), "no event has the label of an area")])
+def test_a_study_whose_events_are_in_no_area_stops_in_a_sentence_and_leaves_no_result(tmp_path, capfd, how, says):
+    from crimenb.lab import cli
+    card, out = a_city(tmp_path, **how), tmp_path/"out"
+    assert cli.main(["reproduce", "parallel", "--dataset", str(card), "--profile", "smoke", "--out", str(out)]) == 2
+    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith("crimenb: ")]
+    assert len(told) == 1 and says in told[0], told
+    assert not list(out.rglob("*.json"))
+
+def test_a_citys_card_is_a_data_set(tmp_path):
+    a_city(tmp_path)
     seen = {}
     result = run_cells(dict(dataset=str(tmp_path/"mine.yaml"), models="GAT+TCN", tasks="counts"), tmp_path/"out", seen.update)
     panel = seen["panel"]

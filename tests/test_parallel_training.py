@@ -2,6 +2,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -9,20 +10,21 @@ import cells
 from cells import one_thread
 from crimenb.lab import studies
 from crimenb.core import InputError
+from crimenb.panels import Features, Panel
 from crimenb.papers import parallel
-from crimenb.training import seeded
+from crimenb.views import Split
 
-A, T, L, F, C = 6, 12, 4, 3, 2
+A, T, L, C = 6, 12, 4, 2
 AROUND = torch.tensor([[0, 1, 1, 2, 3, 4], [1, 0, 2, 1, 4, 3]])
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     "A workload of six areas in twelve weeks, areas from east to west."
-    with seeded(0) as rng:
-        t, a = (v.ravel() for v in np.meshgrid(np.arange(T), np.arange(A), indexing="ij"))
-        cases = parallel.Cases(rng.random((T*A, 5)), rng.random((T*A, L, F)), t, a, rng.poisson(2, (T*A, C)), rng.integers(0, 5, T*A))
-    file = tmp_path_factory.mktemp("work")/"cases.pt"
-    parallel.save_workload(file, cases, {"train": np.arange(9), "test": np.arange(9, 12)}, AROUND, lon=-np.arange(A), regions=2)
+    counts = np.random.default_rng(0).poisson(2, (T + L, A, C)).astype(float)
+    weeks = pd.date_range("2018-01-01", periods=T + L, freq="W-MON")
+    panel = Panel(counts, weeks, list("abcdef"), ["violent", "property"], -np.arange(A)*.1, np.zeros(A), np.ones(A))
+    parts, file = Split(slice(0, L + 9), slice(L + 9, L + 9), slice(L + 9, L + 12)), tmp_path_factory.mktemp("work")/"cases.pt"
+    parallel.save_workload(file, Features(panel, parts.train), parts, AROUND, lon=panel.lon, regions=2)
     return file
 
 def test_regions_go_from_west_to_east_and_every_case_has_one_site(path):

@@ -286,11 +286,26 @@ def test_refused(call, words):
     with pytest.raises(InputError, match=words): call()
 
 
-def test_a_fit_to_dummies_is_not_used_on_standardised_measures():
-    units, rng = TERRAIN.units, np.random.default_rng(5)
-    points = {name: Points(*rng.uniform(0, 2000, (2, 9))) for name in ("bar", "school")}
-    one, other = (design(units, points, (100, 200), kinds="distance", values=values) for values in ("dummy", "standardised"))
-    assert one.names == other.names
-    for found in (fit(one, Y), fit_post(one, Y, steps=3), fit_classic(one, Y)):
-        assert len(found.expected(one)) == len(units)
-        with pytest.raises(InputError, match="dummy columns, and the design has standardised"): found.expected(other)
+BAR, SCHOOL = (Points(*np.random.default_rng(s).uniform(0, 2000, (2, 9))) for s in (5, 6))
+
+@pytest.mark.parametrize("other, says", [
+    (dict(values="standardised"), "values: 'dummy' there, 'standardised' here"), (dict(values="raw"), "columns"),
+    (dict(kernel="quartic"), "kernel: 'gaussian' there, 'quartic' here"), (dict(z=1.), "z: 2.0 there, 1.0 here"),
+    (dict(bandwidths=(100, 300)), "columns, number 1: 'bar_dis_200' there, 'bar_dis_300' here"), (dict(bandwidths=(100,)), "columns: 8 there, 4 here"),
+    (dict(kinds="distance"), "columns: 8 there, 4 here"), (dict(kinds=("density", "distance")), "columns, number 0"),
+    (dict(factors={"school": SCHOOL, "bar": BAR}), "columns, number 0: 'bar_dis_100' there, 'school_dis_100' here"),
+    (dict(factors={"pub": BAR, "school": SCHOOL}), "columns, number 0"), (dict(constants=("Const",)), "constants: 2 there, 1 here"),
+    (dict(constants=("Intersection", "Const")), "constants, number 0")])
+def test_a_fit_is_not_used_on_another_design_matrix(other, says):
+    usual = dict(factors={"bar": BAR, "school": SCHOOL}, bandwidths=(100, 200), constants=("Const", "Intersection"))
+    one, same, changed = (design(TERRAIN.units, **{**usual, **more}) for more in ({}, {}, other))
+    for found in (fit(one, Y), fit_post(one, Y, steps=3), fit_loops(one, Y, [1], 3)[0], fit_classic(one, Y)):
+        np.testing.assert_array_equal(found.expected(same), found.expected(one))
+        with pytest.raises(InputError, match="another design matrix") as refusal: found.expected(changed)
+        assert says in str(refusal.value)
+
+def test_what_no_column_depends_on_is_not_compared():
+    "Of distances alone the kernel doesn't matter, of standardised densities the cut of the dummies doesn't."
+    make = lambda **how: design(TERRAIN.units, {"bar": BAR}, (100, 200), **how)
+    for how, more in ((dict(kinds="distance"), dict(kernel="quartic", z=1.)), (dict(values="standardised"), dict(z=1.))):
+        assert len(fit(make(**how), Y).expected(make(**how, **more))) == len(Y)

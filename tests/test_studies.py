@@ -152,10 +152,12 @@ def test_a_result_comes_back_as_it_was_written(folder):
     assert "out" not in back["parameters"][0] and back["parameters"][0]["throws"] == 100
     assert str(folder) not in run.path(".json").read_text()
 
-def test_a_row_may_say_on_how_many_blocks_its_interval_rests(folder):
+def test_a_row_says_on_how_many_blocks_its_interval_rests(folder):
     run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
     row = dict(method="net", kind="paper", protocol="full", split="test", metric="MRR", value=.5, low=.4, high=.6, n=30)
-    run.add([row | {"blocks": 5.}, row | {"metric": "HR@5"}, row | {"metric": "HR@9", "low": None, "high": None, "blocks": 5}])
+    for lacking in (row, row | {"blocks": None}, row | {"blocks": math.nan}):
+        with pytest.raises(InputError, match="MRR, has an interval: say in blocks"): run.add([lacking])
+    run.add([row | {"blocks": 5.}, row | {"metric": "HR@5", "low": None, "high": None}, row | {"metric": "HR@9", "low": None, "high": None, "blocks": 5}])
     run.save()
     assert [r.get("blocks") for r in run.rows] == [5, None, None] and type(run.rows[0]["blocks"]) is int
     assert studies.read_results(folder / "runs")["blocks"].fillna(0).tolist() == [5, 0, 0]
@@ -163,6 +165,10 @@ def test_a_row_may_say_on_how_many_blocks_its_interval_rests(folder):
     assert given["low"] is not None and studies.validate(a_result(rows=[given | {"blocks": 2}]))
     for wrong in (dict(blocks=1), dict(blocks=None), dict(blocks=2.5), dict(blocks=True), dict(blocks=5, low=None, high=None)):
         with pytest.raises(InputError): studies.validate(a_result(rows=[given | wrong]))
+
+def test_every_recorded_interval_says_its_blocks():
+    results = studies.read_results(studies.folder_of("results"))
+    assert (results["blocks"].notna() == results["low"].notna()).all() and results["low"].notna().sum() > 15_000
 
 def test_a_missing_or_extra_key_or_a_value_that_is_none_is_refused():
     assert studies.validate(a_result()) == a_result()
@@ -417,3 +423,15 @@ def test_the_answer_is_the_best_of_each_kind_under_the_tasks_protocol_and_metric
 def test_the_page_of_a_run_starts_with_its_answer():
     page = studies.opening("PAI@5% <b>", pd.DataFrame([dict(kind="ours", method="a<b", value=.5, low=.4, high=.6)]))
     assert "a&lt;b" in page and "&lt;b&gt;" in page and "0.4 to 0.6" in page and "<b>" not in page
+
+
+def test_numbers_of_different_precisions_are_never_put_together(tmp_path):
+    "`auto` is what the hardware made of it: float32 and bfloat16 are two settings, whatever was asked for."
+    def run(asked, used, i, value):
+        row = a_result()["rows"][0] | {"value": value}
+        (tmp_path / f"{i}.json").write_text(json.dumps(a_result(seed=i, parameters={"seed": i, "precision": asked}, computed={"precision": [used]}, rows=[row])))
+    for i, (asked, used, value) in enumerate([("auto", "float32", .5), ("float32", "float32", .52), ("auto", "bfloat16", .42), ("bfloat16", "bfloat16", .44)]): run(asked, used, i, value)
+    lines = studies.leaderboard(studies.read_results(tmp_path))
+    assert sorted(zip(lines["measured"].round(3), lines["seeds"])) == [(.43, "2 3"), (.51, "0 1")]
+    # older files say nothing of it, and stand where they stood
+    assert studies.setting(a_result()) == studies.setting(a_result(computed={"precision": ["float32"]}))

@@ -21,7 +21,7 @@ DECLARED = ('dataset: str = "fair"   # which die\nprofile: str = "smoke"   # whe
             'rate: float = None   # of sixes\nfate: str = None   # how it ends\nout: str = "runs"   # folder')
 # the result says how it was made; torch, which only names the device, is left out of it
 BEGIN = ('import os, signal, sys, time, types\nfrom pathlib import Path\nfrom crimenb.lab import studies\nfrom crimenb.core import InputError\n'
-         'sys.modules["crimenb.training"] = types.SimpleNamespace(describe_device=lambda: os.environ["OMP_NUM_THREADS"] + " threads")\n'
+         'sys.modules["crimenb.training"] = types.SimpleNamespace(computed=dict, describe_device=lambda: os.environ["OMP_NUM_THREADS"] + " threads")\n'
          'run = studies.begin("dice", globals(), {folder!r})\nhere = Path({folder!r})')
 END = ('if run.fate == "error": 1/0\n'
        'if run.fate == "killed": os.kill(os.getppid(), signal.SIGKILL), time.sleep(60)\n'
@@ -212,7 +212,24 @@ def test_the_next_call_goes_on_and_on_dask_a_run_whose_worker_is_killed_is_done_
     assert len((folder / "pids").read_text().splitlines()) == 2
     assert before.items() <= {p: p.stat().st_mtime_ns for p in out.glob("*.json")}.items() and not list(out.glob(".*"))
 
+<<<<<<< HEAD
 def test_a_bomb_of_aliases_is_one_sentence(tmp_path):
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}']*9)}]\n" for i in range(1, 9))
     (tmp_path / "sweep.yaml").write_text(bomb)
     with pytest.raises(InputError, match=r"^sweep.yaml: line 2 has an alias \(\*\): write the value out$"): sweep.grids(tmp_path / "sweep.yaml")
+=======
+
+def test_a_sweep_with_a_budget_stops_by_itself_and_goes_on_when_it_is_called_again(folder, monkeypatch):
+    monkeypatch.setattr(sweep, "PATIENCE", 5)
+    (folder / "lent.yaml").write_text("study: dice\nseed: [31, 32, 33]\nfate: slow\n")
+    (folder / "pids").unlink(missing_ok=True), (folder / "go").unlink(missing_ok=True)
+    said, out, began = io.StringIO(), folder / "lent", time.monotonic()
+    table = sweep.sweep(folder / "lent.yaml", out, workers=1, budget=1, folder=folder, stream=said)
+    assert time.monotonic() - began < 75
+    assert table.state.tolist() == ["stopped", "waiting", "waiting"] and "0 of 3 runs are finished" in said.getvalue()
+    assert not any(alive(pid) for line in (folder / "pids").read_text().splitlines() for pid in line.split())
+    (folder / "go").touch()
+    table = sweep.sweep(folder / "lent.yaml", out, workers=1, budget=30, folder=folder, stream=said)
+    assert table.state.tolist() == ["done"]*3, table.reason.tolist()
+    with pytest.raises(InputError, match="budget is -1"): sweep.sweep(folder / "lent.yaml", out, budget=-1, folder=folder, stream=said)
+>>>>>>> main

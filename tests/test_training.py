@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crimenb.core import InputError
-from crimenb.training import best_device, describe_device, learning_rate, load_checkpoint, save_checkpoint, seeded, train
+from crimenb import training
+from crimenb.training import best_device, describe_device, learning_rate, load_checkpoint, log_to, precision_on, save_checkpoint, seeded, train
 
 SCRIPT = """
     import sys, time
@@ -97,8 +98,11 @@ def test_checkpoints_refuse_other_settings_cut_files_and_code(tmp_path):
     with pytest.raises(InputError, match="another lr"): fit(checkpoint=path, lr=.5)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match="not a whole checkpoint"): fit(checkpoint=path)
-    torch.save({"evil": os.system}, path)
+    torch.save({"x": 1}, path)
     with pytest.raises(InputError, match="not a whole checkpoint"): load_checkpoint(path)
+    # one that proves itself and holds code
+    save_checkpoint(path, {"evil": os.system})
+    with pytest.raises(InputError, match="not a checkpoint"): load_checkpoint(path)
     with pytest.raises(InputError, match="no checkpoint"): load_checkpoint(tmp_path / "none.pt")
 
 
@@ -174,10 +178,84 @@ def test_the_learning_rate_stays_between_zero_and_its_maximum(t, warmup, schedul
 
 
 def test_the_device_is_named():
-    assert describe_device().startswith(best_device().type) and "threads" in describe_device("cpu")
+    assert best_device().type in describe_device(best_device()) and "threads" in describe_device("cpu")
 
 
 def test_save_checkpoint_overwrites_in_one_step(tmp_path):
     path = save_checkpoint(tmp_path / "a.pt", {"settings": {}, "x": 1})
     with pytest.raises(Exception): save_checkpoint(path, {"x": lambda: 1})       # can't be pickled
     assert load_checkpoint(path)["x"] == 1 and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_checkpoint_with_one_flipped_bit_or_cut_anywhere_is_refused(tmp_path):
+    path, rng = tmp_path / "run.pt", np.random.default_rng(0)
+    fit(checkpoint=path)
+    whole = path.read_bytes()
+    assert load_checkpoint(path)["epoch"] == 3
+    for bit in rng.integers(0, 8*len(whole), 100):
+        broken = bytearray(whole)
+        broken[bit//8] ^= 1 << bit % 8
+        path.write_bytes(broken)
+        with pytest.raises(InputError, match="not a whole checkpoint") as error: load_checkpoint(path)
+        assert "\n" not in str(error.value)
+    for end in [0, 1, 20, 52, *rng.integers(0, len(whole), 20)]:
+        path.write_bytes(whole[:end])
+        with pytest.raises(InputError, match="not a whole checkpoint"): load_checkpoint(path)
+    path.write_bytes(whole)
+    assert load_checkpoint(path)["epoch"] == 3
+
+
+def test_a_checkpoint_of_another_precision_is_taken_and_of_another_type_of_weights_refused(tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    fit(checkpoint=path, precision="bfloat16", max_steps=6)
+    fit(checkpoint=path)
+    assert load_checkpoint(path)["precisions"] == ["bfloat16", "float32"]
+    state = load_checkpoint(path)
+    state["model"] = {k: v.double() for k, v in state["model"].items()}
+    save_checkpoint(path, state)
+    with pytest.raises(InputError, match="weights of torch.float64"): fit(checkpoint=path)
+
+
+def test_bfloat16_is_taken_only_where_it_is_computed(monkeypatch):
+    cpu = torch.device("cpu")
+    for real, auto in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(training, "has_bfloat16", lambda device: real)
+        assert precision_on(cpu, "auto") == auto and precision_on(cpu, None) == precision_on(cpu, "float32") == "float32"
+    with pytest.raises(InputError, match="only emulate"): fit(precision="bfloat16")
+
+
+@pytest.mark.parametrize("capability, real", [((7, 0), False), ((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_old_gpus_have_no_bfloat16(capability, real, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert training.has_bfloat16(torch.device("cuda")) is real
+
+
+def test_the_log_is_a_csv_file_or_anything_else(tmp_path):
+    rows = []
+    _, log = fit(log=tmp_path / "log.csv")
+    fit(log=lambda so_far: rows.append(so_far[-1]["epoch"]))
+    import pandas as pd
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "log.csv"), log)
+    assert rows == [1, 2, 3]
+    # a run that goes on has one whole log
+    fit(log=tmp_path / "again.csv", checkpoint=tmp_path / "run.pt", max_steps=3)
+    fit(log=tmp_path / "again.csv", checkpoint=tmp_path / "run.pt")
+    assert pd.read_csv(tmp_path / "again.csv").epoch.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("package, module", [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow")])
+def test_other_loggers_get_every_number_or_say_what_is_missing(package, module, monkeypatch):
+    told = []
+    class Writer:
+        def __init__(self, place): self.place = place
+        def add_scalar(self, name, value, step): told.append((name, step))
+        def flush(self): pass
+        log_metrics = staticmethod(lambda numbers, step: told.extend((name, step) for name in numbers))
+        active_run, start_run = staticmethod(lambda: None), staticmethod(lambda run_name: None)
+    Writer.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, module, Writer)
+    fit(log=f"{package}:there", epochs=2)
+    assert {("loss", 1), ("loss", 2), ("lr", 2), ("steps", 2)} <= set(told)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=f"{package} is not installed"): log_to(f"{package}:there")

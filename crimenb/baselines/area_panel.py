@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['SMALLEST', 'FromBlocks', 'HistoricalMean', 'RecentMean', 'LastWeek', 'level_chances', 'Trees', 'DecisionTree',
-           'RandomForest', 'SupportVectors', 'GradientBoosting', 'level_probabilities', 'own_past', 'PoissonGLM',
-           'excess', 'memory', 'Remembers', 'Memories', 'OwnPast', 'OwnPastTrees', 'rules', 'occurrences', 'f1_scores']
+           'RandomForest', 'SupportVectors', 'GradientBoosting', 'level_probabilities', 'own_past', 'Regression',
+           'PoissonGLM', 'excess', 'memory', 'Remembers', 'Memories', 'OwnPast', 'OwnPastTrees', 'rules', 'occurrences',
+           'f1_scores']
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #70a89c68
 from typing import Any
@@ -13,9 +14,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ..areas import MOST, AreaModel, RowModel, tree_columns
+from ..areas import MOST, AreaModel, RowModel, nearest_areas, tree_columns
 from ..core import InputError, one_of, within
-from ..geo import knn_graph
 from ..panels import LEVELS, Features, Panel, level_of, weights_of, whole_blocks, before
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #49933054
@@ -245,45 +245,30 @@ def own_past(features: Features) -> np.ndarray:
     past = [mean] + [panel.counts[t - slots*lag, a].astype(float) for lag in range(1, features.length + 1)]
     return np.log(np.stack([np.where(np.isnan(v), mean, v) for v in past], 1) + .5)
 
-# %% ../../nbs/baselines/30_area_panel.ipynb #9c7bea78
-class PoissonGLM(RowModel):
-    "Poisson regression with area effects, calendar and lagged counts; levels by `level_probabilities`, with the spread of its residuals."
-    name, role = "Poisson GLM", "practitioner"
-    grid = {"alpha": [.001, .01, .1], "calendar": [True, False]}
-    def __init__(self, task: str = "counts",
-                 alpha=.01,     # ridge penalty
-                 calendar=True, # with effects of the day of the year (and of the week)
-                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
-    ): self.task, self.alpha, self.calendar, self.length, self.cyclic = task, alpha, calendar, length, cyclic
+# %% ../../nbs/baselines/30_area_panel.ipynb #hs000010
+class Regression(RowModel):
+    "Poisson regression, one for each category. A subclass has `_design(features, rows)`: category -> (m, …) columns."
+    alpha: float = .01
+    def _design(self, features, rows) -> Any:
+        raise TypeError(f"{type(self).__name__} must say what its columns are")
 
-    def _shared(self, features, rows):
-        "(m, …) hour, day of the year and area: dense, or sparse where there are many areas."
-        turns = [i for i, name in enumerate(features.number_names) if name.startswith(("hour", *(["day of "] if self.calendar else [])))]
-        A = len(features.panel.areas)
-        if A <= MOST: return np.hstack([features.numbers[rows][:, turns], np.eye(A, dtype="float32")[features.a[rows]]])
-        own = sparse.csr_array((np.ones(len(rows)), (np.arange(len(rows)), features.a[rows])), (len(rows), A))
-        return sparse.hstack([features.numbers[rows][:, turns], own], format="csr")
-
-    def _design(self, features, rows):
-        "A function: category -> (m, …) columns."
-        shared, own = self._shared(features, rows), own_past(features)[rows]
-        join = np.hstack if isinstance(shared, np.ndarray) else lambda parts: sparse.hstack(parts, format="csr")
-        return lambda c: join([shared, own[..., c]])
-
-    def _learn(self, view, features, rows, valid):
+    def _regress(self, x_of, features, rows):
         from sklearn.linear_model import PoissonRegressor
-        x_of, found = self._design(features, rows), []
         within(self.alpha, "alpha", 0)
+        found = []
         for c, y in enumerate(features.y_counts[rows].T):
             x = x_of(c)
             if not y.any():
                 found.append((np.zeros(x.shape[1]), np.log(SMALLEST), 2*SMALLEST))
                 continue
-            with _one_thread(): model = PoissonRegressor(alpha=self.alpha, solver="newton-cholesky", max_iter=300).fit(x, y)
+            model = PoissonRegressor(alpha=self.alpha, solver="newton-cholesky", max_iter=300)
+            with _one_thread(): model.fit(x, y)
             # a forecast far above all that was seen is the exponential of an extrapolation
             found.append((model.coef_, model.intercept_, 2*y.max()))
         self.coef_, self.intercept_, self.top_ = (np.array(part) for part in zip(*found))
         self.kappa_ = excess(self._means(features, rows), features.y_counts[rows])
+
+    def _learn(self, view, features, rows, valid): self._regress(self._design(features, rows), features, rows)
 
     def _means(self, features, rows):
         x_of = self._design(features, rows)
@@ -295,6 +280,33 @@ class PoissonGLM(RowModel):
         if self.task == "counts": return mu
         weights = weights_of(features.panel.categories, self.scales_.severity)
         return .99 * level_probabilities(mu, weights, self.scales_.thresholds, self.kappa_) + .01 / LEVELS
+
+# %% ../../nbs/baselines/30_area_panel.ipynb #9c7bea78
+class PoissonGLM(Regression):
+    """Poisson regression with area effects, calendar and lagged counts; levels by `level_probabilities`, with
+    the spread of its residuals."""
+    name, role = "Poisson GLM", "practitioner"
+    grid = {"alpha": [.001, .01, .1], "calendar": [True, False]}
+    def __init__(self, task: str = "counts",
+                 alpha=.01,     # ridge penalty
+                 calendar=True, # with effects of the day of the year (and of the week)
+                 length: int = 4, cyclic: bool = True, # as in `panels.Features`
+    ): self.task, self.alpha, self.calendar, self.length, self.cyclic = task, alpha, calendar, length, cyclic
+
+    def _shared(self, features, rows):
+        "(m, …) hour, day of the year and area: dense, or sparse where there are many areas."
+        told = "hour", *(["day of "] if self.calendar else [])
+        turns = [i for i, name in enumerate(features.number_names) if name.startswith(told)]
+        A = len(features.panel.areas)
+        if A <= MOST: return np.hstack([features.numbers[rows][:, turns], np.eye(A, dtype="float32")[features.a[rows]]])
+        own = sparse.csr_array((np.ones(len(rows)), (np.arange(len(rows)), features.a[rows])), (len(rows), A))
+        return sparse.hstack([features.numbers[rows][:, turns], own], format="csr")
+
+    def _design(self, features, rows):
+        "A function: category -> (m, …) columns."
+        shared, own = self._shared(features, rows), own_past(features)[rows]
+        join = np.hstack if isinstance(shared, np.ndarray) else lambda parts: sparse.hstack(parts, format="csr")
+        return lambda c: join([shared, own[..., c]])
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #e52ceb7f
 def excess(mu: np.ndarray, y: np.ndarray) -> float:
@@ -318,7 +330,7 @@ def memory(blocks,     # (blocks, slots, A, C) counts, NaN where not known
     return found
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #8406f56e
-class Remembers(RowModel):
+class Remembers(Regression):
     "The columns of a regression on several memories."
     graph_: Any = None
     def __init__(self, task: str = "counts",
@@ -357,45 +369,23 @@ def _around(rate, edges):
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #0305090e
 class Memories(Remembers):
-    "Poisson regression on several memories of the area, of its neighbours and of the city; levels by `level_probabilities`."
+    """Poisson regression on several memories of the area, of its neighbours and of the city; levels by
+    `level_probabilities`."""
     name, role = "memories", "ours"
     grid = {"alpha": [.003, .03, .1], "harmonics": [0, 1], "city": [False, True]}
     def _learn(self, view, features, rows, valid):
-        from sklearn.linear_model import PoissonRegressor
-        within(self.alpha, "alpha", 0), within(self.harmonics, "harmonics", 0)
+        within(self.harmonics, "harmonics", 0)
         placed = self.neighbours > 0 and len(view.areas) > 1 and np.isfinite(view.lon).any()
-        # an area of which no place is known lies in the middle
-        self.graph_ = None
-        if placed:
-            lon, lat = (np.nan_to_num(v, nan=np.nanmean(v)) for v in (view.lon, view.lat))
-            self.graph_ = knn_graph(lon, lat, self.neighbours)
+        self.graph_ = nearest_areas(view, self.neighbours) if placed else None
         long, x = self._columns(features)
-        self.mean_, self.scale_, found = x[rows].mean(0), x[rows].std(0) + 1e-9, []
-        for c, y in enumerate(features.y_counts[rows].T):
-            z = self._scaled(long[rows], x[rows], c)
-            if not y.any():
-                found.append((np.zeros(z.shape[1]), np.log(SMALLEST), 2*SMALLEST))
-                continue
-            with _one_thread(): fitted = PoissonRegressor(alpha=self.alpha, solver="newton-cholesky", max_iter=300).fit(z, y)
-            # a forecast far above all that was seen is the exponential of an extrapolation
-            found.append((fitted.coef_, fitted.intercept_, 2*y.max()))
-        self.coef_, self.intercept_, self.top_ = (np.array(part) for part in zip(*found))
-        self.kappa_ = excess(self._means(features, rows), features.y_counts[rows])
+        self.mean_, self.scale_ = x[rows].mean(0), x[rows].std(0) + 1e-9
+        self._regress(self._scaled(long[rows], x[rows]), features, rows)
 
-    def _scaled(self, long, x, c):
+    def _scaled(self, long, x):
         # the mean so far is hardly shrunk, what is known beside it is
-        return np.column_stack([(x[:, c] - self.mean_[c])/self.scale_[c]/2, 2*long[:, c]])
+        return lambda c: np.column_stack([(x[:, c] - self.mean_[c])/self.scale_[c]/2, 2*long[:, c]])
 
-    def _means(self, features, rows):
-        long, x = self._columns(features)
-        log_mu = [self._scaled(long[rows], x[rows], c) @ self.coef_[c] + self.intercept_[c] for c in range(len(self.coef_))]
-        return np.stack([np.clip(np.exp(v), SMALLEST, top) for v, top in zip(log_mu, self.top_)], 1)
-
-    def _of_rows(self, features, rows):
-        mu = self._means(features, rows)
-        if self.task == "counts": return mu
-        weights = weights_of(features.panel.categories, self.scales_.severity)
-        return .99 * level_probabilities(mu, weights, self.scales_.thresholds, self.kappa_) + .01 / LEVELS
+    def _design(self, features, rows): return self._scaled(*(part[rows] for part in self._columns(features)))
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #b2f26eec
 class OwnPast(PoissonGLM):

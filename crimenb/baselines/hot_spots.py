@@ -248,7 +248,7 @@ def lasso(design: Design,
 # %% ../../nbs/baselines/40_hot_spots.ipynb #2d589aa0
 @dataclass(frozen=True, eq=False)
 class Fit:
-    "A classic risk terrain model. Expected counts are exp(constants @ coefficients + chosen columns @ coefficients)."
+    "A classic risk terrain model: expected counts are exp((constants, chosen columns) @ coefficients)."
     # names and numbers of the chosen columns, one a set at most
     names: list
     columns: list
@@ -260,21 +260,19 @@ class Fit:
     # columns that the lasso left, by name, and its λ
     survivors: list = field(default_factory=list, repr=False)
     penalty: float = np.nan
-    # kind of the columns, as `Design.values`; None: nobody said
-    values: "str | None" = None
+    # of the design matrix, as from `Design.schema`
+    schema: dict = field(default_factory=dict, repr=False)
 
     def expected(self, design: Design) -> np.ndarray:
-        "(units,)"
-        if [design.names[c] for c in self.columns if c < len(design.names)] != self.names:
-            raise InputError(f"the fit has the columns {', '.join(self.names)}, and the design has others in their place: make it with the same factors and bandwidths")
-        if self.values not in (None, design.values):
-            raise InputError(f"the fit has {self.values} columns, and the design has {design.values} ones: make it with values={self.values!r}")
+        "(units,) expected counts, of a design made in the same way; another one is an `InputError`."
+        design.check(self.schema)
         return np.exp(np.hstack([design.constants, design.x[:, self.columns]]) @ self.coefficients)
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #4e4ac030
 def _poisson(x, y):
     "Coefficients and log-likelihood of a Poisson regression without penalty."
-    b = PoissonRegressor(alpha=0, fit_intercept=False, solver="newton-cholesky", max_iter=100, tol=1e-8).fit(x, y).coef_
+    b = PoissonRegressor(alpha=0, fit_intercept=False, solver="newton-cholesky", max_iter=100,
+                         tol=1e-8).fit(x, y).coef_
     eta = x @ b
     return b, float((y*eta - np.exp(eta) - gammaln(y + 1)).sum())
 
@@ -282,7 +280,9 @@ def bic_steps(design: Design,
               y,           # (units,) counts
               candidates,  # numbers of columns that may be chosen
 ) -> Fit:
-    "Steps by BIC from the constants alone: add, swap inside a set, or drop one column; at most one column a set, no coefficient below 0."
+    """Steps by BIC from the constants alone: add, swap inside a set, or drop one column.
+
+    At most one column a set, no coefficient below 0."""
     y = np.asarray(y, float)
     set_of = {int(c): name for name, columns in design.sets.items() for c in columns}
     memory = {}
@@ -299,15 +299,16 @@ def bic_steps(design: Design,
             if c in now: moves[f"drop {design.names[c]}"] = tuple(k for k in now if k != c)
             else:
                 out = [k for k in now if set_of[k] == set_of[c]]
-                name = f"add {design.names[c]}" if not out else f"{design.names[out[0]]} -> {design.names[c]}"
-                moves[name] = tuple(sorted([k for k in now if k not in out] + [c]))  # type: ignore[list-item]
+                new = design.names[c]
+                name = f"{design.names[out[0]]} -> {new}" if out else f"add {new}"
+                moves[name] = tuple(sorted([*set(now) - set(out), c]))  # type: ignore[list-item]
         if not moves: break
         best = min(moves, key=lambda m: fit(moves[m])[0])
         if fit(moves[best])[0] >= fit(now)[0] - 1e-9: break
         now = moves[best]
         steps.append((best, fit(now)[0]))
     bic, b = fit(now)
-    return Fit([design.names[c] for c in now], list(now), b, bic, steps, values=design.values)
+    return Fit([design.names[c] for c in now], list(now), b, bic, steps, schema=design.schema())
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #9d3b737b
 def fit_classic(design: Design,
@@ -319,7 +320,7 @@ def fit_classic(design: Design,
     b, penalty = lasso(design, y, "positive", penalty, folds, seed=seed)
     left = np.flatnonzero(b[design.constants.shape[1]:] > 1e-6)
     found = bic_steps(design, y, left)
-    return Fit(found.names, found.columns, found.coefficients, found.bic, found.steps, [design.names[c] for c in left], penalty, design.values)
+    return replace(found, survivors=[design.names[c] for c in left], penalty=penalty)
 
 class ClassicRTM(HotSpots):
     "Expected counts of classic RTM, fitted to the sum of the past periods."
@@ -330,8 +331,9 @@ class ClassicRTM(HotSpots):
 
     def _learn(self, view, past):
         # the negative binomial and a second fit to the same counts begin with the same steps
-        key = "classic", past.sum(1).tobytes(), self.penalty, self.folds, self.seed, repr(view.settings())
-        if key not in view.made: view.made[key] = fit_classic(self.design(view), past.sum(1), self.penalty, self.folds, self.seed)
+        total, how = past.sum(1), dict(penalty=self.penalty, folds=self.folds, seed=self.seed)
+        key = "classic", total.tobytes(), repr(how), repr(view.settings())
+        if key not in view.made: view.made[key] = fit_classic(self.design(view), total, **how)
         self.fit_ = view.made[key]
 
     def _expect(self, view, past): return self.fit_.expected(self.design(view))/self.periods_

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NETWORKS', 'SHARES', 'FEATURES', 'surprises', 'lattice', 'Recurrent', 'Graph', 'Seen', 'seen', 'corrections',
-           'corrected', 'learn', 'with_validation', 'OnTop', 'Corrected', 'CorrectedByGraph', 'types_of']
+           'corrected', 'learn', 'with_validation', 'OnTop', 'Surprised', 'Corrected', 'CorrectedByGraph', 'types_of']
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #8abf4b13
 import hashlib
@@ -216,47 +216,62 @@ class OnTop(HourlyRule):
         "(n, R, C) the base's forecasts, never 0."
         return np.maximum(by_latest(self.fits_, view, at), 1e-6).astype(np.float32)
 
+# %% ../../nbs/baselines/25_hourly_networks.ipynb #d983f028
+class Surprised(OnTop):
+    "Forecasting with a network that sees the surprises of the last hours."
+    def _predict(self, view, at):
+        if at[0] < self.history: raise InputError(f"{self.name} looks back {self.history} hours: "
+                                                  f"ask from hour {self.history} on")
+        begin = int(at[0]) - self.history
+        hours = np.arange(begin, int(at[-1]) + 1)
+        device = next(self.network_.parameters()).device
+        what = seen(view.counts[hours][:, None], self._base_of(view, hours)[:, None],
+                    view.external(FEATURES, self.ranges_)[hours], self.history, device)
+        return corrected(self.network_, self.share_, what, at - begin)[:, 0].astype(float)
+
+
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #4819f9d5
-class Corrected(OnTop):
+class Corrected(Surprised):
     "A base and the network that corrects it by the surprises of the last day."
     name = "Poisson regression + recurrent"
+    # a path: a killed training goes on from there
+    checkpoint: Any = None
     # the network has no cell of its own; its base may have
     travels = property(lambda self: self._base().travels)
-    def __init__(self, base: Any = None,          # a model of hourly maps; None: the Poisson regression
-                 by: str = "recurrent",           # a name in `NETWORKS`
-                 hidden: int = 16, history: int = 24,   # as in `learn`
-                 epochs: int = 4, lr: float = 3e-3, batch: int = 16, seed: int = 0,
-                 refit: int = 672,                # hours between two fits of the base
-                 device: "str | None" = None,     # None: `best_device()`
+    def __init__(self, base: Any = None,   # a model of hourly maps; None: the Poisson regression
+                 by: str = "recurrent",    # a name in `NETWORKS`
+                 hidden: int = 16, history: int = 24, epochs: int = 4,
+                 lr: float = 3e-3, batch: int = 16, seed: int = 0,  # as in `learn`
+                 refit: int = 672,         # hours between two fits of the base
+                 device: "str | None" = None,  # None: `best_device()`
     ):
-        self.base, self.by, self.hidden, self.history, self.epochs = base, by, hidden, history, epochs
-        self.lr, self.batch, self.seed, self.refit, self.device = lr, batch, seed, refit, device
+        self.base, self.by, self.hidden, self.history = base, by, hidden, history
+        self.epochs, self.lr, self.batch, self.seed = epochs, lr, batch, seed
+        self.refit, self.device = refit, device
         if base is not None or type(self) is Corrected: self.name = f"{self._base().name} + {by}"
 
-    def network(self) -> nn.Module: return NETWORKS[one_of(self.by, NETWORKS, "network")](1, len(FEATURES), self.hidden, self.history)
+    def network(self) -> nn.Module:
+        kind = NETWORKS[one_of(self.by, NETWORKS, "network")]
+        return kind(1, len(FEATURES), self.hidden, self.history)
 
     def _fit(self, view, train, valid):
         train, valid = with_validation(view, train, valid)
         base, self.fits_, first = self._honest(view, train, valid)
-        self.ranges_ = weather_ranges(view.weather, view.starts[train.indices(view.known)[0]], view.starts[train.stop - 1])
-        first = max(first, self.history)
+        known = view.starts[[train.indices(view.known)[0], train.stop - 1]]
+        self.ranges_ = weather_ranges(view.weather, *known)
+        hours = np.arange(max(first, self.history), train.stop), np.arange(valid.start, valid.stop)
         self.network_, self.log_, self.share_, _ = learn(
-            self.by, view.counts[:, None], base[:, None], view.external(FEATURES, self.ranges_), np.arange(first, train.stop), np.arange(valid.start, valid.stop),
-            self.hidden, self.history, self.epochs, self.lr, self.batch, self.seed, self.device)
+            self.by, view.counts[:, None], base[:, None], view.external(FEATURES, self.ranges_),
+            *hours, self.hidden, self.history, self.epochs, self.lr, self.batch, self.seed,
+            self.device, checkpoint=self.checkpoint)
 
-    def _predict(self, view, at):
-        begin = max(int(at[0]) - self.history, 0)
-        if at[0] < self.history: raise InputError(f"{self.name} looks back {self.history} hours: ask from hour {self.history} on")
-        hours = np.arange(begin, int(at[-1]) + 1)
-        device = next(self.network_.parameters()).device
-        what = seen(view.counts[hours][:, None], self._base_of(view, hours)[:, None], view.external(FEATURES, self.ranges_)[hours], self.history, device)
-        return corrected(self.network_, self.share_, what, at - begin)[:, 0].astype(float)
-
+# %% ../../nbs/baselines/25_hourly_networks.ipynb #5b2e08be
 class CorrectedByGraph(Corrected):
     "The same with the graph network."
     name = "Poisson regression + graph"
-    def __init__(self, base: Any = None, by: str = "graph", hidden: int = 16, history: int = 24, epochs: int = 4, lr: float = 3e-3, batch: int = 16,
-                 seed: int = 0, refit: int = 672, device: "str | None" = None):
+    def __init__(self, base: Any = None, by: str = "graph", hidden: int = 16, history: int = 24,
+                 epochs: int = 4, lr: float = 3e-3, batch: int = 16, seed: int = 0, refit: int = 672,
+                 device: "str | None" = None):
         super().__init__(base, by, hidden, history, epochs, lr, batch, seed, refit, device)
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #93724582

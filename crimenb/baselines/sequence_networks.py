@@ -174,6 +174,7 @@ def continuous_labels(tokens,         # (B, L) windows with holes
                       bandwidth: float, # h, in steps
                       reach: int) -> torch.Tensor:  # how many steps to each side count
     "(M, n_classes) in [0, 1]: 1 for the hidden class; for the classes of other events nearby exp(-steps² / 2h²), the largest one where there are several."
+    at = at.to(tokens.device)
     whole = tokens.flatten().index_put((at,), y + 1).view_as(tokens)
     offsets = torch.arange(-reach, reach + 1, device=tokens.device)
     row, column = at // tokens.shape[1], at % tokens.shape[1]
@@ -268,6 +269,7 @@ def unseen(tokens,         # (B, L) windows with holes
            y,              # (M,) hidden classes
            n_classes: int) -> torch.Tensor:
     "(M,) int64: for each hole a class drawn evenly from those that its window doesn't have; any class but `y` where it has all."
+    at = at.to(tokens.device)
     whole = tokens.flatten().index_put((at,), y + 1).view_as(tokens)
     had = torch.zeros(len(tokens), n_classes + 1, dtype=torch.bool, device=tokens.device).scatter(1, whole, True)[:, 1:]
     # lots in [1, 2) for what is not in the window, in [0, 1) for what is
@@ -308,7 +310,7 @@ class STOSA(nn.Module):
 
     def hidden(self, tokens: torch.Tensor, at: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]":
         "The Gaussians at the flat positions `at` (M,): mean and variance, (M, d) each."
-        L = tokens.shape[1]
+        L, at = tokens.shape[1], at.to(tokens.device)
         mean = F.elu(self.dropout(self.mean_norm(self.means(tokens) + self.mean_positions.weight[:L])))
         variance = F.elu(self.dropout(self.variance_norm(self.variances(tokens) + self.variance_positions.weight[:L]))) + 1
         real = (tokens != 0)[:, None, None, :]
@@ -345,11 +347,12 @@ def probsparse_attention(q, k, v,                      # (B, heads, L, e)
                          factor: int) -> torch.Tensor: # c
     "Informer's eqs. 3 and 4: (B, heads, L, e). The queries with the sharpest attention attend, the others get the mean of the real values."
     n = real.sum(1)
-    u = active_queries(n, factor)
+    # as many as a window without padding has: how many the longest has, the host would have to wait for
+    u, most = active_queries(n, factor), int(active_queries(torch.tensor(real.shape[1]), factor))
     seen = real[:, None, None, :]
     scores = q @ k.transpose(-1, -2) / q.shape[-1]**.5
     sharpness = scores.masked_fill(~seen, -torch.inf).amax(-1) - scores.masked_fill(~seen, 0).sum(-1) / n[:, None, None]
-    top = sharpness.masked_fill(~real[:, None], -torch.inf).topk(int(u.max()), -1).indices[..., None]      # (B, heads, U, 1)
+    top = sharpness.masked_fill(~real[:, None], -torch.inf).topk(most, -1).indices[..., None]      # (B, heads, U, 1)
     attended = scores.gather(2, top.expand(*top.shape[:3], q.shape[2])).masked_fill(~seen, -torch.inf).softmax(-1) @ v
     mean = v.masked_fill(~real[:, None, :, None], 0).sum(2, keepdim=True) / n[:, None, None, None]
     # a shorter window of the batch has fewer active queries than the longest one

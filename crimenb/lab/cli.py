@@ -145,7 +145,7 @@ def _parameters(studies, study):
 # %% ../../nbs/lab/90_cli.ipynb #ebaa51c0
 def _sweep(options):
     from crimenb.lab import sweep
-    table = sweep.sweep(options.file, options.out, options.workers, options.scheduler, options.threads)
+    table = sweep.sweep(options.file, options.out, options.workers, options.scheduler, options.threads, options.budget)
     print(sweep.summary(table, options.out))
     return 1 if (table["state"] == "failed").any() else 0
 
@@ -250,6 +250,7 @@ def _lab(commands):
     sub.add_argument("--out", type=_path, default="runs", metavar="DIR", help="folder for what the runs leave behind; default: runs")
     sub.add_argument("--workers", type=int, metavar="N", help="runs at a time; default: one a core")
     sub.add_argument("--threads", type=int, default=1, metavar="N", help="threads of each run; default: 1")
+    sub.add_argument("--budget", type=float, metavar="MINUTES", help="stop before so many minutes are over; the same command goes on")
     sub.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do the runs, such as tcp://host:8786")
     sub = commands.add("leaderboard", _leaderboard, "the table of all recorded results", machine=True)
     sub.add_argument("--results", type=_path, metavar="DIR", help="folder of result files; default: those recorded in the library")

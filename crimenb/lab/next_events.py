@@ -104,7 +104,7 @@ def model_of(entry: Entry, run: Any) -> Any:
     "The unfitted model of an entry."
     if entry.method in OURS: return CountMixer(named=entry.method.startswith("named"), seed=run.seed)
     instances = Instances(run.length, run.stride, run.crops, run.copies, run.batch, run.max_tokens, run.mask_rate, run.last_only, run.masks)
-    training = {"weight_decay": run.weight_decay, "clip": run.clip or None, "max_steps": run.max_steps}
+    training = {"precision": run.precision, "weight_decay": run.weight_decay, "clip": run.clip or None, "max_steps": run.max_steps}
     shared = dict(epochs=run.epochs, lr=run.lr, seed=run.seed, d=run.hidden, dropout=run.dropout, init_std=run.init_std, instances=instances,
                   evaluations=run.evaluations, protocol="popularity-100", training=training)
     if entry.method in MODELS: return MODELS[entry.method](**shared)
@@ -188,8 +188,10 @@ class Rules(Measured):
         for (method, protocol), each in self.each.items():
             base = self.rule_name(rule, self.rate_of[method])
             if method == base: continue
-            value, low, high = paired_interval(each["NDCG@5"], self.each[base, protocol]["NDCG@5"])
-            rows.append(dict(method=method, kind=kinds[method], protocol=protocol, split="test", metric=f"NDCG@5 less {rule}", value=value, low=low, high=high, n=len(each)))
+            mine, its = each["NDCG@5"], self.each[base, protocol]["NDCG@5"]
+            found = dict(zip(("value", "low", "high"), paired_interval(mine, its)))
+            about = dict(method=method, kind=kinds[method], protocol=protocol, split="test")
+            rows.append(about | dict(metric=f"NDCG@5 less {rule}", **found, n=len(each), blocks=len(each)))
         return pd.DataFrame(rows)
 
 # %% ../../nbs/lab/12_next_events.ipynb #6fb6a3db

@@ -169,8 +169,9 @@ NUMBER = (int, float)
 RESULT = {"study": str, "profile": str, "dataset": str, "data_sha256": dict, "seed": int, "parameters": dict,
           "versions": dict, "commit": (str, type(None)), "device": str, "seconds": NUMBER,
           "peak_memory_bytes": int, "rows": list}
-# `code`: what the study computed with, from `provenance.code_of`; older files have none
-MAYBE = {"code": dict}
+# `code`: what the study computed with, from `provenance.code_of`; `computed`: in which precision its networks were trained, what of it
+# is not repeatable, and the GPU's memory, from `training.computed`; older files have neither
+MAYBE = {"code": dict, "computed": dict}
 ROW = {"method": str, "kind": str, "protocol": str, "split": str, "metric": str, "value": NUMBER,
        "low": (*NUMBER, type(None)), "high": (*NUMBER, type(None)), "n": int, "printed": (*NUMBER, type(None))}
 OPTIONAL = {"blocks": int}   # of a row with an interval: how many independent parts were resampled
@@ -279,7 +280,7 @@ class Run:
         self.data_sha256[name] = hashlib.sha256(content).hexdigest()
 
     def add(self,
-            rows,  # a table or a list of mappings with the columns of `ROW`; `printed` may be left out, and `blocks` goes with an interval
+            rows,  # a table or a list of mappings with the columns of `ROW`; `printed` may be left out, and an interval has its `blocks`
     ) -> None:
         "Add measured rows."
         for row in pd.DataFrame(rows).to_dict("records"):
@@ -288,7 +289,9 @@ class Run:
                 if isinstance(row.get(k), float) and math.isnan(row[k]): row[k] = None
             # a table has a column for all rows: where there is no interval there are no blocks; a mean over repeats makes them float
             blocks = row.pop("blocks", None)
-            if row.get("low") is not None and not pd.isna(blocks): row["blocks"] = int(blocks) if blocks == int(blocks) else blocks
+            if row.get("low") is not None:
+                if pd.isna(blocks): raise InputError(f"row {len(self.rows)}, {row.get('metric')}, has an interval: say in blocks on how many independent parts it rests")
+                row["blocks"] = int(blocks) if blocks == int(blocks) else blocks
             _check(row, ROW, f"row {len(self.rows)}", OPTIONAL)
             self.rows.append(row)
 
@@ -316,13 +319,14 @@ class Run:
 
     def save(self) -> None:
         "Write the result file and say where it is."
-        from crimenb.training import describe_device
+        from crimenb.training import computed, describe_device
         # of a card the name: where it lay is nobody's business
         dataset = Path(self.dataset).stem if cities.is_card(self.dataset) else self.dataset
         result = dict(study=self.study, profile=self.profile, dataset=dataset, data_sha256=self.data_sha256,
                       seed=self.seed, parameters=_recorded(self.parameters), versions=self._versions, commit=self._commit,
                       device=describe_device(), seconds=round(time.perf_counter() - self._started, 1),
-                      peak_memory_bytes=peak_memory(), rows=self.rows, code=self._code)
+                      peak_memory_bytes=peak_memory(), rows=self.rows, code=self._code,
+                      **({"computed": used} if (used := computed()) else {}))
         write_atomic(self.path(".json"), json.dumps(validate(result), indent=1, allow_nan=False) + "\n")
         print("result:", self.path(".json"))
 
@@ -541,7 +545,7 @@ def read_results(folder=None,  # a folder of result files; the recorded evidence
     # a wheel that was made without results has no folder of its own for them
     for path in sorted(Path(folder or folder_of("results")).glob("*.json")):
         result = _read(path)
-        about = {"code": None} | {key: value for key, value in result.items() if key != "rows"}
+        about = dict.fromkeys(MAYBE) | {key: value for key, value in result.items() if key != "rows"}
         rows += [{**about, **row, "file": path.name} for row in result["rows"]]
     columns = [key for key in (*RESULT, *MAYBE) if key != "rows"] + [*ROW, *OPTIONAL, "file"]
     return pd.DataFrame(rows, columns=columns).astype({"printed": float, "low": float, "high": float, "blocks": float})
@@ -558,6 +562,9 @@ def setting(run: dict,  # what a result file holds, or one row of `read_results`
 ) -> str:
     "Eight digits that stand for the data and for every parameter but the seed and the list of methods."
     decides = {k: v for k, v in run["parameters"].items() if k not in ("seed", "methods")}
+    # "auto" is what the hardware made of it: numbers of different precisions are never put together
+    used = (run.get("computed") or {}).get("precision")
+    if used and "precision" in decides: decides["precision"] = ", ".join(used)
     text = json.dumps([run["dataset"], run["data_sha256"], decides], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

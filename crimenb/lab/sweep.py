@@ -222,10 +222,12 @@ def sweep(path,             # the sweep file
           workers=None,     # jobs at a time on this machine; one a core if not given
           scheduler=None,   # address of a Dask scheduler that runs the jobs; this machine if not given
           threads=1,        # threads of each job
+          budget=None,      # minutes after which it stops by itself; None: it goes on to the end
           folder=None,      # where the study notebooks lie; the library's own if not given
           stream=None,      # where the progress is shown; standard error if not given
 ) -> pd.DataFrame:
     "Run every job of a sweep file that is not finished; one line a job, as it is also written to `out`."
+    end = None if budget is None else time.monotonic() + 60*within(budget, "budget", 0) - PATIENCE
     within(threads, "threads", 1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = within(max(1, cores // threads) if workers is None else workers, "workers", 1)
@@ -235,7 +237,7 @@ def sweep(path,             # the sweep file
         if finished(job, out): live.set(job.name, "found")
     if not live.terminal: live.say(live.head())
     waiting = [job for job in todo if live.state[job.name] == "waiting"]
-    if waiting: _run(waiting, live, _Cluster(scheduler) if scheduler else _Here(min(workers, len(waiting))), out, folder, threads, path)
+    if waiting: _run(waiting, live, _Cluster(scheduler) if scheduler else _Here(min(workers, len(waiting))), out, folder, threads, path, end)
     return _written(live, out, path)
 
 class _Here:
@@ -261,8 +263,11 @@ class _Cluster:
         return [name for name, future in futures.items() if future.key in busy]
     def stop(self): self.client.close()
 
-def _run(waiting, live, places, out, folder, threads, path):
-    "Run the jobs on `places` and keep `live` up to date."
+class _Enough(Exception):
+    "The time that was given is over."
+
+def _run(waiting, live, places, out, folder, threads, path, end=None):
+    "Run the jobs on `places` and keep `live` up to date, until `end` on the clock."
     folder, futures = folder and str(Path(folder).resolve()), {}
     try:
         for job in waiting: futures[job.name] = places.submit(job.name, job.study, job.given, str(out), folder, threads)
@@ -271,8 +276,9 @@ def _run(waiting, live, places, out, folder, threads, path):
                 live.set(name, *_outcome(futures.pop(name), live.jobs[name], out))
             for name in places.running(futures): live.set(name, "running")
             live.draw()
+            if futures and end is not None and time.monotonic() > end: raise _Enough
             time.sleep(.2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Enough) as why:
         places.stop()
         for job in waiting:
             if finished(job, out): live.set(job.name, "done")
@@ -281,7 +287,7 @@ def _run(waiting, live, places, out, folder, threads, path):
         kept = live.count("done", "found")
         _written(live, out, path)
         live.say(f"stopped: {kept} of {len(live.jobs)} runs are finished and stay in {out}; the same command goes on with the other {len(live.jobs) - kept}")
-        raise
+        if not isinstance(why, _Enough): raise
     finally: places.stop()
 
 def _outcome(future, job, out):

@@ -17,6 +17,7 @@ from .. import cities, city, sources
 from ..baselines.area_panel import rules
 from ..core import one_of
 from ..events import read_lapd
+from ..metrics import drawn_interval
 from ..models import Model, choose
 from ..panels import GROUPS, Panel, category_groups, cell_areas, city_places, read_hagen, read_la_monthly, read_polygons
 from ..views import Split
@@ -157,11 +158,13 @@ def drawn_hits(hits: np.ndarray, rng: np.random.Generator, draws: int = 1000) ->
 def f1_rows(each, # hits (steps, types, 3) of each month
             seed: int = 0, n: "int | None" = None, # n of the rows; None: steps
 ) -> pd.DataFrame:
-    "Rows metric, value, low, high, n: the mean over months of both F1, with 95 % intervals over steps."
+    "Rows metric, value, low, high, n, blocks: mean over months of both F1; 95 % intervals over steps."
     rng, out = np.random.default_rng(seed), []
     drawn = [drawn_hits(hits, rng) for hits in each]
     for metric, value in F1S.items():
         mean = np.mean([value(hits.sum(0)) for hits in each])
-        low, high = np.quantile(np.mean([value(d) for d in drawn], 0), (.025, .975))
-        out.append(dict(metric=metric, value=mean, low=min(low, mean), high=max(high, mean), n=sum(map(len, each)) if n is None else n))
+        steps = sum(map(len, each))
+        low, high = drawn_interval(mean, np.mean([value(d) for d in drawn], 0), steps)
+        out.append(dict(metric=metric, value=mean, low=max(low, 0.), high=min(high, 1.),
+                        n=steps if n is None else n, blocks=steps))
     return pd.DataFrame(out)

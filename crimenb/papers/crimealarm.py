@@ -335,7 +335,8 @@ def cost(model: Network,          # unfitted
     def clock():
         if on_gpu: torch.cuda.synchronize(device)
         return time.perf_counter() if on_gpu else time.process_time()/torch.get_num_threads()
-    before = torch.cuda.memory_allocated() if on_gpu else _resident("VmRSS")
+    before = torch.cuda.memory_allocated(device) if on_gpu else _resident("VmRSS")
+    if on_gpu: torch.cuda.reset_peak_memory_stats(device)
     if phase == "training":
         # the first two warm up
         for n in (2, len(made)):
@@ -347,5 +348,5 @@ def cost(model: Network,          # unfitted
         began = clock()
         score(one, history, model.windows.length, max_tokens)
         rate = {"spots a second, testing": history.n_spots/(clock() - began)}
-    peak = torch.cuda.max_memory_allocated() if on_gpu else _resident("VmHWM")
+    peak = torch.cuda.max_memory_allocated(device) if on_gpu else _resident("VmHWM")
     return rate | {f"peak memory (MB), {phase}": (peak - before)/1e6}

@@ -8,7 +8,7 @@ __all__ = ['RTM_torch', 'Fit', 'fit_post', 'expected_loss', 'distinct', 'unique_
            'interactive_map', 'RTM', 'RTMByDeviance', 'RTMLoop']
 
 # %% ../../nbs/papers/40_rtm.ipynb #a33538f5
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -115,8 +115,6 @@ class RTM_torch(nn.Module):
         return pd.DataFrame({"Variable": list(nm_li), "Coef": coef, "IRR": np.exp(coef)})[listed].reset_index(drop=True)
 
 # %% ../../nbs/papers/40_rtm.ipynb #75bacaf8
-def _few(names): return ", ".join(map(str, names[:4])) + (f" and {len(names) - 4} others" if len(names) > 4 else "")
-
 @dataclass(frozen=True, eq=False)
 class Fit:
     "One fit, or B of them along a first axis."
@@ -126,30 +124,35 @@ class Fit:
     constants: np.ndarray  # (…, q) coefficients, log scale
     effects: np.ndarray    # (…, p) effects of the picked candidates, log scale; 0 for all others
     burn_in: np.ndarray    # (…, p) effects before the pick
-    values: "str | None" = None # kind of the columns, as `Design.values`; None: nobody said
+    schema: dict           # of the design matrix, as from `Design.schema`
+
+    @classmethod
+    def of(cls, design,               # what it was made on, a `terrain.Design`
+           constants: np.ndarray, effects: np.ndarray, burn_in: np.ndarray) -> "Fit":
+        "A fit made on this design matrix."
+        return cls(list(design.names), dict(design.sets), list(design.constant_names),
+                   constants, effects, burn_in, design.schema())
 
     @property
     def picks(self) -> pd.DataFrame:
-        "A row a fit, a column a set: the name of the candidate that was picked, None where there is none."
+        "A row a fit, a column a set: the name of the picked candidate, None where there is none."
         effects = np.atleast_2d(self.effects)
         chosen = {name: effects[:, index] for name, index in self.sets.items()}
-        label = lambda name, part: [self.names[self.sets[name][j]] if row[j] > 0 else None for row, j in zip(part, part.argmax(1))]
-        return pd.DataFrame({name: pd.Series(label(name, part), dtype=object) for name, part in chosen.items()})
+        label = lambda name, part: [self.names[self.sets[name][j]] if row[j] > 0 else None
+                                    for row, j in zip(part, part.argmax(1))]
+        return pd.DataFrame({name: pd.Series(label(name, part), dtype=object)
+                             for name, part in chosen.items()})
 
-    def expected(self, terrain) -> np.ndarray:
-        "(…, n) expected counts, of a design with the same columns."
-        for what, mine, theirs in (("constants", self.constant_names, terrain.constant_names), ("columns", self.names, terrain.names)):
-            if list(mine) != list(theirs):
-                raise InputError(f"the fit has the {what} {_few(mine)}, and the design has {_few(theirs)}: "
-                                 "make it with the same factors, bandwidths and constants")
-        theirs = getattr(terrain, "values", None)
-        if None not in (self.values, theirs) and self.values != theirs:
-            raise InputError(f"the fit has {self.values} columns, and the design has {theirs} ones: make it with values={self.values!r}")
-        return np.exp(self.constants @ np.asarray(terrain.constants, float).T + self.effects @ np.asarray(terrain.x, float).T)
+    def expected(self, design,  # a `terrain.Design`
+    ) -> np.ndarray:
+        "(…, n) expected counts, of a design made in the same way; another one is an `InputError`."
+        design.check(self.schema)
+        return np.exp(self.constants @ np.asarray(design.constants, float).T
+                      + self.effects @ np.asarray(design.x, float).T)
 
     def __getitem__(self, i) -> "Fit":
         "Fit i of many, or a slice of them."
-        return Fit(self.names, self.sets, self.constant_names, self.constants[i], self.effects[i], self.burn_in[i], self.values)
+        return replace(self, constants=self.constants[i], effects=self.effects[i], burn_in=self.burn_in[i])
 
     def coef_df(self) -> pd.DataFrame:
         "As `RTM_torch.coef_df`, for a single fit: Variable, Coef, IRR."
@@ -170,7 +173,7 @@ def fit_post(terrain,            # x, sets, constants and names of the units
              cancel=False,       # use the cancel layer in both phases
              **settings,         # relu, start, cancel_start of `RTM_torch`
 ) -> Fit:
-    "The post's loop as it is printed: burn-in with random masks, pruning, and the same number of steps with what is left."
+    "The post's loop as printed: burn-in with random masks, pruning, as many steps with what is left."
     c, x, sets, y = _ready(terrain, y)
     matrix = torch.tensor(np.column_stack([c, _ordered(x, sets)]))
     target = torch.tensor(y)
@@ -190,8 +193,8 @@ def fit_post(terrain,            # x, sets, constants and names of the units
                 burn_in = model.effects(cancel)
                 model.l1_prune(prune)
     place = np.argsort(sum(sets, []))
-    return Fit(list(terrain.names), dict(terrain.sets), list(terrain.constant_names), model.const.weight.detach()[0].numpy(),
-               model.effects(cancel).numpy()[place], burn_in.numpy()[place], getattr(terrain, "values", None))
+    return Fit.of(terrain, model.const.weight.detach()[0].numpy(),
+                  model.effects(cancel).numpy()[place], burn_in.numpy()[place])
 
 # %% ../../nbs/papers/40_rtm.ipynb #fd5ce6d5
 def expected_loss(theta,  # (…, q + p) constants' coefficients and effects
@@ -407,29 +410,38 @@ def _by_deviance(c, x, sets, size, total, picks, allowed):
 # %% ../../nbs/papers/40_rtm.ipynb #482bc645
 def fit(terrain,        # x, sets, constants and names of the units
         y,              # (n,) counts, or (B, n)
-        weights=None,   # (n,) or (B, n) weights of the units, such as how often a bootstrap has drawn each
+        weights=None,   # (n,) or (B, n) weights of the units, such as how often each was drawn
         allowed=None,   # (p,) or (B, p) bool: candidates that can be picked
-        pick="effect",  # the largest "effect" of each set (the post), or the least "deviance" with BIC
+        pick="effect",  # largest "effect" of each set (the post), or least "deviance" with BIC
 ) -> Fit:
-    "The least of the post's two losses, for one fit or B at once: what `fit_post` would reach with all weights alive and endless, ever smaller steps."
+    """The least of the post's two losses, for one fit or B at once.
+
+    What `fit_post` would reach with all weights alive and endless, ever smaller steps."""
     one_of(pick, ("effect", "deviance"), "way to pick")
     c, x, sets, y = _ready(terrain, y)
     many = [np.ndim(part) == 2 for part in (y, weights, allowed) if part is not None]
     uc, ux, size, total = unique_rows(c, x, y, weights)
-    if not (total.sum(-1) > 0).all(): raise InputError("some fit has no counts above 0: leave it out, or draw it again")
-    can = torch.ones(1, x.shape[1], dtype=torch.bool) if allowed is None else torch.tensor(np.atleast_2d(np.asarray(allowed, bool)))
-    if can.shape[1] != x.shape[1]: raise InputError(f"allowed {tuple(can.shape)} does not fit {x.shape[1]} candidates: use one a candidate")
+    if not (total.sum(-1) > 0).all():
+        raise InputError("some fit has no counts above 0: leave it out, or draw it again")
+    p = x.shape[1]
+    can = np.atleast_2d(np.ones(p, bool) if allowed is None else np.asarray(allowed, bool))
+    if can.shape[1] != p:
+        raise InputError(f"allowed {can.shape} does not fit {p} candidates: use one a candidate")
     B = max(len(size), len(can))
-    if {len(size), len(can)} - {1, B}: raise InputError(f"{len(size)} counts or weights and {len(can)} sets of allowed candidates do not fit together")
-    size, total, can = (part.expand(B, -1) for part in (size, total, can))
-    _, burn_in, _ = _in_parts(B, ux.numel(), lambda part: solve(uc, ux, sets, size[part], total[part], can[part]))
+    if {len(size), len(can)} - {1, B}:
+        raise InputError(f"{len(size)} counts or weights and {len(can)} sets of allowed candidates "
+                         "do not fit together: give as many of both, or one")
+    size, total, can = (part.expand(B, -1) for part in (size, total, torch.tensor(can)))
+    find = lambda part: solve(uc, ux, sets, size[part], total[part], can[part])
+    _, burn_in, _ = _in_parts(B, ux.numel(), find)
     picks = torch.stack([torch.tensor(index)[burn_in[:, index].argmax(1)] for index in sets], 1)
     picks = torch.where(burn_in.gather(1, picks) > 0, picks, -1)
     if pick == "deviance": picks = _by_deviance(uc, ux, sets, size, total, picks, can)
     constants, found, _ = _solve_picks(uc, ux, size, total, picks, torch.arange(B))
-    effects = torch.zeros(B, x.shape[1] + 1, dtype=torch.float64).scatter_(1, picks % (x.shape[1] + 1), found)[:, :-1]
+    effects = torch.zeros(B, p + 1, dtype=torch.float64).scatter_(1, picks % (p + 1), found)[:, :-1]
     one = slice(None) if any(many) else 0
-    return Fit(list(terrain.names), dict(terrain.sets), list(terrain.constant_names), constants.numpy()[one], effects.numpy()[one], burn_in.numpy()[one], getattr(terrain, "values", None))
+    return Fit.of(terrain, constants.numpy()[one], effects.numpy()[one], burn_in.numpy()[one])
+
 
 # %% ../../nbs/papers/40_rtm.ipynb #dcd95ac9
 def alive(terrain,          # whose sets they are
@@ -447,35 +459,26 @@ def alive(terrain,          # whose sets they are
     return first > 0
 
 # %% ../../nbs/papers/40_rtm.ipynb #6f123607
-def fit_loops(terrain,            # as for `fit_post`, with candidates of at least 0, such as dummies
-              y,                  # (n,) counts
-              seeds,              # B of them
-              steps=10_000,       # of each of the two phases
-              lr=1e-3,            # Adam's rate
-              prune="effect",     # the largest "effect", or the largest "size"
-              start="positive",   # initial weights, as in `RTM_torch`
-) -> Fit:
-    "`fit_post` for B seeds at once: the same weights, masks and steps, on distinct rows. `result[b]` is `fit_post(terrain, y, seeds[b], …)` up to rounding."
-    one_of(prune, ("effect", "size"), "way to prune"), within(steps, "steps", 1)
-    c, x, sets, y = _ready(terrain, y)
-    order, sizes, seeds = sum(sets, []), [len(index) for index in sets], list(seeds)
-    if y.ndim != 1: raise InputError(f"counts have shape {y.shape}: the loop takes one a unit")
-    if not seeds: raise InputError("there are no seeds: give at least one")
-    if (x < 0).any(): raise InputError("fit_loops needs candidates of at least 0, where both readings of ReLU are one: use fit_post for others")
+def _loops(c, x, sets, y, seeds, steps, start):
+    "First weights (B, q + p), masks (steps, B, sets), and distinct rows with their weights and counts."
     rows_c, rows_x, size, total = unique_rows(c, _ordered(x, sets), y)
-    size, total, n, q, columns = size[0], total[0], len(y), c.shape[1], rows_x.T.contiguous()
-    offset = torch.tensor(np.cumsum([0, *sizes[:-1]]))
-    theta, drawn = torch.empty(len(seeds), q + len(order), dtype=torch.float64), np.empty((steps, len(seeds), len(sets)), dtype=np.int16)
+    sizes, q = [len(index) for index in sets], c.shape[1]
+    theta = torch.empty(len(seeds), q + sum(sizes), dtype=torch.float64)
+    drawn = np.empty((steps, len(seeds), len(sets)), dtype=np.int16)
     with torch.random.fork_rng(devices=[]):
         for b, seed in enumerate(seeds):
             torch.manual_seed(seed)
             model = RTM_torch(q, sizes, start=start)
-            theta[b] = torch.cat([layer.weight.detach()[0] for layer in (model.const, *model.generators)])
+            layers = model.const, *model.generators
+            theta[b] = torch.cat([layer.weight.detach()[0] for layer in layers])
             drawn[:, b] = [[torch.randint(g, (1,)).item() for g in sizes] for _ in range(steps)]
-    const, weight = theta[:, :q], theta[:, q:]
-    theta.grad = torch.zeros_like(theta)
-    optimizer = torch.optim.Adam([theta], lr=lr, fused=True)
+    return theta, drawn, rows_c, rows_x.T.contiguous(), size[0], total[0]
 
+def _stepper(theta, rows_c, size, total, n, lr):
+    "Adam's step on these weights, by the derivatives of the loss at the columns `at` (B, sets)."
+    q = rows_c.shape[1]
+    const, weight, theta.grad = theta[:, :q], theta[:, q:], torch.zeros_like(theta)
+    optimizer = torch.optim.Adam([theta], lr=lr, fused=True)
     def step(at, z):
         v = weight.gather(1, at)
         log_rate = torch.baddbmm((const @ rows_c.T)[:, None], v.clamp(min=0)[:, None], z)[:, 0]
@@ -484,7 +487,31 @@ def fit_loops(terrain,            # as for `fit_post`, with candidates of at lea
         theta.grad[:, :q] = r @ rows_c
         theta.grad[:, q:].scatter_(1, at, torch.bmm(z, r[..., None])[..., 0] * (v > 0))
         optimizer.step()
+    return step
 
+
+# %% ../../nbs/papers/40_rtm.ipynb #40e65a59
+def fit_loops(terrain,            # as for `fit_post`; candidates of at least 0, such as dummies
+              y,                  # (n,) counts
+              seeds,              # B of them
+              steps=10_000,       # of each of the two phases
+              lr=1e-3,            # Adam's rate
+              prune="effect",     # the largest "effect", or the largest "size"
+              start="positive",   # initial weights, as in `RTM_torch`
+) -> Fit:
+    """`fit_post` for B seeds at once: the same weights, masks and steps, on distinct rows.
+
+    `result[b]` is `fit_post(terrain, y, seeds[b], …)` up to rounding."""
+    one_of(prune, ("effect", "size"), "way to prune"), within(steps, "steps", 1)
+    c, x, sets, y = _ready(terrain, y)
+    if y.ndim != 1: raise InputError(f"counts have shape {y.shape}: the loop takes one a unit")
+    if not list(seeds): raise InputError("there are no seeds: give at least one")
+    if (x < 0).any(): raise InputError("fit_loops needs candidates of at least 0, where both "
+                                       "readings of ReLU are one: use fit_post for others")
+    sizes, q = [len(index) for index in sets], c.shape[1]
+    theta, drawn, rows_c, columns, size, total = _loops(c, x, sets, y, list(seeds), steps, start)
+    const, weight, offset = theta[:, :q], theta[:, q:], torch.tensor(np.cumsum([0, *sizes[:-1]]))
+    step = _stepper(theta, rows_c, size, total, len(y), lr)
     for some in drawn:
         at = torch.from_numpy(some.astype(np.int64)) + offset
         step(at, columns[at])
@@ -494,8 +521,9 @@ def fit_loops(terrain,            # as for `fit_post`, with candidates of at lea
     z = columns[at]
     for _ in range(steps): step(at, z)
     effects = torch.zeros_like(burn_in).scatter_(1, at, weight.gather(1, at).clamp(min=0))
-    place = np.argsort(order)
-    return Fit(list(terrain.names), dict(terrain.sets), list(terrain.constant_names), const.numpy().copy(), effects.numpy()[:, place], burn_in.numpy()[:, place], getattr(terrain, "values", None))
+    place = np.argsort(sum(sets, []))
+    return Fit.of(terrain, const.numpy().copy(), effects.numpy()[:, place], burn_in.numpy()[:, place])
+
 
 # %% ../../nbs/papers/40_rtm.ipynb #7e7b1bd7
 def bootstrap_weights(n,            # units

@@ -124,8 +124,11 @@ def ternarize(w,  # a tensor of weights, any shape
     "Theorem 6.1, exact: (α, T) with the smallest ‖αT - w‖; α a scalar tensor, T of w's shape and type with values -1, 0, 1."
     size = w.abs()
     largest = size.flatten().sort(descending=True).values
-    gain = largest.cumsum(0, dtype=torch.float64)**2 / torch.arange(1, len(largest) + 1, device=w.device)
-    kept = size >= largest[gain.argmax()]
+    # in whole numbers: their sums are the same in any order, also on a GPU
+    steps = (largest.double()*(2**40/largest[:1].double().clamp(min=1e-200))).round().long()
+    gain = steps.cumsum(0).double()**2 / torch.arange(1, len(largest) + 1, device=w.device)
+    # taken and not indexed: an index would be waited for
+    kept = size >= largest.take(gain.argmax())
     return (size*kept).sum()/kept.sum(), w.sign()*kept
 
 def twn(w):
@@ -584,14 +587,29 @@ def fingerprint(*arrays) -> str:
     "SHA-256 of arrays or tensors, one after the other."
     return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
 
+def _decides(model, prepared, base) -> dict:
+    "What of the network and the data decides the result: a checkpoint must agree on it."
+    data = fingerprint(prepared.series, prepared.external, prepared.train, prepared.valid,
+                       prepared.both, *([] if base is None else [base]))
+    return {"data": data, "preparation": prepared.preparation,
+            "ternary": isinstance(model, TernarySTResNet),
+            **{name: list(v) if name == "size" else v for name, v in model.settings.items()}}
+
+def _step(task, model):
+    "The loss of a batch; a ternary network first makes the weights that the batch is about."
+    def step(forward, batch, t):
+        if isinstance(model, TernarySTResNet): model.move(batch[0])
+        return task.error(forward, batch[1])
+    return step
+
+
 # %% ../../nbs/papers/20_stresnet.ipynb #d71d2615
 def learn(model: STResNet, prepared: Prepared,
-          base=None,                  # (T, r, c) forecasts to correct with the Poisson likelihood, each made before its hour, above 0
+          base=None,                  # (T, r, c) forecasts to correct: above 0, made in time
           epochs: int = 200,          # with the validation part held out
           extra_epochs: int = 50,     # afterwards, on both parts
-          lr: float = 5e-4,           # Adam's learning rate
-          batch: int = 48,            # maps in a batch
-          evaluations: int = 2,       # gradients a batch for ternary weights: 2 as in Algorithm 2, or 1 for both parts at once
+          lr: float = 5e-4, batch: int = 48,  # Adam's learning rate, and maps in a batch
+          evaluations: int = 2,       # gradients a batch for ternary weights: 2 (Algorithm 2) or 1
           seed: int = 0,              # of the batches
           checks: int = 20,           # how often the validation error is looked at
           best: bool = True,          # go on from the best epoch instead of the last
@@ -599,29 +617,29 @@ def learn(model: STResNet, prepared: Prepared,
           checkpoint=None,            # a path: a killed run goes on from there
           **kwargs,                   # passed on to `crimenb.training.train`
 ) -> pd.DataFrame:
-    "Step 3 of Algorithm 1: train on `prepared` as in section 4 (Algorithm 2 if the network is ternary); the log."
+    "Step 3 of Algorithm 1: train on `prepared` (if the network is ternary: Algorithm 2); the log."
     for name, value in (("batch", batch), ("epochs", epochs)): within(value, name, 1)
     within(extra_epochs, "extra_epochs", 0), one_of(evaluations, (1, 2), "number of evaluations")
     if base is not None: base = _base_fits(prepared, model, base)
     task, ternary = Objective(prepared, base, device), isinstance(model, TernarySTResNet)
     model.to(task.device, memory_format=torch.channels_last)
     passes = ("weights", "others") if ternary and evaluations == 2 else ("all",)
-    def step(forward, batch, t):
-        if ternary: model.move(batch[0])
-        return task.error(forward, batch[1])
-    shared = {"schedule": "constant", "lr": lr, "device": task.device, **kwargs}
-    # each layer's projection would be compiled anew
-    if ternary: shared["compile"] = False
-    shared["settings"] = {**(kwargs.get("settings") or {}), "data": fingerprint(prepared.series, prepared.external, *([] if base is None else [base])), "batch": batch,
-                          "evaluations": evaluations, "ternary": ternary, "best": best, "preparation": prepared.preparation, "first_epochs": epochs,
-                          **{k: v if k != "size" else list(v) for k, v in model.settings.items()}}
-    more = None if checkpoint is None else Path(checkpoint).with_suffix(".2" + Path(checkpoint).suffix)
-    held_out = len(prepared.valid) > 0
-    log = train(model, task.batches(prepared.train, batch, passes), step, epochs, seed=seed, evaluate=task.evaluate if held_out else None,
-                evaluate_every=max(1, epochs//checks), select=task.score if best and held_out else None, checkpoint=checkpoint, what="training", **shared)
+    settings = {**(kwargs.pop("settings", None) or {}), **_decides(model, prepared, base),
+                "batch": batch, "evaluations": evaluations, "best": best, "first_epochs": epochs}
+    # each ternary layer's projection would be compiled anew
+    shared = {"schedule": "constant", "lr": lr, "device": task.device, **kwargs,
+              "settings": settings, **({"compile": False} if ternary else {})}
+    def phase(part, epochs, seed, **how):
+        return train(model, task.batches(part, batch, passes), _step(task, model), epochs, seed=seed,
+                     evaluate_every=max(1, epochs//checks), **how, **shared)
+    log = phase(prepared.train, epochs, seed, checkpoint=checkpoint, what="training",
+                evaluate=task.evaluate if len(prepared.valid) else None,
+                select=task.score if best and len(prepared.valid) else None)
     if extra_epochs:
-        both = train(model, task.batches(prepared.both, batch, passes), step, extra_epochs, seed=seed + 1, evaluate_every=max(1, extra_epochs//checks), checkpoint=more, what="both parts", **shared)
-        log = pd.concat([log.assign(part="train"), both.assign(part="both", epoch=both.epoch + epochs)], ignore_index=True)
+        more = checkpoint and Path(checkpoint).with_suffix(".2" + Path(checkpoint).suffix)
+        both = phase(prepared.both, extra_epochs, seed + 1, checkpoint=more, what="both parts")
+        both["epoch"] += epochs
+        log = pd.concat([log.assign(part="train"), both.assign(part="both")], ignore_index=True)
     if ternary: model.move("all")
     return log
 
