@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import crimenb
-from ..core import InputError, one_of, write_atomic
+from ..core import InputError, lacking, one_of, write_atomic
 
 # %% ../../nbs/lab/90_cli.ipynb #98a53401
 def _card(options):
@@ -51,6 +51,7 @@ def _forecast(options):
     if not options.quiet:
         for line in [*answer.lines(), *answer.notes]: print(line)
     for what, path in files.items(): print(path if options.quiet else f"{what + ':':<9}{path}")
+    if "map" not in paths and not options.quiet: print("map:     none, which needs bokeh: pip install 'crimenb[maps]'")
 
 def _not_a_pair(text): raise InputError(f"{text!r} is not a setting: write name=value")
 
@@ -290,15 +291,26 @@ def main(argv=None,  # the arguments; those of the process if not given
         sys.stdout.flush()
         return code or 0
     except InputError as error: return _say(error, 2)
+    except ModuleNotFoundError as error:
+        if not lacking(error): raise
+        return _say(lacking(error), 2)
     except KeyboardInterrupt: return _say("interrupted", 130)
     except BrokenPipeError:
         # whoever reads (`head`, a pager) has enough; nothing may be left for Python to write at its exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _stop_writing()
         return 0
+    except OSError as error:
+        # a place that may not be read, or a full disk behind standard output
+        if error.filename is None: _stop_writing()
+        return _say(f"{error.filename or 'the answer can not be written'}: {error.strerror or error}; look at who may read and write there, and for room", 2)
     except RuntimeError as error:
         # without importing the studies for a command that has nothing to do with them
         if type(error).__name__ != "StudyFailed": raise
         return _say(error, 1)
+
+def _stop_writing():
+    "Nothing more is written to standard output, also not by Python at its exit."
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 def _say(message, code):
     print("crimenb:", " ".join(str(message).split()), file=sys.stderr)

@@ -318,14 +318,16 @@ TABLES, MAPS = (".csv", ".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet"
 
 def targets(save=None,  # where the model goes; None: nowhere
             out=None,   # where the table goes; None: next.geojson
-            map=None,   # where the map goes; None: next.html, or next.png where the extra `maps` is not installed
+            map=None,   # where the map goes; None: next.html, and nowhere without the extra `maps`
 ) -> dict:
     "What is to be written -> its path, each looked at."
-    if map is None: map = "next.html" if find_spec("bokeh") else "next.png"
-    paths = {"table": Path(out or "next.geojson"), "map": Path(map), **({"model": Path(save)} if save else {})}
+    if map is None and find_spec("bokeh"): map = "next.html"
+    given = {"table": out or "next.geojson", "map": map, "model": save}
+    paths = {what: Path(path) for what, path in given.items() if path}
     for what, known in (("table", TABLES), ("map", MAPS)):
+        if what not in paths: continue
         if (kind := paths[what].suffix.lower()) not in known: raise InputError(f"a {what} ends in {', '.join(known)}, not in {kind or 'nothing'} ({paths[what]})")
-    if paths["map"].suffix.lower() == ".html": needs("bokeh", "maps")
+    if map: needs("bokeh" if paths["map"].suffix.lower() == ".html" else "matplotlib")
     if paths["table"].suffix.lower() not in TABLES[:3]: needs("geopandas", "geo")
     if len({path.absolute() for path in paths.values()}) < len(paths): raise InputError("two files have the same name: give the table, the map and the model one each")
     for path in paths.values():

@@ -356,9 +356,23 @@ def begin(study: str,       # name of the study, that of its notebook
     for name in sum(last.values(), []): one_of(name, declared, f"parameter of {study}")
     given = {name: namespace.get(name) for name, p in declared.items() if namespace.get(name) != p.default}
     resolved = _resolve(study, given, folder)
+    _ready(resolved["out"][0])
     lines = [(name, value, source) for name, (value, source) in resolved.items()]
     print(pd.DataFrame(lines, columns=[study, "value", "from"]).set_index(study).to_string())
     return Run(study, {name: value for name, value, _ in lines}, folder)
+
+def _ready(out):
+    "Is all here that a rerun needs, and may its result be written? What is not is said before anything trains."
+    try: wanted = metadata.requires("crimenb") or ()
+    # run from a folder of sources
+    except metadata.PackageNotFoundError: wanted = ()
+    for name in (re.match(r"[\w.-]+", line)[0] for line in wanted if re.search(r"extra == ['\"]reproduce['\"]", line)):
+        try: metadata.version(name)
+        except metadata.PackageNotFoundError: raise InputError(f"a rerun needs {name}: pip install 'crimenb[reproduce]'") from None
+    there = next(place for place in (Path(out).absolute(), *Path(out).absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there): pass
+    except OSError as error: raise InputError(f"can not write to {out}: {error.strerror}; name another folder") from None
 
 def _set_by(source, declared):
     "Names set by a cell that sets parameters: papermill's own, or one of plain literals that sets a declared one."
