@@ -122,8 +122,9 @@ def _reproduce(options):
     if "out" in changes: raise InputError("the folder for the results is given with --out, not with -p out=…")
     paths = studies.reproduce(study, given | changes, options.out)
     if given and not changes: _compare(options, paths)
-    if options.json: return _say_json({"notebook": paths.notebook, "result": paths.result, "page": paths.page})
-    print(f"notebook: {paths.notebook}\nresult:   {paths.result}\npage:     {paths.page}")
+    if options.json: return _say_json(paths._asdict())
+    for what, files in paths._asdict().items():
+        for path in files if what == "forecast" else [files]: print(f"{what + ':':<9} {path}")
     print("\n".join(studies.in_lines(*studies.headline(json.loads(paths.result.read_text())["rows"], study))))
 
 def _compare(options, paths):
