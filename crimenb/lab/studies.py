@@ -7,7 +7,7 @@ __all__ = ['TYPES', 'LACKS', 'KINDS', 'NUMBER', 'RESULT', 'MAYBE', 'ROW', 'OPTIO
            'folder_of', 'names', 'profiles', 'Parameter', 'parameters', 'profile', 'resolve', 'from_text', 'validate',
            'stem', 'versions', 'commit', 'peak_memory', 'Run', 'score_rows', 'begin', 'lower_is_better', 'Task',
            'headline', 'in_lines', 'StudyFailed', 'Outputs', 'reproduce', 'opening', 'page', 'read_results', 'again',
-           'setting', 'leaderboard', 'record']
+           'confirm', 'setting', 'leaderboard', 'record']
 
 # %% ../../nbs/lab/10_studies.ipynb #36ebdd3e
 import ast
@@ -571,6 +571,25 @@ def again(file,  # a result file
     "The study of a recorded run, and name -> value of everything it was given, as `reproduce` takes them."
     result = _read(file)
     return result["study"], dict(result["parameters"])
+
+# %% ../../nbs/lab/10_studies.ipynb #edfd547b
+def confirm(files,         # result files
+            out="runs",    # folder for the runs
+            say=print,     # what to do with a line about a file
+) -> list:
+    "Make recorded runs again; the names of those that did not come out the same."
+    differ, folder = [], folder_of("reproduce")
+    for n, file in enumerate(map(Path, files), 1):
+        recorded = _read(file)
+        known, where = provenance.confirmed().get(file.name), f"{n} of {len(files)}, {file.name}: "
+        if known and known["code"] == provenance.code_of(folder / f"{recorded['study']}.ipynb"):
+            say(f"{where}confirmed before")
+            continue
+        try: say(f"{where}{provenance.confirm(file, recorded, _read(reproduce(*again(file), out).result))}")
+        except (InputError, StudyFailed) as error:
+            differ.append(file.name)
+            say(f"{where}{' '.join(str(error).split())}")
+    return differ
 
 # %% ../../nbs/lab/10_studies.ipynb #0f828960
 def setting(run: dict,  # what a result file holds, or one row of `read_results`
