@@ -1306,6 +1306,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'crimenb.lab.boards.listed': ('lab/boards.html#listed', 'crimenb/lab/boards.py'),
                                     'crimenb.lab.boards.mean_rows': ('lab/boards.html#mean_rows', 'crimenb/lab/boards.py'),
                                     'crimenb.lab.boards.numbers': ('lab/boards.html#numbers', 'crimenb/lab/boards.py'),
+                                    'crimenb.lab.boards.over_seeds': ('lab/boards.html#over_seeds', 'crimenb/lab/boards.py'),
                                     'crimenb.lab.boards.with_ends': ('lab/boards.html#with_ends', 'crimenb/lab/boards.py')},
             'crimenb.lab.cli': { 'crimenb.lab.cli._Commands': ('lab/cli.html#_commands', 'crimenb/lab/cli.py'),
                                  'crimenb.lab.cli._Commands.__init__': ('lab/cli.html#_commands.__init__', 'crimenb/lab/cli.py'),

@@ -16,7 +16,7 @@ SHORT = {
     "stresnet": (dict(methods="", rules=False, test_hours=168, valid=.2), "reset + hourly mean"),
     "parallel": (dict(models="", rules="historical mean", tasks="counts"), "historical mean"),
     "parallel_training": (dict(models="DNN", ways="single", step_batches="", epochs=2), "DNN"),
-    "explanations": (dict(models="DNN", tasks="counts", epochs=1, explained=10, usual=10, draws=2, penalties="0,1", constraints="demographic parity", calendar=False), "DNN"),
+    "explanations": (dict(models="DNN", tasks="counts", epochs=1, penalties="0,1", constraints="demographic parity", calendar=False), "DNN"),
     "occurrences": (dict(models="", rules="historical mean", months=1), "training rate"),
     "rtm": (dict(period="M", cell=800., bandwidths="300,600", methods="uniform,last counts", resamples=3, starts=3, loops=0, n_boot=10), "post's RTM"),
 }
