@@ -1540,6 +1540,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'crimenb.lab.studies.again': ('lab/studies.html#again', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies.begin': ('lab/studies.html#begin', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies.commit': ('lab/studies.html#commit', 'crimenb/lab/studies.py'),
+                                     'crimenb.lab.studies.compare': ('lab/studies.html#compare', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies.confirm': ('lab/studies.html#confirm', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies.folder_of': ('lab/studies.html#folder_of', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies.from_text': ('lab/studies.html#from_text', 'crimenb/lab/studies.py'),

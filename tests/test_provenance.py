@@ -121,3 +121,12 @@ def test_many_files_are_confirmed_one_after_the_other(noted, tmp_path, monkeypat
 def test_what_cannot_be_confirmed_is_one_sentence(argv, word, capsys):
     assert cli.main(["reproduce", *argv]) == 2
     assert word in capsys.readouterr().err
+
+def test_a_run_from_before_a_parameter_is_made_as_it_was_then(tmp_path):
+    file = studies.folder_of("results")/"stresnet-cpu-chicago_2018-s0-4bdd0359.json"
+    recorded = json.loads(file.read_text())
+    assert "external_branch" not in recorded["parameters"] and studies.again(file)[1]["external_branch"] == "cell means"
+    made = recorded | {"rows": [row | {"method": row["method"] + (", cell means" if row["kind"] == "paper" else "")} for row in recorded["rows"]]}
+    found = studies.compare(recorded, made)
+    assert found.rows > 100 and not found.lost and not found.far and found.exact == found.trained == 0
+    assert studies.compare(recorded | {"study": "rtm"}, made).lost

@@ -122,17 +122,16 @@ def _reproduce(options):
     if given and "profile" in changes: raise InputError(f"{options.study} is a run of the profile {given['profile']}: leave out the profile, or name the study in its place")
     if "out" in changes: raise InputError("the folder for the results is given with --out, not with -p out=…")
     paths = studies.reproduce(study, given | changes, options.out)
-    if given and not changes: _compare(options, paths)
+    if given and not changes: _compare(options, paths, studies)
     if options.json: return _say_json(paths._asdict())
     for what, files in paths._asdict().items():
         for path in files if what == "forecast" else [files]: print(f"{what + ':':<9} {path}")
     print("\n".join(studies.in_lines(*studies.headline(json.loads(paths.result.read_text())["rows"], study))))
 
-def _compare(options, paths):
+def _compare(options, paths, studies):
     "Say how a recorded run and the same run today differ."
-    from crimenb.lab import provenance
     one, two = (json.loads(Path(p).read_text(encoding="utf-8")) for p in (options.study, paths.result))
-    print("compared:", provenance.compared(one, two), file=sys.stderr)
+    print("compared:", studies.compare(one, two), file=sys.stderr)
 
 def _confirm(options):
     "Make recorded runs again, one after the other."

@@ -135,9 +135,10 @@ def confirmed() -> dict:
 def confirm(file,           # of the recorded run
             recorded: dict, # what it holds
             again: dict,    # the same run, made with today's code
+            found: "Compared | None" = None,  # of the two
 ) -> Compared:
     "Note that a recorded run came out the same today; an `InputError` where it did not."
-    found = compared(recorded, again)
+    found = found or compared(recorded, again)
     if found.lost or found.far or not found.rows: raise InputError(f"{Path(file).name} is not confirmed: {found}")
     about = {"study": recorded["study"], "code": again["code"], "rows": found.rows, "exact": found.exact, "trained": found.trained}
     # another process may have written meanwhile

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['TYPES', 'LACKS', 'KINDS', 'NUMBER', 'RESULT', 'MAYBE', 'ROW', 'OPTIONAL', 'PACKAGES', 'LOWER_IS_BETTER', 'TASKS',
-           'folder_of', 'names', 'profiles', 'Parameter', 'parameters', 'profile', 'resolve', 'from_text', 'validate',
-           'stem', 'versions', 'commit', 'peak_memory', 'Run', 'score_rows', 'begin', 'lower_is_better', 'Task',
-           'headline', 'in_lines', 'StudyFailed', 'Outputs', 'reproduce', 'opening', 'page', 'read_results', 'again',
-           'confirm', 'setting', 'leaderboard', 'record']
+           'EARLIER', 'folder_of', 'names', 'profiles', 'Parameter', 'parameters', 'profile', 'resolve', 'from_text',
+           'validate', 'stem', 'versions', 'commit', 'peak_memory', 'Run', 'score_rows', 'begin', 'lower_is_better',
+           'Task', 'headline', 'in_lines', 'StudyFailed', 'Outputs', 'reproduce', 'opening', 'page', 'read_results',
+           'again', 'compare', 'confirm', 'setting', 'leaderboard', 'record']
 
 # %% ../../nbs/lab/10_studies.ipynb #36ebdd3e
 import ast
@@ -566,13 +566,23 @@ def read_results(folder=None,  # a folder of result files; the recorded evidence
     return pd.DataFrame(rows, columns=columns).astype({"printed": float, "low": float, "high": float, "blocks": float})
 
 # %% ../../nbs/lab/10_studies.ipynb #7b60c2e4
+# study -> parameter -> what runs did before it could be set
+EARLIER: dict = {"stresnet": {"external_branch": "cell means"}, "parallel": {"patience": 0, "search_patience": 0}}
+
 def again(file,  # a result file
 ) -> tuple:
     "The study of a recorded run, and name -> value of everything it was given, as `reproduce` takes them."
     result = _read(file)
-    return result["study"], dict(result["parameters"])
+    return result["study"], EARLIER.get(result["study"], {}) | result["parameters"]
 
 # %% ../../nbs/lab/10_studies.ipynb #edfd547b
+def compare(recorded: dict, made: dict,  # a run, and the same made again
+) -> provenance.Compared:
+    "How far the numbers of the second run are off. A method that is named after what could not be set earlier keeps its older name."
+    since = [f", {value}" for name, value in EARLIER.get(recorded["study"], {}).items() if name not in recorded["parameters"] and isinstance(value, str)]
+    def older(method): return next((method.removesuffix(end) for end in since if method.endswith(end)), method)
+    return provenance.compared(recorded, made | {"rows": [row | {"method": older(row["method"])} for row in made["rows"]]})
+
 def confirm(files,         # result files
             out="runs",    # folder for the runs
             say=print,     # what to do with a line about a file
@@ -585,7 +595,9 @@ def confirm(files,         # result files
         if known and known["code"] == provenance.code_of(folder / f"{recorded['study']}.ipynb"):
             say(f"{where}confirmed before")
             continue
-        try: say(f"{where}{provenance.confirm(file, recorded, _read(reproduce(*again(file), out).result))}")
+        try:
+            made = _read(reproduce(*again(file), out).result)
+            say(f"{where}{provenance.confirm(file, recorded, made, compare(recorded, made))}")
         except (InputError, StudyFailed) as error:
             differ.append(file.name)
             say(f"{where}{' '.join(str(error).split())}")
