@@ -401,6 +401,7 @@ TASKS = {"crimealarm": Task("Next event at a spot", "NDCG@5", ("popularity-100",
          "stresnet": Task("Hourly map", "RMSE", ("fine maps", "native")),
          "parallel": Task("Weekly area counts and risk level", "Poisson deviance", ("counts",)),
          "rtm": Task("Next-year hot spots", "PAI@5%", ("units, count", "area, density")),
+         "contest": Task("Hot spots by a contest's rules", "PAI", ("contest, burglary, 2 months", "rolling, burglary, 2 months")),
          # no work asks this; what is summed hour by hour is no forecast, so there is one protocol
          "crosstests": Task("Cross-tests", "PAI@5%", ("period ahead",))}
 
