@@ -71,7 +71,7 @@ def about(code, study="s"): return {"study": study, "code": {"core": code}, "row
 
 @pytest.mark.parametrize("then, known, says", [
     ({"core": "1"}, {}, ""), ({"core": "2"}, {}, "code changed: core"), (None, {}, "made before code was fingerprinted"), ({}, {}, "made before"), ({"core": "1", "gone": "3"}, {}, "code changed: gone"),
-    ({"core": "2"}, {"s0.json": about("1")}, "made with earlier code; s0.json, made again with today's, has the same numbers (to 3e-07)"), (None, {"mine.json": about("1")}, ""),
+    ({"core": "2"}, {"s0.json": about("1")}, "made with earlier code: s0.json, made again with today's, has the same numbers (to 3e-07)"), (None, {"mine.json": about("1")}, ""),
     ({"core": "2"}, {"s0.json": about("0")}, "code changed: core"), ({"core": "2"}, {"o.json": about("1", "other")}, "code changed: core")])
 def test_what_is_said_of_an_older_run(then, known, says):
     found = provenance.stale({"study": "s", "file": "mine.json", "code": then}, {"core": "1"}, known)
@@ -91,7 +91,7 @@ def test_a_run_is_confirmed_only_where_every_number_is_the_same(noted):
     provenance.confirm("data/results/s1.json", old, new)
     assert set(json.loads(noted.read_text())) == {"s0.json", "s1.json"} and json.loads(noted.read_text())["s0.json"]["exact"] == pytest.approx(5e-8, rel=1e-3)
     assert provenance.stale(old | {"file": "s1.json"}, {"core": "2"}) == ""
-    assert provenance.stale(old | {"file": "s2.json"}, {"core": "2"}).startswith("made with earlier code; s0.json, made again with today's, has the same numbers")
+    assert provenance.stale(old | {"file": "s2.json"}, {"core": "2"}).startswith("made with earlier code: s0.json, made again with today's, has the same numbers")
     for other in ({"rows": [ROW | {"value": 2.1}]}, {"rows": []}):
         with pytest.raises(InputError, match="s0.json is not confirmed"): provenance.confirm("s0.json", old, new | other)
 

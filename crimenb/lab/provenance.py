@@ -148,7 +148,7 @@ def confirm(file,           # of the recorded run
     return found
 
 #: how the remark on a run begins whose study was confirmed
-SAME = "made with earlier code; "
+SAME = "made with earlier code: "
 
 def stale(run: dict,      # what a result file holds, with its name as `file`
           now: dict,      # `code_of` its study today
