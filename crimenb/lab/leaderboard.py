@@ -172,7 +172,7 @@ def _dots(task, protocol, wide):
     if pd.notna(floor): axis.axvline(floor, color="black", linewidth=1.5)
     axis.axvline(rows["trivial"].mean(), color=COLOURS["trivial"], linewidth=1.2, linestyle=":")
     room = .06*(right - left) or .06*abs(right)
-    axis.set_xlim(left - room, right + room)
+    axis.set(xlim=(left - room, right + room), ylim=(-.7, len(rows) - .3))
     axis.set_yticks(range(len(rows)), [method for method, _ in rows.index], fontsize=8)
     axis.set_xlabel(f"{task.metric}, {'less' if down else 'more'} is better", fontsize=8)
     axis.tick_params(axis="x", labelsize=8)
@@ -180,14 +180,17 @@ def _dots(task, protocol, wide):
     return _svg(figure)
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #140bba21
-def _opening(results):
-    "One picture a task, under its sound protocol: of the data set, real if there is one, for which most methods were measured."
+def _opening(results, most: int = 4):
+    "One picture a task, under its sound protocol: a data set, real if there is one, the best methods of each kind, no variants."
+    results = results[~results["method"].str.contains("=|, peer |, mean of ")]
     for study, task in TASKS.items():
         for protocol in reversed(task.protocols):
             found = _one_setting(results, study, [protocol])
             if not found: continue
             dataset = max(found, key=lambda name: (name != "city", len(found[name])))
-            yield f"{task.title}, {dataset}: {task.metric} ({protocol})", _dots(task, protocol, found[dataset])
+            wide = found[dataset].sort_values(("value", protocol), ascending=studies.lower_is_better(task.metric))
+            best = wide[wide.groupby("kind").cumcount() < most]
+            yield f"{task.title}, {dataset}: {task.metric} ({protocol})", _dots(task, protocol, best)
             break
 
 def _floors(results):
@@ -251,7 +254,7 @@ td:not(.text)>.below{white-space:nowrap}
 details summary{cursor:pointer}details div{overflow-wrap:anywhere}
 .filters label.tick{flex-direction:row;align-items:center;gap:.4rem;padding-bottom:.5rem}.filters input[type=checkbox]{width:auto}
 svg.bar{width:130px;height:18px;display:block}
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));gap:1.2rem}
+.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));gap:1.2rem;align-items:start}
 figure{margin:0;border:1px solid var(--line);border-radius:6px;padding:.6rem;min-width:0}
 figure{background:#fff;color:#1a1a1a}figcaption{font-size:.85rem;font-weight:600;margin-bottom:.4rem}
 caption{text-align:left;color:var(--soft);font-size:.85rem;padding:.2rem 0}
