@@ -120,9 +120,9 @@ def compared(one: dict,   # what a result file holds
         a, b = row["value"], theirs[key(row)]
         wide = 0. if row.get("low") is None else row["high"] - row["low"]
         off[key(row), row["kind"] in LEARN_NOTHING] = abs(a - b)/max(abs(a), abs(b), wide, 1e-9)
-    most = [max((v for (_, rule), v in off.items() if rule == wanted), default=0.) for wanted in (True, False)]
+    exact, trained = (max((v for (_, rule), v in off.items() if rule == wanted), default=0.) for wanted in (True, False))
     far = [k for (k, rule), v in off.items() if v > (EXACT if rule else TRAINED)]
-    return Compared(len(off), *most, far, [key(row) for row in rows if key(row) not in theirs])
+    return Compared(len(off), exact, trained, far, [key(row) for row in rows if key(row) not in theirs])
 
 # %% ../../nbs/lab/05_provenance.ipynb #a4d99cc2
 def _confirmed_at(): return Path(crimenb.__file__).parent/"confirmed.json"

@@ -574,14 +574,20 @@ def again(file,  # a result file
 ) -> tuple:
     "The study of a recorded run, and name -> value of everything it was given, as `reproduce` takes them."
     result = _read(file)
-    return result["study"], EARLIER.get(result["study"], {}) | result["parameters"]
+    given = EARLIER.get(result["study"], {}) | result["parameters"]
+    # the spline of those runs has another name now, since the authors' own preparation is there
+    if result["study"] == "stresnet" and "external_branch" not in result["parameters"]:
+        given["preparation"] = {"authors": "spline", "both": "sound,spline"}.get(given["preparation"], given["preparation"])
+    return result["study"], given
 
 # %% ../../nbs/lab/10_studies.ipynb #edfd547b
 def compare(recorded: dict, made: dict,  # a run, and the same made again
 ) -> provenance.Compared:
     "How far the numbers of the second run are off. A method that is named after what could not be set earlier keeps its older name."
     since = [f", {value}" for name, value in EARLIER.get(recorded["study"], {}).items() if name not in recorded["parameters"] and isinstance(value, str)]
-    def older(method): return next((method.removesuffix(end) for end in since if method.endswith(end)), method)
+    def older(method):
+        known = next((method.removesuffix(end) for end in since if method.endswith(end)), method)
+        return known.replace("ST-ResNet, spline", "ST-ResNet, authors") if since else known
     return provenance.compared(recorded, made | {"rows": [row | {"method": older(row["method"])} for row in made["rows"]]})
 
 def confirm(files,         # result files
