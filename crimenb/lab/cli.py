@@ -109,10 +109,11 @@ def _stores(options):
 # %% ../../nbs/lab/90_cli.ipynb #946a01c3
 def _reproduce(options):
     from crimenb.lab import studies
+    if options.confirm: return _confirm(options)
+    if options.more: raise InputError("one study at a time: several are for crimenb sweep, or for --confirm with result files (.json)")
     if options.list: return _parameters(studies, options.study)
     # a study's name, or the result file of a run that is to be made once more
     study, given = studies.again(options.study) if options.study.endswith(".json") else (options.study, {})
-    if options.confirm and not given: raise InputError("--confirm is for a result file (.json), whose run is made once more")
     changes = studies.from_text(study, options.parameters)
     for name in ("profile", "dataset"):
         value = getattr(options, name)
@@ -122,19 +123,27 @@ def _reproduce(options):
     if given and "profile" in changes: raise InputError(f"{options.study} is a run of the profile {given['profile']}: leave out the profile, or name the study in its place")
     if "out" in changes: raise InputError("the folder for the results is given with --out, not with -p out=…")
     paths = studies.reproduce(study, given | changes, options.out)
-    if given and not changes: _compare(options, paths)
-    if options.json: return _say_json({"notebook": paths.notebook, "result": paths.result, "page": paths.page})
-    print(f"notebook: {paths.notebook}\nresult:   {paths.result}\npage:     {paths.page}")
+    if given and not changes: _compare(options, paths, studies)
+    if options.json: return _say_json(paths._asdict())
+    for what, files in paths._asdict().items():
+        for path in files if what == "forecast" else [files]: print(f"{what + ':':<9} {path}")
     print("\n".join(studies.in_lines(*studies.headline(json.loads(paths.result.read_text())["rows"], study))))
 
-def _compare(options, paths):
+def _compare(options, paths, studies):
     "Say how a recorded run and the same run today differ."
-    from crimenb.lab import provenance
     one, two = (json.loads(Path(p).read_text(encoding="utf-8")) for p in (options.study, paths.result))
-    rows, far, lost = provenance.compared(one, two)
-    gone = f"; {len(lost)} rows are not made any more" if lost else ""
-    print(f"compared: {rows} rows, the farthest value off by {far:.1e}{gone}", file=sys.stderr)
-    if options.confirm: provenance.confirm(options.study, one, two)
+    print("compared:", studies.compare(one, two), file=sys.stderr)
+
+def _confirm(options):
+    "Make recorded runs again, one after the other."
+    from crimenb.lab import studies
+    files = [options.study, *options.more]
+    changes = {name: getattr(options, name) for name in ("profile", "dataset", "parameters") if getattr(options, name)}
+    if changes: raise InputError(f"--confirm makes a run with the settings that it had: leave out {', '.join(changes)}")
+    if other := [file for file in files if not file.endswith(".json")]: raise InputError(f"--confirm is for result files (.json), and {other[0]} is none")
+    differ = studies.confirm(files, options.out, lambda line: print(line, flush=True))
+    print(f"{len(files) - len(differ)} of {len(files)} confirmed{'; not ' + ', '.join(differ) if differ else ''}")
+    return 1 if differ else 0
 
 def _parameters(studies, study):
     "What can be set in a study: name, type, default and help."
@@ -239,7 +248,8 @@ def _data(commands):
 def _lab(commands):
     sub = commands.add("reproduce", _reproduce, "run a study: an executed notebook, a result file and an HTML page", machine=True)
     sub.add_argument("study", metavar="STUDY", help=f"one of {', '.join(_studies())}; or a result file (.json), whose run is made once more")
-    sub.add_argument("--confirm", action="store_true", help="of a result file: note that today's code gives the same numbers")
+    sub.add_argument("more", metavar="FILE", nargs="*", help="with --confirm: more result files")
+    sub.add_argument("--confirm", action="store_true", help="make the runs of result files again, one after the other, and note where today's code gives the same numbers")
     sub.add_argument("--list", action="store_true", help="list what can be set in this study, and run nothing")
     sub.add_argument("--profile", help="smoke (seconds, simulated city), cpu, paper; default: smoke")
     sub.add_argument("--dataset", metavar="NAME", help="the data set to run on, or the path of a city's card; default: the study's own")

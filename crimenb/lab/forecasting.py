@@ -72,16 +72,13 @@ def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
 def _hours(events, card, like, cell_m=None, **settings):
     from crimenb.grids import HourlyMaps, squares
     if like is not None: return HourlyMaps.from_events(events, like=like, **settings)
-    _placed(events, card, "an hourly map")
+    cards.placed(events, card, "an hourly map")
     grid = cell_m and squares(card.grid_box or events, cell_m)
     if not grid and card.cell_m:
         size = card.cell_m
         while (grid := squares(card.grid_box or events, size)).n_cells > MOST_CELLS: size += card.cell_m
     return HourlyMaps.from_events(events, grid or card, holidays=card.holidays, **settings)
 
-def _placed(events, card, what):
-    if events["lon"].isna().all():
-        raise InputError(f"the events of {card.name} have no places, which {what} needs: name the columns lon and lat, or x and y with crs, on its card")
 
 # %% ../../nbs/lab/80_forecasting.ipynb #0aaadf05
 def _next(events, card, like, **settings):
@@ -92,7 +89,7 @@ def _next(events, card, like, **settings):
 
 def _years(events, card, like, cell_m=None, period="Y", **settings):
     from crimenb.terrain import Terrain
-    _placed(events, card, "risk terrain")
+    cards.placed(events, card, "risk terrain")
     if like is not None:
         # the squares and factors are the card's once more, and the model compares them with its own
         wide = np.diff(np.unique(like["x"]))
@@ -340,9 +337,7 @@ def targets(save=None,  # where the model goes; None: nowhere
 
 def written(answer: Answer, paths: dict) -> dict:
     "The files of `targets`, written: what -> its path. A forecast without places has no map, and its table is CSV."
-    places = answer.forecast.places
-    placed = "geometry" in places or ("lon" in places and places["lon"].notna().any())
-    if not placed: paths = {what: path.with_suffix(".csv") if what == "table" else path for what, path in paths.items() if what != "map"}
+    if not answer.forecast.placed: paths = {what: path.with_suffix(".csv") if what == "table" else path for what, path in paths.items() if what != "map"}
     write: dict = {"table": answer.forecast.to_file, "map": answer.forecast.map, "model": answer.model.save}
     return {what: write[what](path) for what, path in paths.items()}
 
