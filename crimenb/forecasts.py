@@ -52,6 +52,11 @@ class Forecast:
         "The periods, first to last."
         return sorted(self.table["period"].unique())
 
+    @property
+    def placed(self) -> bool:
+        "Is it known where the places lie?"
+        return "geometry" in self.places or ("lon" in self.places and self.places["lon"].notna().any())
+
     def located(self) -> pd.DataFrame:
         "The table with the columns of `places` beside it."
         return self.table.join(self.places, on="place")

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
-from .core import InputError, one_of, progress, within, write_atomic
+from .core import InputError, needs, one_of, progress, within, write_atomic
 from .forecasts import Forecast
 from .metrics import count_interval, count_summary, coverage, fit_spread, hot_spot_summary, poisson_deviance
 from .views import Split, View, periods_of
@@ -197,7 +197,7 @@ def _class(name):
     if mine := [kind for kind in below(Model) if f"{kind.__module__}:{kind.__qualname__}" == name]: return mine[0]
     # a file must not be able to name any class of the machine
     if not module.startswith("crimenb."): raise InputError(f"the file's model is {name!r}, which is not of this library: import or define it first")
-    try: found = importlib.import_module(module)
+    try: found = needs(module)
     except ModuleNotFoundError: raise InputError(f"this version of crimenb has no module {module!r}: load the model with the version that wrote it") from None
     for part in inside.split("."): found = getattr(found, part, None)
     if found is None: raise InputError(f"this version of crimenb has no {name!r}: load the model with the version that wrote it")
@@ -496,9 +496,16 @@ class Catalogue(Mapping):
                           for module, names in MODULES[view].items() for name in names}
 
     def __getitem__(self, name):
+<<<<<<< HEAD
         module = importlib.import_module(f"crimenb.{self.module_of[name]}")
         return next(kind for kind in vars(module).values()
                     if isinstance(kind, type) and vars(kind).get("name") == name)
+=======
+        module = f"crimenb.{self.module_of[name]}"
+        needs(module)
+        return next(kind for kind in below(Model)
+                    if kind.__module__ == module and vars(kind).get("name") == name)
+>>>>>>> main
 
     def __iter__(self): return iter(self.module_of)
     def __len__(self): return len(self.module_of)

@@ -50,3 +50,17 @@ def without_premises(folder, days=1200, n=16_000, seed=4, months=.15):
     pd.DataFrame({"expediente": np.arange(len(events)) + 70_000, "fecha": when, "delito": events["category"].astype(str),
                   "longitud": events["lon"].round(6), "latitud": events["lat"].round(6)}).to_csv(folder/"delitos.csv", index=False)
     return events, truth
+
+NAMES = {"time": "Tatzeit", "category": "Delikt", "premises": "Tatort", "lon": "Laenge", "lat": "Breite", "record_id": "Aktenzeichen"}
+
+def with_card(folder, days=130, n=4_000, without=()):
+    "mine.yaml beside incidents.csv, districts.geojson, bar.csv and call311.csv; `without` some keys of the card, or columns."
+    events, truth = with_areas(folder, days, n)
+    for kind in ("bar", "call311"):
+        lon, lat = metres_to_degrees(*truth.generators.loc[truth.generators.kind == kind, ["x", "y"]].to_numpy().T, truth.corner)
+        pd.DataFrame({"lon": lon, "lat": lat}).to_csv(folder/f"{kind}.csv", index=False)
+    card = {"events": "incidents.csv", "columns": {ours: theirs for ours, theirs in NAMES.items() if ours not in without}, "order": "dmy", "zone": "America/Denver",
+            "cell_m": 800, "areas": {"file": "districts.geojson", "key": "bezirk"},
+            "factors": [{"name": "bars", "file": "bar.csv", "kind": "distance"}, {"name": "calls", "file": "call311.csv", "kind": "density"}]}
+    (folder/"mine.yaml").write_text(json.dumps({key: value for key, value in card.items() if key not in without}))
+    return events, truth

@@ -73,7 +73,7 @@ def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
 def _hours(events, card, like, cell_m=None, **settings):
     from crimenb.grids import HourlyMaps, squares
     if like is not None: return HourlyMaps.from_events(events, like=like, **settings)
-    _placed(events, card, "an hourly map")
+    cards.placed(events, card, "an hourly map")
     grid = cell_m and squares(card.grid_box or events, cell_m)
     if not grid and card.cell_m:
         size = card.cell_m
@@ -83,9 +83,6 @@ def _hours(events, card, like, cell_m=None, **settings):
     wider = f"the squares are {size:g} m wide: of the card's {card.cell_m:g} m there would be more than {MOST_CELLS:,} (-p cell_m={card.cell_m:g} has them so)"
     return replace(view, notes=(*view.notes, wider))
 
-def _placed(events, card, what):
-    if events["lon"].isna().all():
-        raise InputError(f"the events of {card.name} have no places, which {what} needs: name the columns lon and lat, or x and y with crs, on its card")
 
 # %% ../../nbs/lab/80_forecasting.ipynb #0aaadf05
 def _next(events, card, like, **settings):
@@ -96,7 +93,7 @@ def _next(events, card, like, **settings):
 
 def _years(events, card, like, cell_m=None, period=None, **settings):
     from crimenb.terrain import Terrain
-    _placed(events, card, "risk terrain")
+    cards.placed(events, card, "risk terrain")
     if like is not None:
         # the squares and factors are the card's once more, and the model compares them with its own
         wide = np.diff(np.unique(like["x"]))
@@ -422,16 +419,22 @@ TABLES, MAPS = (".csv", ".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet"
 
 def targets(save=None,  # where the model goes; None: nowhere
             out=None,   # where the table goes; None: next.geojson
-            map=None,   # where the map goes; None: next.html, or next.png where the extra `maps` is not installed
+            map=None,   # where the map goes; None: next.html, and nowhere without the extra `maps`
 ) -> dict:
     "What is to be written -> its path, each looked at."
-    if map is None: map = "next.html" if find_spec("bokeh") else "next.png"
-    paths = {"table": Path(out or "next.geojson"), "map": Path(map), **({"model": Path(save)} if save else {})}
+    if map is None and find_spec("bokeh"): map = "next.html"
+    given = {"table": out or "next.geojson", "map": map, "model": save}
+    paths = {what: Path(path) for what, path in given.items() if path}
     for what, known in (("table", TABLES), ("map", MAPS)):
+        if what not in paths: continue
         if (kind := paths[what].suffix.lower()) not in known: raise InputError(f"a {what} ends in {', '.join(known)}, not in {kind or 'nothing'} ({paths[what]})")
+<<<<<<< HEAD
     if save and paths["model"].suffix.lower() != ".crimenb":
         raise InputError(f"a saved model ends in .crimenb, not in {paths['model'].suffix or 'nothing'} ({save})")
     if paths["map"].suffix.lower() == ".html": needs("bokeh", "maps")
+=======
+    if map: needs("bokeh" if paths["map"].suffix.lower() == ".html" else "matplotlib")
+>>>>>>> main
     if paths["table"].suffix.lower() not in TABLES[:3]: needs("geopandas", "geo")
     if len({path.absolute() for path in paths.values()}) < len(paths): raise InputError("two files have the same name: give the table, the map and the model one each")
     for path in paths.values():
@@ -444,9 +447,7 @@ def targets(save=None,  # where the model goes; None: nowhere
 
 def written(answer: Answer, paths: dict) -> dict:
     "The files of `targets`, written: what -> its path. A forecast without places has no map, and its table is CSV."
-    places = answer.forecast.places
-    placed = "geometry" in places or ("lon" in places and places["lon"].notna().any())
-    if not placed: paths = {what: path.with_suffix(".csv") if what == "table" else path for what, path in paths.items() if what != "map"}
+    if not answer.forecast.placed: paths = {what: path.with_suffix(".csv") if what == "table" else path for what, path in paths.items() if what != "map"}
     write: dict = {"table": answer.forecast.to_file, "map": answer.forecast.map, "model": answer.model.save}
     return {what: write[what](path) for what, path in paths.items()}
 

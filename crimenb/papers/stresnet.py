@@ -30,7 +30,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
-from .. import cities, city as cities_made_up, sources
+from .. import cards, cities, city as cities_made_up, sources
 from ..core import InputError, needs, one_of, within, write_atomic
 from ..events import read_lapd
 from ..grids import (AUTHORS_LAGS, EXTERNAL, LAGS, Grid, HourlyMaps, as_grid, diurnal_sum, double_time, first_target,
@@ -842,7 +842,9 @@ def study_maps(dataset,                       # "city" (simulated), a name in `H
     if dataset == "city":
         happened, truth = cities_made_up.simulate(events, days)
         return happened, HourlyMaps.from_events(happened, Grid.of(truth, rows, columns), truth.start, truth.start + pd.Timedelta(days=days)), truth
-    if cities.is_card(dataset): card, start, end, happened = cities.get(dataset), None, None, sources.load(dataset).events
+    if cities.is_card(dataset):
+        card, start, end = cities.get(dataset), None, None
+        happened = cards.placed(sources.load(card).events, card, "an hourly map")
     else:
         source, start, end = HALVES[one_of(dataset, HALVES, "data set of hourly maps (or city, or the path of a card)")]
         card = cities.get(source or "la")
