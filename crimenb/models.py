@@ -496,16 +496,9 @@ class Catalogue(Mapping):
                           for module, names in MODULES[view].items() for name in names}
 
     def __getitem__(self, name):
-<<<<<<< HEAD
-        module = importlib.import_module(f"crimenb.{self.module_of[name]}")
+        module = needs(f"crimenb.{self.module_of[name]}")
         return next(kind for kind in vars(module).values()
                     if isinstance(kind, type) and vars(kind).get("name") == name)
-=======
-        module = f"crimenb.{self.module_of[name]}"
-        needs(module)
-        return next(kind for kind in below(Model)
-                    if kind.__module__ == module and vars(kind).get("name") == name)
->>>>>>> main
 
     def __iter__(self): return iter(self.module_of)
     def __len__(self): return len(self.module_of)

@@ -83,7 +83,6 @@ def _hours(events, card, like, cell_m=None, **settings):
     wider = f"the squares are {size:g} m wide: of the card's {card.cell_m:g} m there would be more than {MOST_CELLS:,} (-p cell_m={card.cell_m:g} has them so)"
     return replace(view, notes=(*view.notes, wider))
 
-
 # %% ../../nbs/lab/80_forecasting.ipynb #0aaadf05
 def _next(events, card, like, **settings):
     from crimenb.sequences import Sequences
@@ -428,13 +427,9 @@ def targets(save=None,  # where the model goes; None: nowhere
     for what, known in (("table", TABLES), ("map", MAPS)):
         if what not in paths: continue
         if (kind := paths[what].suffix.lower()) not in known: raise InputError(f"a {what} ends in {', '.join(known)}, not in {kind or 'nothing'} ({paths[what]})")
-<<<<<<< HEAD
     if save and paths["model"].suffix.lower() != ".crimenb":
         raise InputError(f"a saved model ends in .crimenb, not in {paths['model'].suffix or 'nothing'} ({save})")
-    if paths["map"].suffix.lower() == ".html": needs("bokeh", "maps")
-=======
     if map: needs("bokeh" if paths["map"].suffix.lower() == ".html" else "matplotlib")
->>>>>>> main
     if paths["table"].suffix.lower() not in TABLES[:3]: needs("geopandas", "geo")
     if len({path.absolute() for path in paths.values()}) < len(paths): raise InputError("two files have the same name: give the table, the map and the model one each")
     for path in paths.values():
