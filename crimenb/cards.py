@@ -148,8 +148,9 @@ def _text(card, hints):
 
 def _bounds(lon, lat, margin=.01):
     "A box round places, in hundredths of a degree."
-    return tuple(round(float(v), 2) for v in (np.floor(lon.min()*100)/100 - margin, np.floor(lat.min()*100)/100 - margin,
-                                              np.ceil(lon.max()*100)/100 + margin, np.ceil(lat.max()*100)/100 + margin))
+    low = [max(np.floor(v.min()*100)/100 - margin, -most) for v, most in ((lon, 180), (lat, 90))]
+    high = [min(np.ceil(v.max()*100)/100 + margin, most) for v, most in ((lon, 180), (lat, 90))]
+    return tuple(round(float(v), 2) for v in (*low, *high))
 
 # %% ../nbs/13_cards.ipynb #cec9fac0
 def draft(source: "str | Path",        # the file of events

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MISSING', 'ORDERS', 'NO_DATES', 'fold', 'as_text', 'stripped', 'record_ids', 'labels', 'tidy_labels', 'floats',
-           'zone_named', 'Writing', 'date_order', 'Times', 'local_clock', 'times', 'dates', 'clocks']
+           'zone_named', 'Writing', 'Untold', 'date_order', 'Times', 'local_clock', 'times', 'dates', 'agreed',
+           'clocks']
 
 # %% ../nbs/01_fields.ipynb #d686c696
 import re
@@ -27,7 +28,10 @@ from .core import one_of
 
 # %% ../nbs/01_fields.ipynb #e6a45a9a
 # what files write where there is nothing
-MISSING = ("", "(null)", "null", "NULL", "Null", "<NULL>", "NaN", "nan", "NAN", "NaT", "None", "NA", "N/A", "n/a", "#N/A", "<NA>", "<na>", "\\N")
+MISSING = ("", "(null)", "(NULL)", "null", "NULL", "Null", "<NULL>", "<null>", "NaN", "nan", "NAN", "NaT", "None",
+           "NA", "N/A", "n/a", "n.a.", "N.A.", "<NA>", "<na>", "\\N", "(blank)",
+           # a spreadsheet's errors
+           "#N/A", "#VALUE!", "#REF!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!")
 
 def fold(name: str) -> str:
     "A column's name without case, spaces and underscores."
@@ -78,18 +82,24 @@ def record_ids(values,  # text or numbers, one a row
     if not pc.all(pc.match_substring_regex(text, "^[1-9][0-9]*$")).as_py():
         nobody = pc.match_substring_regex(text, _NO_ID)
         text = pc.if_else(nobody, pa.scalar(None, text.type), text)
-        # a spreadsheet's mark for "this is text"
-        text = pc.replace_substring_regex(text, r"^'([0-9].*)$", r"\1")
-        grouped = pc.match_substring_regex(text, r"^\d{1,3}(?:[,'  ]\d{3})+(?:\.0*)?$")
-        text = pc.if_else(grouped, pc.replace_substring_regex(text, r"[,'  ]", ""), text)
+        # a spreadsheet's marks for "this is text", and a sign
+        text = pc.replace_substring_regex(text, r'^="(.*)"$', r"\1")
+        text = pc.replace_substring_regex(text, r"^['+]([0-9].*)$", r"\1")
+        grouped = pc.match_substring_regex(text, rf"^\d{{1,3}}(?:(?:{_SPACE}\d{{3}})+(?:\.0*)?|(?:\.\d{{3}}){{2,}})$")
+        bare = pc.replace_substring_regex(text, rf"{_SPACE}|\.(?:0*$)?", "")
+        text = pc.if_else(grouped, bare, text)
         text = pc.replace_substring_regex(text, r"^0*([0-9]+?)(?:\.0*)?$", r"\1")
-        power = pc.match_substring_regex(text, r"^\d+(?:\.\d+)?[eE]\+?\d+$")
+        power = pc.match_substring_regex(text, _POWER)
         if pc.any(power).as_py():
             words = text.to_pylist()
             for i in np.flatnonzero(pc.fill_null(power, False).to_numpy(zero_copy_only=False)): words[i] = _all_digits(words[i])
             text = pa.array(words, pa.string())
     return text.cast(pa.string()).to_pandas(types_mapper=_as_str)
 
+# between thousands: a comma, an apostrophe, a space of some width
+_SPACE = r"[,'’ \x{00A0}\x{2009}\x{202F}]"
+# as programs write large numbers; 12E300 is the number of a case
+_POWER = r"^\d(?:\.\d+[eE]\+?|[eE]\+)\d+$"
 # what stands where nobody gave a number: no letter and no digit, or a word
 _NO_ID = r"(?i)^(?:[^\pL\pN]*|none|nil|null|nan|n/?a|unknown|unk)$"
 
@@ -132,7 +142,8 @@ def tidy_labels(text: pa.Array,  # Arrow text; the other arguments are those of 
     "The labels of an Arrow text column, and which rows say nothing at all."
     encoded = text.dictionary_encode()
     words = stripped(encoded.dictionary).to_pylist()
-    nothing = [w is None or w in missing or bool(known and w not in known) for w in words]
+    # a dash or a question mark says nothing
+    nothing = [w is None or w in missing or bool(known and w not in known) or not any(map(str.isalnum, w)) for w in words]
     tidy = [None if empty else _one_spelling(word, numbers) for word, empty in zip(words, nothing)]
     order = _in_order({t for t in tidy if t is not None})
     place = {t: i for i, t in enumerate(order)} | {None: -1}
@@ -389,13 +400,16 @@ def _told(first, second):
     return {"dmy": int(((first > 12) & (second <= 12)).sum()),
             "mdy": int(((second > 12) & (first <= 12)).sum())}
 
+class Untold(InputError):
+    "Dates whose order nothing tells."
+
 def _two_kinds(told, what):
     return InputError(f"{what} has {told['dmy']:,} dates that begin with the day and {told['mdy']:,} "
                       "that begin with the month: read the two kinds apart")
 
 def _asked(first, second, what):
     i = int(np.argmax(first != second))
-    return InputError(f"nothing in {what} tells whether {first[i]:02}/{second[i]:02} begins with the "
+    return Untold(f"nothing in {what} tells whether {first[i]:02}/{second[i]:02} begins with the "
                       "day or the month: say the order, dmy or mdy")
 
 def date_order(first: np.ndarray,   # (n,) the first number of each date that ends in its year
@@ -412,9 +426,9 @@ def date_order(first: np.ndarray,   # (n,) the first number of each date that en
 
 # %% ../nbs/01_fields.ipynb #cb126a3c
 def _not_one_day(order, first, second, what):
-    "An `InputError` where a habit would put every date on the same day of another month."
+    "An `InputError` where a habit would put every date on the same few days of many months."
     month, day = (first, second) if order == "mdy" else (second, first)
-    if len(np.unique(day)) == 1 and len(np.unique(month)) > 2: raise _asked(first, second, what)
+    if len(np.unique(month)) >= max(3, 2*len(np.unique(day))): raise _asked(first, second, what)
 
 def _decided(how, first, second, what, remarks):
     "The order of dates that end in their year: as it was said, if the column does not speak against it."
@@ -464,7 +478,7 @@ def _year_first(parts, what, remarks):
     if not n: return False
     i = int(np.argmax(first | last))
     if not named[first | last].all():
-        raise InputError(f"nothing in {what} tells whether {a[i]:02}-{b[i]:02}-{c[i]:02} begins with the "
+        raise Untold(f"nothing in {what} tells whether {a[i]:02}-{b[i]:02}-{c[i]:02} begins with the "
                          "year or ends in it: say the order, ymd, dmy or mdy")
     remarks.append(f"dates in {what} are read with the day before the month's name, and the year last")
     return False
@@ -709,6 +723,35 @@ def _by_formats(text, rows, found, formats):
         exact = 0 if re.search("%[HIcTXp]", form) else 1 if re.search("%[djxD]", form) else 2
         yield rows[mine], seconds[code[mine]], np.ones(mine.sum(), bool), exact, np.full(mine.sum(), 0 if zoned else _NO_ZONE)
 
+# %% ../nbs/01_fields.ipynb #a93e1f11
+def _shown_order(pieces, what):
+    "The order that a file's dates show, or a piece of the file if they have an order and show none."
+    silent = None
+    for piece in pieces:
+        try: return times(piece, what=what).order, None
+        except Untold: silent = piece if silent is None else silent
+        # it is said where the file is read
+        except InputError: return None, None
+    return None, silent
+
+def agreed(files: list,                 # for each file its column of times, as pieces (Arrow arrays)
+           names: "list[str]",          # what to call the files in errors
+           habit: "str | None" = None,  # the order where no file shows one
+) -> "str | None":
+    "The order of the dates of several files: what one shows goes for all; an `InputError` where two differ."
+    found = [_shown_order(pieces, name) for pieces, name in zip(files, names)]
+    shown: dict = {}
+    for (order, _), name in zip(found, names): shown.setdefault(order, name)
+    shown.pop(None, None)
+    if len(shown) > 1:
+        raise InputError("the dates of these files are written in different ways ("
+                         + ", ".join(f"{order}: {name}" for order, name in shown.items()) + "): read the two kinds apart")
+    order = next(iter(shown), habit)
+    for (_, silent), name in zip(found, names):
+        if silent is not None and order: times(silent, Writing(order, firm=False), name)
+    return order
+
+
 # %% ../nbs/01_fields.ipynb #b27af600
 # 14.30 beside a date is a time; alone it may be part of a day, or of an hour
 _CLOCKS = (rf"(?:^|[T ]){_CLOCK.replace('[:h.]', '[:h]')}(?:Z|\+00)?$", r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$",
@@ -727,6 +770,15 @@ def _of_clocks(hit):
     hour = np.where(half >= 0, hour % 12 + 12*half, hour)
     return hour*3600 + np.maximum(minute, 0)*60 + second, good
 
+def _pointed_clocks(words):
+    "Times of the day with a colon, where all have a point and two digits after it that are no parts of an hour; other hours with a point are none."
+    if not pc.any(pc.match_substring_regex(words, r"^(?:0?[1-9]|1\d|2\d)\.\d*[1-9]")).as_py(): return words
+    minutes = {word[-2:] for word in words.to_pylist() if word}
+    clock = pc.all(pc.match_substring_regex(words, r"^(?:[01]?\d|2[0-4])\.[0-5]\d$")).as_py()
+    if clock and len(words) > 2 and not minutes <= {"00", "25", "50"}: return pc.replace_substring(words, ".", ":")
+    # beside 14.5, 15.0 is not a quarter past midnight
+    return pc.if_else(pc.match_substring_regex(words, r"^\d{1,2}\.\d+$"), pc.if_else(pc.match_substring_regex(words, r"^0?\."), words, None), words)
+
 def clocks(column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430, 5 (five past midnight), .5
 ) -> tuple:
     "(n,) seconds after midnight, which rows say nothing, and which say no time of the day."
@@ -739,13 +791,14 @@ def clocks(column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430,
     if len(words) > 1 and (code >= 0).sum() > 2 and pc.all(short).as_py():
         hours = words.cast(pa.float64()).to_numpy().astype(np.int64)
         seconds[:-1], ok[:-1] = hours*3600, True
+    words = _pointed_clocks(words)
     for pattern in _CLOCKS:
         todo = np.flatnonzero(~ok[:-1])
         hit = pc.extract_regex(words.take(pa.array(todo)), pattern)
         at = todo[hit.is_valid().to_numpy(zero_copy_only=False)]
         seconds[at], ok[at] = _of_clocks(hit.drop_null())
     # a spreadsheet counts them as parts of a day
-    part = pc.match_substring_regex(words, r"^0?[.,]\d+$").to_numpy(zero_copy_only=False)
+    part = pc.fill_null(pc.match_substring_regex(words, r"^0?[.,]\d+$"), False).to_numpy(zero_copy_only=False)
     part = np.flatnonzero(part & ~ok[:-1])
     days = pc.replace_substring(words.take(pa.array(part)), ",", ".").cast(pa.float64()).to_numpy()
     seconds[part], ok[part] = np.rint(days*86_400).astype(np.int64), True

@@ -12,6 +12,7 @@ from crimenb.geo import adjacency
 from crimenb.geo import read_points
 from crimenb.geo import read_polygons
 from crimenb.grids import read_weather
+from crimenb.lab.cli import main
 from crimenb.warehouse import store as S
 
 
@@ -137,3 +138,75 @@ def test_lines_and_files(faulty, tmp_path):
     assert both(faulty/"lines_quoted_end.csv", "chicago", tmp_path/"b").events.premises[0] == "STREET\n(CORNER)"
     assert list(both(faulty/"name[1].csv", "chicago", tmp_path/"c").events.category) == ["ARSON"]
     refused(faulty/"packed_flipped_bit.csv.gz", "chicago", tmp_path/"d", "cannot be read")
+
+
+# --- other inputs of these kinds ---
+
+def table(times, first=1000, places=None):
+    places = places or [(10.5 + i % 7/100, 50.3 + i % 5/100) for i in range(len(times))]
+    return "id,occurred,offense,lon,lat\n" + "".join(f"{first + i},{t},THEFT,{lon},{lat}\n" for i, (t, (lon, lat)) in enumerate(zip(times, places)))
+
+
+def test_several_files_are_judged_together_in_both(tmp_path, faulty):
+    lines = (faulty/"dates_day_first.csv").read_text().splitlines()
+    early, late = tmp_path/"early.csv", tmp_path/"late.csv"
+    early.write_text("\n".join([lines[0], *(line for line in lines[1:] if int(line.split(",")[1][:2]) < 13)]))
+    late.write_text("\n".join([lines[0], *(line for line in lines[1:] if int(line.split(",")[1][:2]) > 12)]))
+    for i, files in enumerate(([early, late], [late, early])):
+        found = both(files, "chicago", tmp_path/str(i))
+        assert list(found.events.time.dt.day) == list(range(1, 32)) and set(found.events.time.dt.month) == {3} and "read as dmy" in found.remarks[0]
+    late.write_text("\n".join([lines[0], *(line.replace("/03/", "/").replace(",", ",03/", 1) for line in lines[13:])]))
+    refused([early, late], "chicago", tmp_path/"c", "say the order")
+    early.write_text("\n".join(lines))
+    refused([early, late], "chicago", tmp_path/"d", "written in different ways .*read the two kinds apart")
+
+
+def test_one_row_of_1900_makes_no_million_hours(tmp_path):
+    (tmp_path/"a").mkdir()
+    path = tmp_path/"t.csv"
+    path.write_text(table([*(f"2024-07-{d:02} 10:05" for d in range(1, 29)), "1900-06-15 08:00"]))
+    found = own(path, tmp_path/"a")
+    assert found.dropped == {"date more than 5 years from all others": 1} and found.events.time.min().year == 2024
+
+
+@pytest.mark.parametrize("places, crs, words", [
+    ([(5820000 + i, 390000 + i) for i in range(20)], 25833, "EPSG:25833 is not used .*swapped"),
+    ([(1175000 + i, 1900000 + i) for i in range(20)], 26971, "EPSG:26971 is not used"),
+    ([(179.9 + i/100 if i < 8 else -179.9 - i/1000, -16.8) for i in range(20)], None, "both sides of the date line")])
+def test_places_that_cannot_be(tmp_path, places, crs, words):
+    path = tmp_path/"t.csv"
+    text = table([f"2024-07-{d:02} 10:05" for d in range(1, 21)], places=places)
+    path.write_text(text if crs is None else text.replace("lon,lat", "x,y"))
+    for way in (lambda: E.read(path, crs=crs), lambda: cards.draft(path, crs=crs)):
+        with pytest.raises(InputError, match=words) as error: way()
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("lon", [179.992, -179.996])
+def test_a_city_beside_the_date_line_has_a_card(tmp_path, lon):
+    path = tmp_path/"t.csv"
+    path.write_text(table([f"2024-07-{d:02} 10:05" for d in range(1, 21)], places=[(lon, -16.8)]*20))
+    card = cards.draft(path, tz="Pacific/Fiji").write()
+    assert E.read(path, city=card).events.lon.eq(lon).all()
+
+
+def test_a_clock_that_is_none_is_named(tmp_path):
+    path = tmp_path/"t.csv"
+    path.write_text("id,date,uhr,offense\n" + "".join(f"{i},2024-03-{i:02},noon,THEFT\n" for i in range(1, 20)))
+    with pytest.raises(InputError, match="no time of the day .*'noon'"): E.read(path, clock="uhr")
+    path.write_text("id,date,uhr,offense\n" + "".join(f"{i},2024-03-{i:02},14.{i + 10},THEFT\n" for i in range(1, 20)))
+    assert times(E.read(path, clock="uhr"))[:2] == ["2024-03-01 14:11", "2024-03-02 14:12"]
+
+
+def test_the_command_takes_what_its_errors_ask_for(tmp_path, capsys):
+    path = tmp_path/"t.csv"
+    path.write_text(table([f"{d:02}/03/2024 10:05" for d in range(1, 13)]))
+    assert main(["card", str(path)]) == 2 and "--order dmy" in capsys.readouterr().err and not path.with_suffix(".yaml").exists()
+    assert main(["card", str(path), "--order", "dmy", "-q"]) == 0
+    assert set(E.read(path, city=path.with_suffix(".yaml")).events.time.dt.month) == {3}
+    path.write_text(table([f"{d:02}Jul2024_23.30" for d in range(1, 13)]))
+    assert main(["card", str(path), "--format", "%d%b%Y_%H.%M", "-q", "--force"]) == 0
+    assert times(E.read(path, city=path.with_suffix(".yaml")))[0] == "2024-07-01 23:30"
+    path.write_text("id,date,uhr,offense\n" + "".join(f"{i},2024-03-{i:02},14.{i + 10},THEFT\n" for i in range(1, 20)))
+    assert main(["card", str(path), "--column", "clock=uhr", "-q", "--force"]) == 0
+    assert times(E.read(path, city=path.with_suffix(".yaml")))[0] == "2024-03-01 14:11"

@@ -216,6 +216,14 @@ def test_clocks():
     assert list(seconds[:8]//60) == [870, 870, 870, 5, 0, 90, 870, 5] and list(np.flatnonzero(missing)) == [8, 9] and list(np.flatnonzero(wrong)) == [10, 12, 18] and list(seconds[[11, 13, 14, 15, 16, 17]]//60) == [1440, 5, 1435, 720, 1200, 845]
 
 
+def test_clocks_with_a_point():
+    seconds, _, wrong = F.clocks(pa.array(["14.30", "9.05", "0.10", "23.59"]))
+    assert list(seconds//60) == [870, 545, 10, 1439] and not wrong.any()
+    # parts of an hour, and parts of a day, are none
+    assert all(F.clocks(pa.array(some))[2].all() for some in (["14.50", "15.00", "16.25"], ["14.75", "15.05", "16.00"], ["14.5", "15.0"]))
+    assert list(F.clocks(pa.array(["0.50", "0.25", "0.75"]))[0]//60) == [720, 360, 1080]
+
+
 def test_a_column_of_hours():
     assert list(F.clocks(pa.array(["0", "23", "5", None, "24"]))[0][[0, 1, 2, 4]]//3600) == [0, 23, 5, 24] and list(F.clocks(pa.array([7., 8., 7.]))[0]//3600) == [7, 8, 7]
     assert list(F.clocks(pa.array(["1", "1", "1"]))[0]) == [60]*3 and list(F.clocks(pa.array(["1", "23", "1350"]))[0]//60) == [1, 23, 830]
@@ -225,6 +233,11 @@ def test_a_column_of_hours():
 
 @pytest.mark.parametrize("same", [["001307355", "1307355", "1307355.0", " 1307355 ", "1,307,355", "1 307 355", "1.307355E+06"], ["11,000,000", "11000000", "1.1e7"], ["0", "000", "0.0"], ["JA123456", " JA123456"]])
 def test_record_numbers_in_one_spelling(same): assert F.record_ids(same).nunique() == 1
+
+@pytest.mark.parametrize("text", ['="1307355"', "+1307355", "1\u00a0307\u00a0355", "1\u202f307\u202f355", "1.307.355", "1.307355E6", "\u00a01307355 "])
+def test_what_programs_put_round_a_record_number_is_no_part_of_it(text): assert list(F.record_ids([text])) == ["1307355"]
+
+def test_the_number_of_a_case_is_no_power_of_ten(): assert list(F.record_ids(["12E300", "19E1", "3E7", "2024E05", "1.307"])) == ["12E300", "19E1", "3E7", "2024E05", "1.307"] and F.record_ids(["1E+20"]).isna().all()
 
 def test_no_number(): assert F.record_ids(["-", "--", "?", "none", "Unknown", "N/A", " ", "."]).isna().all() and list(F.record_ids(["A-1", "№7", "-7"])) == ["A-1", "№7", "-7"]
 
@@ -260,3 +273,28 @@ def test_bytes_and_mixed_columns_are_text():
     assert F.as_text(pd.Series([1, "x", None, b"y"], dtype=object)).to_pylist() == ["1", "x", None, "y"]
     assert F.as_text(pa.array([1.0, 2.5, None])).to_pylist() == ["1", "2.5", None]
     with pytest.raises(InputError, match="lists"): F.as_text(pa.array([[1], [2]]))
+
+
+def test_what_says_nothing_is_no_label():
+    assert F.labels(["-", "--", "?", " . ", "#REF!", "(blank)", "(NULL)", "n.a."]).isna().all()
+    assert list(F.labels(["THEFT", "$500 AND UNDER", "№", "1", "盗"]).dropna().astype(str)) == ["THEFT", "$500 AND UNDER", "1", "盗"]
+
+
+# --- several files ---
+
+def march(first, last, order): return pa.array([(f"{d:02}/03/2024" if order == "dmy" else f"03/{d:02}/2024") for d in range(first, last + 1)])
+
+def test_files_are_judged_together():
+    early, late, months = march(1, 12, "dmy"), march(13, 31, "dmy"), march(13, 31, "mdy")
+    for files in ([[early], [late]], [[late], [early]], [[early, late], [early]]): assert F.agreed(files, ["a", "b"]) == "dmy"
+    assert F.agreed([[early], [late]], ["a", "b"], "mdy") == "dmy" and F.agreed([[months], [months]], ["a", "b"], "mdy") == "mdy"
+    assert F.agreed([[pa.array(["2024-03-01"])], [late]], ["a", "b"]) == "dmy" and F.agreed([[pa.array(["2024-03-01"])]]*2, ["a", "b"]) is None
+    with pytest.raises(InputError, match="a: dmy|dmy: a, mdy: b"): F.agreed([[late], [months]], ["a", "b"])
+    # twelve days are not twelve months because another file begins with the month, or because it is a habit
+    for files, habit in (([[early], [months]], None), ([[early], [early]], "mdy")):
+        with pytest.raises(InputError, match="say the order"): F.agreed(files, ["a", "b"], habit)
+
+
+def test_days_of_two_months_are_not_months_of_two_days():
+    days = [f"{d:02}/{m:02}/2024" for m in (3, 4) for d in range(1, 13)]
+    with pytest.raises(InputError, match="say the order"): F.times(pa.array(days), F.Writing("mdy", firm=False))

@@ -168,6 +168,16 @@ def _judged(raw, card, path, numbers, zones):
     return judged, *events._first(faults)
 
 # %% ../../nbs/warehouse/20_store.ipynb #af79b8a4
+def _one_order(card, paths, area):
+    "The card with the order of dates that the files show together, of which no more is read than is needed."
+    if len(paths) < 2: return card
+    def column(path):
+        its, wanted, _ = _wanted(path, card, area)
+        theirs = wanted["time" if "time" in wanted else "reported"]
+        parts = tables.batches(path, [theirs], names=list(its.header) or None, rows=events.LOOK)
+        return (table[theirs] for table, _ in parts if len(table))
+    return events.one_order(card, [column(path) for path in paths], [str(path) for path in paths])
+
 def _note_lost(con, number, account):
     "Put the lines that cannot be read into `rejected`."
     if not account.unreadable: return
@@ -413,6 +423,7 @@ def _read_all(con, paths, card, area, work, book):
     # the store may hold records that are younger than a copy of the portal: such a copy does not know of them
     latest = max((entry.get("as_of", utc) for entry in book["ingests"]), default="")
     files, seen, whole, as_of = [], set(), [], []
+    card = _one_order(card, paths, area)
     for number, path in enumerate(progress(paths, f"reading {card.name}", unit="file")):
         account, there = _read(con, number, path, card, area, work)
         seen |= there
