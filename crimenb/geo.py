@@ -10,6 +10,7 @@ __all__ = ['FAR', 'MOST_TEXT', 'MOST_VALUES', 'VECTOR', 'PLACES', 'SHAPES', 'ARE
 
 # %% ../nbs/12_geo.ipynb #a6878bf5
 import gzip
+import hashlib
 import json
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -597,6 +598,11 @@ class Points:
     def xy(self) -> np.ndarray:
         "(n, 2) metres."
         return np.column_stack([self.x, self.y])
+    @cached_property
+    def fingerprint(self) -> str:
+        "What tells these places from others, in whatever order they come: a hash, to the decimetre."
+        places = np.round(self.xy*10).astype(np.int64)
+        return hashlib.sha256(places[np.lexsort(places.T)].tobytes()).hexdigest()[:16]
     def where(self, keep: np.ndarray, reason: str) -> "Points":
         "Those with `keep` (a boolean each); the others are counted under `reason`."
         keep = np.asarray(keep, dtype=bool)

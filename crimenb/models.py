@@ -366,6 +366,8 @@ class Mean(Model):
         found = []
         for t in at:
             same = view.counts[t % self.season:t:self.season]
+            # periods of which nothing is known are no periods without events
+            if (unknown := np.isnan(same).reshape(len(same), -1).any(1)).any(): same = same[~unknown]
             same = same if self.window is None else same[-self.window:]
             if not len(same): raise InputError(f"period {t} has no earlier one of its time of the season: give a longer view")
             found.append(same.mean(0, dtype=float))

@@ -210,3 +210,19 @@ def test_the_command_takes_what_its_errors_ask_for(tmp_path, capsys):
     path.write_text("id,date,uhr,offense\n" + "".join(f"{i},2024-03-{i:02},14.{i + 10},THEFT\n" for i in range(1, 20)))
     assert main(["card", str(path), "--column", "clock=uhr", "-q", "--force"]) == 0
     assert times(E.read(path, city=path.with_suffix(".yaml")))[0] == "2024-03-01 14:11"
+
+
+def test_a_rule_that_was_taken_can_be_gone_on_with_and_a_gap_where_models_are_tried_is_said(tmp_path, capsys):
+    days = pd.date_range("2023-01-02 10:05", "2023-10-08", freq="9h").strftime("%Y-%m-%d %H:%M")
+    path, out = tmp_path/"t.csv", ["--out", str(tmp_path/"w.csv"), "--map", str(tmp_path/"w.png"), "-q"]
+    path.write_text(table(days))
+    assert main(["card", str(path), "-q"]) == 0
+    card, model = str(path.with_suffix(".yaml")), str(tmp_path/"mean.crimenb")
+    assert main(["forecast", "week", "--dataset", card, "--model", "mean", "--save", model, *out]) == 0
+    first = pd.read_csv(tmp_path/"w.csv")
+    assert main(["forecast", model, "--dataset", card, "--events", str(path), *out]) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path/"w.csv"), first)
+    path.write_text(table([d for d in days if not "2023-09-04" <= d < "2023-09-25"]))
+    capsys.readouterr()
+    assert main(["forecast", "week", "--dataset", card, "--model", "mean", "--gap", "unknown", *out]) == 2
+    assert "on which models are tried" in capsys.readouterr().err

@@ -111,3 +111,13 @@ def test_a_backtest_has_the_trivial_rules_in_it():
 def test_a_view_of_another_kind_is_refused():
     with pytest.raises(InputError, match="takes Terrain"): fitted("uniform")._takes(pd.DataFrame())
     assert isinstance(years(), Terrain)
+
+
+def test_factors_that_have_changed_places_are_refused():
+    view = years()
+    (one, a), (other, b), *rest = view.factors.items()
+    model = MODELS["post's RTM"]().fit(view, slice(0, 3))
+    swapped = replace(view, factors={one: b, other: a, **dict(rest)})
+    with pytest.raises(InputError, match="has the points that .* had there"): model.predict(swapped, [3])
+    newer = replace(view, factors={**view.factors, one: replace(a, x=a.x + 5)})
+    assert not np.array_equal(newer.design().x, view.design().x) and model.predict(newer, [3]).shape == model.predict(view, [3]).shape

@@ -304,6 +304,16 @@ def test_a_fit_is_not_used_on_another_design_matrix(other, says):
         with pytest.raises(InputError, match="another design matrix") as refusal: found.expected(changed)
         assert says in str(refusal.value)
 
+def test_factors_that_have_changed_places_are_refused_and_next_years_points_are_not():
+    make = lambda **factors: design(TERRAIN.units, factors, (100, 200))
+    found = fit(make(bar=BAR, school=SCHOOL), Y)
+    back = replace(BAR, x=BAR.x[::-1], y=BAR.y[::-1], columns=None)
+    newer = Points(np.append(BAR.x[1:], 700.), np.append(BAR.y[1:], 300.))
+    np.testing.assert_allclose(found.expected(make(bar=back, school=SCHOOL)), found.expected(make(bar=BAR, school=SCHOOL)))
+    assert len(found.expected(make(bar=newer, school=SCHOOL))) == len(Y)
+    for one, other in ((SCHOOL, BAR), (SCHOOL, newer), (SCHOOL, SCHOOL)):
+        with pytest.raises(InputError, match="bar has the points that school had there"): found.expected(make(bar=one, school=other))
+
 def test_what_no_column_depends_on_is_not_compared():
     "Of distances alone the kernel doesn't matter, of standardised densities the cut of the dummies doesn't."
     make = lambda **how: design(TERRAIN.units, {"bar": BAR}, (100, 200), **how)

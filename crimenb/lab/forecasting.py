@@ -344,16 +344,25 @@ def forecast(question: str,             # next, hour, week or year
     card, read = events_of(dataset, events)
     table = getattr(read, "events", read)
     view = view_of(question, table, card, None, gap, **settings)
-    when = times_of(question, view, periods=periods)
+    when = _known_where_tried(view, times_of(question, view, periods=periods))
     best, scores, compared = tried(question, view, chosen, when, periods)
     fitted = on_everything(best, view, when)
     card = getattr(read, "card", None) or card
-    fitted.city_ = {name: getattr(card, name) for name in READING}
+    fitted.question_, fitted.city_ = question, {name: getattr(card, name) for name in READING}
     fitted.last_ = pd.Timestamp(table["time"].max())
     notes = (*said, *remarks(view, table, settings))
     return Answer(question, fitted.forecast(view, periods, level), fitted, scores, read, notes, compared)
 
 # %% ../../nbs/lab/80_forecasting.ipynb #30167462
+def _known_where_tried(view, when):
+    "The times themselves, or an `InputError` where a gap lies among the periods on which models are tried."
+    for part in filter(None, (when.parts.valid, when.parts.test)):
+        at = np.arange(*part.indices(getattr(view, "known", 0)))
+        if len(at) and (lost := np.isnan(view.observed(at)).reshape(len(at), -1).any(1)).any():
+            raise InputError(f"nothing is known of {lost.sum()} of the last {view.known - at[0]} {view.period}s, on which models "
+                             "are tried: give their events too, or begin after them with -p start=…")
+    return when
+
 def asked_for(question: str, model: "str | None", settings: dict) -> tuple:
     "The model that is named, in a list; sentences on its settings; and what is left of the settings for the view."
     if model is None: return [], [], settings
@@ -394,7 +403,8 @@ def go_on(path,                   # of a saved model
     "Forecast with a saved model what comes after these events."
     model = models.load(path)
     if not events: raise InputError(f"{path} holds a model and no data: give the events to go on from with --events")
-    question = next((name for name, asked in QUESTIONS.items() if asked.view == model.view), None)
+    # rules such as the mean take every view: what they were fitted for is kept with them
+    question = getattr(model, "question_", None) or next((name for name, asked in QUESTIONS.items() if asked.view == model.view), None)
     if question is None: raise InputError(f"{path} holds {model.name}, which answers none of the questions {', '.join(QUESTIONS)}")
     kept = getattr(model, "city_", None)
     if dataset is not None: card, read = events_of(dataset, events)
