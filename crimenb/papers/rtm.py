@@ -36,8 +36,9 @@ def _ready(terrain, y):
         raise InputError("every column of x must be in one set, and in one only")
     return c, x, sets, y
 
-# %% ../../nbs/papers/40_rtm.ipynb #a17cc640
+# %% ../../nbs/papers/40_rtm.ipynb #17a9d732
 class _Candidates(nn.Module):
+    "The weights, and which candidates are kept."
     def __init__(self,
                  const: int,             # number of constants, the first columns of x
                  gen_list: list,         # candidates in each set, in the order of the other columns
@@ -66,8 +67,9 @@ class _Candidates(nn.Module):
         "(g,) bool: the candidates of set s that are not pruned."
         return self.get_buffer(f"kept_{s}")
 
-# %% ../../nbs/papers/40_rtm.ipynb #7b4e9ae8
+# %% ../../nbs/papers/40_rtm.ipynb #4bd606b7
 class _Masked(_Candidates):
+    "The forward pass, with its masks."
     def _mask(self, s, mask_type):
         kept = self.kept(s)
         if mask_type is None: return kept
@@ -146,11 +148,9 @@ class Fit:
     effects: np.ndarray    # (…, p) effects of the picked candidates, log scale; 0 for all others
     burn_in: np.ndarray    # (…, p) effects before the pick
     schema: dict           # of the design matrix, as from `Design.schema`
-
     @classmethod
     def of(cls, design,               # what it was made on, a `terrain.Design`
            constants: np.ndarray, effects: np.ndarray, burn_in: np.ndarray) -> "Fit":
-        "A fit made on this design matrix."
         return cls(list(design.names), dict(design.sets), list(design.constant_names),
                    constants, effects, burn_in, design.schema())
     @property
@@ -158,21 +158,19 @@ class Fit:
         "A row a fit, a column a set: the name of the picked candidate, None where there is none."
         effects, found = np.atleast_2d(self.effects), {}
         for name, index in self.sets.items():
-            part = effects[:, index]
-            labels = [self.names[index[j]] if row[j] > 0 else None
-                      for row, j in zip(part, part.argmax(1))]
+            best = [(index[row[index].argmax()], row) for row in effects]
+            labels = [self.names[k] if row[k] > 0 else None for k, row in best]
             found[name] = pd.Series(labels, dtype=object)
         return pd.DataFrame(found)
-    def expected(self, design,  # a `terrain.Design`
-    ) -> np.ndarray:
-        "(…, n) expected counts; a design that was made in another way is an `InputError`."
+    def expected(self, design) -> np.ndarray:
+        "(…, n) expected counts of a `terrain.Design`, made as the fit's; else an `InputError`."
         design.check(self.schema)
         return np.exp(self.constants @ np.asarray(design.constants, float).T
                       + self.effects @ np.asarray(design.x, float).T)
     def __getitem__(self, i) -> "Fit":
         "Fit i of many, or a slice of them."
-        return replace(self, constants=self.constants[i], effects=self.effects[i],
-                       burn_in=self.burn_in[i])
+        parts = ("constants", "effects", "burn_in")
+        return replace(self, **{part: getattr(self, part)[i] for part in parts})
     def coef_df(self) -> pd.DataFrame:
         "As `RTM_torch.coef_df`, for a single fit: Variable, Coef, IRR."
         if self.effects.ndim != 1: raise InputError("coef_df is of one fit: take one with [i]")
