@@ -44,6 +44,7 @@ STYLE = {"font.size": 10., "axes.titlesize": 10., "axes.labelsize": 10., "xtick.
          "axes.edgecolor": SOFT, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
          "legend.frameon": False, "figure.dpi": 96., "savefig.dpi": 192., "savefig.facecolor": "w"}
 
+# %% ../nbs/52_pictures.ipynb #6ab1f0c2
 def _few_colours(png: bytes) -> bytes:
     "The same picture in 160 colours: a third of the size."
     import io
@@ -60,14 +61,15 @@ def use() -> None:
     try: from IPython.core.getipython import get_ipython
     except ImportError: return
     # outside a notebook there is no backend that could be asked for more pixels
-    if getattr(get_ipython(), "kernel", None) is None: return
+    shell: Any = get_ipython()
+    if getattr(shell, "kernel", None) is None: return
     from IPython.core.pylabtools import retina_figure
     from matplotlib_inline.backend_inline import set_matplotlib_formats
     set_matplotlib_formats("retina")
     def small(fig):
         png, size = retina_figure(fig, base64=False, bbox_inches="tight")
         return _few_colours(png), size
-    get_ipython().display_formatter.formatters["image/png"].for_type(plt.Figure, small)
+    shell.display_formatter.formatters["image/png"].for_type(plt.Figure, small)
 
 def canvas(rows: int, columns: int,  # panels
            tall: float,              # height of the figure over its width
