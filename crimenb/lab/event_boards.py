@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OWN', 'EARLIER', 'COLUMNS', 'METRICS', 'read_label', 'about', 'recorded', 'parts', 'entries', 'same', 'found',
-           'heading', 'mean_of_peers', 'rules', 'table', 'gains', 'verdict']
+           'heading', 'mean_of_peers', 'rules', 'table', 'gains', 'verdict', 'against_counting']
 
 # %% ../../nbs/lab/22_event_boards.ipynb #fd5ff320
 from typing import Any
@@ -107,7 +107,7 @@ def heading(runs: pd.DataFrame, part: str, dataset: str,
     lost = f"; missing: {', '.join(missing)}" if missing else ""
     return f"{part}, {dataset}: {budget}; seeds {seeds}{lost}"
 
-# %% ../../nbs/lab/22_event_boards.ipynb #714808d2
+# %% ../../nbs/lab/22_event_boards.ipynb #6439319c
 def mean_of_peers(rows: pd.DataFrame,  # from `found`
 ) -> pd.DataFrame:
     "One line an entry, protocol and metric: peers and seeds averaged, the widest interval."
@@ -136,7 +136,8 @@ def table(runs: pd.DataFrame,  # from `recorded`
     wide["seeds"] = wide["seeds"].map(lambda n: "" if pd.isna(n) else f"{n:.0f}")
     wide = wide.sort_values("NDCG@5", ascending=False)
     shown = ["NDCG@5", "low", "high", "seeds", "printed", *METRICS[1:], "kind"]
-    return wide[shown].astype({"printed": float}).round(3)
+    wide = wide[shown].astype({"printed": float}).round(3)
+    return wide.rename(columns={"printed": "printed, 100 epochs"})
 
 # %% ../../nbs/lab/22_event_boards.ipynb #03aff39a
 def gains(runs: pd.DataFrame,  # from `recorded`
@@ -171,3 +172,22 @@ def verdict(line: Any,  # of `gains`, with a printed gain
     inside = line.low <= line.printed <= line.high
     return (f"{start} ({line.low:+.3f} to {line.high:+.3f}, {line.seeds} seeds); the printed "
             f"{line.printed:+.3f} lies {'inside' if inside else 'outside'}.")
+
+# %% ../../nbs/lab/22_event_boards.ipynb #e05e1239
+def against_counting(runs: pd.DataFrame,  # from `recorded`
+                     protocols: Any,
+                     least: int = 20,     # epochs; shorter runs are left out
+) -> pd.DataFrame:
+    """NDCG@5 of each method less that of the smoothed counts, spot by spot: peers and seeds
+    averaged, the widest interval."""
+    mine = runs[(runs["metric"] == "NDCG@5 less smoothed counts") & (runs["kind"] != "trivial")
+                & (runs["drop"] == 0) & ~runs["method"].str.contains("=")
+                & (runs["reading"] == "paper") & (runs["lacks"] == "")
+                & runs["protocol"].isin(protocols) & (runs["epochs"] >= least)]
+    whole = mine.groupby("file")["protocol"].nunique() == len(protocols)
+    mine = mine[mine["file"].map(whole)]
+    free = mine["name"].str.contains("count mixer")
+    mine = mine.assign(epochs=mine["epochs"].astype(str).mask(free, ""))
+    return mine.groupby(["dataset", "name", "epochs", "protocol"]).agg(
+        value=("value", "mean"), low=("low", "min"), high=("high", "max"),
+        seeds=("seed", "nunique"))
