@@ -295,6 +295,7 @@ class Distilled(Network):
 
     _shared = False
 
+# %% ../../nbs/papers/10_crimealarm.ipynb #e0d96b11
 class DML(Distilled):
     "Deep mutual learning (Zhang et al., CVPR 2018) between peers."
     name = "DML"
