@@ -406,6 +406,7 @@ def count_log_score(expected,      # mean count of each case, any shape
     none, narrow, wide = _distribution(expected, spread, form)
     return 0. - np.where(none, narrow.logpmf(observed), wide.logpmf(observed))
 
+# %% ../nbs/05_metrics.ipynb #87e1ac77
 def _surprise(mu, y, log_factor, spread, form):
     "The sum of `count_log_score` where nothing needs to be checked, many times as fast: most counts are 0."
     from scipy.special import betaln

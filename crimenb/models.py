@@ -107,6 +107,10 @@ class Fitted(Estimator):
         return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
 
 # %% ../nbs/55_models.ipynb #5176a8b8
+def _day(time):
+    "A time as text, without the hour where it is midnight."
+    return str(time.date()) if time == time.normalize() else f"{time:%Y-%m-%d %H:%M}"
+
 class Forecasts(Fitted):
     "Forecasts of periods that have not happened."
     def ahead(self, view, periods: int = 1,  # how many
@@ -147,7 +151,7 @@ class Forecasts(Fitted):
 
     def _about(self, view, level):
         return {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "level": level, "further": self.further,
-                "last known period": str(view.starts[view.known - 1]), "unit": view.period, "fitted on periods": self.until_}
+                "last known period": _day(view.starts[view.known - 1]), "unit": view.period, "fitted on periods": self.until_}
 
 # %% ../nbs/55_models.ipynb #54869728
 def transfer(model, view,  # fitted elsewhere; and what happened here, to forecast from
@@ -199,6 +203,7 @@ def _class(name):
     if found is None: raise InputError(f"this version of crimenb has no {name!r}: load the model with the version that wrote it")
     return found
 
+# %% ../nbs/55_models.ipynb #2f8d5945
 def _encode(value, arrays):
     "`value` as JSON, with arrays put aside in `arrays`."
     def aside(array):
@@ -282,20 +287,23 @@ class Model(Forecasts):
                periods: int = 1, refit: "int | None" = None, level: float = .9) -> pd.DataFrame:
         "Fit and forecast the last blocks as `backtest` says: rows as result files hold them."
         parts: Split = view.split(valid, test)
-        at = periods_of(parts.test, view.known)
-        self.fit(view, parts.train, parts.valid)
-        if periods > 1 and parts.valid.stop > parts.valid.start: self.widened(view, periods_of(parts.valid, view.known), periods)
-        table = self.scores(rolled(self, view, at, periods, refit), view, at, level)
+        values = self.fit(view, parts.train, parts.valid).trial(view, parts, periods, refit)[1]
+        return self.reported(values, view, parts.test, periods, level)
+
+    def trial(self, view, parts, periods: int = 1, refit: "int | None" = None) -> tuple:
+        "Forecasts of the periods of validation (None where there are none) and of the test, each made so far ahead."
+        valid, test = (np.arange(*part.indices(view.known)) for part in (parts.valid, parts.test))
+        chosen = rolled(self, view, valid, periods) if len(valid) else None
+        # the further ahead, the wider the intervals
+        if periods > 1 and chosen is not None and hasattr(self, "spread_"):
+            self.spread_ = fit_spread(np.maximum(chosen, self.least), view.observed(valid))
+        return chosen, rolled(self, view, test, periods, refit)
+
+    def reported(self, values, view, at, periods: int = 1, level: float = .9) -> pd.DataFrame:
+        "The rows of forecasts that were made so far ahead."
+        table = self.scores(values, view, periods_of(at, view.known), level)
         protocol = f"rolling, {periods} {view.period}{'s' if periods > 1 else ''} ahead"
         return table.assign(method=self.name, kind=self.role, protocol=protocol, split="test")
-
-    def widened(self, view, at,  # periods that it has not learnt from
-                periods: int) -> np.ndarray:
-        "Set the width of the intervals to that of forecasts so far ahead, and return these forecasts of `at`."
-        values = rolled(self, view, at, periods)
-        if hasattr(self, "spread_"):
-            self.spread_ = fit_spread(np.maximum(values, self.least), view.observed(at))
-        return values
 
     def network(self) -> Any:
         "An untrained network, of the shape that settings, schema and other learnt things ask for."
@@ -320,6 +328,7 @@ class Model(Forecasts):
         content = body.getvalue()
         return write_atomic(path, MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
+# %% ../nbs/55_models.ipynb #d2083a22
 def load(path,  # of a file that `Model.save` wrote
 ) -> Model:
     "The fitted model in a file, checked bit for bit."
@@ -363,23 +372,25 @@ class Mean(Model):
         return np.maximum(np.stack(found), self.least)
 
 # %% ../nbs/55_models.ipynb #8022575e
-def choose(model: Model,            # with the settings that all share
+def choose(model: Any,              # a `Model` with the settings that all share, or a list of several
            view,                    # what happened
            grid: dict,              # setting -> values to try; all combinations are tried
            train: slice,            # periods to learn from
            valid: slice,            # periods to choose on
            loss: Any = None,        # what is made small, a function: values, view, at -> number; None: the model's own `loss`
+           refit: "int | None" = None,  # fit again after so many periods, as in `rolled`; None: never
 ) -> "tuple[Model, pd.DataFrame]":
     "The best settings as an unfitted model, and the table of all that were tried, best first."
-    for name in grid: one_of(name, model.get_params(deep=False), f"setting of {model.name}")
-    tried = []
-    for values in product(*grid.values()):
-        settings = dict(zip(grid, values))
-        one = clone(model).set_params(**settings).fit(view, train, valid)
-        tried.append({**settings, "loss": (loss or one.loss)(one.predict(view, valid), view, valid)})
-    best = min(range(len(tried)), key=lambda i: tried[i]["loss"])
-    settings = {name: tried[best][name] for name in grid}
-    return clone(model).set_params(**settings), pd.DataFrame(tried).sort_values("loss", kind="stable", ignore_index=True)
+    several = list(model) if isinstance(model, (list, tuple)) else [model]
+    for name, one in product(grid, several): one_of(name, one.get_params(deep=False), f"setting of {one.name}")
+    tried, every = [], [(one, dict(zip(grid, values))) for one in several for values in product(*grid.values())]
+    for one, settings in every:
+        fitted = clone(one).set_params(**settings).fit(view, train, valid)
+        row = {"model": fitted.name, **settings} if len(several) > 1 else settings
+        values = rolled(fitted, view, periods_of(valid, view.known), 1, refit) if refit else fitted.predict(view, valid)
+        tried.append({**row, "loss": (loss or fitted.loss)(values, view, valid)})
+    one, settings = every[min(range(len(tried)), key=lambda i: tried[i]["loss"])]
+    return clone(one).set_params(**settings), pd.DataFrame(tried).sort_values("loss", kind="stable", ignore_index=True)
 
 # %% ../nbs/55_models.ipynb #082feb8f
 def rolled(model: Model, view,             # fitted, and a view it knows
@@ -485,10 +496,9 @@ class Catalogue(Mapping):
                           for module, names in MODULES[view].items() for name in names}
 
     def __getitem__(self, name):
-        module = f"crimenb.{self.module_of[name]}"
-        needs(module)
-        return next(kind for kind in below(Model)
-                    if kind.__module__ == module and vars(kind).get("name") == name)
+        module = needs(f"crimenb.{self.module_of[name]}")
+        return next(kind for kind in vars(module).values()
+                    if isinstance(kind, type) and vars(kind).get("name") == name)
 
     def __iter__(self): return iter(self.module_of)
     def __len__(self): return len(self.module_of)

@@ -31,7 +31,16 @@ def with_areas(folder, days=210, n=16_000, seed=3):
                           "Laenge": events["lon"].round(6), "Breite": events["lat"].round(6)})
     table.to_csv(folder/"incidents.csv", sep=";", index=False)
     areas_geojson(truth, folder/"districts.geojson", "bezirk")
+    of = truth.generators
+    lon, lat = metres_to_degrees(of.x.to_numpy(), of.y.to_numpy(), truth.corner)
+    for kind in of.kind.unique():
+        pd.DataFrame({"lon": lon, "lat": lat})[(of.kind == kind).to_numpy()].to_csv(folder/f"{kind}.csv", index=False)
     return events, truth
+
+def with_factors(card, folder):
+    "The card's text, and the city's generators as factors of risk."
+    kinds = sorted(p.stem for p in folder.glob("*.csv") if p.read_text().startswith("lon,lat"))
+    return card.read_text() + "factors:\n" + "".join(f"  - {{name: {kind}, file: {kind}.csv, kind: density}}\n" for kind in kinds)
 
 def without_premises(folder, days=1200, n=16_000, seed=4, months=.15):
     "delitos.csv: no premises, no areas, and a share of the times known to the month only."

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbconvert import MarkdownExporter
 
 import notebooks
+from crimenb.lab import site
 
 if sys.version_info >= (3, 11): import tomllib
 else: import tomli as tomllib
@@ -58,7 +58,7 @@ def test_exporting_and_cleaning_change_nothing(tmp_path):
     assert (copy / "pyproject.toml").stat().st_mtime_ns == pyproject
 
 def test_the_readme_is_the_index_notebook():
-    assert (ROOT / "README.md").read_text().strip() == MarkdownExporter().from_filename(str(ROOT / "nbs/index.ipynb"))[0].strip()
+    assert (ROOT / "README.md").read_text() == site.readme(ROOT)
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "MODEL_CARDS.md", "CHANGELOG.md", "data/README.md"])
 def test_every_link_to_a_file_has_one(page):

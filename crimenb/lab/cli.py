@@ -9,6 +9,7 @@ __all__ = ['parser', 'main']
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -16,15 +17,25 @@ import crimenb
 from ..core import InputError, lacking, one_of, write_atomic
 
 # %% ../../nbs/lab/90_cli.ipynb #98a53401
+# what an error calls an argument of a function is an option here
+_IN_PYTHON = re.compile(r"\b(time|category|premises|area|lon|lat|x|y|record_id)=(?=[,.;: ]|$)")
+
+def _free(where, force):
+    if where.exists() and not force: raise InputError(f"{where} is there already: write over it with --force, or name another place with --out")
+
 def _card(options):
     from crimenb import cards
     named = dict(pair.split("=", 1) if "=" in pair else _not_a_pair(pair) for pair in options.columns)
     for name in named: one_of(name, ("time", "category", "premises", "area", "lon", "lat", "x", "y", "record_id"), "column")
-    draft = cards.draft(options.events, options.areas, options.key, options.zone, crs=options.crs, **named)
+    # said before the file is read, which can take its time
+    if options.out: _free(Path(options.out), options.force)
+    try: draft = cards.draft(options.events, options.areas, options.key, options.zone, crs=options.crs, **named)
+    except InputError as error: raise InputError(_IN_PYTHON.sub(r"--column \1=NAME", str(error))) from error
     where = Path(options.out) if options.out else draft.card.path
     # a drafted card lies beside its events
     assert where is not None
-    if where.exists() and options.force: where.unlink()
+    _free(where, options.force)
+    if where.exists(): where.unlink()
     draft.write(where)
     account = draft.account
     if options.json:
@@ -271,6 +282,7 @@ def _lab(commands):
     sub.add_argument("--out", type=_path, metavar="FILE", help="also write the table to this CSV file")
     sub.add_argument("--html", type=_path, metavar="DIR", help="instead: one page with everything, leaderboard.html, and leaderboard.csv, in this folder")
 
+# %% ../../nbs/lab/90_cli.ipynb #87285cb8
 def _studies():
     "The studies, by the names of their notebooks, without importing anything."
     package = Path(crimenb.__file__).parent

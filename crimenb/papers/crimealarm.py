@@ -293,7 +293,7 @@ class Distilled(Network):
                              f"{self.peers}")
         return Peers(n_classes, self.peers, self.encoder, self._shared, **size)
 
-    _shared = False
+    _shared, quick = False, dict(epochs=20)
 
 # %% ../../nbs/papers/10_crimealarm.ipynb #e0d96b11
 class DML(Distilled):

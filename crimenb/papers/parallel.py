@@ -328,6 +328,7 @@ class Settings(AreaModel):
 # %% ../../nbs/papers/30_parallel.ipynb #hs000041
 class AreaNetwork(Settings):
     "One of the three networks as a model. A subclass has `inputs` and `_network(n_in, n_out)`."
+    quick = dict(epochs=50, evaluations=10)
     def columns(self, names: list) -> list:
         "Numbers of the features that the network is given."
         left_out = [*([] if self.calendar else ["day of year"]),
