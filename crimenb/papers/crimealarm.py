@@ -284,7 +284,7 @@ class Distilled(Network):
                              f"{self.peers}")
         return Peers(n_classes, self.peers, self.encoder, self._shared, **size)
 
-    _shared = False
+    _shared, quick = False, dict(epochs=20)
 
 class DML(Distilled):
     "Deep mutual learning (Zhang et al., CVPR 2018) between peers."

@@ -30,7 +30,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
-from .. import cities, city as cities_made_up, sources
+from .. import cards, cities, city as cities_made_up, sources
 from ..core import InputError, needs, one_of, within, write_atomic
 from ..events import read_lapd
 from ..grids import (AUTHORS_LAGS, EXTERNAL, LAGS, Grid, HourlyMaps, as_grid, diurnal_sum, double_time, first_target,
@@ -693,7 +693,7 @@ class _Network(Model):
         hours = slice(first, int(max(at)) + 1)
         counts, hour = view.counts[hours], int(view.hour_of_day[first])
         series, lags = finer(counts, self.resolution, "sound", hour)
-        features = view.external(self.columns, self.ranges_)[hours][hours_of(len(series), len(counts), self.resolution == "space+time", "sound")]
+        features = view.external(self.columns, self.ranges_, hours)[hours_of(len(series), len(counts), self.resolution == "space+time", "sound")]
         none = np.arange(0)
         return Prepared(counts, hour, torch.from_numpy(series), torch.from_numpy(features), lags, none, none, none, none,
                         self.low_, self.high_, "sound", self.resolution), first
@@ -706,6 +706,7 @@ class _Network(Model):
 class STResNetModel(_Network):
     "ST-ResNet, trained as in section 4, in the sound preparation."
     name, ternary = "ST-ResNet, sound", False
+    quick = dict(resolution="none", filters=8, residual_units=2, epochs=10, extra_epochs=2)
     def __init__(self, resolution: str = "space+time",           # one of `RESOLUTIONS`
                  filters: int = 64, kernel: int = 3, residual_units: int = 6,  # f; 3 with convolution, 1 without; in each branch
                  external_branch: str = "authors",               # one of `EXTERNAL_BRANCHES`
@@ -745,6 +746,7 @@ class TernaryModel(STResNetModel):
 class PoissonModel(_Network):
     "Ours: the network on native cells, told the weekday too, asked for the factor by which each hour's rate lies above its usual one."
     name, role, columns = "ST-ResNet, Poisson", "ours", (*EXTERNAL, "weekday")
+    quick = dict(filters=8, residual_units=2, epochs=10, extra_epochs=2)
     def __init__(self, filters: int = 64, kernel: int = 3, residual_units: int = 6, epochs: int = 200, extra_epochs: int = 50, lr: float = 5e-4,
                  schedule: str = "constant", batch: int = 48, seed: int = 0, checks: int = 20, precision: "str | None" = None, compile: bool = False,
                  device: "str | None" = None):
@@ -774,6 +776,7 @@ class PoissonModel(_Network):
 class CorrectingModel(PoissonModel):
     "Ours: another model's forecasts, corrected by the network; the share of the correction is chosen on the validation hours."
     name = "Poisson regression + ST-ResNet"
+    quick = dict(filters=8, residual_units=2, epochs=5)
     def __init__(self, base: Any = None,     # a model of hourly maps that is never 0; None: the Poisson regression
                  refit: int = 672,           # hours between two fits of the base
                  filters: int = 64, kernel: int = 3, residual_units: int = 6, epochs: int = 20, lr: float = 5e-4, schedule: str = "constant", batch: int = 48,
@@ -839,7 +842,9 @@ def study_maps(dataset,                       # "city" (simulated), a name in `H
     if dataset == "city":
         happened, truth = cities_made_up.simulate(events, days)
         return happened, HourlyMaps.from_events(happened, Grid.of(truth, rows, columns), truth.start, truth.start + pd.Timedelta(days=days)), truth
-    if cities.is_card(dataset): card, start, end, happened = cities.get(dataset), None, None, sources.load(dataset).events
+    if cities.is_card(dataset):
+        card, start, end = cities.get(dataset), None, None
+        happened = cards.placed(sources.load(card).events, card, "an hourly map")
     else:
         source, start, end = HALVES[one_of(dataset, HALVES, "data set of hourly maps (or city, or the path of a card)")]
         card = cities.get(source or "la")
