@@ -328,6 +328,7 @@ class NetworkSettings(AreaModel):
 # %% ../../nbs/papers/30_parallel.ipynb #hs000041
 class AreaNetwork(NetworkSettings):
     "What a network is given, and what it answers. A subclass has `inputs` and `_network`."
+    quick = dict(epochs=50, evaluations=10)
     def columns(self, names: list) -> list:
         "Numbers of the features that the network is given."
         left_out = [*([] if self.calendar else ["day of year"]),
