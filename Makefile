@@ -3,6 +3,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RERUN := $(VENV)/.installed-to-rerun
 STUDY ?= crimealarm
 PROFILE ?= smoke
 DATASET ?=
@@ -18,12 +19,13 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce gpu record test export clean-notebooks readme sync docs distclean
+.PHONY: help env reproduce gpu record test matrix export clean-notebooks readme sync docs distclean
 
 help:
 	@echo "make reproduce [STUDY=crimealarm] [PROFILE=smoke|cpu|paper] [DATASET=name] [PARAMS=\"epochs=5 seed=1\"] [OUT=runs]"
 	@echo "make gpu [BUDGET=30] everything at the papers' settings, most valuable first, from \$$CRIMENB_DATA; called again it goes on"
 	@echo "make test      every check, in an environment of its own ($(VENV))"
+	@echo "make matrix    do all Pythons find their packages, and do tests without torch pass on those that are here"
 	@echo "make record    put the results of $(OUT) that are not of the smoke profile into data/results"
 	@echo "make sync      notebooks -> crimenb/, clean notebooks, README.md"
 	@echo "make docs      all notebooks as a site, in _docs"
@@ -31,23 +33,28 @@ help:
 
 env: $(STAMP)
 
-# made again only when what it is made from has changed
-$(STAMP): settings.ini setup.py pyproject.toml constraints.txt
+# Made again only when what it is made from has changed. A rerun needs less than whoever works on the library:
+# no type checker, no notebook server, no test runner. Both may lie in one folder.
+$(STAMP): EXTRA := dev
+$(RERUN): EXTRA := reproduce
+$(STAMP) $(RERUN): settings.ini setup.py pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "crimenb needs Python 3.10 or later, and there is none here: install it, or name it with make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "crimenb needs Python 3.10 or later, and $(PYTHON) is older or missing: name another one with make PYTHON=/path/to/python3" >&2; exit 1; }
-	@"$(PYTHON)" -m venv "$(VENV)" || { echo "$(PYTHON) -m venv failed: on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
-	"$(BIN)/python" -m pip --disable-pip-version-check install --constraint constraints.txt --editable ".[dev]"
-	@touch "$@"
+	@test -x "$(BIN)/python" || "$(PYTHON)" -m venv "$(VENV)" || { echo "$(PYTHON) -m venv failed: on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
+	@echo "installing crimenb[$(EXTRA)] into $(VENV), a minute or two (what pip says: $(VENV)/install.log)"
+	@"$(BIN)/python" -m pip --disable-pip-version-check install --no-compile --constraint constraints.txt --editable ".[$(EXTRA)]" >"$(VENV)/install.log" 2>&1 \
+		|| { tail -n 20 "$(VENV)/install.log" >&2; echo "pip could not install crimenb[$(EXTRA)]: the lines above say why, $(VENV)/install.log has all of them" >&2; exit 1; }
+	@touch "$(RERUN)" "$@"
 
-reproduce: $(STAMP)
+reproduce: $(RERUN)
 	@"$(BIN)/crimenb" reproduce "$(STUDY)" --profile "$(PROFILE)" $(if $(DATASET),--dataset "$(DATASET)") --out "$(OUT)" $(foreach p,$(PARAMS),-p "$(p)")
 
 # the sweep says what is done and what is left; a machine that is lent for minutes is given back in time
-gpu: $(STAMP)
+gpu: $(RERUN)
 	@test -d "$(CRIMENB_DATA)" || { echo "make gpu needs no network but a folder of data: fetch them elsewhere (crimenb fetch), and name it with CRIMENB_DATA=/path" >&2; exit 1; }
 	@CRIMENB_DATA="$(CRIMENB_DATA)" "$(BIN)/crimenb" sweep "$(SWEEP)" --out "$(OUT)" --budget "$(BUDGET)" --workers "$(GPU_JOBS)"
 
-record: $(STAMP)
+record: $(RERUN)
 	@"$(BIN)/python" -c 'import sys; from crimenb.lab import studies; print(*studies.record(sys.argv[1]), sep="\n")' "$(OUT)"
 
 export: $(STAMP)
@@ -57,7 +64,7 @@ clean-notebooks: $(STAMP)
 	@"$(BIN)/nbdev-clean"
 
 readme: $(STAMP)
-	@"$(BIN)/jupyter" nbconvert --log-level=WARN --to markdown --output-dir . --output README nbs/index.ipynb
+	@"$(BIN)/python" -c 'from crimenb.lab import site; open("README.md", "w", encoding="utf-8").write(site.readme("."))'
 
 # in this order, also under make -j
 sync: $(STAMP)
@@ -65,11 +72,19 @@ sync: $(STAMP)
 	@$(MAKE) --no-print-directory clean-notebooks
 	@$(MAKE) --no-print-directory readme
 
-# One thread a process, $(JOBS) files at a time, the longest first (tests/conftest.py). tests/test_hygiene.py runs all notebooks
-# as nbdev-test would and compares what they show, and sees that make sync has nothing to write: neither is done twice.
+# One thread a process, $(JOBS) at a time. nbdev-test runs the notebooks in a copy of the tree, without network (tests/notebooks.py);
+# pytest compares what they showed with what is stored, and runs everything else. Neither runs what the other has run.
 test: export OMP_NUM_THREADS := 1
 test: $(STAMP)
-	@"$(BIN)/python" -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && failed=0 \
+		&& { "$(BIN)/python" tests/notebooks.py "$$folder" --workers $(JOBS) || failed=1; } \
+		&& { CRIMENB_EXECUTED="$$folder" "$(BIN)/python" -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder || failed=1; } \
+		&& exit $$failed
+
+# needs the network, and for the tests the interpreters that are here
+matrix: $(STAMP)
+	@test -x "$(BIN)/uv" || "$(BIN)/python" -m pip --disable-pip-version-check install --quiet uv
+	@PATH="$(abspath $(BIN)):$$PATH" "$(BIN)/python" tests/matrix.py
 
 docs: $(STAMP)
 	@"$(BIN)/python" -c 'import sys; from crimenb.lab import site; site.build(".", "_docs"); sys.exit("\n".join(site.dead_links("_docs")))'

@@ -23,8 +23,10 @@ from .views import periods_of
 # %% ../nbs/57_areas.ipynb #baddb354
 TASKS = ("counts", "levels")
 
+# %% ../nbs/57_areas.ipynb #baddb301
 class Learns(Model):
-    "What learns from a panel. A subclass has `_learn(view, features, rows, valid)` and `_answer(view, at)`: (n, areas, C or 5)."
+    """What learns from a panel. A subclass has `_learn(view, features, rows, valid)` and
+    `_answer(view, at)`: (n, areas, C or 5)."""
     view = "Panel"
     least = .001
     task: str = "counts"
@@ -40,7 +42,8 @@ class Learns(Model):
         end = view.known if valid is None else max(stop, valid.indices(view.known)[1])
         features = Features(view.until(min(end, view.known)), learnt=self.scales_)
         rows = known_rows(features, train)
-        if not len(rows): raise InputError(f"no row lies in {train}: each needs {self.length} blocks behind it")
+        if not len(rows):
+            raise InputError(f"no row lies in {train}: each needs {self.length} blocks behind it")
         self._learn(view, features, rows, valid)
 
     def _learn(self, view, features, rows, valid) -> None:
@@ -51,7 +54,9 @@ class Learns(Model):
 
     def _predict(self, view, at):
         first = self.length*view.slots
-        if at[0] < first: raise InputError(f"period {at[0]} has less than {self.length} blocks behind it: ask for period {first} or a later one")
+        if at[0] < first:
+            raise InputError(f"period {at[0]} has less than {self.length} blocks behind it: ask "
+                             f"for period {first} or a later one")
         return self._answer(view, at)
 
     def features(self, view: Panel, at: np.ndarray) -> Features:
@@ -72,8 +77,10 @@ def known_of(view: Panel,
     return at[~np.isnan(view.counts[at, 0, 0])]
 
 def nearest_areas(view: Panel, neighbours: int) -> np.ndarray:
-    "(2, E) edges from and to the `neighbours` nearest areas of each; an area of which no place is known lies in the middle."
-    return knn_graph(*(np.nan_to_num(v, nan=np.nanmean(v)) for v in (view.lon, view.lat)), neighbours)
+    """(2, E) edges from and to the `neighbours` nearest areas of each; an area of which no place is
+    known lies in the middle."""
+    return knn_graph(*(np.nan_to_num(v, nan=np.nanmean(v)) for v in (view.lon, view.lat)),
+                     neighbours)
 
 # %% ../nbs/57_areas.ipynb #5d6a734a
 # forecasts below it are raised to it where settings are compared
@@ -83,7 +90,8 @@ class Judged(Learns):
     "Scores of both tasks."
     def levels(self, view: Panel, at: Any) -> np.ndarray:
         "(n, areas) the levels 0 … 4 of periods in which something is known."
-        return level_of(view.counts[at], weights_of(view.categories, self.scales_.severity), self.scales_.thresholds)
+        return level_of(view.counts[at], weights_of(view.categories, self.scales_.severity),
+                        self.scales_.thresholds)
 
     def _judged(self, values, view, at):
         at, known = periods_of(at, view.known), known_of(view, at)
@@ -92,7 +100,8 @@ class Judged(Learns):
     def loss(self, values: Any, view: Panel, at: Any) -> float:
         "What `choose` makes small: mean log loss, or mean Poisson deviance."
         values, at = self._judged(values, view, at)
-        if self.task == "counts": return float(poisson_deviance(values, view.observed(at), floor=FLOOR).mean())
+        if self.task == "counts":
+            return float(poisson_deviance(values, view.observed(at), floor=FLOOR).mean())
         table = level_scores(values.reshape(-1, LEVELS), self.levels(view, at).ravel())
         return float(table.set_index("metric").loc["log loss", "value"])
 
@@ -101,7 +110,8 @@ class Judged(Learns):
         values, at = self._judged(values, view, at)
         if self.task == "counts": return super().scores(values, view, at, level)
         blocks = np.repeat(at//view.block, len(view.areas))
-        return level_summary(values.reshape(-1, LEVELS), self.levels(view, at).ravel(), blocks=blocks)
+        return level_summary(values.reshape(-1, LEVELS), self.levels(view, at).ravel(),
+                             blocks=blocks)
 
     def _spread(self, view, train, valid):
         if self.task == "levels": return "linear", 0.
@@ -116,7 +126,8 @@ class Judged(Learns):
 LEVEL_NAMES = tuple(f"level {k + 1}" for k in range(LEVELS))
 
 class AreaModel(Judged):
-    "A forecaster of areas and periods: counts of each category, or probabilities of the five levels."
+    """A forecaster of areas and periods: counts of each category, or probabilities of the five
+    levels."""
     def ahead(self, view: Panel, periods: int = 1) -> "tuple[Any, np.ndarray]":
         "The view with `periods` more, and what is expected in them, (periods, areas, …)."
         if self.task == "counts": return super().ahead(view, periods)
@@ -124,7 +135,8 @@ class AreaModel(Judged):
         known, S, values = view.known, view.slots, []
         blocks = whole_blocks(view.until(known))
         # the mean of the last blocks in which the slot is known
-        usual = np.stack([b[~np.isnan(b[:, 0, 0])][-self.length:].mean(0) for b in blocks.swapaxes(0, 1)])
+        usual = np.stack([b[~np.isnan(b[:, 0, 0])][-self.length:].mean(0)
+                          for b in blocks.swapaxes(0, 1)])
         longer = view.ahead(periods)
         for t in range(known, known + periods):
             values.append(self._predict(longer, np.array([t]))[0])
@@ -132,22 +144,29 @@ class AreaModel(Judged):
         return longer, np.stack(values)
 
     def forecast(self, view: Panel, periods: int = 1, level: float = .9) -> Forecast:
-        "What comes after the last known period. Levels: their mean, an interval of levels, and a column for each, from 1 to 5."
+        """What comes after the last known period. Levels: their mean, an interval of levels, and a
+        column for each, from 1 to 5."""
         if self.task == "counts": return super().forecast(view, periods, level)
         p, last = self.ahead(view, periods)[1], view.known - 1
         table = level_table(view.ahead(periods), p, np.arange(last + 1, last + 1 + periods), level)
         seen = np.eye(LEVELS)[self.levels(view, [last])]
-        return Forecast(table, view.where(), self._about(view, level), level_table(view, seen, np.array([last]), level)[["period", "place", "expected"]])
+        return Forecast(table, view.where(), self._about(view, level),
+                        level_table(view, seen, np.array([last]),
+                                    level)[["period", "place", "expected"]])
 
+# %% ../nbs/57_areas.ipynb #4e1b1501
 def level_table(view, p,          # a panel and (n, areas, 5) probabilities
                 at,               # (n,) periods
                 level: float,     # of the interval
 ) -> pd.DataFrame:
     "Columns period, place, expected, low, high and `LEVEL_NAMES`; levels count from 1."
     up_to = np.cumsum(p, -1)
-    ends = [1 + np.minimum((up_to < q - 1e-9).sum(-1), LEVELS - 1) for q in ((1 - level)/2, (1 + level)/2)]
-    columns = {"expected": p @ np.arange(1., LEVELS + 1), "low": ends[0], "high": ends[1]} | dict(zip(LEVEL_NAMES, np.moveaxis(p, -1, 0)))
-    places = {"period": np.repeat(view.starts[at], len(view.areas)), "place": np.tile(view.areas, len(at))}
+    ends = [1 + np.minimum((up_to < q - 1e-9).sum(-1), LEVELS - 1) for q in ((1 - level)/2,
+        (1 + level)/2)]
+    columns = {"expected": p @ np.arange(1., LEVELS + 1), "low": ends[0],
+               "high": ends[1]} | dict(zip(LEVEL_NAMES, np.moveaxis(p, -1, 0)))
+    places = {"period": np.repeat(view.starts[at], len(view.areas)), "place": np.tile(view.areas,
+        len(at))}
     return pd.DataFrame(places | {name: np.ravel(v) for name, v in columns.items()})
 
 # %% ../nbs/57_areas.ipynb #f8f8abf2
@@ -167,7 +186,8 @@ class RowModel(AreaModel):
 def tree_columns(features: Features,
                  rows,  # (m,) their numbers
 ) -> np.ndarray:
-    "(m, F) float32: the flat features, with a number in place of the areas' columns where there are more than `MOST`."
+    """(m, F) float32: the flat features, with a number in place of the areas' columns where there
+    are more than `MOST`."""
     if len(features.panel.areas) <= MOST: return features.flat(rows)
     lags = [features.lagged(rows, lag) for lag in range(1, features.length + 1)]
     return np.hstack([features.numbers[rows], features.a[rows, None].astype("float32"), *lags])

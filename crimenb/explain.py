@@ -24,21 +24,28 @@ from .training import seeded
 
 # %% ../nbs/47_explain.ipynb #aed40fd4
 def group_labels(names,  # names of columns
-                 groups, # label -> regular expression; a column goes to the first that is found in its name
+                 groups,  # label -> regular expression; a column goes to the first that is found in
+                          # its name
 ) -> list:
     "One label a column: that of its group, or its own name where no group matches."
     try: patterns = {label: re.compile(pattern) for label, pattern in groups.items()}
-    except re.error as error: raise InputError(f"a group's pattern is no regular expression: {error}") from None
-    return [next((label for label, pattern in patterns.items() if pattern.search(name)), name) for name in names]
+    except re.error as error:
+        raise InputError(f"a group's pattern is no regular expression: {error}") from None
+    return [next((label for label, pattern in patterns.items() if pattern.search(name)), name)
+            for name in names]
 
 def _players(labels, shape):
     "Player number of each entry of a case, shape `shape`, and the names of the players."
     labels = [str(i) for i in range(shape[-1])] if labels is None else labels
     array = np.asarray(labels, dtype=object)
     try: array = np.broadcast_to(array, shape)
-    except ValueError: raise InputError(f"labels have the shape {array.shape}: give one for each of the {shape[-1]} columns, or a shape that broadcasts to {tuple(shape)}") from None
+    except ValueError:
+        raise InputError(f"labels have the shape {array.shape}: give one for each of the "
+                         f"{shape[-1]} columns, or a shape that broadcasts to "
+                         f"{tuple(shape)}") from None
     codes, names = pd.factorize(array.ravel())
-    if (codes < 0).any(): raise InputError("labels contain a missing name: every column belongs to some player")
+    if (codes < 0).any():
+        raise InputError("labels contain a missing name: every column belongs to some player")
     return torch.as_tensor(codes.reshape(shape)), list(map(str, names))
 
 # %% ../nbs/47_explain.ipynb #6072bc87
@@ -46,34 +53,47 @@ MOST_PLAYERS = 14
 
 def _number(model, output):
     "A function x → (n,) of the model's answer."
-    pick = output if callable(output) else (lambda z: z[..., output]) if output is not None else (lambda z: z.squeeze(-1) if z.ndim > 1 else z)
     def forward(x):
-        z = pick(model(x))
-        if z.shape != (len(x),): raise InputError(f"the model's output has the shape {tuple(z.shape)} for {len(x)} cases: choose one number a case with output=, a column or a function")
+        z = model(x)
+        if callable(output): z = output(z)
+        elif output is not None: z = z[..., output]
+        elif z.ndim > 1: z = z.squeeze(-1)
+        if z.shape != (len(x),):
+            raise InputError(f"the model's output has the shape {tuple(z.shape)} for {len(x)} "
+                             "cases: choose one number a case with output=, a column or a function")
         return z
     return forward
 
 def _inputs(x, background):
     "Both as float tensors with cases along the first axis, checked."
-    x, background = (v.detach() if torch.is_tensor(v) else torch.as_tensor(np.asarray(v)) for v in (x, background))
+    x, background = (v.detach() if torch.is_tensor(v) else torch.as_tensor(np.asarray(v))
+                     for v in (x, background))
     x, background = (v if v.is_floating_point() else v.float() for v in (x, background))
     if x.ndim < 2 or x.shape[1:] != background.shape[1:] or not len(x) or not len(background):
-        raise InputError(f"x and background must be cases of the same shape, (n, …) and (m, …), not {tuple(x.shape)} and {tuple(background.shape)}")
-    if not (torch.isfinite(x).all() and torch.isfinite(background).all()): raise InputError("x and background must not contain NaN or infinity")
+        raise InputError("x and background must be cases of the same shape, (n, …) and (m, …), "
+                         f"not {tuple(x.shape)} and {tuple(background.shape)}")
+    if not (torch.isfinite(x).all() and torch.isfinite(background).all()):
+        raise InputError("x and background must not contain NaN or infinity")
     return x, background.to(x.device, x.dtype)
 
+# %% ../nbs/47_explain.ipynb #6072bc01
 def exact_shapley(model,           # tensor (n, …) → tensor: any function of cases
                   x,               # (n, …) cases to explain
                   background,      # (m, …) usual cases
-                  labels=None,     # a label for each column, equal labels are one player; None: each column is a player
-                  output=None,     # which number is explained: a column of the output, or a function of it; None: it has only one
+                  labels=None,  # a label for each column, equal labels are one player; None: each
+                                # column is a player
+                  output=None,  # which number is explained: a column of the output, or a function
+                                # of it; None: it has only one
                   batch=65_536,    # rows that the model sees at once; no influence on the result
 ) -> "tuple[np.ndarray, list]":
-    "Shapley values (n, players) over all 2^players coalitions, each against the whole background (float64); and the names of the players."
+    """Shapley values (n, players) over all 2^players coalitions, each against the whole background
+    (float64); and the names of the players."""
     x, background = _inputs(x, background)
     who, names = _players(labels, x.shape[1:])
     forward, P, n, m = _number(model, output), len(names), len(x), len(background)
-    if P > MOST_PLAYERS: raise InputError(f"{P} players have {2**P:,} coalitions: group them to at most {MOST_PLAYERS}, or use shapley")
+    if P > MOST_PLAYERS:
+        raise InputError(f"{P} players have {2**P:,} coalitions: group them to at most "
+                         f"{MOST_PLAYERS}, or use shapley")
     who, member = who.to(x.device), np.arange(2**P)[:, None] >> np.arange(P) & 1
     worth, cases = np.empty((n, 2**P)), max(1, batch//m)
     with torch.no_grad():
@@ -81,7 +101,8 @@ def exact_shapley(model,           # tensor (n, …) → tensor: any function of
             chosen = torch.as_tensor(inside.astype(bool), device=x.device)[who]
             for i in range(0, n, cases):
                 mixed = torch.where(chosen, x[i:i + cases, None], background)
-                worth[i:i + cases, s] = forward(mixed.flatten(0, 1)).double().reshape(-1, m).mean(1).cpu()
+                worth[i:i + cases, s] = forward(mixed.flatten(0, 1)).double().reshape(-1,
+                    m).mean(1).cpu()
     size = member.sum(1)
     # weight of the worth of a coalition: with the player in it, or as what the player is added to
     joined = np.array([0] + [1/(P*comb(P - 1, k - 1)) for k in range(1, P + 1)])[size]
@@ -111,52 +132,75 @@ class Explanation:
         "Mean absolute value of each player, largest first."
         return pd.Series(abs(self.values).mean(0), self.players).sort_values(ascending=False)
 
+# %% ../nbs/47_explain.ipynb #hs000030
+def _captum():
+    with warnings.catch_warnings():
+        # it asks for notebook bars, which want a package that nothing here needs
+        warnings.simplefilter("ignore", TqdmWarning)
+        return needs("captum.attr", "explain")
+
+def _draw(forward, x, background, who, method, batch):
+    "A function: rng → (n, P) values by one draw of an order and a background case for each case."
+    attr, n, flat, P = _captum(), len(x), who.flatten().to(x.device), int(who.max()) + 1
+    if one_of(method, METHODS, "method") == "gradient":
+        explainer = attr.GradientShap(forward)
+        def gradient(rng):
+            # captum draws the background case and the point on the line to it
+            with torch.enable_grad():
+                found = explainer.attribute(x.clone().requires_grad_(), background,
+                                            n_samples=1).detach()
+            return torch.zeros(n, P, dtype=x.dtype, device=x.device).index_add_(1, flat,
+                found.flatten(1))
+        return gradient
+    explainer, mask = attr.ShapleyValueSampling(forward), who.to(x.device)[None]
+    def sampling(rng):
+        other = background[torch.as_tensor(rng.integers(len(background), size=n), device=x.device)]
+        found = explainer.attribute(x, other, feature_mask=mask, n_samples=1,
+                                    perturbations_per_eval=max(1, min(P, batch//n)))
+        # captum writes a group's value into each of its entries: read it at the first
+        return found.flatten(1)[:, _first(who).to(x.device)]
+    return sampling
+
+def _first(who):
+    "(P,) the first entry of each player."
+    return torch.stack([(who.flatten() == i).nonzero()[0, 0] for i in range(int(who.max()) + 1)])
+
+# %% ../nbs/47_explain.ipynb #hs000031
 def shapley(model,             # tensor (n, …) → tensor; a network is put into evaluation mode
             x,                 # (n, …) cases to explain: (n, F), (n, L, F), (n, L, A, F) …
             background,        # (m, …) usual cases, for instance a few hundred of the training set
-            labels=None,       # a label for each column, equal labels are one player; None: each column is a player
-            output=None,       # which number is explained: a column of the output, or a function of it; None: it has only one
-            method="sampling", # "sampling": unbiased, any model; "gradient": expected gradients, faster, another split of interactions
+            labels=None,  # a label a column, equal ones are one player; None: each column is a
+                          # player
+            output=None,  # which number is explained: a column, or a function of all; None: it has
+                          # only one
+            method="sampling",  # "sampling": unbiased, any model; "gradient": faster, another split
+                                # of interactions
             draws=100,         # draws of an order and a background case, for each case
             seed=0,            # of the draws
-            batch=8192,        # about how many rows the model sees at once; no influence on the result
+            batch=8192,  # about how many rows the model sees at once; no influence on the result
 ) -> Explanation:
-    "Estimated Shapley values with their standard errors, through captum. Raises `InputError` on shapes that do not fit and where the model gives more than one number a case."
-    with warnings.catch_warnings():
-        # captum asks for notebook bars, which want a package that nothing here needs
-        warnings.simplefilter("ignore", TqdmWarning)
-        attr = needs("captum.attr", "explain")
-    one_of(method, METHODS, "method")
+    """Estimated Shapley values with their standard errors, through captum, of a model with one
+    number a case."""
     within(draws, "draws", 2)
     x, background = _inputs(x, background)
     who, names = _players(labels, x.shape[1:])
-    forward, P, n = _number(model, output), len(names), len(x)
-    training = getattr(model, "training", False)
+    forward, training = _number(model, output), getattr(model, "training", False)
+    draw = _draw(forward, x, background, who, method, batch)
+    total, squares = torch.zeros(2, len(x), len(names), dtype=torch.float64)
     if training: model.eval()
-    mask, flat = who.to(x.device)[None], who.flatten().to(x.device)
-    explainer = attr.ShapleyValueSampling(forward) if method == "sampling" else attr.GradientShap(forward)
-    # captum writes a group's value into each of its entries: read it at the first
-    first = torch.stack([(flat == i).nonzero()[0, 0] for i in range(P)])
-    total, squares = torch.zeros(2, n, P, dtype=torch.float64)
     try:
         with seeded(seed) as rng, torch.no_grad():
-            said, base = forward(x).double().cpu().numpy(), float(forward(background).double().mean())
+            said, base = (forward(x).double().cpu().numpy(),
+                          float(forward(background).double().mean()))
             for _ in progress(range(draws), "Shapley values"):
-                if method == "sampling":
-                    other = background[torch.as_tensor(rng.integers(len(background), size=n), device=x.device)]
-                    found = explainer.attribute(x, other, feature_mask=mask, n_samples=1, perturbations_per_eval=max(1, min(P, batch//n)))
-                    found = found.flatten(1)[:, first]
-                else:
-                    # captum draws the background case and the point on the line to it
-                    with torch.enable_grad(): found = explainer.attribute(x.clone().requires_grad_(), background, n_samples=1).detach()
-                    found = torch.zeros(n, P, dtype=x.dtype, device=x.device).index_add_(1, flat, found.flatten(1))
-                total += found.double().cpu(); squares += found.double().cpu()**2
+                found = draw(rng).double().cpu()
+                total += found; squares += found**2
     finally:
         if training: model.train()
     mean = total/draws
     error = ((squares/draws - mean**2).clamp(min=0)/(draws - 1)).sqrt()
-    single = torch.bincount(flat.cpu(), minlength=P) == 1
-    feature = torch.where(single, x.flatten(1)[:, first].double().cpu(), torch.nan)
+    single = torch.bincount(who.flatten(), minlength=len(names)) == 1
+    feature = torch.where(single, x.flatten(1)[:, _first(who)].double().cpu(), torch.nan)
     return Explanation(mean.numpy(), error.numpy(), said, base, names, feature.numpy())
 
 # %% ../nbs/47_explain.ipynb #3dfc19a4
@@ -164,7 +208,8 @@ def summary_plot(explanation: Explanation,
                  most=10, # players that are shown, the most important ones
                  ax=None, # matplotlib axes; None: new ones
 ) -> Any:
-    "A beeswarm: one row a player, one dot a case, coloured from the feature's lowest (dark) to its highest rank (light); grey where the player is a group. Returns the axes."
+    """A beeswarm: one row a player, one dot a case, coloured from the feature's lowest (dark) to
+    its highest rank (light); grey where the player is a group. Returns the axes."""
     plt = needs("matplotlib.pyplot", "reproduce")
     importance = explanation.importance.head(within(most, "most", 1))
     if ax is None: ax = plt.subplots(figsize=(7, 1 + .4*len(importance)), dpi=72)[1]
@@ -175,32 +220,39 @@ def summary_plot(explanation: Explanation,
         place = np.digitize(v, np.linspace(v.min(), v.max() + 1e-12, 60))
         height = pd.Series(place).groupby(place).cumcount().to_numpy()
         y = row + .35*np.where(height % 2, 1, -1)*((height + 1)//2)/max(1, (height.max() + 1)//2)
-        colour = {"color": "0.6"} if np.isnan(f).all() else {"c": pd.Series(f).rank(pct=True), "cmap": "viridis", "vmin": 0, "vmax": 1}
+        colour = {"color": "0.6"} if np.isnan(f).all() else {"c": pd.Series(f).rank(pct=True),
+            "cmap": "viridis", "vmin": 0, "vmax": 1}
         ax.scatter(v, y, s=6, **colour)
     ax.axvline(0, color="0.6", lw=1, zorder=0)
-    ax.set(yticks=range(len(importance)), yticklabels=reversed(importance.index), xlabel="Shapley value (effect on the output)", title="Explanation of each case")
+    ax.set(yticks=range(len(importance)), yticklabels=reversed(importance.index),
+           xlabel="Shapley value (effect on the output)", title="Explanation of each case")
     return ax
 
 # %% ../nbs/47_explain.ipynb #b167697f
-def rank_intervals(explanations, # an `Explanation`, or a list of them: of the same cases, by networks of several seeds
-                   blocks=None,  # label of the block of each case, such as its area or week; None: each case its own
+def rank_intervals(explanations, # an `Explanation`, or several of the same cases
+                   blocks=None,  # label of the block of each case, its week; None: each its own
                    n_boot=1000,  # number of resamples
                    seed=0,       # of the resampling
                    level=.95,    # probability that each interval should cover
 ) -> pd.DataFrame:
-    "One row a player, most important first: player, importance (mean absolute value), low, high, rank, rank low, rank high, first (share of resamples in which it ranks first), n, blocks. Cases and, with several explanations, networks are resampled; `blocks` is the smaller number of the two, and low and high are `metrics.widened` by it; ranks are not, and over few blocks their interval is too narrow."
+    """One row a player, most important first: player, importance (mean absolute value), low, high,
+    rank, rank low, rank high, first (share of resamples in which it ranks first), n, blocks. Cases
+    and, with several explanations, networks are resampled; `blocks` is the smaller number of the
+    two, and low and high are `metrics.widened` by it; ranks are not, and over few blocks their
+    interval is too narrow."""
     explanations = [explanations] if isinstance(explanations, Explanation) else list(explanations)
-    if not explanations or any(e.players != explanations[0].players or e.values.shape != explanations[0].values.shape for e in explanations):
-        raise InputError("rank_intervals needs one or more explanations of the same cases and players")
-    if not 0 < level < 1: raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
+    if len({(*e.players, *e.values.shape) for e in explanations}) != 1:
+        raise InputError("rank_intervals needs explanations of the same cases and players")
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
     within(n_boot, "n_boot", 1)
     size = np.stack([abs(e.values) for e in explanations])
     S, n, P = size.shape
     label, count = block_labels(blocks, (n,))
     sums = np.stack([block_sums([*s.T, None], label, count) for s in size])
     rng = np.random.default_rng(seed)
-    def weights(k): return np.stack([np.bincount(rng.integers(0, k, k), minlength=k) for _ in range(n_boot)])
-    drawn = np.einsum("rs,rb,sbp->rp", weights(S), weights(count), sums, optimize=True)
+    weights = [_drawn_weights(k, n_boot, rng) for k in (S, count)]
+    drawn = np.einsum("rs,rb,sbp->rp", *weights, sums, optimize=True)
     drawn = drawn[:, :P]/drawn[:, P:]
     rank = (-drawn).argsort(1).argsort(1) + 1
     importance = size.mean((0, 1))
@@ -208,15 +260,25 @@ def rank_intervals(explanations, # an `Explanation`, or a list of them: of the s
     few = min(count, S) if S > 1 else count
     # a rank is a whole number: the interval's ends are ranks that did occur
     low, high = np.quantile(drawn, ends, axis=0)
-    low, high = widened(importance, np.minimum(low, importance), np.maximum(high, importance), few, level, least=0)
+    low, high = widened(importance, np.minimum(low, importance), np.maximum(high, importance), few,
+                        level, least=0)
     rank_low, rank_high = np.quantile(rank, ends, axis=0, method="closest_observation").astype(int)
-    table = pd.DataFrame({"player": explanations[0].players, "importance": importance, "low": low, "high": high, "rank": (-importance).argsort().argsort() + 1,
-                          "rank low": rank_low, "rank high": rank_high, "first": (rank == 1).mean(0), "n": n, "blocks": few})
+    table = pd.DataFrame({"player": explanations[0].players, "importance": importance, "low": low,
+                          "high": high, "rank": (-importance).argsort().argsort() + 1,
+                          "rank low": rank_low, "rank high": rank_high,
+                          "first": (rank == 1).mean(0), "n": n, "blocks": few})
     return table.sort_values("rank", ignore_index=True)
 
+# %% ../nbs/47_explain.ipynb #b1676901
 def ranks_first(table: pd.DataFrame, # from `rank_intervals`
                 player: str,
 ) -> str:
-    "Whether \"this player ranks first\" is supported (its interval of ranks is 1 alone), refuted (1 is outside) or undecided."
+    """Whether "this player ranks first" is supported (its interval of ranks is 1 alone), refuted (1
+    is outside) or undecided."""
     row = table.set_index("player").loc[one_of(player, list(table["player"]), "player")]
-    return "supported" if row["rank high"] == 1 else "refuted" if row["rank low"] > 1 else "undecided"
+    return ("supported" if row["rank high"] == 1 else "refuted" if row["rank low"] > 1
+            else "undecided")
+
+def _drawn_weights(k, n_boot, rng):
+    "(n_boot, k) how often each of k is drawn, of k draws."
+    return np.stack([np.bincount(rng.integers(0, k, k), minlength=k) for _ in range(n_boot)])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CONSTRAINTS', 'LOOP_METHODS', 'ALLOCATIONS', 'LOOP_MEASURES', 'between_groups', 'fair_loss', 'fair_classifier',
-           'map_distance', 'recording_chance', 'recent_mean', 'allocate', 'simulate_feedback', 'drift']
+           'map_distance', 'recording_chance', 'recent_mean', 'allocate', 'Reports', 'simulate_feedback', 'drift']
 
 # %% ../nbs/60_feedback.ipynb #e9827368
 import numpy as np
@@ -19,14 +19,20 @@ from .metrics import bootstrap_means, summary
 # %% ../nbs/60_feedback.ipynb #936bb851
 def between_groups(score,        # (n,) tensor, what the model says of each case
                    group,        # (n,) int tensor, group of each case
-                   outcome=None, # (n,) bool tensor: then apart for each outcome, weighted by how many cases have it
+                   outcome=None,  # (n,) bool tensor: then apart for each outcome, weighted by how
+                                  # many cases have it
 ) -> torch.Tensor:
-    "Share of the variance of scores that lies between groups, 0 to 1, differentiable: 0 is parity of means (or, with `outcome`, equal odds of means)."
-    if score.ndim != 1 or group.shape != score.shape or (outcome is not None and outcome.shape != score.shape):
-        raise InputError(f"score, group and outcome must have the same shape (n,), not {tuple(score.shape)}, {tuple(group.shape)}" + (f" and {tuple(outcome.shape)}" if outcome is not None else ""))
+    """Share of the variance of scores that lies between groups, 0 to 1, differentiable: 0 is parity
+    of means (or, with `outcome`, equal odds of means)."""
+    if score.ndim != 1 or group.shape != score.shape or (outcome is not None
+                                                         and outcome.shape != score.shape):
+        raise InputError("score, group and outcome must have the same shape (n,), not "
+                         f"{tuple(score.shape)}, {tuple(group.shape)}"
+                         + (f" and {tuple(outcome.shape)}" if outcome is not None else ""))
     if outcome is not None:
         parts = [outcome.bool() == value for value in (False, True)]
-        return sum(part.double().mean().to(score.dtype)*between_groups(score[part], group[part]) for part in parts if part.any())
+        return sum(part.double().mean().to(score.dtype)*between_groups(score[part], group[part])
+                   for part in parts if part.any())
     codes = torch.unique(group, return_inverse=True)[1]
     n = torch.bincount(codes).to(score.dtype)
     mean = torch.zeros_like(n).index_add(0, codes, score)/n
@@ -34,52 +40,67 @@ def between_groups(score,        # (n,) tensor, what the model says of each case
     # a tiny constant: scores that are all equal are at parity
     return (n*(mean - centre)**2).sum()/(((score - centre)**2).sum() + 1e-12)
 
+# %% ../nbs/60_feedback.ipynb #936bb801
 def fair_loss(loss,         # `loss(model, batch, t)` as for `training.train`
-              score,        # `score(model, batch)`: (n,) tensor, what the model says of each case of the batch
+              score,  # `score(model, batch)`: (n,) tensor, what the model says of each case of the
+                      # batch
               group,        # (N,) group of every case; a batch is an index into it
               weight,       # of the penalty: 0 is the loss alone
-              outcome=None, # (N,) what happened (not 0: something did): then for equalised odds, else for demographic parity
+              outcome=None,  # (N,) what happened (not 0: something did): then for equalised odds,
+                             # else for demographic parity
 ) -> Callable:
-    "A loss for `training.train`: `loss + weight * between_groups`. It calls the model a second time for the score. Batches should be large enough to hold all groups."
+    """A loss for `training.train`: `loss + weight * between_groups`. It calls the model a second
+    time for the score. Batches should be large enough to hold all groups."""
     within(weight, "weight", 0)
     labels, codes = np.unique(np.asarray(group), return_inverse=True)
     if len(labels) < 2: raise InputError("a fair loss needs cases of at least two groups")
     codes = torch.as_tensor(codes)
     happened = None if outcome is None else torch.as_tensor(np.asarray(outcome)) > 0
-    if happened is not None and happened.shape != codes.shape: raise InputError(f"group and outcome must be of the same cases, not of the shapes {tuple(codes.shape)} and {tuple(happened.shape)}")
+    if happened is not None and happened.shape != codes.shape:
+        raise InputError("group and outcome must be of the same cases, not of the shapes "
+                         f"{tuple(codes.shape)} and {tuple(happened.shape)}")
     def total(model, batch, t):
         value = loss(model, batch, t)
         if not weight: return value
         s = score(model, batch)
         index = torch.as_tensor(batch)
-        return value + weight*between_groups(s, codes[index].to(s.device), None if happened is None else happened[index].to(s.device))
+        return value + weight*between_groups(s, codes[index].to(s.device), None if happened is None
+                                             else happened[index].to(s.device))
     return total
 
 # %% ../nbs/60_feedback.ipynb #dde5e464
 CONSTRAINTS = {"demographic parity": "DemographicParity", "equalised odds": "EqualizedOdds"}
 
-def fair_classifier(estimator,                       # a scikit-learn classifier whose `fit` takes sample_weight
+def fair_classifier(estimator,  # a scikit-learn classifier whose `fit` takes sample_weight
                     constraint="demographic parity", # one of `CONSTRAINTS`
                     slack=.02,                       # difference that is allowed
                     rounds=30,                       # most refits
 ) -> Any:
-    "fairlearn's exponentiated gradient round the classifier: `.fit(x, y, sensitive_features=group)`, then `.predict(x, random_state=…)`, which draws from a mixture of models."
+    """fairlearn's exponentiated gradient round the classifier: `.fit(x, y,
+    sensitive_features=group)`, then `.predict(x, random_state=…)`, which draws from a mixture of
+    models."""
     reductions = needs("fairlearn.reductions", "explain")
     name = CONSTRAINTS[one_of(constraint, CONSTRAINTS, "constraint")]
-    return reductions.ExponentiatedGradient(estimator, getattr(reductions, name)(difference_bound=within(slack, "slack", 0, 1)), max_iter=within(rounds, "rounds", 1))
+    return reductions.ExponentiatedGradient(estimator,
+                                            getattr(reductions, name)(difference_bound=within(slack,
+                                                "slack", 0, 1)), max_iter=within(rounds, "rounds",
+                                                    1))
 
 # %% ../nbs/60_feedback.ipynb #d3ad7804
-LOOP_METHODS = ("all events", "even patrols", "records", "random patrols", "reported only", "weighted")
+LOOP_METHODS = ("all events", "even patrols", "records", "random patrols", "reported only",
+                "weighted")
 ALLOCATIONS = ("proportional", "top")
 LOOP_MEASURES = ("forecast", "records", "patrols", "largest", "per event", "recorded")
 
 def map_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    "Total variation distance of shares along the last axis: half the sum of absolute differences, 0 to 1."
+    """Total variation distance of shares along the last axis: half the sum of absolute differences,
+    0 to 1."""
     return abs(np.asarray(p, float) - np.asarray(q, float)).sum(-1)/2
 
 def recording_chance(patrols,   # (…, A) share of patrols in each area
                      reporting, # (A,) chance that residents report an event
-                     reach,     # kappa: patrols at an even share find 1 - exp(-reach) of what is not reported
+                     reach,  # kappa: patrols at an even share find 1 - exp(-reach) of what is not
+                             # reported
 ) -> np.ndarray:
     "(…, A) chance that an event becomes a record."
     return 1 - (1 - reporting)*np.exp(-reach*patrols.shape[-1]*patrols)
@@ -93,89 +114,135 @@ def recent_mean(records, # (…, weeks, A) what is known of past weeks, the last
     weight = .5**(np.arange(records.shape[-2], -1, -1)/half_life)
     return (np.einsum("...ta,t->...a", records, weight[1:]) + prior*weight[0])/weight.sum()
 
+# %% ../nbs/60_feedback.ipynb #d3ad7801
 def allocate(forecast,           # (…, A) forecast of each area, at least 0
-             how="proportional", # one of `ALLOCATIONS`: in proportion to the forecast, or evenly over the top areas
+             how="proportional",  # one of `ALLOCATIONS`: in proportion to the forecast, or evenly
+                                  # over the top areas
              top=.2,             # share of areas that get patrols, for "top"
 ) -> np.ndarray:
     "(…, A) shares of patrols; each sums to 1."
-    if one_of(how, ALLOCATIONS, "allocation") == "proportional": return forecast/forecast.sum(-1, keepdims=True)
+    if one_of(how, ALLOCATIONS, "allocation") == "proportional":
+        return forecast/forecast.sum(-1, keepdims=True)
     count = max(1, round(within(top, "top", 0, 1)*forecast.shape[-1]))
     chosen = np.argsort(-forecast, -1, kind="stable")[..., :count]
     shares = np.zeros_like(forecast)
     np.put_along_axis(shares, chosen, 1/count, -1)
     return shares
 
+# %% ../nbs/60_feedback.ipynb #hs000020
 def _weekly_counts(truth, weeks):
     "(weeks, areas) of all that happened, recorded or not."
-    week = ((truth.full.time - truth.start)//pd.Timedelta(weeks=1)).to_numpy()
+    week, A = ((truth.full.time - truth.start)//pd.Timedelta(weeks=1)).to_numpy(), len(truth.areas)
     inside = week < weeks
-    return np.bincount(week[inside]*len(truth.areas) + truth.full.area.cat.codes.to_numpy()[inside], minlength=weeks*len(truth.areas)).reshape(weeks, -1)
+    cell = week[inside]*A + truth.full.area.cat.codes.to_numpy()[inside]
+    return np.bincount(cell, minlength=weeks*A).reshape(weeks, -1)
 
+class Reports:
+    """What happens and what residents report, the same for all methods; and which of the rest
+    patrols find."""
+    def __init__(self, city: Any, seeds: list, weeks: int, residents: float):
+        self.chance = np.minimum(residents*city.area_reporting, 1)
+        #: (seeds, weeks, areas)
+        self.happened = np.stack([_weekly_counts(city.draw(seed)[1], weeks) for seed in seeds])
+        reported, self.luck = [], np.full((*self.happened.shape, self.happened.max()), np.inf)
+        for counts, luck, seed in zip(self.happened, self.luck, seeds):
+            rng = np.random.default_rng([seed, 3])
+            reported.append(rng.binomial(counts, self.chance))
+            # an unreported event is found when the patrols' chance exceeds its number: more patrols
+            # find the same and more
+            missed = np.arange(luck.shape[-1]) < (counts - reported[-1])[..., None]
+            luck[missed] = rng.random(missed.sum())
+        self.reported = np.stack(reported)
+
+    def records(self, t: int, patrols: np.ndarray, reach: float) -> np.ndarray:
+        "(seeds, areas) what is recorded in week `t`: what is reported, and what the patrols find."
+        return self.reported[:, t] + (self.luck[:, t] < recording_chance(patrols, 0,
+            reach)[..., None]).sum(-1)
+
+# %% ../nbs/60_feedback.ipynb #hs000021
+def _patrolled(method, reports, model, warmup, reach, allocation, random_share, believed):
+    "Yield (week, forecast, patrols, records), each (seeds, areas), for one method."
+    S, W, A = reports.happened.shape
+    known, even = np.zeros((S, W, A)), np.full((S, A), 1/A)
+    for t in range(W):
+        forecast = patrols = even
+        if t >= warmup:
+            forecast = np.asarray(model(known[:, :t]), float)
+            if forecast.shape != even.shape or not ((forecast >= 0).all()
+                                                    and forecast.any(1).all()):
+                raise InputError("the model must give forecasts of at least 0, not all 0, of the "
+                                 f"shape {even.shape}")
+            forecast = forecast/forecast.sum(1, keepdims=True)
+            if method != "even patrols": patrols = allocate(forecast, allocation)
+            if method == "random patrols": patrols = (1 - random_share)*patrols + random_share*even
+        records = reports.records(t, patrols, reach)
+        if method == "weighted":
+            known[:, t] = records/recording_chance(patrols, reports.chance,
+                                                   believed*reach).clip(1e-3)
+        else:
+            known[:, t] = {"all events": reports.happened[:, t],
+                           "reported only": reports.reported[:, t]}.get(method, records)
+        yield t, forecast, patrols, records
+
+# %% ../nbs/60_feedback.ipynb #hs000022
 def simulate_feedback(city,                      # the truth, from `city.plan` or `city.simulate`
                       methods=LOOP_METHODS,      # which of `LOOP_METHODS`
-                      seeds=range(10),           # of events and records; all methods see the same events and the same reports
+                      seeds=range(10),  # of events and records, the same for all methods
                       warmup=8,                  # first weeks with even patrols
-                      residents=.5,              # an area's chance of a report is this times the city's `area_reporting`
-                      reach=.5,                  # patrols at an even share find 1 - exp(-reach) of what is not reported
+                      residents=.5,     # chance of a report: this times the area's reporting
+                      reach=.5,         # even patrols find 1 - exp(-reach) of what is not reported
                       allocation="proportional", # one of `ALLOCATIONS`
-                      random_share=.3,           # share of patrols that is spread evenly, for "random patrols"
-                      believed=1.,               # what "weighted" takes for the reach, as a multiple of the true one
-                      model=None,                # (seeds, weeks, areas) records → (seeds, areas) forecast; None: `recent_mean`
+                      random_share=.3,  # of patrols that are spread evenly, for "random patrols"
+                      believed=1.,      # the reach that "weighted" takes, as a multiple of the true
+                      model=None,  # (seeds, weeks, areas) → (seeds, areas); None: `recent_mean`
 ) -> pd.DataFrame:
-    """One row a method, seed and week after the warm-up, columns method, seed, week and the `LOOP_MEASURES`:
-    distances of forecast, expected records and patrols from the truth, the largest share of patrols in one area,
-    patrols per event in under-recorded areas relative to the others, and the share of events that is recorded."""
+    """One row a method, seed and week after the warm-up, columns method, seed, week and the
+    `LOOP_MEASURES`: distances of forecast, expected records and patrols from the truth, the
+    largest share of patrols in one area, patrols per event in under-recorded areas relative to
+    the others, and the share of events that is recorded."""
     for method in methods: one_of(method, LOOP_METHODS, "method")
-    seeds, weeks, A = list(seeds), city.hours//168, len(city.areas)
+    seeds, weeks = list(seeds), city.hours//168
     if not seeds: raise InputError("simulate_feedback needs at least one seed")
-    within(residents, "residents", 0, 1); within(reach, "reach", 0); within(random_share, "random_share", 0, 1); within(believed, "believed", 0)
-    if not 1 <= warmup < weeks: raise InputError(f"warmup is {warmup}: it must be at least 1 and below the {weeks} weeks of the city")
-    model = recent_mean if model is None else model
+    for value, name, high in ((residents, "residents", 1), (reach, "reach", None),
+                              (random_share, "random_share", 1), (believed, "believed", None)):
+        within(value, name, 0, high)
+    if not 1 <= warmup < weeks:
+        raise InputError(f"warmup is {warmup}: it must be at least 1 and below the {weeks} weeks "
+                         "of the city")
     expected = city.expected_by_area(recorded=False)[:weeks]
-    true, reporting = expected/expected.sum(1, keepdims=True), np.minimum(residents*city.area_reporting, 1)
+    true = expected/expected.sum(1, keepdims=True)
     # areas that are all reported alike differ by rounding
     under = city.area_reporting < (1 - 1e-9)*city.area_reporting.mean()
-    happened = np.stack([_weekly_counts(city.draw(seed)[1], weeks) for seed in seeds])
-    reported, luck = [], []
-    for seed, counts in zip(seeds, happened):
-        rng = np.random.default_rng([seed, 3])
-        reported.append(rng.binomial(counts, reporting))
-        # each unreported event is found when the patrols' chance exceeds its number: more patrols find the same and more
-        number = np.full((weeks, A, happened.max()), np.inf)
-        missed = np.arange(happened.max()) < (counts - reported[-1])[..., None]
-        number[missed] = rng.random(missed.sum())
-        luck.append(number)
-    reported, luck = np.stack(reported), np.stack(luck)
-    even, rows = np.full((len(seeds), A), 1/A), []
+    reports, rows = Reports(city, seeds, weeks, residents), []
+    how = model or recent_mean, warmup, reach, allocation, random_share, believed
     for method in progress(methods, "feedback"):
-        known = np.zeros(happened.shape)
-        for t in range(weeks):
-            forecast, patrols = even, even
-            if t >= warmup:
-                forecast = np.asarray(model(known[:, :t]), float)
-                if forecast.shape != even.shape or not (forecast >= 0).all() or not forecast.any(1).all():
-                    raise InputError(f"the model must give forecasts of at least 0, not all 0, of the shape {even.shape}")
-                forecast = forecast/forecast.sum(1, keepdims=True)
-                if method != "even patrols": patrols = allocate(forecast, allocation)
-                if method == "random patrols": patrols = (1 - random_share)*patrols + random_share*even
-            chance = recording_chance(patrols, reporting, reach)
-            found = (luck[:, t] < recording_chance(patrols, 0, reach)[..., None]).sum(-1)
-            records = reported[:, t] + found
-            if method == "weighted": known[:, t] = records/recording_chance(patrols, reporting, believed*reach).clip(1e-3)
-            else: known[:, t] = {"all events": happened[:, t], "reported only": reported[:, t]}.get(method, records)
+        for t, forecast, patrols, records in _patrolled(method, reports, *how):
             if t < warmup: continue
-            seen = expected[t]*chance
-            per_event = [patrols[:, some].sum(1)/true[t, some].sum() for some in (under, ~under)] if under.any() else [np.nan, 1.]
-            rows.append(pd.DataFrame({"method": method, "seed": seeds, "week": t, "forecast": map_distance(forecast, true[t]),
-                                      "records": map_distance(seen/seen.sum(1, keepdims=True), true[t]), "patrols": map_distance(patrols, true[t]),
-                                      "largest": patrols.max(1), "per event": per_event[0]/per_event[1],
-                                      "recorded": records.sum(1)/happened[:, t].sum(1)}))
+            seen = expected[t]*recording_chance(patrols, reports.chance, reach)
+            found = _measured(forecast, patrols, seen, true[t], under)
+            found["recorded"] = records.sum(1)/reports.happened[:, t].sum(1)
+            rows.append(pd.DataFrame({"method": method, "seed": seeds, "week": t, **found}))
     return pd.concat(rows, ignore_index=True)
 
+# %% ../nbs/60_feedback.ipynb #hs000001
+def _measured(forecast, patrols, seen, true, under):
+    "What the loop's table says of a week, but for the share that is recorded."
+    some = [patrols[:, part].sum(1)/true[part].sum() for part in (under,
+        ~under)] if under.any() else [np.nan, 1.]
+    return {"forecast": map_distance(forecast, true),
+            "records": map_distance(seen/seen.sum(1, keepdims=True), true),
+            "patrols": map_distance(patrols, true), "largest": patrols.max(1),
+            "per event": some[0]/some[1]}
+
+# %% ../nbs/60_feedback.ipynb #hs000023
 def drift(table: pd.DataFrame, # from `simulate_feedback`
           last=13,             # weeks at the end that are averaged for each seed
           seed=0,              # of the bootstrap
 ) -> pd.DataFrame:
-    "Mean of each measure over the last weeks: rows method, metric, value, low, high, n, blocks; 95 % intervals over seeds."
-    late = table[table["week"] > table["week"].max() - within(last, "last", 1)].groupby(["method", "seed"], sort=False)[list(LOOP_MEASURES)].mean()
-    return pd.concat([summary(part.dropna(axis=1), seed=seed).assign(method=method) for method, part in late.groupby("method", sort=False)], ignore_index=True)[["method", "metric", "value", "low", "high", "n", "blocks"]]
+    """Mean of each measure over the last weeks: rows method, metric, value, low, high, n, blocks;
+    95 % intervals over seeds."""
+    late = table[table["week"] > table["week"].max() - within(last, "last", 1)].groupby(["method",
+        "seed"], sort=False)[list(LOOP_MEASURES)].mean()
+    return pd.concat([summary(part.dropna(axis=1), seed=seed).assign(method=method) for method,
+                      part in late.groupby("method", sort=False)], ignore_index=True)[["method",
+                          "metric", "value", "low", "high", "n", "blocks"]]

@@ -299,10 +299,12 @@ class _Verbs(_Hours):
 
     def external(self, columns=None,            # which of `ALL_EXTERNAL`; None: `EXTERNAL`
                  ranges: "dict | None" = None,  # as from `weather_ranges`; None: of the known hours
+                 hours: slice = slice(None),    # which, where the ranges are given
     ) -> np.ndarray:
         "(T, len(columns)) float32 in [0, 1]: what is known of each hour beside its crimes; ahead, weather is that hour of the day's mean (`weather_ahead`)."
         weather = self.weather if self.weather is None or self.known == len(self) else weather_ahead(self.weather, self.starts)
-        return external_features(self.starts, weather, self.holidays, columns or EXTERNAL, self.known, ranges).to_numpy(np.float32)
+        first = self.known if hours == slice(None) else None
+        return external_features(self.starts[hours], weather, self.holidays, columns or EXTERNAL, first, ranges).to_numpy(np.float32)
 
 # %% ../nbs/25_grids.ipynb #25e69cb4
 @dataclass(frozen=True, eq=False)

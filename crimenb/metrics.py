@@ -406,6 +406,23 @@ def count_log_score(expected,      # mean count of each case, any shape
     none, narrow, wide = _distribution(expected, spread, form)
     return 0. - np.where(none, narrow.logpmf(observed), wide.logpmf(observed))
 
+# %% ../nbs/05_metrics.ipynb #87e1ac77
+def _surprise(mu, y, log_factor, spread, form):
+    "The sum of `count_log_score` where nothing needs to be checked, many times as fast: most counts are 0."
+    from scipy.special import betaln
+    excess = spread if form == "linear" else spread*mu
+    log = np.log1p(excess)
+    # size of the negative binomial distribution; without excess it is Poisson's
+    none = excess*mu < 1e-12
+    size = np.divide(mu, excess, out=np.ones_like(mu), where=~none)
+    total = np.where(none, mu, size*log)
+    some = (y > 0) & none
+    total[some] += log_factor[some] - y[some]*np.log(mu[some])
+    some = (y > 0) & ~none
+    n, excess, log = y[some], np.broadcast_to(excess, mu.shape)[some], np.broadcast_to(log, mu.shape)[some]
+    total[some] += np.log(n) + betaln(size[some], n) - n*(np.log(excess) - log)
+    return float(total.sum())
+
 def fit_spread(expected,  # forecast of the mean count of each case, any shape, made without seeing `observed`
                observed,  # count of each case, the same shape
                floor=0.,  # as in `count_log_score`
@@ -413,8 +430,12 @@ def fit_spread(expected,  # forecast of the mean count of each case, any shape, 
     "Form and spread with the largest likelihood for these counts, the means held fixed; (\"linear\", 0.) where no spread gains more than one nat over Poisson."
     from scipy.optimize import minimize_scalar
     best = "linear", 0., float(count_log_score(expected, observed, floor=floor).sum())
+    from scipy.special import gammaln
+    mu, y = (np.asarray(v, float).ravel() for v in (expected, observed))
+    mu = np.maximum(mu, floor)
+    log_factor = gammaln(y + 1)
     for form in SPREADS:
-        def loss(log_spread, form=form): return float(count_log_score(expected, observed, np.exp(log_spread), form, floor).sum())
+        def loss(log_spread, form=form): return _surprise(mu, y, log_factor, np.exp(log_spread), form)
         found = minimize_scalar(loss, bounds=(-12, 7), method="bounded", options={"xatol": 1e-5})
         # a parameter that means nothing gains about one nat from noise (Akaike)
         if found.fun < best[2] - (best[1] == 0): best = form, float(np.exp(found.x)), float(found.fun)

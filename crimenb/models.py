@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAGIC', 'MODULES', 'Estimator', 'Fitted', 'Forecasts', 'transfer', 'settled', 'below', 'restored', 'Model', 'load',
-           'Last', 'Mean', 'choose', 'rolled', 'refits', 'fitted_anew', 'by_latest', 'count_rows', 'catalogue',
-           'with_rules', 'backtest']
+           'Last', 'Mean', 'choose', 'rolled', 'refits', 'fitted_anew', 'by_latest', 'count_rows', 'Catalogue',
+           'catalogue', 'with_rules', 'backtest']
 
 # %% ../nbs/55_models.ipynb #b6febf13
 import copy
@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from itertools import product
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
-from .core import InputError, one_of, within, write_atomic
+from .core import InputError, needs, one_of, progress, within, write_atomic
 from .forecasts import Forecast
 from .metrics import count_interval, count_summary, coverage, fit_spread, hot_spot_summary, poisson_deviance
 from .views import Split, View, periods_of
@@ -42,6 +43,8 @@ class Estimator(BaseEstimator):
     least: float = 1e-3
     #: nothing that it learns is of one place: fitted in one city, it forecasts another (`transfer`)
     travels: bool = False
+    #: settings with which a network is trained within minutes where there is no graphics card
+    quick: dict = {}
 
     def _fit(self, view, train: slice, valid: "slice | None") -> None:
         raise TypeError(f"{type(self).__name__} must say how it learns")
@@ -104,6 +107,10 @@ class Fitted(Estimator):
         return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
 
 # %% ../nbs/55_models.ipynb #5176a8b8
+def _day(time):
+    "A time as text, without the hour where it is midnight."
+    return str(time.date()) if time == time.normalize() else f"{time:%Y-%m-%d %H:%M}"
+
 class Forecasts(Fitted):
     "Forecasts of periods that have not happened."
     def ahead(self, view, periods: int = 1,  # how many
@@ -118,6 +125,13 @@ class Forecasts(Fitted):
             values.append(self._predict(longer, np.array([t]))[0])
             longer = longer.filled([t], values[-1])
         return longer, np.stack(values)
+
+    def from_origins(self, view, origins,  # periods, each known up to its beginning
+                     periods: int,         # how many to forecast from each
+    ) -> np.ndarray:
+        "(origins, periods, …) what is expected after each origin, from what was known there."
+        origins = progress(origins, f"{self.name}, {periods} ahead")
+        return np.stack([self.ahead(view.until(int(o)), periods)[1] for o in origins])
 
     def interval(self, values,        # expected counts
                  level: float = .9,   # share of counts that shall lie between the two
@@ -137,7 +151,7 @@ class Forecasts(Fitted):
 
     def _about(self, view, level):
         return {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "level": level, "further": self.further,
-                "last known period": str(view.starts[view.known - 1]), "unit": view.period, "fitted on periods": self.until_}
+                "last known period": _day(view.starts[view.known - 1]), "unit": view.period, "fitted on periods": self.until_}
 
 # %% ../nbs/55_models.ipynb #54869728
 def transfer(model, view,  # fitted elsewhere; and what happened here, to forecast from
@@ -183,12 +197,13 @@ def _class(name):
     if mine := [kind for kind in below(Model) if f"{kind.__module__}:{kind.__qualname__}" == name]: return mine[0]
     # a file must not be able to name any class of the machine
     if not module.startswith("crimenb."): raise InputError(f"the file's model is {name!r}, which is not of this library: import or define it first")
-    try: found = importlib.import_module(module)
+    try: found = needs(module)
     except ModuleNotFoundError: raise InputError(f"this version of crimenb has no module {module!r}: load the model with the version that wrote it") from None
     for part in inside.split("."): found = getattr(found, part, None)
     if found is None: raise InputError(f"this version of crimenb has no {name!r}: load the model with the version that wrote it")
     return found
 
+# %% ../nbs/55_models.ipynb #2f8d5945
 def _encode(value, arrays):
     "`value` as JSON, with arrays put aside in `arrays`."
     def aside(array):
@@ -272,9 +287,21 @@ class Model(Forecasts):
                periods: int = 1, refit: "int | None" = None, level: float = .9) -> pd.DataFrame:
         "Fit and forecast the last blocks as `backtest` says: rows as result files hold them."
         parts: Split = view.split(valid, test)
-        at = periods_of(parts.test, view.known)
-        self.fit(view, parts.train, parts.valid)
-        table = self.scores(rolled(self, view, at, periods, refit), view, at, level)
+        values = self.fit(view, parts.train, parts.valid).trial(view, parts, periods, refit)[1]
+        return self.reported(values, view, parts.test, periods, level)
+
+    def trial(self, view, parts, periods: int = 1, refit: "int | None" = None) -> tuple:
+        "Forecasts of the periods of validation (None where there are none) and of the test, each made so far ahead."
+        valid, test = (np.arange(*part.indices(view.known)) for part in (parts.valid, parts.test))
+        chosen = rolled(self, view, valid, periods) if len(valid) else None
+        # the further ahead, the wider the intervals
+        if periods > 1 and chosen is not None and hasattr(self, "spread_"):
+            self.spread_ = fit_spread(np.maximum(chosen, self.least), view.observed(valid))
+        return chosen, rolled(self, view, test, periods, refit)
+
+    def reported(self, values, view, at, periods: int = 1, level: float = .9) -> pd.DataFrame:
+        "The rows of forecasts that were made so far ahead."
+        table = self.scores(values, view, periods_of(at, view.known), level)
         protocol = f"rolling, {periods} {view.period}{'s' if periods > 1 else ''} ahead"
         return table.assign(method=self.name, kind=self.role, protocol=protocol, split="test")
 
@@ -288,9 +315,11 @@ class Model(Forecasts):
         "All that `fit` found out: name -> value."
         return {name: value for name, value in vars(self).items() if name.endswith("_") and not name.startswith("_")}
 
-    def save(self, path,  # where to write; by custom ends in .crimenb
+    def save(self, path,  # where to write; ends in .crimenb
     ) -> Path:
         "Write settings and what was learnt, and no data, into one file."
+        if Path(path).suffix.lower() != ".crimenb":
+            raise InputError(f"{path} does not end in .crimenb, as a saved model does: name it so")
         if not hasattr(self, "schema_"): raise InputError(f"{self.name or type(self).__name__} is not fitted: there is nothing to save")
         arrays: dict = {}
         about = json.dumps(_encode(self, arrays), allow_nan=True).encode()
@@ -299,6 +328,7 @@ class Model(Forecasts):
         content = body.getvalue()
         return write_atomic(path, MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
+# %% ../nbs/55_models.ipynb #d2083a22
 def load(path,  # of a file that `Model.save` wrote
 ) -> Model:
     "The fitted model in a file, checked bit for bit."
@@ -342,23 +372,25 @@ class Mean(Model):
         return np.maximum(np.stack(found), self.least)
 
 # %% ../nbs/55_models.ipynb #8022575e
-def choose(model: Model,            # with the settings that all share
+def choose(model: Any,              # a `Model` with the settings that all share, or a list of several
            view,                    # what happened
            grid: dict,              # setting -> values to try; all combinations are tried
            train: slice,            # periods to learn from
            valid: slice,            # periods to choose on
            loss: Any = None,        # what is made small, a function: values, view, at -> number; None: the model's own `loss`
+           refit: "int | None" = None,  # fit again after so many periods, as in `rolled`; None: never
 ) -> "tuple[Model, pd.DataFrame]":
     "The best settings as an unfitted model, and the table of all that were tried, best first."
-    for name in grid: one_of(name, model.get_params(deep=False), f"setting of {model.name}")
-    tried = []
-    for values in product(*grid.values()):
-        settings = dict(zip(grid, values))
-        one = clone(model).set_params(**settings).fit(view, train, valid)
-        tried.append({**settings, "loss": (loss or one.loss)(one.predict(view, valid), view, valid)})
-    best = min(range(len(tried)), key=lambda i: tried[i]["loss"])
-    settings = {name: tried[best][name] for name in grid}
-    return clone(model).set_params(**settings), pd.DataFrame(tried).sort_values("loss", kind="stable", ignore_index=True)
+    several = list(model) if isinstance(model, (list, tuple)) else [model]
+    for name, one in product(grid, several): one_of(name, one.get_params(deep=False), f"setting of {one.name}")
+    tried, every = [], [(one, dict(zip(grid, values))) for one in several for values in product(*grid.values())]
+    for one, settings in every:
+        fitted = clone(one).set_params(**settings).fit(view, train, valid)
+        row = {"model": fitted.name, **settings} if len(several) > 1 else settings
+        values = rolled(fitted, view, periods_of(valid, view.known), 1, refit) if refit else fitted.predict(view, valid)
+        tried.append({**row, "loss": (loss or fitted.loss)(values, view, valid)})
+    one, settings = every[min(range(len(tried)), key=lambda i: tried[i]["loss"])]
+    return clone(one).set_params(**settings), pd.DataFrame(tried).sort_values("loss", kind="stable", ignore_index=True)
 
 # %% ../nbs/55_models.ipynb #082feb8f
 def rolled(model: Model, view,             # fitted, and a view it knows
@@ -372,7 +404,7 @@ def rolled(model: Model, view,             # fitted, and a view it knows
         some = at[begin:begin + (refit or len(at))]
         if begin: model = clone(model).fit(view, slice(0, int(some[0])))
         if periods == 1: found.append(model.predict(view, some))
-        else: found += [model.ahead(view.until(int(o[0])), len(o))[1] for o in np.array_split(some, range(periods, len(some), periods))]
+        else: found.append(np.concatenate(model.from_origins(view, some[::periods], periods))[:len(some)])
     return np.concatenate(found)
 
 # %% ../nbs/55_models.ipynb #5437c47c
@@ -424,22 +456,72 @@ def count_rows(model, values, view, at,       # forecasts of the periods `at`
     return pd.concat(rows, ignore_index=True)
 
 # %% ../nbs/55_models.ipynb #4278f205
-#: the modules whose models take a view
-MODULES: dict = {"HourlyMaps": ("baselines.hourly_map", "baselines.hourly_networks", "papers.stresnet"),
-                 "Panel": ("baselines.area_panel", "papers.parallel"),
-                 "Sequences": ("baselines.next_event", "baselines.count_mixer", "baselines.sequence_networks", "papers.crimealarm"),
-                 "Terrain": ("baselines.hot_spots", "papers.rtm")}
+#: view -> module -> its models. The first module of a view has all trivial rules, and none of them needs a network
+MODULES: dict = {
+    "View": {"models": ("last period", "mean")},
+    "HourlyMaps": {
+        "baselines.hourly_map": (
+            "all zero", "persistence", "reset + hourly mean", "reset + mean of the hour of the week",
+            "shrunken average", "KNN, hourly", "HA, cumulative", "KNN, cumulative",
+            "ARIMA(25,0,26), cumulative", "ARIMA, hourly", "KDE hot spots", "self-exciting",
+            "Poisson regression", "boosted trees"),
+        "baselines.hourly_networks": ("Poisson regression + recurrent", "Poisson regression + graph"),
+        "papers.stresnet": ("ST-ResNet, sound", "ternary ST-ResNet, sound", "ST-ResNet, Poisson",
+                            "Poisson regression + ST-ResNet")},
+    "Panel": {
+        "baselines.area_panel": (
+            "decision tree", "random forest", "SVM", "gradient boosting", "Poisson GLM",
+            "Poisson regression, own past", "boosted trees, own past", "memories",
+            "historical mean", "recent mean", "last week"),
+        "papers.parallel": ("DNN", "LSTMCrimeNet", "GAT+TCN")},
+    "Sequences": {
+        "baselines.next_event": ("popularity", "spot counts", "smoothed counts", "markov"),
+        "baselines.count_mixer": ("count mixer",),
+        "baselines.sequence_networks": ("DuroNet", "HAIL", "CLC", "STOSA", "Informer",
+                                        "Transformer", "GRU", "TCN"),
+        "papers.crimealarm": ("DML", "DKD", "CrimeAlarm")},
+    "Terrain": {
+        "baselines.hot_spots": (
+            "last counts", "mean counts", "uniform", "area", "kernel density", "classic RTM",
+            "negative binomial", "group lasso", "random forest", "shrunk counts"),
+        "papers.rtm": ("post's RTM", "post's RTM, picked by deviance", "post's RTM, plain loop")}}
+
+# %% ../nbs/55_models.ipynb #f228b4cf
+class Catalogue(Mapping):
+    "name -> class, of the models that take a view; a module is loaded when one of its models is asked for."
+    def __init__(self, views,  # names of views
+    ):
+        self.views = [name for name in views if name in MODULES]
+        self.module_of = {name: module for view in self.views
+                          for module, names in MODULES[view].items() for name in names}
+
+    def __getitem__(self, name):
+        module = needs(f"crimenb.{self.module_of[name]}")
+        return next(kind for kind in vars(module).values()
+                    if isinstance(kind, type) and vars(kind).get("name") == name)
+
+    def __iter__(self): return iter(self.module_of)
+    def __len__(self): return len(self.module_of)
+    def __repr__(self): return f"Catalogue({', '.join(self)})"
+
+    def trivial(self) -> list:
+        "The classes of the trivial rules, without loading any network."
+        first = [names for view in self.views for names in list(MODULES[view].values())[:1]]
+        kinds = [self[name] for names in first for name in names]
+        return [kind for kind in kinds if kind.role == "trivial"]
 
 def catalogue(view,  # a view, or the name of its class
-) -> dict:
+) -> Catalogue:
     "name -> class, of all models that take this view: what `--model` accepts."
-    # sequences have no periods to count in
-    names = [view] + ["View"]*(view != "Sequences") if isinstance(view, str) else [kind.__name__ for kind in type(view).__mro__]
-    for module in [m for name in names for m in MODULES.get(name, ())]: importlib.import_module(f"crimenb.{module}")
-    kinds = [kind for kind in below(Model) if kind.name and kind.view in names and kind.__module__.startswith("crimenb.")]
-    # a rule of all views gives way to the one that a view has in its place
-    return {kind.name: kind for kind in kinds if not any(kind.view == "View" != other.view and issubclass(other, kind) for other in kinds)}
+    if isinstance(view, str):
+        # sequences have no periods to count in
+        one_of(view, MODULES, "view")
+        return Catalogue([view] if view == "Sequences" else ["View", view])
+    if not hasattr(type(view), "schema"):
+        raise InputError(f"{type(view).__name__} is no view: give {', '.join(MODULES)}, or one of its kind")
+    return Catalogue([kind.__name__ for kind in reversed(type(view).__mro__)])
 
+# %% ../nbs/55_models.ipynb #84d7b5c3
 def with_rules(models,  # a model, a list of them, or their names
                view,    # a view, or the name of its class
 ) -> list:
@@ -447,9 +529,10 @@ def with_rules(models,  # a model, a list of them, or their names
     models = list(models) if isinstance(models, (list, tuple)) else [models]
     known = catalogue(view)
     models = [known[one_of(m, known, "model")]() if isinstance(m, str) else m for m in models]
-    rules = [kind() for kind in known.values() if kind.role == "trivial"]
+    rules = [kind() for kind in known.trivial()]
     # where a model forecasts something else than counts, rules that can't are left out
-    if (task := models[0].get_params(deep=False).get("task", "counts") if models else "counts") != "counts":
+    task = models[0].get_params(deep=False).get("task", "counts") if models else "counts"
+    if task != "counts":
         rules = [rule.set_params(task=task) for rule in rules if "task" in rule.get_params(deep=False)]
     return models + [rule for rule in rules if rule.name not in [m.name for m in models]]
 

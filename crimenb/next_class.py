@@ -149,6 +149,7 @@ class Foretelling(NextClass):
                  top: "int | None" = 5,        # classes a spot, the likeliest; None: all
     ) -> Forecast:
         "The next event of each spot, as a table: `period`, `place`, `category`, `expected` (a probability)."
+        if not 0 < level < 1: raise InputError(f"level is {level}: it must lie between 0 and 1, as .9 does")
         view, p = self.ahead(view, periods)
         top = view.n_classes if top is None else min(within(top, "top", 1), view.n_classes)
         best = np.argsort(-p, 1, kind="stable")[:, :top]

@@ -18,7 +18,7 @@ import pandas as pd
 import shapely
 from scipy.spatial import cKDTree
 
-from . import cities, sources
+from . import cards, cities, sources
 from .core import InputError, one_of, within
 from .events import Cleaned, read_dc
 from .geo import (Cells, Points, cell_places, cells_in, in_metres, metric, read_boundaries,
@@ -754,7 +754,9 @@ def load(dataset,                 # "dc_rtm", "nyc_rtm", or the path of a city c
     "The terrain of a data set or of a city's card."
     if cities.is_card(dataset):
         card = cities.require(cities.get(dataset), "events", "factors", for_="risk terrain modelling")
-        return Terrain.from_events(sources.load(card), cell, card=card, period=period, **settings)
+        found: Any = sources.load(card)
+        cards.placed(found.events, card, "risk terrain modelling")
+        return Terrain.from_events(found, cell, card=card, period=period, **settings)
     files = sources.fetch(one_of(dataset, ("dc_rtm", "nyc_rtm"), "data set with risk factors"))
     if dataset == "nyc_rtm": return nyc(files, cell, **settings)
     return dc(files, SOURCES[one_of(source, SOURCES, "source")], **settings)

@@ -9,7 +9,7 @@ if shared.is_dir(): os.environ.setdefault("CRIMENB_DATA", str(shared))
 
 
 # begun first, so that at the end no process waits for another one
-LONGEST = ("test_hygiene.py", "test_packaging.py", "test_stresnet_study.py")
+LONGEST = ("test_packaging.py", "test_stresnet_study.py", "test_light.py", "test_portal.py")
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))

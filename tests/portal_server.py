@@ -228,12 +228,16 @@ class _Handler(BaseHTTPRequestHandler):
         if name == "html": return self._send(b"<html>Down for maintenance</html>")
         if name == "error in the answer": return self._json({"error": {"code": int(detail), "message": "Error performing query operation", "details": []}})
         if name == "hang": return time.sleep(float(detail)) or setattr(self, "close_connection", True)
+        if name == "echo": return self._json({"message": f"unknown token {self.headers.get('X-App-Token')} in your question"}, 403)
+        if name == "drip": return self._drip()
         if name == "huge": return self._huge(announced=detail != "unannounced")
         try: value = answer()
         except sqlite3.Error as error: return self._json({"message": f"Query coordinator error: {error}", "errorCode": "query.soql.no-such-column"}, 400)
         if name == "count": value = [{**value[0], "n": str(int(value[0]["n"]) + int(detail))}] if isinstance(value, list) else {"count": value["count"] + int(detail)}
         if name == "again": value = [*portal.before, *value]
         if name == "only again": value = portal.before
+        if name == "backwards" and isinstance(value, list): value = value[::-1]
+        if name == "nothing": value = [value[0] | {"newest": "2024-01-01T00:00:00.000Z"}] if kind == "count" and isinstance(value, list) else []
         if kind == "page" and isinstance(value, list) and value: portal.before = value[-3:]
         body = json.dumps(value).encode()
         if name == "truncated": return self._send(body[:len(body) // 2])
@@ -251,6 +255,15 @@ class _Handler(BaseHTTPRequestHandler):
         for _ in range(HUGE // len(block)):
             self.wfile.write(block)
             portal.sent += len(block)
+
+    def _drip(self):
+        "A byte every now and then, of many."
+        self._head(200, 10**6)
+        self.close_connection = True
+        for _ in range(100):
+            self.wfile.write(b" ")
+            self.wfile.flush()
+            time.sleep(.2)
 
     def _json(self, value, status=200, headers=()): return self._send(json.dumps(value).encode(), status, dict(headers))
 

@@ -94,7 +94,7 @@ def test_saved_models_answer_the_same_in_a_fresh_process(tmp_path):
 @pytest.mark.parametrize("name", ("popularity", "markov", "count mixer", "Transformer", "CrimeAlarm"))
 def test_a_file_does_not_grow_with_the_history(name, tmp_path):
     parts = view().split("last")
-    sizes = [make(name).fit(view(), train, device="cpu").save(tmp_path/f"{i}").stat().st_size for i, train in enumerate((np.minimum(parts.train, 3), parts.train))]
+    sizes = [make(name).fit(view(), train, device="cpu").save(tmp_path/f"{i}.crimenb").stat().st_size for i, train in enumerate((np.minimum(parts.train, 3), parts.train))]
     assert sizes[1] < 1.1*sizes[0] + 500, sizes
 
 

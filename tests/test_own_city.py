@@ -94,8 +94,12 @@ def test_what_cannot_be_is_one_sentence(cities, capsys, tmp_path):
     card, at = folder/"incidents.yaml", ["--out", tmp_path/"t.csv", "--map", tmp_path/"m.png"]
     ask = lambda question, *more: refused(capsys, "forecast", question, "--dataset", card, *at, *more)
     assert "'no such'" in ask("week", "--model", "no such") and "'what'" in ask("what")
-    assert "frequency" in ask("week", "-p", "frequency=D") and "period=M" in ask("year")
-    assert "factors" in ask("year", "-p", "period=M", "--model", "classic RTM")
+    assert "frequency" in ask("week", "-p", "frequency=D") and "lie between 0 and 1" in ask("next", "--level", "1.5")
+    assert "factors: [" in ask("year", "--model", "classic RTM") and "at most" in ask("week", "--periods", "9")
+    assert "ends in .crimenb" in ask("week", "--save", tmp_path/"m.pkl") and not (tmp_path/"m.pkl").exists()
+    assert "--force" in refused(capsys, "card", folder/"incidents.csv", *columns(NAMES))
+    nameless = refused(capsys, "card", folder/"delitos.csv", "--out", tmp_path/"c.yaml", "--column", "lon=longitud", "--column", "lat=latitud", "--column", "category=delito")
+    assert "=," not in nameless
     assert "--dataset" in refused(capsys, "forecast", "week")
     assert "ends in" in refused(capsys, "forecast", "week", "--dataset", card, "--out", tmp_path/"t.xls")
     (tmp_path/"file").write_text("")
@@ -126,20 +130,76 @@ def test_a_saved_model_refuses_events_from_before_its_own(cities, capsys, tmp_pa
     assert "--events" in refused(capsys, "forecast", tmp_path/"m.crimenb")
     assert models.load(tmp_path/"m.crimenb").city_["columns"]["time"] == "Tatzeit"
 
-def test_the_lines_of_the_readme_run(cities, monkeypatch):
-    folder, _ = cities
+@pytest.fixture(scope="module")
+def risky(cities, tmp_path_factory):
+    "The same city, whose card names factors of risk."
+    folder = tmp_path_factory.mktemp("risky")
+    for path in cities[0].glob("*"): (folder/path.name).write_bytes(path.read_bytes())
+    (folder/"incidents.yaml").write_text(own_city.with_factors(folder/"incidents.yaml", folder))
+    return folder
+
+def test_the_lines_of_the_readme_run(risky, monkeypatch):
     readme = (Path(__file__).parents[1]/"README.md").read_text()
     assert forecasting.IN_PYTHON["week"].strip() in readme
     for text in forecasting.IN_PYTHON.values(): assert text.splitlines()[2].removeprefix("view = ") in readme
-    monkeypatch.chdir(folder)
+    for work in ("CrimeAlarm", "ST-ResNet, sound", "DNN", "post's RTM"): assert f"`{work}`" in readme
+    monkeypatch.chdir(risky)
     [block] = [b for b in re.findall(r"```python\n(.*?)```", readme, re.S) if "crimenb.forecast(" in b]
     exec(compile(block, "README.md", "exec"), {})
     assert all(Path(name).is_file() for name in ("next.geojson", "next.html", "week.crimenb"))
-    for question, text in forecasting.IN_PYTHON.items():
-        lines = [line for line in text.splitlines() if line.strip()]
-        assert len(lines) <= 15, question
-        exec(compile(text, question, "exec"), {})
-        assert json.loads(Path(f"{question}.geojson").read_text())["features"] and Path(f"{question}.crimenb").is_file() and Path(f"{question}.png").is_file()
+
+@pytest.mark.parametrize("question, work", [("next", "CrimeAlarm"), ("hour", "ST-ResNet, sound"), ("week", "DNN"), ("year", "post's RTM")])
+def test_a_few_lines_of_python_for_each_work(risky, monkeypatch, question, work):
+    text = forecasting.IN_PYTHON[question]
+    assert f'["{work}"]' in text and len([line for line in text.splitlines() if line.strip()]) <= 15
+    monkeypatch.chdir(risky)
+    exec(compile(re.sub(r"epochs=\d+", "epochs=1", text), question, "exec"), {})
+    assert json.loads(Path(f"{question}.geojson").read_text())["features"] and Path(f"{question}.png").is_file()
+    assert models.load(f"{question}.crimenb").name == work
+
+def test_the_backtest_is_of_what_is_asked(cities, capsys, tmp_path):
+    folder, _ = cities
+    at = ["--out", tmp_path/"t.csv", "--map", tmp_path/"m.png"]
+    for question, model, n, more in (("week", "recent mean", 2, []), ("hour", "Poisson regression", 24, ["-p", "cell_m=1600"])):
+        code, out, err = shell(capsys, "forecast", question, "--dataset", folder/"incidents.yaml", "--model", model, "--periods", n, *more, *at)
+        assert code == 0, err
+        head, *rows = out.splitlines()
+        assert f"{n} {question}s ahead from each of" in head and "models tried" in head and "95 % interval" in head
+        assert any(model in row and "<- taken" in row for row in rows[:3]) and f"{model} less " in "".join(rows[:4])
+
+def test_a_city_of_few_years_is_forecast_by_what_is_shorter(cities, capsys, tmp_path):
+    folder, of = cities
+    at = ["--out", tmp_path/"t.csv", "--map", tmp_path/"m.png", "-p", "cell_m=800"]
+    code, out, err = shell(capsys, "forecast", "year", "--dataset", folder/"incidents.yaml", "--model", "mean counts", *at)
+    assert code == 0 and "of one month" in out and "fewer than 4 whole years" in out, err
+    assert pd.read_csv(tmp_path/"t.csv")["period"].nunique() == 1
+
+def test_four_years_are_forecast_by_the_year(tmp_path, capsys):
+    events, _ = own_city.without_premises(tmp_path, 4*365 + 1, 6_000, months=0)
+    pd.read_csv(tmp_path/"delitos.csv").to_csv(tmp_path/"delitos.csv", index=False)
+    assert cli.main(["card", str(tmp_path/"delitos.csv"), "-q", *columns(SPANISH)]) == 0
+    start = pd.Timestamp(events["time"].min()).normalize()
+    code, out, err = shell(capsys, "forecast", "year", "--dataset", tmp_path/"delitos.yaml", "--model", "mean counts", "-p", "cell_m=1000",
+                           "-p", f"start={start.date()}", "--out", tmp_path/"t.csv", "--map", tmp_path/"m.png")
+    assert code == 0, err
+    assert "1 year ahead" in out and "of one" not in out
+
+def test_risk_terrain_models_look_at_the_factors_of_the_card(risky, capsys, tmp_path):
+    for model in ("post's RTM", "classic RTM"):
+        code, out, err = shell(capsys, "forecast", "year", "--dataset", risky/"incidents.yaml", "--model", model, "-p", "cell_m=800", "--save", tmp_path/"m.crimenb",
+                               "--out", tmp_path/"t.csv", "--map", tmp_path/"m.png")
+        assert code == 0 and "<- taken" in out and "no factors" not in out, err
+        code, out, err = shell(capsys, "forecast", tmp_path/"m.crimenb", "--events", risky/"incidents.csv", "--dataset", risky/"incidents.yaml", "-p", "cell_m=800",
+                               "--out", tmp_path/"again.csv", "--map", tmp_path/"m.png")
+        assert code == 0, err
+        assert np.allclose(pd.read_csv(tmp_path/"again.csv")["expected"], pd.read_csv(tmp_path/"t.csv")["expected"], rtol=1e-5)
+
+def test_a_network_of_hours_is_ready_soon_and_says_its_settings(cities):
+    folder, _ = cities
+    answer = forecasting.forecast("hour", folder/"incidents.yaml", "st-resnet", cell_m=1600, epochs=1, extra_epochs=0, filters=4)
+    assert answer.model.name == "ST-ResNet, sound" and answer.model.filters == 4 and answer.model.epochs == 1
+    assert answer.model.resolution == "none" and any("residual_units=2" in note for note in answer.notes)
+    assert answer.forecast.table["expected"].notna().all()
 
 @pytest.mark.parametrize("name", ["start", "end"])
 def test_a_day_that_is_none_is_said_in_a_sentence(name):

@@ -1,9 +1,11 @@
 "The wheel: what is in it, and that it works in an environment that has nothing else."
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -43,7 +45,7 @@ def install(bin, what):
 
 def test_the_wheel_holds_the_package_its_registry_the_studies_and_the_evidence_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    package = {"crimenb/" + p.relative_to(ROOT / "crimenb").as_posix() for p in (ROOT / "crimenb").rglob("*") if p.suffix in (".py", ".json", ".csv")}
+    package = {"crimenb/" + p.relative_to(ROOT / "crimenb").as_posix() for p in (ROOT / "crimenb").rglob("*") if p.suffix in (".py", ".json", ".csv") or p.name == "py.typed"}
     studies = {"crimenb/reproduce/" + p.relative_to(ROOT / "nbs/reproduce").as_posix()
                for pattern in ("*.ipynb", "params/*.yaml") for p in (ROOT / "nbs/reproduce").glob(pattern)}
     evidence = {f"crimenb/results/{p.name}" for p in (ROOT / "data/results").glob("*.json")}
@@ -51,10 +53,16 @@ def test_the_wheel_holds_the_package_its_registry_the_studies_and_the_evidence_a
     assert len(studies) >= 4 and any(n.endswith("LICENSE") for n in names)
 
 def test_a_fresh_environment_has_a_working_library_and_says_what_a_study_needs(installed, tmp_path):
-    code = f"import importlib; [importlib.import_module(m) for m in {MODULES}]"
+    code = f"""
+import importlib
+for module in {MODULES}:
+    try: importlib.import_module(module)
+    except ModuleNotFoundError as error: print(error.name)
+"""
     done = run(installed / "python", "-c", code, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    for absent in ("nbdev", "papermill", "jupyterlab", "fastcore", "matplotlib", "statsmodels", "captum", "fairlearn", "folium"):
+    # the networks need torch, which comes with an extra; nothing needs anything else
+    assert done.returncode == 0 and set(done.stdout.split()) == {"torch"}, done.stdout + done.stderr
+    for absent in ("torch", "duckdb", "nbdev", "papermill", "jupyterlab", "fastcore", "matplotlib", "statsmodels", "captum", "fairlearn", "folium"):
         assert run(installed / "python", "-c", f"import {absent}", cwd=tmp_path).returncode == 1, f"{absent} came with the library"
     listed = run(installed / "crimenb", "datasets", cwd=tmp_path, CRIMENB_CACHE=str(tmp_path / "cache"))
     assert listed.returncode == 0 and "nyc16" in listed.stdout
@@ -63,6 +71,37 @@ def test_a_fresh_environment_has_a_working_library_and_says_what_a_study_needs(i
     unknown = run(installed / "crimenb", "reproduce", "crimealert", cwd=tmp_path)
     assert unknown.returncode == 2 and "use one of contest, crimealarm, crosstests, deployment, explanations, occurrences, parallel, parallel_training, rtm, stresnet" in unknown.stderr
     assert list(tmp_path.iterdir()) == []
+
+def test_the_page_of_an_index_has_links_that_lead_somewhere_and_says_what_the_package_is(wheel):
+    with zipfile.ZipFile(wheel) as files: [about] = [files.read(n).decode() for n in files.namelist() if n.endswith(".dist-info/METADATA")]
+    head, _, page = about.partition("\n\n")
+    assert "License-Expression: Apache-2.0" in head and "Typing :: Typed" in head and "Project-URL: Source, https://" in head
+    extras = {line.split(": ")[1] for line in head.splitlines() if line.startswith("Provides-Extra")}
+    assert extras == {"torch", "store", "maps", "geo", "statistics", "explain", "graph", "scale", "fast", "docs", "reproduce", "dev"}
+    links = re.findall(r"\]\(([^)\s]+)\)", page)
+    assert len(links) > 10 and [link for link in links if not re.match(r"https?://|#", link)] == []
+
+def test_the_source_archive_has_all_that_its_tests_need(tmp_path):
+    unwanted = shutil.ignore_patterns(".git", ".venv", "runs", "build", "dist", "*.egg-info", "__pycache__")
+    tree = shutil.copytree(ROOT, tmp_path / "tree", ignore=unwanted)
+    done = run(sys.executable, "-c", "from setuptools import build_meta; build_meta.build_sdist('..')", cwd=tree)
+    assert done.returncode == 0, done.stderr
+    [archive] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as files: there = {name.partition("/")[2] for name in files.getnames()}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split("\n") if (ROOT / ".git").exists() else []
+    lacking = [name for name in tracked if name.partition("/")[0] in ("crimenb", "data", "nbs", "tests", "benchmarks") and name not in there]
+    assert lacking == [] and {"Makefile", "constraints.txt", "settings.ini", "tests/notebooks.py", "nbs/index.ipynb"} <= there
+
+def test_files_of_other_ways_to_install_name_what_there_is():
+    import yaml
+    docker = (ROOT / "Dockerfile").read_text()
+    for words in re.findall(r"^COPY (.+) \S+$", docker, re.M): assert (ROOT / words).exists()
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert conda["dependencies"][-1]["pip"] == ["--constraint constraints.txt", ".[reproduce]"]
+    assert (ROOT / "binder/requirements.txt").read_text().split("\n")[:2] == conda["dependencies"][-1]["pip"]
+    assert json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())["postCreateCommand"] == "make env"
+    hooks = [hook["entry"] for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in repo["hooks"]]
+    assert [Path(entry).name for entry in hooks] == ["nbdev-export", "nbdev-clean"] and all((Path(sys.executable).parent / Path(entry).name).exists() for entry in hooks)
 
 def test_with_the_extra_the_installed_wheel_reproduces(installed, wheel, tmp_path):
     install(installed, f"{wheel}[reproduce]")

@@ -609,3 +609,50 @@ def test_washington_with_a_stamp_a_row_is_updated_by_it(dc, get_dc):
     dc.delete("layer0", "CCN = '18000003'")
     dc.asked.clear()
     assert dc_is_whole(get_dc()[0], dc) and len(dc.pages()) == 2 and all("EDITED >" in where for where in dc.pages())
+
+
+# --- whatever a portal does, the next call makes up for it ---
+
+LIES = ("500", "503", "429:1", "closed", "truncated", "html", "again", "only again", "count:1", "count:-1", "backwards", "nothing", "redirect:http://127.0.0.1:9/")
+
+@pytest.mark.parametrize("seed", range(8))
+def test_after_any_faults_and_lies_one_honest_call_has_the_whole_table(tmp_path, waits, seed):
+    "50 portals a seed, 400 in all: each edits its table and answers some questions wrongly, then it is honest."
+    ask = dict(page=7, patience=P.Patience(attempts=3, sleep=waits.append, jitter=lambda: 1, timeout=(20, 20)))
+    with PortalServer({CHICAGO: soda_rows(20)}, most=20_000, seconds=600) as server:
+        for number in range(50):
+            chance, folder = random.Random(1000*seed + number), tmp_path / str(number)
+            kinds = ("count", "page", "keys", "columns")
+            for call in range(3):
+                # once or twice a call something is wrong
+                server.misbehave(**{kind: [chance.choice(LIES) if chance.random() < .15 else "" for _ in range(12)] for kind in kinds} if call < 2 else {})
+                ids = sorted(row["id"] for row in truth(server).values())
+                if chance.random() < .6: server.change(CHICAGO, f"id = '{chance.choice(ids)}'", primary_type=f"KIND {number} {call}")
+                if chance.random() < .3: server.delete(CHICAGO, f"id = '{chance.choice(ids)}'")
+                if chance.random() < .4: server.insert(CHICAGO, soda_rows(1, seed=number)[0] | {"id": f"2018{seed}{number:02}{call}99"})
+                try: path, = P.fetch("chicago", *YEAR, folder, base=server.base, **ask)
+                # a call that gives up is allowed to, with one sentence, but not once the portal is honest
+                except InputError as error: assert call < 2 and "\n" not in str(error), (number, str(error))
+            assert is_whole(path, server), number
+
+def test_one_row_of_the_year_20190_does_not_keep_the_others_away(dc, get_dc):
+    dc.change("layer0", "OBJECTID = 3", REPORT_DAT=574_992_000_000_000)
+    path, = get_dc()
+    table = pd.read_csv(path, dtype=str)
+    assert len(table) == len(dc._select("layer0", "OBJECTID")) and (table["REPORT_DAT"] == "574992000000000").sum() == 1
+
+def test_the_token_stays_in_the_house_and_out_of_errors(server, get, tmp_path):
+    with PortalServer({CHICAGO: soda_rows(3)}) as other:
+        server.misbehave(columns=[f"redirect:{other.base}/api/views/{CHICAGO}.json"] * 9)
+        with pytest.raises(InputError, match="which is not followed"): get(token="SeCreT123")
+        assert other.asked == [] and other.tokens == set()
+    server.misbehave(columns=["echo"] * 9)
+    with pytest.raises(InputError) as told: get(token="SeCreT123")
+    assert "secret123" not in str(told.value).lower() and "…" in str(told.value) and told.value.__cause__ is None
+
+def test_an_answer_that_drips_is_cut_off_as_a_whole(server, get):
+    server.misbehave(columns=["drip"] * 9)
+    began = time.monotonic()
+    with pytest.raises(InputError, match="takes longer than 1 seconds for one answer"):
+        get(patience=P.Patience(attempts=2, longest_answer=1, sleep=lambda seconds: None, timeout=(20, 20)))
+    assert time.monotonic() - began < 15

@@ -212,6 +212,10 @@ def test_the_next_call_goes_on_and_on_dask_a_run_whose_worker_is_killed_is_done_
     assert len((folder / "pids").read_text().splitlines()) == 2
     assert before.items() <= {p: p.stat().st_mtime_ns for p in out.glob("*.json")}.items() and not list(out.glob(".*"))
 
+def test_a_bomb_of_aliases_is_one_sentence(tmp_path):
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}']*9)}]\n" for i in range(1, 9))
+    (tmp_path / "sweep.yaml").write_text(bomb)
+    with pytest.raises(InputError, match=r"^sweep.yaml: line 2 has an alias \(\*\): write the value out$"): sweep.grids(tmp_path / "sweep.yaml")
 
 def test_a_sweep_with_a_budget_stops_by_itself_and_goes_on_when_it_is_called_again(folder, monkeypatch):
     monkeypatch.setattr(sweep, "PATIENCE", 5)

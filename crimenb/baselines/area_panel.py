@@ -25,14 +25,18 @@ SMALLEST = AreaModel.least
 class FromBlocks(AreaModel):
     "A rule that reads the blocks themselves."
     def blocks(self, view: Panel) -> np.ndarray:
-        "(blocks, slots, A, …) what the task predicts: counts, or which of the five levels (0/1); NaN where not known."
+        """(blocks, slots, A, …) what the task predicts: counts, or which of the five levels (0/1);
+        NaN where not known."""
         counts = whole_blocks(view)
         if self.task == "counts": return counts
-        level = level_of(counts, weights_of(view.categories, self.scales_.severity), self.scales_.thresholds)
+        level = level_of(counts, weights_of(view.categories, self.scales_.severity),
+                         self.scales_.thresholds)
         return np.where(level[..., None] < 0, np.nan, np.eye(LEVELS)[level])
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #49933001
 class HistoricalMean(FromBlocks):
-    "Shares of levels, or mean counts, of the area over the blocks before (the same slot of the day)."
+    """Shares of levels, or mean counts, of the area over the blocks before (the same slot of the
+    day)."""
     name, role = "historical mean", "trivial"
     grid = {"prior": [.5, 2.]}
     def __init__(self, task: str = "counts",
@@ -44,12 +48,15 @@ class HistoricalMean(FromBlocks):
         within(self.prior, "prior", 0)
         if self.window is not None: within(self.window, "window", 1)
         values = self.blocks(view.until(features.stop))
-        self.average_ = values.reshape(-1, *values.shape[2:])[features.t[rows], features.a[rows]].mean(0)
+        self.average_ = values.reshape(-1,
+                                       *values.shape[2:])[features.t[rows],
+                                                          features.a[rows]].mean(0)
 
     def _answer(self, view, at):
         values, (block, slot) = self.blocks(view), np.divmod(at, view.slots)
         total, many = before(values), before(~np.isnan(values[:, :, 0, 0])*1.)
-        first = np.zeros_like(block) if self.window is None else np.maximum(block - int(self.window), 0)
+        first = np.zeros_like(block) if self.window is None else np.maximum(block
+            - int(self.window), 0)
         n = (many[block, slot] - many[first, slot] + self.prior)[:, None, None]
         mean = (total[block, slot] - total[first, slot] + self.prior*self.average_) / n
         return mean if self.task == "levels" else np.maximum(mean, SMALLEST)
@@ -59,7 +66,8 @@ class RecentMean(HistoricalMean):
     "The same over the last blocks."
     name = "recent mean"
     grid = {"window": [4, 8, 13, 26], "prior": [.5, 2.]}
-    def __init__(self, task: str = "counts", window: "int | None" = 8, prior: float = .5): self.task, self.window, self.prior = task, window, prior
+    def __init__(self, task: str = "counts", window: "int | None" = 8, prior: float = .5):
+        self.task, self.window, self.prior = task, window, prior
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #46b20efc
 class LastWeek(FromBlocks):
@@ -82,7 +90,8 @@ class LastWeek(FromBlocks):
         self.stays_ = None
         if self.task == "levels":
             t = np.unique(features.t[rows])
-            stays = (self._before(view, t).argmax(-1) == features.y_level[rows].reshape(len(t), -1)).mean()
+            stays = (self._before(view, t).argmax(-1) == features.y_level[rows].reshape(len(t),
+                -1)).mean()
             self.stays_ = float(np.clip(stays, 1/LEVELS, .99))
 
     def _answer(self, view, at):
@@ -110,7 +119,8 @@ class Trees(RowModel):
 
     def _of_rows(self, features, rows):
         x = tree_columns(features, rows)
-        return level_chances(self.fitted_, x) if self.task == "levels" else np.maximum(self.fitted_.predict(x).reshape(len(x), -1), SMALLEST)
+        if self.task == "levels": return level_chances(self.fitted_, x)
+        return np.maximum(self.fitted_.predict(x).reshape(len(x), -1), SMALLEST)
 
 class DecisionTree(Trees):
     "One tree (Gini impurity; squared error)."
@@ -136,23 +146,29 @@ class RandomForest(Trees):
                  share=1/3, # of the features that a node may choose from
                  seed=0,    # of the bootstrap and the choice of features
                  length: int = 4, cyclic: bool = True, # as in `panels.Features`
-    ): self.task, self.leaf, self.trees, self.share, self.seed, self.length, self.cyclic = task, leaf, trees, share, seed, length, cyclic
+    ):
+        self.task, self.leaf, self.trees, self.share = task, leaf, trees, share
+        self.seed, self.length, self.cyclic = seed, length, cyclic
 
     def estimator(self) -> Any:
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
         kind = RandomForestClassifier if self.task == "levels" else RandomForestRegressor
-        return kind(min_samples_leaf=self.leaf, n_estimators=self.trees, max_features=self.share, random_state=self.seed)
+        return kind(min_samples_leaf=self.leaf, n_estimators=self.trees, max_features=self.share,
+                    random_state=self.seed)
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #5056f9dc
 class SupportVectors(RowModel):
-    "Radial-kernel support vectors with Platt's probabilities; for counts one regression a category, on the square root."
+    """Radial-kernel support vectors with Platt's probabilities; for counts one regression a
+    category, on the square root."""
     name, grid = "SVM", {"C": [.1, 1., 10.]}
     def __init__(self, task: str = "counts",
                  C=1.,      # price of a violated margin
                  cap=3000,  # at most so many rows are fitted, drawn at random
                  seed=0,    # of the draw
                  length: int = 4, cyclic: bool = True, # as in `panels.Features`
-    ): self.task, self.C, self.cap, self.seed, self.length, self.cyclic = task, C, cap, seed, length, cyclic
+    ):
+        self.task, self.C, self.cap = task, C, cap
+        self.seed, self.length, self.cyclic = seed, length, cyclic
 
     def _learn(self, view, features, rows, valid):
         from sklearn.calibration import CalibratedClassifierCV
@@ -167,7 +183,9 @@ class SupportVectors(RowModel):
         if self.task == "levels":
             platt = CalibratedClassifierCV(SVC(C=self.C), method="sigmoid", cv=3, ensemble=False)
             self.fitted_ = [platt.fit(x, level[known])]
-        else: self.fitted_ = [SVR(C=self.C).fit(x, root) for root in np.sqrt(features.y_counts[known]).T]
+        else:
+            self.fitted_ = [SVR(C=self.C).fit(x, root)
+                            for root in np.sqrt(features.y_counts[known]).T]
 
     def _of_rows(self, features, rows):
         def say(some):
@@ -179,12 +197,15 @@ class SupportVectors(RowModel):
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #6c68849b
 def _one_thread():
-    "Trees on a few thousand rows are too small to share: threads that wait for each other made them ten times slower on a busy machine."
+    """Trees on a few thousand rows are too small to share: threads that wait for each other made
+    them ten times slower on a busy machine."""
     from threadpoolctl import threadpool_limits     # scikit-learn brings it
     return threadpool_limits(1)
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #6c688401
 class GradientBoosting(RowModel):
-    "Gradient-boosted trees: log loss for levels, Poisson deviance for counts, one model a category."
+    """Gradient-boosted trees: log loss for levels, Poisson deviance for counts, one model a
+    category."""
     name, role = "gradient boosting", "practitioner"
     grid = {"rounds": [50, 150], "leaves": [4, 16]}
     def __init__(self, task: str = "counts",
@@ -193,22 +214,30 @@ class GradientBoosting(RowModel):
                  leaves=8,   # of a tree
                  seed: int = 0,
                  length: int = 4, cyclic: bool = True, # as in `panels.Features`
-    ): self.task, self.rate, self.rounds, self.leaves, self.seed, self.length, self.cyclic = task, rate, rounds, leaves, seed, length, cyclic
+    ):
+        self.task, self.rate, self.rounds, self.leaves = task, rate, rounds, leaves
+        self.seed, self.length, self.cyclic = seed, length, cyclic
 
     def _learn(self, view, features, rows, valid):
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-        settings = dict(learning_rate=self.rate, max_iter=self.rounds, max_leaf_nodes=self.leaves, early_stopping=False, random_state=self.seed)
+        settings = dict(learning_rate=self.rate, max_iter=self.rounds, max_leaf_nodes=self.leaves,
+                        early_stopping=False, random_state=self.seed)
         x, counts = tree_columns(features, rows), features.y_counts[rows].T
         with _one_thread():
-            if self.task == "levels": self.fitted_ = [HistGradientBoostingClassifier(**settings).fit(x, features.y_level[rows])]
+            if self.task == "levels":
+                self.fitted_ = [HistGradientBoostingClassifier(**settings).fit(x,
+                    features.y_level[rows])]
             # the Poisson loss is not defined where nothing ever happened
-            else: self.fitted_ = [HistGradientBoostingRegressor(loss="poisson", **settings).fit(x, y) if y.any() else None for y in counts]
+            else:
+                self.fitted_ = [HistGradientBoostingRegressor(loss="poisson", **settings).fit(x, y)
+                                if y.any() else None for y in counts]
 
     def _of_rows(self, features, rows):
         x = tree_columns(features, rows)
         with _one_thread():
             if self.task == "levels": return level_chances(self.fitted_[0], x)
-            return np.maximum(np.stack([np.zeros(len(x)) if one is None else one.predict(x) for one in self.fitted_], 1), SMALLEST)
+            return np.maximum(np.stack([np.zeros(len(x)) if one is None else one.predict(x)
+                                        for one in self.fitted_], 1), SMALLEST)
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #c52c54f0
 def level_probabilities(expected,    # (n, C) means of the counts
@@ -218,17 +247,21 @@ def level_probabilities(expected,    # (n, C) means of the counts
 ) -> np.ndarray:
     "(n, 5) probabilities of the levels, where counts are Poisson (spread 0) or negative binomial."
     expected, weights = np.asarray(expected, float), np.asarray(weights, float)
-    if (weights % 1).any() or weights.min() < 0: raise InputError(f"severity weights must be whole numbers of at least 0 here, not {weights.tolist()}")
+    if (weights % 1).any() or weights.min() < 0:
+        raise InputError("severity weights must be whole numbers of at least 0 here, not "
+                         f"{weights.tolist()}")
     within(spread, "spread", 0)
     steps = np.unique(weights).astype(int)
     grouped = np.stack([expected[:, weights == w].sum(1) for w in steps], 1)
     mean, sd = grouped @ steps, np.sqrt((1 + spread) * grouped @ steps.astype(float)**2)
-    size = 2 ** int(np.ceil(np.log2(max((mean + 12 * sd).max() + 60 * (1 + spread) * steps.max(), np.max(thresholds) + 2))))
+    size = 2 ** int(np.ceil(np.log2(max((mean + 12 * sd).max() + 60 * (1 + spread) * steps.max(),
+                                        np.max(thresholds) + 2))))
     turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1)[None] * steps[:, None] / size) - 1
     if spread: turn = -np.log(1 - spread * turn) / spread
     cuts = np.floor(np.asarray(thresholds)).astype(int)
     found = []
-    for some in np.array_split(grouped, max(1, len(grouped) * size // 2**21)):     # a few million numbers at a time
+    # a few million numbers at a time
+    for some in np.array_split(grouped, max(1, len(grouped) * size // 2**21)):
         up_to = np.cumsum(np.fft.irfft(np.exp(some @ turn), size), 1)[:, cuts]
         edges = np.hstack([np.zeros((len(some), 1)), up_to, np.ones((len(some), 1))])
         found.append(np.maximum(np.diff(edges), 0))
@@ -237,17 +270,21 @@ def level_probabilities(expected,    # (n, C) means of the counts
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #694053b0
 def own_past(features: Features) -> np.ndarray:
-    "(n, 1 + length, C) the logarithms of the mean so far and of the last counts, newest first, each + 1/2."
+    """(n, 1 + length, C) the logarithms of the mean so far and of the last counts, newest first,
+    each + 1/2."""
     panel, slots, t, a = features.panel, features.panel.slots, features.t, features.a
     blocks = whole_blocks(panel)
     known = ~np.isnan(blocks[:, :, :1, :1])
-    mean = (before(blocks) / np.maximum(before(known*1.), 1)).reshape(-1, *panel.counts.shape[1:])[t, a]
-    past = [mean] + [panel.counts[t - slots*lag, a].astype(float) for lag in range(1, features.length + 1)]
+    mean = (before(blocks) / np.maximum(before(known*1.), 1)).reshape(-1,
+        *panel.counts.shape[1:])[t, a]
+    past = [mean] + [panel.counts[t - slots*lag, a].astype(float) for lag in range(1,
+        features.length + 1)]
     return np.log(np.stack([np.where(np.isnan(v), mean, v) for v in past], 1) + .5)
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #hs000010
 class Regression(RowModel):
-    "Poisson regression, one for each category. A subclass has `_design(features, rows)`: category -> (m, …) columns."
+    """Poisson regression, one for each category. A subclass has `_design(features, rows)`: category
+    -> (m, …) columns."""
     alpha: float = .01
     def _design(self, features, rows) -> Any:
         raise TypeError(f"{type(self).__name__} must say what its columns are")
@@ -268,7 +305,8 @@ class Regression(RowModel):
         self.coef_, self.intercept_, self.top_ = (np.array(part) for part in zip(*found))
         self.kappa_ = excess(self._means(features, rows), features.y_counts[rows])
 
-    def _learn(self, view, features, rows, valid): self._regress(self._design(features, rows), features, rows)
+    def _learn(self, view, features, rows, valid):
+        self._regress(self._design(features, rows), features, rows)
 
     def _means(self, features, rows):
         x_of = self._design(features, rows)
@@ -279,33 +317,40 @@ class Regression(RowModel):
         mu = self._means(features, rows)
         if self.task == "counts": return mu
         weights = weights_of(features.panel.categories, self.scales_.severity)
-        return .99 * level_probabilities(mu, weights, self.scales_.thresholds, self.kappa_) + .01 / LEVELS
+        return .99 * level_probabilities(mu, weights, self.scales_.thresholds,
+                                         self.kappa_) + .01 / LEVELS
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #9c7bea78
 class PoissonGLM(Regression):
-    """Poisson regression with area effects, calendar and lagged counts; levels by `level_probabilities`, with
-    the spread of its residuals."""
+    """Poisson regression with area effects, calendar and lagged counts; levels by
+    `level_probabilities`, with the spread of its residuals."""
     name, role = "Poisson GLM", "practitioner"
     grid = {"alpha": [.001, .01, .1], "calendar": [True, False]}
     def __init__(self, task: str = "counts",
                  alpha=.01,     # ridge penalty
                  calendar=True, # with effects of the day of the year (and of the week)
                  length: int = 4, cyclic: bool = True, # as in `panels.Features`
-    ): self.task, self.alpha, self.calendar, self.length, self.cyclic = task, alpha, calendar, length, cyclic
+    ):
+        self.task, self.alpha, self.calendar = task, alpha, calendar
+        self.length, self.cyclic = length, cyclic
 
     def _shared(self, features, rows):
         "(m, …) hour, day of the year and area: dense, or sparse where there are many areas."
         told = "hour", *(["day of "] if self.calendar else [])
         turns = [i for i, name in enumerate(features.number_names) if name.startswith(told)]
         A = len(features.panel.areas)
-        if A <= MOST: return np.hstack([features.numbers[rows][:, turns], np.eye(A, dtype="float32")[features.a[rows]]])
-        own = sparse.csr_array((np.ones(len(rows)), (np.arange(len(rows)), features.a[rows])), (len(rows), A))
+        if A <= MOST:
+            return np.hstack([features.numbers[rows][:, turns],
+                              np.eye(A, dtype="float32")[features.a[rows]]])
+        own = sparse.csr_array((np.ones(len(rows)), (np.arange(len(rows)), features.a[rows])),
+                               (len(rows), A))
         return sparse.hstack([features.numbers[rows][:, turns], own], format="csr")
 
     def _design(self, features, rows):
         "A function: category -> (m, …) columns."
         shared, own = self._shared(features, rows), own_past(features)[rows]
-        join = np.hstack if isinstance(shared, np.ndarray) else lambda parts: sparse.hstack(parts, format="csr")
+        join = np.hstack if isinstance(shared, np.ndarray) else lambda parts: sparse.hstack(parts,
+            format="csr")
         return lambda c: join([shared, own[..., c]])
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #e52ceb7f
@@ -317,7 +362,8 @@ def excess(mu: np.ndarray, y: np.ndarray) -> float:
 def memory(blocks,     # (blocks, slots, A, C) counts, NaN where not known
            half_life,  # in blocks; infinite: all of the past alike
 ) -> np.ndarray:
-    "(blocks, slots, A, C) means of the blocks before, the last ones weighted most, drawn towards the mean so far."
+    """(blocks, slots, A, C) means of the blocks before, the last ones weighted most, drawn towards
+    the mean so far."""
     known, y, keep = ~np.isnan(blocks[:, :, :1, :1]), np.nan_to_num(blocks), .5**(1/half_life)
     many, total = before(known*1.), before(blocks)
     # an area without a past has what areas have on average
@@ -341,7 +387,8 @@ class Remembers(Regression):
                  neighbours: int = 4,  # nearest areas whose memories are seen; 0: none
                  length: int = 4, cyclic: bool = True,  # as in `panels.Features`
     ):
-        self.task, self.alpha, self.harmonics, self.city, self.half_lives = task, alpha, harmonics, city, half_lives
+        self.task, self.alpha, self.harmonics = task, alpha, harmonics
+        self.city, self.half_lives = city, half_lives
         self.neighbours, self.length, self.cyclic = neighbours, length, cyclic
 
     def _columns(self, features):
@@ -352,12 +399,18 @@ class Remembers(Regression):
         log = lambda rate: np.log(rate + .05)[b, s, a]
         long = log(rates[np.inf])
         x = [log(rates[h]) - long for h in self.half_lives]
-        x += [log(_around(rates[h], self.graph_)) - long for h in self.half_lives[1:4:2] if self.graph_ is not None]
-        if self.city: x.append(np.subtract(*(np.log(rates[h].sum(2) + .5)[b, s] for h in self.half_lives[1:4:2])))
+        x += [log(_around(rates[h], self.graph_)) - long for h in self.half_lives[1:4:2]
+              if self.graph_ is not None]
+        if self.city:
+            x.append(np.subtract(*(np.log(rates[h].sum(2) + .5)[b, s]
+                                   for h in self.half_lives[1:4:2])))
         day = 2*np.pi*(panel.starts[features.t].day_of_year.to_numpy() - 1)/365.25
-        turns = [f(k*day) for k in range(1, self.harmonics + 1) if panel.freq for f in (np.sin, np.cos)]
-        return long, np.stack(x + [np.repeat(turn[:, None], long.shape[1], 1) for turn in turns], -1)
+        turns = [f(k*day) for k in range(1, self.harmonics + 1) if panel.freq for f in (np.sin,
+            np.cos)]
+        return long, np.stack(x + [np.repeat(turn[:, None], long.shape[1], 1) for turn in turns],
+                              -1)
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #8406f501
 def _around(rate, edges):
     "The mean over an area's neighbours."
     one, other = edges
@@ -369,8 +422,8 @@ def _around(rate, edges):
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #0305090e
 class Memories(Remembers):
-    """Poisson regression on several memories of the area, of its neighbours and of the city; levels by
-    `level_probabilities`."""
+    """Poisson regression on several memories of the area, of its neighbours and of the city;
+    levels by `level_probabilities`."""
     name, role = "memories", "ours"
     grid = {"alpha": [.003, .03, .1], "harmonics": [0, 1], "city": [False, True]}
     def _learn(self, view, features, rows, valid):
@@ -385,7 +438,8 @@ class Memories(Remembers):
         # the mean so far is hardly shrunk, what is known beside it is
         return lambda c: np.column_stack([(x[:, c] - self.mean_[c])/self.scale_[c]/2, 2*long[:, c]])
 
-    def _design(self, features, rows): return self._scaled(*(part[rows] for part in self._columns(features)))
+    def _design(self, features, rows):
+        return self._scaled(*(part[rows] for part in self._columns(features)))
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #b2f26eec
 class OwnPast(PoissonGLM):
@@ -405,6 +459,7 @@ class OwnPast(PoissonGLM):
         # another city may have more crimes than this one has ever seen
         self.top_ = np.full(len(self.top_), np.inf)
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #b2f26e01
 class OwnPastTrees(OwnPast):
     "Boosted trees on the same columns."
     name, role = "boosted trees, own past", "practitioner"
@@ -412,28 +467,33 @@ class OwnPastTrees(OwnPast):
     def __init__(self, task: str = "counts", rate: float = .05,  # how much each tree counts
                  leaves: int = 4, leaf: int = 40,  # of a tree, and rows in a leaf, at least
                  seed: int = 0, length: int = 4, cyclic: bool = True):
-        self.task, self.rate, self.leaves, self.leaf, self.seed, self.length, self.cyclic = task, rate, leaves, leaf, seed, length, cyclic
+        self.task, self.rate, self.leaves, self.leaf = task, rate, leaves, leaf
+        self.seed, self.length, self.cyclic = seed, length, cyclic
 
     def _estimator(self, y):
         from sklearn.dummy import DummyRegressor
         from sklearn.ensemble import HistGradientBoostingRegressor
         if not y.any(): return DummyRegressor(strategy="constant", constant=SMALLEST)
-        return HistGradientBoostingRegressor(loss="poisson", learning_rate=self.rate, max_leaf_nodes=self.leaves, min_samples_leaf=self.leaf,
+        return HistGradientBoostingRegressor(loss="poisson", learning_rate=self.rate,
+                                             max_leaf_nodes=self.leaves, min_samples_leaf=self.leaf,
                                              early_stopping=False, random_state=self.seed)
 
     def _learn(self, view, features, rows, valid):
         x_of = self._design(features, rows)
-        self.trees_ = [self._estimator(y).fit(x_of(c), y) for c, y in enumerate(features.y_counts[rows].T)]
+        self.trees_ = [self._estimator(y).fit(x_of(c), y) for c,
+                       y in enumerate(features.y_counts[rows].T)]
         self.kappa_ = excess(self._means(features, rows), features.y_counts[rows])
 
     def _means(self, features, rows):
         x_of = self._design(features, rows)
-        return np.maximum(np.stack([trees.predict(x_of(c)) for c, trees in enumerate(self.trees_)], 1), SMALLEST)
+        return np.maximum(np.stack([trees.predict(x_of(c)) for c, trees in enumerate(self.trees_)],
+                                   1), SMALLEST)
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #c5dfb562
 def rules() -> dict:
     "name -> class of each rule of this notebook, simple ones first."
-    every = (HistoricalMean, RecentMean, LastWeek, DecisionTree, RandomForest, SupportVectors, GradientBoosting, PoissonGLM)
+    every = (HistoricalMean, RecentMean, LastWeek, DecisionTree, RandomForest, SupportVectors,
+             GradientBoosting, PoissonGLM)
     return {kind.name: kind for kind in every}
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #a8471750
@@ -445,21 +505,26 @@ def occurrences(panel: Panel, fit: slice, predict: slice,
     one_of(cut, ("quantile", "best F1"), "cut")
     one_of(by, ("all", "type"), "group of the cut")
     T = len(panel)
-    if predict.indices(T)[0] < fit.indices(T)[1]: raise InputError("predict begins within what is fitted: forecast later periods only")
+    if predict.indices(T)[0] < fit.indices(T)[1]:
+        raise InputError("predict begins within what is fitted: forecast later periods only")
     rate = (panel.counts[fit] > 0).mean(0)
     def cut_of(r):
         if cut == "quantile": return np.quantile(r, 1 - r.mean())
         # saying yes to the k highest rates: their sum is what is hit, in each period on average
         ordered = np.sort(r.ravel())[::-1]
-        return ordered[np.argmax(2 * np.cumsum(ordered) / (np.arange(1, ordered.size + 1) + ordered.sum()))]
-    cuts = cut_of(rate) if by == "all" else np.array([cut_of(rate[:, k]) for k in range(rate.shape[1])])
+        return ordered[np.argmax(2 * np.cumsum(ordered) / (np.arange(1, ordered.size + 1)
+                                                           + ordered.sum()))]
+    cuts = cut_of(rate) if by == "all" else np.array([cut_of(rate[:, k])
+                                                      for k in range(rate.shape[1])])
     return np.broadcast_to(rate >= cuts, (len(range(T)[predict]), *rate.shape))
 
 def f1_scores(said, happened, # (periods, A, types)
 ) -> dict:
-    "Micro F1 (over all answers) and macro F1 (mean of the types'), 0 for a type that is neither said nor happens."
+    """Micro F1 (over all answers) and macro F1 (mean of the types'), 0 for a type that is neither
+    said nor happens."""
     said, happened = np.asarray(said, bool), np.asarray(happened) > 0
     def f1(axis):
         both, either = (said & happened).sum(axis), said.sum(axis) + happened.sum(axis)
-        return np.divide(2. * both, either, out=np.zeros(np.shape(both)), where=np.asarray(either) > 0)
+        return np.divide(2. * both, either, out=np.zeros(np.shape(both)),
+                         where=np.asarray(either) > 0)
     return {"macro-F1": float(f1((0, 1)).mean()), "micro-F1": float(f1(None))}

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SIZES', 'PLACES', 'HALF_LIVES', 'NEIGHBOURS', 'EVIDENCE', 'SEEN', 'FOLDS', 'FIRST', 'history_of', 'item_regression',
-           'Known', 'Past', 'evidence', 'apart', 'shortlist', 'Scorer', 'spread_out', 'Mixer', 'CountMixer']
+           'Counting', 'Known', 'Past', 'evidence', 'apart', 'shortlist', 'Scorer', 'spread_out', 'Settings', 'Mixer',
+           'Questions', 'Scorers', 'CountMixer']
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #ff1e8434
 from collections.abc import Iterator
@@ -26,19 +27,24 @@ def history_of(seqs: Sequences, # all events
                spot,            # (n,) the spot of each question
                end,             # (n,) the flat position in `seqs.events` that is asked for
 ) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
-    "Every event before every question: (question, class, age), the oldest first; age 0 is the event right before the question."
+    """Every event before every question: (question, class, age), the oldest first; age 0 is the
+    event right before the question."""
     spot, end = np.asarray(spot), np.asarray(end)
     length = end - seqs.offsets[spot]
-    if length.min(initial=1) < 1: raise InputError("a question needs at least one earlier event of its spot: leave out the first position")
+    if length.min(initial=1) < 1:
+        raise InputError("a question needs at least one earlier event of its spot: leave out the "
+                         "first position")
     question = np.repeat(np.arange(len(spot)), length)
     nth = np.arange(len(question)) - np.repeat(np.cumsum(length) - length, length)
-    return question, seqs.events[seqs.offsets[spot][question] + nth].astype(np.int64), length[question] - 1 - nth
+    return (question, seqs.events[seqs.offsets[spot][question] + nth].astype(np.int64),
+            length[question] - 1 - nth)
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #95f3e6d4
 def item_regression(x,             # (n_spots, n_classes) a row a spot
                     ridge: float,  # λ
 ) -> np.ndarray:
-    "B, (n_classes, n_classes) float32 with a zero diagonal: every column of `x` foretold from all others, in closed form (EASE, Steck 2019, eq. 8)."
+    """B, (n_classes, n_classes) float32 with a zero diagonal: every column of `x` foretold from all
+    others, in closed form (EASE, Steck 2019, eq. 8)."""
     gram = x.T.astype("float64") @ x
     gram[np.diag_indices_from(gram)] += ridge
     inverse = np.linalg.inv(gram)
@@ -51,12 +57,42 @@ def item_regression(x,             # (n_spots, n_classes) a row a spot
 SIZES = (15, 60, 250, 1000)
 PLACES = ("area", "premises")
 
-class Known:
-    "What the sequences of all spots say about classes. A spot without events in `base` takes no part."
+# %% ../../nbs/baselines/15_count_mixer.ipynb #6d262601
+class Counting:
+    "How often something follows something, and what places have."
+    shares: np.ndarray
+    popularity: np.ndarray
+    def _pairs(self, base, lag, which=None):
+        """How often class j came `lag` events after class i, in the spots `which`, and how often it
+        would have come there by the spots' shares: two (n_classes, n_classes)."""
+        events, m, spots = base.events.astype("int64"), base.n_classes, base.spot_of
+        use = spots[lag:] == spots[:-lag]
+        if which is not None: use &= which[spots[lag:]]
+        first, second = events[:-lag][use], events[lag:][use]
+        starts = csr_array((np.ones(len(first), "float32"), (first, spots[lag:][use])),
+                           shape=(m, base.n_spots))
+        return np.bincount(first*m + second, minlength=m*m).reshape(m, m), starts @ self.shares
+
+    def _place(self, codes, weight):
+        """The row of each spot in a table of shares, and the table: a row a place, the last for
+        spots without one."""
+        n = codes.max() + 1
+        row = np.where(codes < 0, n, codes)
+        there = csr_array((np.ones(len(row), "float32"), (row, np.arange(len(row)))),
+                          shape=(n + 1, len(row)))
+        total, events = there @ (self.shares*weight), there @ weight
+        total[n], events[n] = 0, 0
+        return row, (total + 10*self.popularity)/(events + 10)
+
+# %% ../../nbs/baselines/15_count_mixer.ipynb #hs000054
+class Known(Counting):
+    """What the sequences of all spots say about classes. A spot without events in `base` takes no
+    part."""
     def __init__(self,
                  base: Sequences,                      # nothing later than may be known
                  topics=(20, 60),                      # how many topics, few and many
-                 places: "pd.DataFrame | None" = None, # one row a spot with the columns `PLACES`, missing where unknown
+                 places: "pd.DataFrame | None" = None,  # one row a spot with the columns `PLACES`,
+                                                        # missing where unknown
     ):
         from sklearn.decomposition import NMF
         counts = base.counts
@@ -70,36 +106,28 @@ class Known:
         self.after = [_follows(self._pairs(base, lag)[0], self.popularity) for lag in (1, 2)]
         by_size = [self._pairs(base, 1, size == b) for b in range(len(SIZES) + 1)]
         self.after_by_size = np.stack([_follows(seen, self.after[0]) for seen, _ in by_size])
-        self.lifts = np.stack([np.log((seen + 20)/(expected + 20)).astype("float32") for seen, expected in by_size])
-        # as many parts as asked for, at most as many as there are classes; sixty rounds, without a test of convergence
+        self.lifts = np.stack([np.log((seen + 20)/(expected + 20)).astype("float32") for seen,
+                               expected in by_size])
+        # as many parts as asked for, at most as many as there are classes; sixty rounds, without a
+        # test of convergence
         parts = sorted({min(k, base.n_classes, base.n_spots) for k in topics})
-        self.topics = [NMF(k, solver="mu", beta_loss="kullback-leibler", init="nndsvda", max_iter=60, tol=0, random_state=0).fit(counts + 1e-6) for k in parts]
+        self.topics = [NMF(k, solver="mu", beta_loss="kullback-leibler", init="nndsvda",
+                           max_iter=60, tol=0, random_state=0).fit(counts + 1e-6) for k in parts]
         self.items = [(transform, item_regression(transform(counts), ridge)) for transform, ridge in
                       ((np.log1p, 100.), (_presence, 100.), (_root_shares, 1.))]
-        late = np.bincount(base.events[base.to_end < .15*base.lengths[base.spot_of]], minlength=base.n_classes) + 20*self.popularity
-        self.of_classes = [np.log(self.popularity), np.log(late/late.sum()/self.popularity), np.log((counts > 0).mean(0) + 1e-4),
-                           np.log((self.shares**2).sum(0)/np.maximum(self.shares.sum(0), 1e-9) + 1e-4), np.log(self.shares.mean(0) + 1e-5)]
-        self.places = [self._place(np.full(len(counts), -1) if places is None else label_codes(places[name])[0], np.minimum(length, 50)) for name in PLACES]
+        late = np.bincount(base.events[base.to_end < .15*base.lengths[base.spot_of]],
+                           minlength=base.n_classes) + 20*self.popularity
+        self.of_classes = [np.log(self.popularity), np.log(late/late.sum()/self.popularity),
+                           np.log((counts > 0).mean(0) + 1e-4),
+                           np.log((self.shares**2).sum(0)/np.maximum(self.shares.sum(0), 1e-9)
+                                  + 1e-4), np.log(self.shares.mean(0) + 1e-5)]
+        self.places = [self._place(np.full(len(counts), -1) if places is None
+                                   else label_codes(places[name])[0], np.minimum(length, 50))
+                       for name in PLACES]
 
-    def _pairs(self, base, lag, which=None):
-        "How often class j came `lag` events after class i, in the spots `which`, and how often it would have come there by the spots' shares: two (n_classes, n_classes)."
-        events, m, spots = base.events.astype("int64"), base.n_classes, base.spot_of
-        use = spots[lag:] == spots[:-lag]
-        if which is not None: use &= which[spots[lag:]]
-        first, second = events[:-lag][use], events[lag:][use]
-        starts = csr_array((np.ones(len(first), "float32"), (first, spots[lag:][use])), shape=(m, base.n_spots))
-        return np.bincount(first*m + second, minlength=m*m).reshape(m, m), starts @ self.shares
-
-    def _place(self, codes, weight):
-        "The row of each spot in a table of shares, and the table: a row a place, the last for spots without one."
-        n = codes.max() + 1
-        row = np.where(codes < 0, n, codes)
-        there = csr_array((np.ones(len(row), "float32"), (row, np.arange(len(row)))), shape=(n + 1, len(row)))
-        total, events = there @ (self.shares*weight), there @ weight
-        total[n], events[n] = 0, 0
-        return row, (total + 10*self.popularity)/(events + 10)
-
-def _follows(seen, otherwise, prior=100): return ((seen + prior*otherwise)/(seen.sum(1, keepdims=True) + prior)).astype("float32")
+# %% ../../nbs/baselines/15_count_mixer.ipynb #6d262602
+def _follows(seen, otherwise, prior=100):
+    return ((seen + prior*otherwise)/(seen.sum(1, keepdims=True) + prior)).astype("float32")
 
 def _presence(counts): return (counts > 0).astype("float32")
 
@@ -108,16 +136,23 @@ def _root_shares(counts): return np.sqrt(counts/np.maximum(counts.sum(1, keepdim
 # %% ../../nbs/baselines/15_count_mixer.ipynb #52ac447c
 HALF_LIVES = (3, 10, 30, 100, 300)   # events
 NEIGHBOURS = (10, 30, 100)
-EVIDENCE = ("own share, prior 1", "own share, prior 10", *(f"recent share, half-life {h}" for h in HALF_LIVES),
-            *(f"{k} nearest spots" for k in NEIGHBOURS), "few topics", "many topics", "after the last event", "after the last but one",
-            "after the last event, spots of this size", "likely spots: all events", "likely spots: twenty events", "same area", "same premises",
-            "lift after the last event", "own lift after such an event", "items: log counts", "items: presence", "items: root shares", "items: recent counts",
+EVIDENCE = ("own share, prior 1", "own share, prior 10",
+            *(f"recent share, half-life {h}" for h in HALF_LIVES),
+            *(f"{k} nearest spots" for k in NEIGHBOURS), "few topics", "many topics",
+            "after the last event", "after the last but one",
+            "after the last event, spots of this size", "likely spots: all events",
+            "likely spots: twenty events", "same area", "same premises",
+            "lift after the last event", "own lift after such an event", "items: log counts",
+            "items: presence", "items: root shares", "items: recent counts",
             "popularity", "trend", "spread", "clumps", "typical share",
-            "events since the last time", "seen before", "among the last five", "is the last", "length of the history")
+            "events since the last time", "seen before", "among the last five", "is the last",
+            "length of the history")
 SEEN = EVIDENCE.index("seen before")
 
+# %% ../../nbs/baselines/15_count_mixer.ipynb #52ac4401
 class Past:
-    "What the spot's own events before each of `n` questions say, counted from lists of all of them."
+    """What the spot's own events before each of `n` questions say, counted from lists of all of
+    them."""
     def __init__(self,
                  seqs: Sequences,  # all events; nothing at or after `end` is looked at
                  spot,             # (n,) the spot of each question
@@ -136,7 +171,8 @@ class Past:
 
     def count(self, weights: "np.ndarray | None" = None) -> np.ndarray:
         "(n, n_classes) float32: how often each class came, each event with its weight."
-        return np.bincount(self.cell, weights, self.n*self.m).reshape(self.n, self.m).astype("float32")
+        return np.bincount(self.cell, weights, self.n*self.m).reshape(self.n,
+            self.m).astype("float32")
 
     def since(self) -> np.ndarray:
         "(n, n_classes) float32: events since the class came last; 10,000 if it never did."
@@ -151,13 +187,18 @@ class Past:
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #e484e7cd
 def _shares(past, spot, known):
-    "The columns that are shares: of the spot itself, of spots like it, after the last events, of the same place."
-    def share(counted, prior): return (counted + prior*known.popularity)/(counted.sum(1, keepdims=True) + prior)
+    """The columns that are shares: of the spot itself, of spots like it, after the last events, of
+    the same place."""
+    def share(counted, prior):
+        return (counted + prior*known.popularity)/(counted.sum(1, keepdims=True) + prior)
     topics = [model.transform(past.own + 1e-6) @ model.components_ for model in known.topics]
     likely = [_likely(past.own*weight, known) for weight in (1, np.minimum(1, 20/past.length))]
-    return [share(past.own, 1), share(past.own, 10), *(share(past.count(.5**(past.age/h)), 1) for h in HALF_LIVES),
-            *_neighbours(past.own/past.length, spot, known), share(topics[0], 1), share(topics[-1], 1),
-            known.after[0][past.last], known.after[1][past.before], known.after_by_size[past.size, past.last],
+    return [share(past.own, 1), share(past.own, 10), *(share(past.count(.5**(past.age/h)), 1)
+                                                       for h in HALF_LIVES),
+            *_neighbours(past.own/past.length, spot, known), share(topics[0], 1),
+            share(topics[-1], 1),
+            known.after[0][past.last], known.after[1][past.before],
+            known.after_by_size[past.size, past.last],
             *likely, *(table[row[spot]] for row, table in known.places)]
 
 def _flags(past):
@@ -171,7 +212,8 @@ def evidence(seqs: Sequences, # all events
              end,             # (n,) the flat position in `seqs.events` that is asked for
              known: Known,    # what is known of the other spots
 ) -> np.ndarray:
-    "float16 (n, n_classes, len(EVIDENCE)): what counting says for each class; nothing at or after `end` is looked at."
+    """float16 (n, n_classes, len(EVIDENCE)): what counting says for each class; nothing at or after
+    `end` is looked at."""
     past = Past(seqs, spot, end)
     found, followed = _shares(past, spot, known), past.followed()
     own_lift = np.log((followed + 5*found[0])/(followed.sum(1, keepdims=True) + 5)/found[0])
@@ -184,7 +226,8 @@ def evidence(seqs: Sequences, # all events
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #31e32f39
 def _neighbours(shares, spot, known):
-    "The mean shares of the nearest spots, each weighed by the fourth power of its similarity; a spot is not its own neighbour."
+    """The mean shares of the nearest spots, each weighed by the fourth power of its similarity; a
+    spot is not its own neighbour."""
     similar = np.sqrt(shares) @ known.roots.T
     similar[np.arange(len(spot)), spot] = 0
     found = []
@@ -193,12 +236,14 @@ def _neighbours(shares, spot, known):
         near = np.argpartition(similar, similar.shape[1] - k, axis=1)[:, similar.shape[1] - k:]
         weight = np.take_along_axis(similar, near, 1)**4
         weight /= np.maximum(weight.sum(1, keepdims=True), 1e-9)
-        mean = csr_array((weight.ravel(), near.ravel(), k*np.arange(len(spot) + 1)), shape=similar.shape) @ known.shares
+        mean = csr_array((weight.ravel(), near.ravel(), k*np.arange(len(spot) + 1)),
+                         shape=similar.shape) @ known.shares
         found.append(.98*mean + .02*known.popularity)
     return found
 
 def _likely(counted, known):
-    "The mean shares of all known spots, each weighed by the probability that its shares give to `counted`."
+    """The mean shares of all known spots, each weighed by the probability that its shares give to
+    `counted`."""
     logs = counted @ np.log(known.profiles).T
     weight = np.exp(logs - logs.max(1, keepdims=True))
     return weight/weight.sum(1, keepdims=True) @ known.profiles
@@ -212,16 +257,19 @@ def apart(seqs: Sequences, # nothing later than may be known of any spot
           topics, places,  # for `Known`
           most=1000,       # questions at once
 ) -> Iterator:
-    "Yield (rows of the questions, their evidence): what is known for a question comes from spots of other hands than its own."
+    """Yield (rows of the questions, their evidence): what is known for a question comes from spots
+    of other hands than its own."""
     hand = np.arange(seqs.n_spots) % FOLDS
     for f in range(FOLDS):
         mine = np.flatnonzero(hand[spot] == f)
         if not len(mine): continue
         known = Known(seqs.take(hand[seqs.spot_of] != f), topics, places)
-        for rows in np.array_split(mine, -(-len(mine)//most)): yield rows, evidence(seqs, spot[rows], end[rows], known)
+        for rows in np.array_split(mine, -(-len(mine)//most)):
+            yield rows, evidence(seqs, spot[rows], end[rows], known)
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #aaf3bd25
-FIRST = [EVIDENCE.index(name) for name in ("own share, prior 1", "30 nearest spots", "many topics", "likely spots: twenty events")]
+FIRST = [EVIDENCE.index(name) for name in ("own share, prior 1", "30 nearest spots", "many topics",
+                                           "likely spots: twenty events")]
 
 def shortlist(x,               # (n, n_classes, F) evidence
               k: int,          # how many
@@ -239,7 +287,8 @@ class Scorer(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
         self.line = nn.Linear(len(mean), 1)
-        self.net = nn.Sequential(nn.Linear(len(mean), hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 1))
+        self.net = nn.Sequential(nn.Linear(len(mean), hidden), nn.GELU(), nn.Linear(hidden, hidden),
+                                 nn.GELU(), nn.Linear(hidden, 1))
         self.bias = nn.Embedding(n_classes, 1)
         nn.init.zeros_(self.line.weight)
         nn.init.zeros_(self.bias.weight)
@@ -253,44 +302,57 @@ def spread_out(listed,   # (n, k) probabilities of the shortlist, rows sum to on
                classes,  # (n, k) its classes
                plain,    # (n, n_classes) the sums that made it
 ) -> np.ndarray:
-    "(n, n_classes) probabilities of all classes: off the list what the mean of the columns gives them, on it the rest."
+    """(n, n_classes) probabilities of all classes: off the list what the mean of the columns gives
+    them, on it the rest."""
     every = softmax(plain/len(FIRST))
     np.put_along_axis(every, classes, 0, 1)
     np.put_along_axis(every, classes, listed*(1 - every.sum(1, keepdims=True)), 1)
     return every
 
-class Mixer(Foretelling):
-    "Settings of the count mixer, and what is asked of its scorers."
+# %% ../../nbs/baselines/15_count_mixer.ipynb #c5483401
+class Settings(Foretelling):
+    "What can be chosen in the count mixer."
     def __init__(self, positions: int = 8,        # questions a spot
                  hidden: int = 16,                # width of the two hidden layers
                  epochs: int = 10,                # passes over the questions
                  batch: int = 128,                # questions in a batch
-                 lr: float = 3e-3,                # AdamW's learning rate at the start of its linear decay
+                 lr: float = 3e-3,  # AdamW's learning rate at the start of its linear decay
                  weight_decay: float = .01,       # AdamW's
                  topics: tuple = (20, 60),        # how many topics, few and many
                  members: int = 3,                # how many scorers of each kind
                  short: int = 64,                 # classes on the shortlist
-                 named: bool = False,             # use area and premises of the spots, where the view has them
-                 unseen: str = "together",        # "together": one kind of scorers for all classes; "apart": another for those that the spot never had
-                 seed: int = 0,                   # of the initial weights and the order of the questions
+                 named: bool = False,  # use area and premises of the spots, where the view has them
+                 unseen: str = "together",  # "together": one kind of scorers for all classes;
+                                            # "apart": another for those that the spot never had
+                 seed: int = 0,  # of the initial weights and the order of the questions
     ):
-        self.positions, self.hidden, self.epochs, self.batch, self.lr, self.weight_decay = positions, hidden, epochs, batch, lr, weight_decay
-        self.topics, self.members, self.short, self.named, self.unseen, self.seed = topics, members, short, named, unseen, seed
+        self.positions, self.hidden, self.epochs = positions, hidden, epochs
+        self.batch, self.lr, self.weight_decay = batch, lr, weight_decay
+        self.topics, self.members, self.short = topics, members, short
+        self.named, self.unseen, self.seed = named, unseen, seed
 
+# %% ../../nbs/baselines/15_count_mixer.ipynb #hs000052
+class Mixer(Settings):
+    "What is asked of the scorers of the count mixer."
     def network(self) -> Scorer:
         "An untrained scorer."
-        return Scorer(torch.zeros(len(EVIDENCE)), torch.ones(len(EVIDENCE)), self.schema_["n_classes"], self.hidden)
+        return Scorer(torch.zeros(len(EVIDENCE)), torch.ones(len(EVIDENCE)),
+                      self.schema_["n_classes"], self.hidden)
 
     def _places(self, view):
         if not self.named: return None
-        if view.spots is None or not set(PLACES) <= set(view.spots): raise InputError(f"the spots have no {' and '.join(PLACES)}: leave out named=True, or give sequences whose spots have names")
+        if view.spots is None or not set(PLACES) <= set(view.spots):
+            raise InputError(f"the spots have no {' and '.join(PLACES)}: leave out named=True, or "
+                             "give sequences whose spots have names")
         return view.spots
 
     def _asked(self, kind, x):
         "Probabilities of all classes by the scorers of one kind, float64 (n, n_classes)."
         classes, plain = shortlist(x, self.short, kind == "new")
-        inputs = torch.from_numpy(np.take_along_axis(x, classes[..., None], 1)), torch.from_numpy(classes)
-        with torch.inference_mode(): p = torch.stack([torch.softmax(scorer(*inputs), -1) for scorer in self.scorers_[kind]]).mean(0)
+        listed = torch.from_numpy(np.take_along_axis(x, classes[..., None], 1))
+        with torch.inference_mode():
+            said = [scorer(listed, torch.from_numpy(classes)) for scorer in self.scorers_[kind]]
+            p = torch.stack([torch.softmax(z, -1) for z in said]).mean(0)
         return spread_out(p.numpy().astype("float64"), classes, plain)
 
     def weights(self, history: Sequences) -> np.ndarray:
@@ -298,24 +360,85 @@ class Mixer(Foretelling):
         one_of(self.unseen, ("together", "apart"), "unseen")
         p, some = np.zeros((history.n_spots, history.n_classes)), np.flatnonzero(history.lengths)
         seen = history.counts > 0
-        for rows, x in apart(history, some, history.offsets[1:][some], self.topics, self._places(history)):
-            p[some[rows]] = self._asked("all", x)
-            if self.unseen == "apart": p[some[rows]] = self._divided(p[some[rows]], self._asked("new", x), seen[some[rows]])
+        ends, places = history.offsets[1:][some], self._places(history)
+        for rows, x in apart(history, some, ends, self.topics, places):
+            at = some[rows]
+            p[at] = self._asked("all", x)
+            if self.unseen == "apart": p[at] = self._divided(p[at], self._asked("new", x), seen[at])
         return p
 
     def _divided(self, p, new, seen):
         "The probability of something new, shared out as the scorers for new classes say."
-        new = np.where(seen, 0, new)
-        mass = np.where(seen, 0, p).sum(1, keepdims=True)
+        new, mass = np.where(seen, 0, new), np.where(seen, 0, p).sum(1, keepdims=True)
         return np.where(seen, p, mass*new/np.maximum(new.sum(1, keepdims=True), 1e-300))
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #d964e655
-class CountMixer(Mixer):
+class Questions(Mixer):
+    "What the scorers learn from."
+    def _questions(self, seqs, places):
+        """For each kind (rows of the questions, evidence of their shortlists, its classes, which is
+        right) in pieces."""
+        end = (seqs.offsets[1:] - np.arange(1, self.positions + 1)[:, None]).ravel()
+        spot = np.tile(np.arange(seqs.n_spots), self.positions)
+        # what comes before a question must hold something
+        enough = end - seqs.offsets[spot] >= 1
+        spot, end = spot[enough], end[enough]
+        if not len(end):
+            raise InputError("no spot has two training events, so there is no question to train "
+                             "on: keep spots with at least five events")
+        y = seqs.events[end].astype("int64")
+        found: dict = {"all": [], "new": []}
+        for rows, x in apart(seqs, spot, end, self.topics, places):
+            fresh = x[np.arange(len(rows)), y[rows], SEEN] < .5
+            for kind, parts in found.items():
+                classes, _ = shortlist(x, self.short, kind == "new")
+                hit = classes == y[rows, None]
+                # a question whose answer is not on the list teaches nothing about the order of the
+                # list
+                use = np.flatnonzero(hit.any(1) & (fresh | (kind == "all")))
+                parts.append((rows[use], np.take_along_axis(x[use], classes[use, :, None], 1),
+                              classes[use], hit[use].argmax(1)))
+        return found
+
+# %% ../../nbs/baselines/15_count_mixer.ipynb #hs000053
+class Scorers(Questions):
+    "How the scorers are trained."
+    def _train(self, kind, parts, n_classes):
+        """The scorers of one kind, none where there is nothing to learn from, and the logs of their
+        training."""
+        order = np.argsort(np.concatenate([rows for rows, *_ in parts]))
+        x, classes, right = (torch.from_numpy(np.concatenate(arrays)[order])
+                             for arrays in list(zip(*parts))[1:])
+        if not len(right) and kind == "all":
+            raise InputError(f"no answer is among the {self.short} likeliest classes of its "
+                             "question: use a larger short")
+        if not len(right): return [], []
+        sample = x[::max(1, len(x)//3000)].float()
+        mean, scale = sample.mean((0, 1)), sample.std((0, 1), unbiased=False) + 1e-3
+        def batches(epoch, rng):
+            return np.array_split(rng.permutation(len(right)), max(1, len(right)//self.batch))
+        def loss(model, rows, t):
+            logits = model(x[rows], classes[rows])
+            if kind == "new": logits = logits.masked_fill(x[rows][..., SEEN] > .5, -torch.inf)
+            return nn.functional.cross_entropy(logits, right[rows])
+        scorers: list = []
+        logs = []
+        for member in range(self.members):
+            with seeded(self.seed, member):
+                scorers.append(Scorer(mean, scale, n_classes, self.hidden))
+            log = train(scorers[-1], batches, loss, self.epochs, self.lr, self.seed*self.members
+                        + member, weight_decay=self.weight_decay, device="cpu", what=self.name)
+            logs.append(log.assign(kind=kind, member=member))
+        return scorers, logs
+
+# %% ../../nbs/baselines/15_count_mixer.ipynb #hs000062
+class CountMixer(Scorers):
     "Thirty-odd ways of counting, weighed by small networks."
     name, role = "count mixer", "ours"
 
     def _fit(self, view, train, valid, **how):
-        for name in ("positions", "epochs", "members", "short"): within(getattr(self, name), name, 1)
+        for name in ("positions", "epochs", "members", "short"):
+            within(getattr(self, name), name, 1)
         seqs = view.until(train)
         found = self._questions(seqs, self._places(seqs))
         self.scorers_, logs = {}, []
@@ -325,44 +448,3 @@ class CountMixer(Mixer):
             self.scorers_[kind] = scorers or self.scorers_["all"]
             logs += log
         self.log_ = pd.concat(logs, ignore_index=True)
-
-    def _questions(self, seqs, places):
-        "For each kind (rows of the questions, evidence of their shortlists, its classes, which is right) in pieces."
-        end = (seqs.offsets[1:] - np.arange(1, self.positions + 1)[:, None]).ravel()
-        spot = np.tile(np.arange(seqs.n_spots), self.positions)
-        # what comes before a question must hold something
-        enough = end - seqs.offsets[spot] >= 1
-        spot, end = spot[enough], end[enough]
-        if not len(end): raise InputError("no spot has two training events, so there is no question to train on: keep spots with at least five events")
-        y = seqs.events[end].astype("int64")
-        found: dict = {"all": [], "new": []}
-        for rows, x in apart(seqs, spot, end, self.topics, places):
-            fresh = x[np.arange(len(rows)), y[rows], SEEN] < .5
-            for kind, parts in found.items():
-                classes, _ = shortlist(x, self.short, kind == "new")
-                hit = classes == y[rows, None]
-                # a question whose answer is not on the list teaches nothing about the order of the list
-                use = np.flatnonzero(hit.any(1) & (fresh | (kind == "all")))
-                parts.append((rows[use], np.take_along_axis(x[use], classes[use, :, None], 1), classes[use], hit[use].argmax(1)))
-        return found
-
-    def _train(self, kind, parts, n_classes):
-        "The scorers of one kind, none where there is nothing to learn from, and the logs of their training."
-        order = np.argsort(np.concatenate([rows for rows, *_ in parts]))
-        x, classes, right = (torch.from_numpy(np.concatenate(arrays)[order]) for arrays in list(zip(*parts))[1:])
-        if not len(right) and kind == "all": raise InputError(f"no answer is among the {self.short} likeliest classes of its question: use a larger short")
-        if not len(right): return [], []
-        sample = x[::max(1, len(x)//3000)].float()
-        mean, scale = sample.mean((0, 1)), sample.std((0, 1), unbiased=False) + 1e-3
-        def batches(epoch, rng): return np.array_split(rng.permutation(len(right)), max(1, len(right)//self.batch))
-        def loss(model, rows, t):
-            logits = model(x[rows], classes[rows])
-            if kind == "new": logits = logits.masked_fill(x[rows][..., SEEN] > .5, -torch.inf)
-            return nn.functional.cross_entropy(logits, right[rows])
-        scorers: list = []
-        logs = []
-        for member in range(self.members):
-            with seeded(self.seed, member): scorers.append(Scorer(mean, scale, n_classes, self.hidden))
-            log = train(scorers[-1], batches, loss, self.epochs, self.lr, self.seed*self.members + member, weight_decay=self.weight_decay, device="cpu", what=self.name)
-            logs.append(log.assign(kind=kind, member=member))
-        return scorers, logs

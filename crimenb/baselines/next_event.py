@@ -41,7 +41,8 @@ def most_alike(similarity: np.ndarray, # (r, n)
                k: int,                 # how many of each row
                sample: int = 2000,     # columns that are looked at first
 ) -> tuple:
-    "Columns and values of the `k` largest numbers of each row, (r, k) each. The k-th largest of a few columns bounds what can be among the k largest of all."
+    """Columns and values of the `k` largest numbers of each row, (r, k) each. The k-th largest of a
+    few columns bounds what can be among the k largest of all."""
     rows, n = similarity.shape
     if n < 4*max(sample, k):
         near = np.argpartition(similarity, n - k, axis=1)[:, n - k:]
@@ -52,7 +53,8 @@ def most_alike(similarity: np.ndarray, # (r, n)
     row, column = np.divmod(flat, n)
     count = np.bincount(row, minlength=rows)
     nth = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    values, columns = np.full((rows, count.max()), -2, similarity.dtype), np.zeros((rows, count.max()), np.int64)
+    values, columns = np.full((rows, count.max()), -2, similarity.dtype), np.zeros((rows,
+        count.max()), np.int64)
     values[row, nth], columns[row, nth] = similarity.ravel()[flat], column
     best = np.argpartition(values, values.shape[1] - k, axis=1)[:, values.shape[1] - k:]
     return np.take_along_axis(columns, best, 1), np.take_along_axis(values, best, 1)
@@ -60,7 +62,8 @@ def most_alike(similarity: np.ndarray, # (r, n)
 def neighbours(history,  # what is known
                k: int,   # how many similar spots; all others, where there are fewer
 ) -> csr_array:
-    "(n_spots, n_spots) 1/k at each of the `k` spots with the highest Bhattacharyya coefficient above 0, else 0."
+    """(n_spots, n_spots) 1/k at each of the `k` spots with the highest Bhattacharyya coefficient
+    above 0, else 0."""
     counts = history.counts
     n, k = history.n_spots, min(k, max(history.n_spots - 1, 0))
     root = np.sqrt(counts/np.maximum(counts.sum(1, keepdims=True), 1))
@@ -68,70 +71,87 @@ def neighbours(history,  # what is known
     rows = max(1, 8_000_000//max(n, 1))   # similarities in memory at once: 32 MB
     for a in range(0, n if k else 0, rows):
         similarity = root[a:a + rows] @ root.T
-        similarity[np.arange(len(similarity)), np.arange(a, a + len(similarity))] = -1   # a spot is not its own neighbour
+        # a spot is not its own neighbour
+        similarity[np.arange(len(similarity)), np.arange(a, a + len(similarity))] = -1
         near[a:a + rows], alike[a:a + rows] = most_alike(similarity, k)
     weight = np.where(alike > 0, np.float32(1/max(k, 1)), np.float32(0))
     return csr_array((weight.ravel(), near.ravel(), k*np.arange(n + 1)), shape=(n, n))
 
 # %% ../../nbs/baselines/10_next_event.ipynb #228397a1
 class SmoothedCounts(Foretelling):
-    "Counts of the spot plus `strength` times the mean class shares of the `k` most similar spots, and a trace of popularity."
+    """Counts of the spot plus `strength` times the mean class shares of the `k` most similar spots,
+    and a trace of popularity."""
     name, role = "smoothed counts", "trivial"
     grid = {"strength": [3., 10., 30., 100., 300.]}
 
-    def __init__(self, k: int = 30,             # how many similar spots; all others, where there are fewer
-                 strength: float = 10.,         # how many events the similar spots count for, together
+    def __init__(self, k: int = 30,  # how many similar spots; all others, where there are fewer
+                 strength: float = 10.,  # how many events the similar spots count for, together
     ): self.k, self.strength = k, strength
 
     def weights(self, history: Sequences) -> np.ndarray:
         "(n_spots, n_classes) float32."
-        if self.k < 0 or self.strength < 0: raise InputError(f"k and strength must not be negative, as {self.k} and {self.strength} are")
+        if self.k < 0 or self.strength < 0:
+            raise InputError(f"k and strength must not be negative, as {self.k} and "
+                             f"{self.strength} are")
         counts = history.counts
-        mean = neighbours(history, int(self.k)) @ (counts/np.maximum(counts.sum(1, keepdims=True), 1))
-        return (counts + self.strength*mean + .001*_totals(history)/max(len(history.events), 1)).astype("float32")
+        mean = neighbours(history, int(self.k)) @ (counts/np.maximum(counts.sum(1, keepdims=True),
+            1))
+        return (counts + self.strength*mean + .001*_totals(history)/max(len(history.events),
+            1)).astype("float32")
 
 # %% ../../nbs/baselines/10_next_event.ipynb #2fbd69ef
 def transitions(history: Sequences) -> np.ndarray:
     "(n_classes, n_classes) how often each class came right after each, in all spots together."
     m, events = history.n_classes, history.events.astype("int64")
     same_spot = np.ones(len(events), dtype=bool)
-    same_spot[history.offsets[:-1][history.lengths > 0]] = False     # the first event of a spot follows nothing
+    # the first event of a spot follows nothing
+    same_spot[history.offsets[:-1][history.lengths > 0]] = False
     return np.bincount((events[:-1]*m + events[1:])[same_spot[1:]], minlength=m*m).reshape(m, m)
 
 class Markov(Foretelling):
-    "First-order transitions of the whole city, mixed with the spot's own shares, both backed off to popularity."
+    """First-order transitions of the whole city, mixed with the spot's own shares, both backed off
+    to popularity."""
     name, role = "markov", "trivial"
     grid = {"weight": [.05, .1, .2, .3, .5], "spot_prior": [1., 3., 10., 30., 100.]}
 
-    def __init__(self, weight: float = .05,       # λ, of the transitions against the spot's own counts
-                 class_prior: float = 100.,       # u, pseudo-events of popularity behind the transitions from a class
-                 spot_prior: float = 1.,          # v, pseudo-events of popularity behind the counts of a spot
+    def __init__(self, weight: float = .05,  # λ, of the transitions against the spot's own counts
+                 class_prior: float = 100.,  # u, pseudo-events of popularity behind the transitions
+                                             # from a class
+                 spot_prior: float = 1.,  # v, pseudo-events of popularity behind the counts of a
+                                          # spot
     ): self.weight, self.class_prior, self.spot_prior = weight, class_prior, spot_prior
 
     def weights(self, history: Sequences) -> np.ndarray:
         "(n_spots, n_classes) float32; rows sum to one."
-        if not 0 <= self.weight <= 1: raise InputError(f"weight must lie between 0 and 1, not {self.weight}")
+        if not 0 <= self.weight <= 1:
+            raise InputError(f"weight must lie between 0 and 1, not {self.weight}")
         if min(self.class_prior, self.spot_prior) <= 0:
-            raise InputError("class_prior and spot_prior must be above 0: they are what an unseen class or an empty spot falls back to")
+            raise InputError("class_prior and spot_prior must be above 0: they are what an unseen "
+                             "class or an empty spot falls back to")
         seen, counts = transitions(history), history.counts
         share = np.bincount(history.events, minlength=history.n_classes)/max(len(history.events), 1)
         follows = (seen + self.class_prior*share)/(seen.sum(1, keepdims=True) + self.class_prior)
         own = (counts + self.spot_prior*share)/(counts.sum(1, keepdims=True) + self.spot_prior)
         # a spot without any event has no last one, and keeps popularity
         some = history.lengths > 0
-        own[some] = self.weight*follows[history.events[history.offsets[1:][some] - 1]] + (1 - self.weight)*own[some]
+        own[some] = self.weight*follows[history.events[history.offsets[1:][some] - 1]] + (1
+            - self.weight)*own[some]
         return own.astype("float32")
 
 # %% ../../nbs/baselines/10_next_event.ipynb #c12a993a
 RULES = (Popularity, SpotCounts, SmoothedCounts, Markov)
 
 # %% ../../nbs/baselines/10_next_event.ipynb #8901574c
-CHOSEN: dict = {"popularity-100": {"smoothed counts": {"strength": 3.}, "markov": {"weight": .05, "spot_prior": 1.}},
-                "uniform-99": {"smoothed counts": {"strength": 3.}, "markov": {"weight": .05, "spot_prior": 1.}},
-                "full": {"smoothed counts": {"strength": 300.}, "markov": {"weight": .3, "spot_prior": 30.}}}
+CHOSEN: dict = {"popularity-100": {"smoothed counts": {"strength": 3.},
+                                   "markov": {"weight": .05, "spot_prior": 1.}},
+                "uniform-99": {"smoothed counts": {"strength": 3.},
+                               "markov": {"weight": .05, "spot_prior": 1.}},
+                "full": {"smoothed counts": {"strength": 300.},
+                         "markov": {"weight": .3, "spot_prior": 30.}}}
 
 def rules_for(protocol: str, # one of `sequences.PROTOCOLS`
 ) -> list:
-    "Every rule, with the settings that were chosen for `protocol` on the validation events of nyc16 and chi18."
+    """Every rule, with the settings that were chosen for `protocol` on the validation events of
+    nyc16 and chi18."""
     one_of(protocol, CHOSEN, "protocol")
     return [rule(**CHOSEN[protocol].get(rule.name, {})) for rule in RULES]

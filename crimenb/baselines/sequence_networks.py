@@ -6,10 +6,10 @@
 __all__ = ['OBJECTIVES', 'NETWORKS', 'MODELS', 'CrossEntropy', 'start', 'split_heads', 'join_heads', 'LocalContext',
            'DuroNetLayer', 'DuroNetEncoder', 'DuroNet', 'exclusivity_loss', 'not_noise', 'hail_loss', 'HAIL',
            'continuous_labels', 'clc_loss', 'CLC', 'deviation', 'wasserstein', 'wasserstein_attention', 'Stream',
-           'StochasticLayer', 'unseen', 'pairwise_loss', 'STOSA', 'active_queries', 'probsparse_attention',
-           'SparseAttention', 'InformerLayer', 'Distil', 'InformerEncoder', 'Informer', 'OwnLoss', 'DuroNetModel',
-           'HAILModel', 'CLCModel', 'STOSAModel', 'InformerModel', 'OneEncoder', 'TransformerModel', 'GRUModel',
-           'TCNModel']
+           'StochasticLayer', 'unseen', 'pairwise_loss', 'Stochastic', 'Gaussians', 'STOSA', 'active_queries',
+           'probsparse_attention', 'SparseAttention', 'InformerLayer', 'Distil', 'InformerEncoder', 'Informer',
+           'OwnLoss', 'DuroNetModel', 'HAILModel', 'CLCModel', 'STOSAModel', 'InformerModel', 'OneEncoder',
+           'TransformerModel', 'GRUModel', 'TCNModel']
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #3f0a8413
 import math
@@ -26,16 +26,21 @@ from ..encoders import NextEvent, Transformer
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #61f18728
 class CrossEntropy:
     "The loss of a network that says nothing else about it."
-    def loss(self: Any, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor, t: float) -> torch.Tensor:
-        "Mean cross-entropy of the hidden classes `y` (M,) at the flat positions `at` (M,) of `tokens` (B, L), a scalar."
+    def loss(self: Any, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor,
+             t: float) -> torch.Tensor:
+        """Mean cross-entropy of the hidden classes `y` (M,) at the flat positions `at` (M,) of
+        `tokens` (B, L), a scalar."""
         return F.cross_entropy(self(tokens, at).float(), y)
 
 def start(network: nn.Module, std: float) -> None:
-    "Draw all weights of linear, convolutional, attention and embedding layers anew, deviation `std`; padding becomes 0."
+    """Draw all weights of linear, convolutional, attention and embedding layers anew, deviation
+    `std`; padding becomes 0."""
     for part in network.modules():
-        if isinstance(part, (nn.Linear, nn.Conv1d, nn.Embedding)): nn.init.normal_(part.weight, std=std)
+        if isinstance(part, (nn.Linear, nn.Conv1d, nn.Embedding)):
+            nn.init.normal_(part.weight, std=std)
         if isinstance(part, nn.MultiheadAttention): nn.init.normal_(part.in_proj_weight, std=std)
-        if isinstance(part, nn.Embedding) and part.padding_idx is not None: nn.init.zeros_(part.weight[part.padding_idx])
+        if isinstance(part, nn.Embedding) and part.padding_idx is not None:
+            nn.init.zeros_(part.weight[part.padding_idx])
 
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
     "(B, L, d) → (B, heads, L, d/heads)."
@@ -47,7 +52,8 @@ def join_heads(x: torch.Tensor) -> torch.Tensor:
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #96d5c7e5
 class LocalContext(nn.Module):
-    "DuroNet's locality enhanced module: each step with its neighbours, gated with a summary of the window."
+    """DuroNet's locality enhanced module: each step with its neighbours, gated with a summary of
+    the window."""
     def __init__(self, d: int, kernel: int, dropout: float):
         super().__init__()
         self.conv = nn.Conv1d(d, d, kernel, padding=kernel//2)
@@ -58,13 +64,15 @@ class LocalContext(nn.Module):
         "`x` (B, L, d), `real` (B, L, 1) 1 where a token is no padding; returns (B, L, d)."
         x = x*real
         local = F.relu(self.dropout(F.relu(self.conv(x.transpose(1, 2)))).transpose(1, 2) + x)
-        whole = F.relu(self.summary(x.sum(1, keepdim=True) / real.sum(1, keepdim=True))).expand_as(local)
+        whole = F.relu(self.summary(x.sum(1, keepdim=True) / real.sum(1,
+            keepdim=True))).expand_as(local)
         g = self.gate(torch.cat([local, whole], -1)).sigmoid()
         return (1 - g)*local + g*whole
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #46ece7db
 class DuroNetLayer(nn.Module):
-    "Attention with `LocalContext` for keys and values, then a feed-forward part; each normalised before and summed after."
+    """Attention with `LocalContext` for keys and values, then a feed-forward part; each normalised
+    before and summed after."""
     def __init__(self, d: int, heads: int, inner: int, kernel: int, dropout: float):
         super().__init__()
         self.heads, self.dropout = heads, nn.Dropout(dropout)
@@ -76,19 +84,24 @@ class DuroNetLayer(nn.Module):
     def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         "`x` (B, L, d), `real` (B, 1, 1, L) true where a token is no padding; returns (B, L, d)."
         steps = real[:, 0, 0, :, None].to(x.dtype)
-        q, k, v = (split_heads(part, self.heads) for part in (self.query(self.norm1(x)), self.keys(x, steps), self.values(x, steps)))
-        x = x + self.dropout(self.out(join_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=real))))
+        q, k, v = (split_heads(part, self.heads) for part in (self.query(self.norm1(x)),
+            self.keys(x, steps), self.values(x, steps)))
+        x = x + self.dropout(self.out(join_heads(F.scaled_dot_product_attention(q, k, v,
+            attn_mask=real))))
         return x + self.dropout(self.down(F.relu(self.up(self.norm2(x)))))
 
 class DuroNetEncoder(Transformer):
     "DuroNet's layers on the Transformer's learned positions, and a last normalisation."
-    def __init__(self, d: int, length: int, dropout: float, layers: int, heads: int, inner: int, kernel: int):
+    def __init__(self, d: int, length: int, dropout: float, layers: int, heads: int, inner: int,
+                 kernel: int):
         super().__init__(d, length, layers=0, heads=heads, dropout=dropout)
         self.layers.extend(DuroNetLayer(d, heads, inner, kernel, dropout) for _ in range(layers))
         self.last = nn.LayerNorm(d)
 
-    def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor: return self.last(super().forward(x, real))
+    def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        return self.last(super().forward(x, real))
 
+# %% ../../nbs/baselines/12_sequence_networks.ipynb #46ece701
 class DuroNet(CrossEntropy, NextEvent):
     "DuroNet* (Hu et al., ACM TOIT 2021) with cross-entropy instead of the squared error."
     def __init__(self,
@@ -101,7 +114,9 @@ class DuroNet(CrossEntropy, NextEvent):
                  heads: int = 2,         # attention heads a layer
                  inner: int = 256,       # width of the feed-forward part
                  kernel: int = 3):       # steps that are mixed, an odd number
-        if kernel % 2 == 0: raise InputError(f"kernel is {kernel}: take an odd number of steps, so that a step lies in the middle")
+        if kernel % 2 == 0:
+            raise InputError(f"kernel is {kernel}: take an odd number of steps, so that a step "
+                             "lies in the middle")
         super().__init__(n_classes, d=d, length=length, layers=0)
         self.encoder = DuroNetEncoder(d, length, dropout, layers, heads, inner, kernel)
         start(self, init_std)
@@ -111,7 +126,8 @@ def exclusivity_loss(z,          # (M, C) logits of the network that learns
                      p_teacher,  # (M, C) probabilities of the other one, taken as constants
                      y,          # (M,) target classes
                      gamma: float = 1.) -> torch.Tensor:
-    "HAIL's mutual exclusivity distillation, (M,): the target as the teacher doubts it, the other classes as it believes in them."
+    """HAIL's mutual exclusivity distillation, (M,): the target as the teacher doubts it, the other
+    classes as it believes in them."""
     log_p = z.log_softmax(-1)
     p_teacher = p_teacher.detach()
     target = F.one_hot(y, z.shape[-1]).bool()
@@ -138,7 +154,8 @@ def hail_loss(z,                                  # (2, M, C) logits of both net
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #5bb3dc5e
 class HAIL(NextEvent):
-    "HAIL (Hu et al., CIKM 2021): two Transformers with one embedding and one head; the first one answers."
+    """HAIL (Hu et al., CIKM 2021): two Transformers with one embedding and one head; the first one
+    answers."""
     def __init__(self,
                  n_classes: int,         # number of event classes
                  length: int = 200,      # longest window
@@ -155,14 +172,16 @@ class HAIL(NextEvent):
         super().__init__(n_classes, **kwargs)
         self.second = NextEvent(n_classes, embedding=self.embedding, **kwargs)
         for name in ("dense", "norm", "bias"): setattr(self.second, name, getattr(self, name))
-        for name in ("position", "norm"): setattr(self.second.encoder, name, getattr(self.encoder, name))
+        for name in ("position", "norm"):
+            setattr(self.second.encoder, name, getattr(self.encoder, name))
         self.how = {"alpha": alpha, "beta": beta, "gamma": gamma}
 
     def both(self, tokens: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         "Logits of both networks, (2, M, n_classes); arguments as in `forward`."
         return torch.stack([self(tokens, at), self.second(tokens, at)])
 
-    def loss(self, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor, t: float) -> torch.Tensor:
+    def loss(self, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor,
+             t: float) -> torch.Tensor:
         "`hail_loss` of both networks; arguments as in `CrossEntropy.loss`."
         return hail_loss(self.both(tokens, at).float(), y, **self.how)
 
@@ -173,7 +192,8 @@ def continuous_labels(tokens,         # (B, L) windows with holes
                       n_classes: int,
                       bandwidth: float, # h, in steps
                       reach: int) -> torch.Tensor:  # how many steps to each side count
-    "(M, n_classes) in [0, 1]: 1 for the hidden class; for the classes of other events nearby exp(-steps² / 2h²), the largest one where there are several."
+    """(M, n_classes) in [0, 1]: 1 for the hidden class; for the classes of other events nearby
+    exp(-steps² / 2h²), the largest one where there are several."""
     at = at.to(tokens.device)
     whole = tokens.flatten().index_put((at,), y + 1).view_as(tokens)
     offsets = torch.arange(-reach, reach + 1, device=tokens.device)
@@ -181,13 +201,16 @@ def continuous_labels(tokens,         # (B, L) windows with holes
     # so many zeros to each side that no neighbour falls off the edge
     nearby = F.pad(whole, (reach, reach))[row[:, None], column[:, None] + reach + offsets]
     height = torch.exp(-(offsets/bandwidth)**2 / 2).expand(nearby.shape)
-    return torch.zeros(len(at), n_classes + 1, device=tokens.device).scatter_reduce(1, nearby, height, "amax")[:, 1:]
+    return torch.zeros(len(at), n_classes + 1, device=tokens.device).scatter_reduce(1, nearby,
+        height, "amax")[:, 1:]
 
 def clc_loss(z,                              # (M, C) logits
              labels,                         # (M, C) in [0, 1]
              weight: float) -> torch.Tensor: # ω, of the labels above 0
-    "Weighted binary cross-entropy with continuous labels, summed over classes and averaged over samples: a scalar."
-    return F.binary_cross_entropy_with_logits(z, labels, weight=1 + (weight - 1)*(labels > 0), reduction="sum") / len(z)
+    """Weighted binary cross-entropy with continuous labels, summed over classes and averaged over
+    samples: a scalar."""
+    return F.binary_cross_entropy_with_logits(z, labels, weight=1 + (weight - 1)*(labels > 0),
+                                              reduction="sum") / len(z)
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #f4c87c71
 class CLC(NextEvent):
@@ -202,15 +225,19 @@ class CLC(NextEvent):
                  reach: int = 2,          # how many steps to each side have a label
                  weight: float = 20.,   # ω, how much more a label above 0 counts
                  **kwargs: Any):          # of the Transformer: layers, heads, inner
-        if bandwidth <= 0: raise InputError(f"bandwidth is {bandwidth}: it must be above 0; reach=0 switches the bumps off")
+        if bandwidth <= 0:
+            raise InputError(f"bandwidth is {bandwidth}: it must be above 0; reach=0 switches the "
+                             "bumps off")
         within(reach, "reach", 0)
         within(weight, "weight", 1)
-        super().__init__(n_classes, d=d, init_std=init_std, length=length, dropout=dropout, **kwargs)
+        super().__init__(n_classes, d=d, init_std=init_std, length=length, dropout=dropout,
+                         **kwargs)
         self.bandwidth, self.reach, self.weight = bandwidth, reach, weight
         # every class starts as rare as it is on average, and not at one half
         nn.init.constant_(self.bias, math.log(weight/n_classes))
 
-    def loss(self, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor, t: float) -> torch.Tensor:
+    def loss(self, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor,
+             t: float) -> torch.Tensor:
         "`clc_loss` with `continuous_labels`; arguments as in `CrossEntropy.loss`."
         labels = continuous_labels(tokens, at, y, self.n_classes, self.bandwidth, self.reach)
         return clc_loss(self(tokens, at).float(), labels, self.weight)
@@ -220,17 +247,20 @@ def deviation(variance: torch.Tensor) -> torch.Tensor:
     "The square root of variances, with a finite slope at 0."
     return variance.clamp(min=1e-6).sqrt()
 
-def wasserstein(mean1: torch.Tensor, variance1: torch.Tensor,                  # (…, A, e) of the first Gaussians
-                mean2: torch.Tensor, variance2: torch.Tensor) -> torch.Tensor: # (…, B, e) of the second
-    "Squared 2-Wasserstein distances between Gaussians with diagonal covariances, (…, A, B), at least 0."
+def wasserstein(mean1: torch.Tensor, variance1: torch.Tensor,  # (…, A, e) of the first Gaussians
+                mean2: torch.Tensor, variance2: torch.Tensor) -> torch.Tensor:  # (…, B, e)
+    """Squared 2-Wasserstein distances between Gaussians with diagonal covariances, (…, A, B), at
+    least 0."""
     # differences of large squares: bfloat16 would lose them
     with torch.autocast(mean1.device.type, enabled=False):
-        a, b = (torch.cat([m.float(), deviation(v.float())], -1) for m, v in ((mean1, variance1), (mean2, variance2)))
-        return (a.square().sum(-1)[..., None] + b.square().sum(-1)[..., None, :] - 2*a @ b.transpose(-1, -2)).clamp(min=0)
+        a, b = (torch.cat([m.float(), deviation(v.float())], -1) for m,
+                v in ((mean1, variance1), (mean2, variance2)))
+        return (a.square().sum(-1)[..., None] + b.square().sum(-1)[..., None, :]
+                - 2*a @ b.transpose(-1, -2)).clamp(min=0)
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #2ed3b58a
-def wasserstein_attention(q, k, v,                                                    # each a pair (mean, variance) of (B, heads, L, e)
-                          real: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]": # (B, 1, 1, L) true where a token is no padding
+def wasserstein_attention(q, k, v,  # each a pair (mean, variance) of (B, heads, L, e)
+                          real: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]": # (B, 1, 1, L)
     "STOSA's attention: (mean, variance) of the weighted sum of the values, (B, heads, L, e) each."
     near = -wasserstein(*q, *k) / q[0].shape[-1]**.5
     weights = near.masked_fill(~real, -torch.inf).softmax(-1).to(v[0].dtype)
@@ -238,7 +268,8 @@ def wasserstein_attention(q, k, v,                                              
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #2b072964
 class Stream(nn.Module):
-    "What follows the attention, for means or for variances: output, sum, normalisation, feed-forward part, sum, normalisation."
+    """What follows the attention, for means or for variances: output, sum, normalisation,
+    feed-forward part, sum, normalisation."""
     def __init__(self, d: int, inner: int, dropout: float):
         super().__init__()
         self.qkv, self.out = nn.Linear(d, 3*d), nn.Linear(d, d)
@@ -251,27 +282,34 @@ class Stream(nn.Module):
         return self.norm2(x + self.dropout(self.down(F.elu(self.up(x)))))
 
 class StochasticLayer(nn.Module):
-    "STOSA's layer: Wasserstein attention over Gaussians, and a stream each for means and variances."
+    """STOSA's layer: Wasserstein attention over Gaussians, and a stream each for means and
+    variances."""
     def __init__(self, d: int, heads: int, inner: int, dropout: float):
         super().__init__()
-        self.heads, self.mean, self.variance = heads, Stream(d, inner, dropout), Stream(d, inner, dropout)
+        self.heads, self.mean, self.variance = heads, Stream(d, inner, dropout), Stream(d, inner,
+            dropout)
 
-    def forward(self, mean: torch.Tensor, variance: torch.Tensor, real: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]":
+    def forward(self, mean: torch.Tensor, variance: torch.Tensor,
+                real: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]":
         "`mean`, `variance` (B, L, d), `real` (B, 1, 1, L); returns the same pair."
         means = (split_heads(part, self.heads) for part in self.mean.qkv(mean).chunk(3, -1))
-        variances = (split_heads(F.elu(part) + 1, self.heads) for part in self.variance.qkv(variance).chunk(3, -1))
+        variances = (split_heads(F.elu(part) + 1, self.heads)
+                     for part in self.variance.qkv(variance).chunk(3, -1))
         mixed = wasserstein_attention(*zip(means, variances), real)
-        return self.mean(mean, join_heads(mixed[0])), F.elu(self.variance(variance, join_heads(mixed[1]))) + 1
+        return self.mean(mean, join_heads(mixed[0])), F.elu(self.variance(variance,
+            join_heads(mixed[1]))) + 1
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #dedd252d
 def unseen(tokens,         # (B, L) windows with holes
            at,             # (M,) flat positions of the holes
            y,              # (M,) hidden classes
            n_classes: int) -> torch.Tensor:
-    "(M,) int64: for each hole a class drawn evenly from those that its window doesn't have; any class but `y` where it has all."
+    """(M,) int64: for each hole a class drawn evenly from those that its window doesn't have; any
+    class but `y` where it has all."""
     at = at.to(tokens.device)
     whole = tokens.flatten().index_put((at,), y + 1).view_as(tokens)
-    had = torch.zeros(len(tokens), n_classes + 1, dtype=torch.bool, device=tokens.device).scatter(1, whole, True)[:, 1:]
+    had = torch.zeros(len(tokens), n_classes + 1, dtype=torch.bool, device=tokens.device).scatter(1,
+        whole, True)[:, 1:]
     # lots in [1, 2) for what is not in the window, in [0, 1) for what is
     lots = torch.rand(len(at), n_classes, device=tokens.device) + (~had)[at // tokens.shape[1]]
     return lots.scatter(1, y[:, None], -1.).argmax(-1)
@@ -280,13 +318,15 @@ def pairwise_loss(right,     # (M,) distance from the hidden position to the rig
                   wrong,     # (M,) to the wrong class
                   between,   # (M,) between the two classes
                   weight: float) -> torch.Tensor:
-    "STOSA's loss, a scalar: BPR on distances, and λ times how much nearer the two classes are than they should be."
+    """STOSA's loss, a scalar: BPR on distances, and λ times how much nearer the two classes are
+    than they should be."""
     return (F.softplus(right - wrong) + weight*F.relu(right - between)).mean()
 
 OBJECTIVES = ("pairs", "cross-entropy")
 
-class STOSA(nn.Module):
-    "STOSA (Fan et al., WWW 2022): classes and hidden vectors are Gaussians, scores are negative Wasserstein distances."
+# %% ../../nbs/baselines/12_sequence_networks.ipynb #dedd2501
+class Stochastic(nn.Module):
+    "The weights of STOSA."
     def __init__(self,
                  n_classes: int,          # number of event classes
                  length: int = 200,       # longest window
@@ -299,61 +339,87 @@ class STOSA(nn.Module):
                  objective: str = "pairs", # one of `OBJECTIVES`
                  weight: float = .005):   # λ of the second term
         super().__init__()
-        if d % heads: raise InputError(f"width {d} can't be split over {heads} heads: take a multiple of {heads}")
+        if d % heads:
+            raise InputError(f"width {d} can't be split over {heads} heads: take a multiple of "
+                             f"{heads}")
         within(weight, "weight", 0)
-        self.n_classes, self.objective, self.weight = n_classes, one_of(objective, OBJECTIVES, "objective"), weight
-        self.means, self.variances = (nn.Embedding(n_classes + 2, d, padding_idx=0) for _ in range(2))
+        self.n_classes, self.weight = n_classes, weight
+        self.objective = one_of(objective, OBJECTIVES, "objective")
+        self.means, self.variances = (nn.Embedding(n_classes + 2, d, padding_idx=0)
+                                      for _ in range(2))
         self.mean_positions, self.variance_positions = (nn.Embedding(length, d) for _ in range(2))
-        self.mean_norm, self.variance_norm, self.dropout = nn.LayerNorm(d), nn.LayerNorm(d), nn.Dropout(dropout)
-        self.layers = nn.ModuleList(StochasticLayer(d, heads, inner, dropout) for _ in range(layers))
+        self.mean_norm, self.variance_norm = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(StochasticLayer(d, heads, inner, dropout)
+                                    for _ in range(layers))
         start(self, init_std)
 
+# %% ../../nbs/baselines/12_sequence_networks.ipynb #hs000064
+class Gaussians(Stochastic):
+    "What STOSA makes of windows and of classes."
     def hidden(self, tokens: torch.Tensor, at: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]":
         "The Gaussians at the flat positions `at` (M,): mean and variance, (M, d) each."
         L, at = tokens.shape[1], at.to(tokens.device)
-        mean = F.elu(self.dropout(self.mean_norm(self.means(tokens) + self.mean_positions.weight[:L])))
-        variance = F.elu(self.dropout(self.variance_norm(self.variances(tokens) + self.variance_positions.weight[:L]))) + 1
+        mean = F.elu(self.dropout(self.mean_norm(self.means(tokens)
+                                                 + self.mean_positions.weight[:L])))
+        variance = F.elu(self.dropout(self.variance_norm(self.variances(tokens)
+                                                         + self.variance_positions.weight[:L]))) + 1
         real = (tokens != 0)[:, None, None, :]
         for layer in self.layers: mean, variance = layer(mean, variance, real)
         return mean.flatten(0, 1)[at], variance.flatten(0, 1)[at]
 
     def classes(self) -> "tuple[torch.Tensor, torch.Tensor]":
         "The classes' Gaussians: mean and variance, (n_classes, d) each."
-        return self.means.weight[1:self.n_classes + 1], F.elu(self.variances.weight[1:self.n_classes + 1]) + 1
+        return (self.means.weight[1:self.n_classes + 1],
+                F.elu(self.variances.weight[1:self.n_classes + 1]) + 1)
 
+# %% ../../nbs/baselines/12_sequence_networks.ipynb #hs000060
+class STOSA(Gaussians):
+    """STOSA (Fan et al., WWW 2022): classes and hidden vectors are Gaussians, scores are negative
+    Wasserstein distances."""
     def forward(self, tokens: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-        "`tokens` (B, L) int64, `at` (M,) flat positions; returns logits (M, n_classes), minus squared distances."
+        """`tokens` (B, L) int64, `at` (M,) flat positions; returns logits (M, n_classes), minus
+        squared distances."""
         return -wasserstein(*self.hidden(tokens, at), *self.classes())
 
-    def loss(self, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor, t: float) -> torch.Tensor:
-        "`pairwise_loss` with a drawn class a position, or cross-entropy over all; arguments as in `CrossEntropy.loss`."
+    def loss(self, tokens: torch.Tensor, at: torch.Tensor, y: torch.Tensor,
+             t: float) -> torch.Tensor:
+        """`pairwise_loss` with a drawn class a position, or cross-entropy over all; arguments as in
+        `CrossEntropy.loss`."""
         z = self(tokens, at)
         if self.objective == "cross-entropy": return F.cross_entropy(z, y)
         drawn = unseen(tokens, at, y, self.n_classes)
         mean, variance = self.classes()
         # one pair a row: (M, 1, d) against (M, 1, d)
-        between = wasserstein(*(part[i][:, None] for i in (y, drawn) for part in (mean, variance)))[:, 0, 0]
+        pair = [part[i][:, None] for i in (y, drawn) for part in (mean, variance)]
+        between = wasserstein(*pair)[:, 0, 0]
         right, wrong = (-z.gather(1, i[:, None])[:, 0] for i in (y, drawn))
         return pairwise_loss(right, wrong, between, self.weight)
 
 # %% ../../nbs/baselines/12_sequence_networks.ipynb #3980a222
 def active_queries(n,                            # (B,) real tokens of each window
                    factor: int) -> torch.Tensor: # c
-    "(B,) int64: how many queries attend, c · ceil(ln n), at least 1 and at most n (Informer, section 3)."
+    """(B,) int64: how many queries attend, c · ceil(ln n), at least 1 and at most n (Informer,
+    section 3)."""
     return torch.minimum((factor*n.float().log().ceil()).long().clamp(min=1), n)
 
 def probsparse_attention(q, k, v,                      # (B, heads, L, e)
                          real,                         # (B, L) true where a token is no padding
                          factor: int) -> torch.Tensor: # c
-    "Informer's eqs. 3 and 4: (B, heads, L, e). The queries with the sharpest attention attend, the others get the mean of the real values."
+    """Informer's eqs. 3 and 4: (B, heads, L, e). The queries with the sharpest attention attend,
+    the others get the mean of the real values."""
     n = real.sum(1)
-    # as many as a window without padding has: how many the longest has, the host would have to wait for
-    u, most = active_queries(n, factor), int(active_queries(torch.tensor(real.shape[1]), factor))
+    u = active_queries(n, factor)
+    # as many as a window without padding has: for how many the longest has, the host would wait
+    most = int(active_queries(torch.tensor(real.shape[1]), factor))
     seen = real[:, None, None, :]
     scores = q @ k.transpose(-1, -2) / q.shape[-1]**.5
-    sharpness = scores.masked_fill(~seen, -torch.inf).amax(-1) - scores.masked_fill(~seen, 0).sum(-1) / n[:, None, None]
-    top = sharpness.masked_fill(~real[:, None], -torch.inf).topk(most, -1).indices[..., None]      # (B, heads, U, 1)
-    attended = scores.gather(2, top.expand(*top.shape[:3], q.shape[2])).masked_fill(~seen, -torch.inf).softmax(-1) @ v
+    mean_score = scores.masked_fill(~seen, 0).sum(-1) / n[:, None, None]
+    sharpness = scores.masked_fill(~seen, -torch.inf).amax(-1) - mean_score
+    # (B, heads, U, 1)
+    top = sharpness.masked_fill(~real[:, None], -torch.inf).topk(most, -1).indices[..., None]
+    attended = scores.gather(2, top.expand(*top.shape[:3], q.shape[2])).masked_fill(~seen, -torch.inf)
+    attended = attended.softmax(-1) @ v
     mean = v.masked_fill(~real[:, None, :, None], 0).sum(2, keepdim=True) / n[:, None, None, None]
     # a shorter window of the batch has fewer active queries than the longest one
     active = torch.arange(top.shape[2], device=q.device)[:, None] < u[:, None, None, None]
@@ -365,7 +431,8 @@ class SparseAttention(nn.Module):
     "ProbSparse self-attention with its projections."
     def __init__(self, d: int, heads: int, factor: int):
         super().__init__()
-        self.heads, self.factor, self.qkv, self.out = heads, factor, nn.Linear(d, 3*d), nn.Linear(d, d)
+        self.heads, self.factor, self.qkv, self.out = heads, factor, nn.Linear(d, 3*d), nn.Linear(d,
+            d)
 
     def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         "`x` (B, L, d), `real` (B, L); returns (B, L, d)."
@@ -373,20 +440,27 @@ class SparseAttention(nn.Module):
         return self.out(join_heads(probsparse_attention(q, k, v, real, self.factor)))
 
 class InformerLayer(nn.Module):
-    "Sparse attention to the window; in a decoder plain attention to the encoder's memory; a feed-forward part. Normalised after each sum."
-    def __init__(self, d: int, heads: int, inner: int, dropout: float, factor: int, decoder: bool = False):
+    """Sparse attention to the window; in a decoder plain attention to the encoder's memory; a
+    feed-forward part. Normalised after each sum."""
+    def __init__(self, d: int, heads: int, inner: int, dropout: float, factor: int,
+                 decoder: bool = False):
         super().__init__()
         self.attention, self.dropout = SparseAttention(d, heads, factor), nn.Dropout(dropout)
         self.cross = nn.MultiheadAttention(d, heads, batch_first=True) if decoder else None
         self.up, self.down = nn.Linear(d, inner), nn.Linear(inner, d)
         self.norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(3 if decoder else 2))
 
-    def forward(self, x: torch.Tensor, real: torch.Tensor, memory: "torch.Tensor | None" = None, kept: Any = None) -> torch.Tensor:
-        "`x` (B, L, d), `real` (B, L) and for a decoder `memory` (B, L', d), `kept` (B, L'); returns (B, L, d)."
+    def forward(self, x: torch.Tensor, real: torch.Tensor, memory: "torch.Tensor | None" = None,
+                kept: Any = None) -> torch.Tensor:
+        """`x` (B, L, d), `real` (B, L) and for a decoder `memory` (B, L', d), `kept` (B, L');
+        returns (B, L, d)."""
         x = self.norms[0](x + self.dropout(self.attention(x, real)))
-        if self.cross: x = self.norms[1](x + self.dropout(self.cross(x, memory, memory, key_padding_mask=~kept, need_weights=False)[0]))
+        if self.cross:
+            x = self.norms[1](x + self.dropout(self.cross(x, memory, memory, key_padding_mask=~kept,
+                                                          need_weights=False)[0]))
         return self.norms[-1](x + self.dropout(self.down(F.gelu(self.up(x)))))
 
+# %% ../../nbs/baselines/12_sequence_networks.ipynb #3f4bad01
 class Distil(nn.Module):
     "Informer's eq. 5: convolution, ELU, and the maximum over 3 steps in strides of 2."
     def __init__(self, d: int):
@@ -394,7 +468,8 @@ class Distil(nn.Module):
         self.conv = nn.Conv1d(d, d, 3, padding=1)
 
     def forward(self, x: torch.Tensor, real: torch.Tensor) -> "tuple[torch.Tensor, torch.Tensor]":
-        "`x` (B, L, d), `real` (B, L); returns half the steps, (B, ceil(L/2), d), and which of them are real."
+        """`x` (B, L, d), `real` (B, L); returns half the steps, (B, ceil(L/2), d), and which of
+        them are real."""
         gone = ~real[:, None]
         y = F.elu(self.conv(x.transpose(1, 2).masked_fill(gone, 0))).masked_fill(gone, -torch.inf)
         kept = real[:, ::2]
@@ -402,7 +477,8 @@ class Distil(nn.Module):
 
 class InformerEncoder(Transformer):
     "Informer's encoder and decoder on the Transformer's learned positions."
-    def __init__(self, d: int, length: int, dropout: float, layers: int, heads: int, inner: int, factor: int):
+    def __init__(self, d: int, length: int, dropout: float, layers: int, heads: int, inner: int,
+                 factor: int):
         super().__init__(d, length, layers=0, heads=heads, dropout=dropout)
         self.layers.extend(InformerLayer(d, heads, inner, dropout, factor) for _ in range(layers))
         self.distil = nn.ModuleList(Distil(d) for _ in range(layers - 1))
@@ -417,6 +493,7 @@ class InformerEncoder(Transformer):
             memory = layer(memory, kept)
         return self.decoder(x, real, memory, kept)
 
+# %% ../../nbs/baselines/12_sequence_networks.ipynb #3f4bad02
 class Informer(CrossEntropy, NextEvent):
     "Informer* (Zhou et al., AAAI 2021) with cross-entropy instead of the squared error."
     def __init__(self,
@@ -478,8 +555,10 @@ class GRUModel(OneEncoder):
     "GRU4Rec: a gated recurrent network."
     name = encoder = "GRU"
 
+# %% ../../nbs/baselines/12_sequence_networks.ipynb #1543e801
 class TCNModel(OneEncoder):
     "A causal temporal convolutional network."
     name = encoder = "TCN"
 
-MODELS = {model.name: model for model in (TransformerModel, GRUModel, TCNModel, DuroNetModel, HAILModel, CLCModel, STOSAModel, InformerModel)}
+MODELS = {model.name: model for model in (TransformerModel, GRUModel, TCNModel, DuroNetModel,
+                                          HAILModel, CLCModel, STOSAModel, InformerModel)}

@@ -9,22 +9,33 @@ __all__ = ['parser', 'main']
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
 import crimenb
-from ..core import InputError, one_of, write_atomic
+from ..core import InputError, lacking, one_of, write_atomic
 
 # %% ../../nbs/lab/90_cli.ipynb #98a53401
+# what an error calls an argument of a function is an option here
+_IN_PYTHON = re.compile(r"\b(time|category|premises|area|lon|lat|x|y|record_id)=(?=[,.;: ]|$)")
+
+def _free(where, force):
+    if where.exists() and not force: raise InputError(f"{where} is there already: write over it with --force, or name another place with --out")
+
 def _card(options):
     from crimenb import cards
     named = dict(pair.split("=", 1) if "=" in pair else _not_a_pair(pair) for pair in options.columns)
     for name in named: one_of(name, ("time", "category", "premises", "area", "lon", "lat", "x", "y", "record_id"), "column")
-    draft = cards.draft(options.events, options.areas, options.key, options.zone, crs=options.crs, **named)
+    # said before the file is read, which can take its time
+    if options.out: _free(Path(options.out), options.force)
+    try: draft = cards.draft(options.events, options.areas, options.key, options.zone, crs=options.crs, **named)
+    except InputError as error: raise InputError(_IN_PYTHON.sub(r"--column \1=NAME", str(error))) from error
     where = Path(options.out) if options.out else draft.card.path
     # a drafted card lies beside its events
     assert where is not None
-    if where.exists() and options.force: where.unlink()
+    _free(where, options.force)
+    if where.exists(): where.unlink()
     draft.write(where)
     account = draft.account
     if options.json:
@@ -51,6 +62,7 @@ def _forecast(options):
     if not options.quiet:
         for line in [*answer.lines(), *answer.notes]: print(line)
     for what, path in files.items(): print(path if options.quiet else f"{what + ':':<9}{path}")
+    if "map" not in paths and not options.quiet: print("map:     none, which needs bokeh: pip install 'crimenb[maps]'")
 
 def _not_a_pair(text): raise InputError(f"{text!r} is not a setting: write name=value")
 
@@ -108,10 +120,11 @@ def _stores(options):
 # %% ../../nbs/lab/90_cli.ipynb #946a01c3
 def _reproduce(options):
     from crimenb.lab import studies
+    if options.confirm: return _confirm(options)
+    if options.more: raise InputError("one study at a time: several are for crimenb sweep, or for --confirm with result files (.json)")
     if options.list: return _parameters(studies, options.study)
     # a study's name, or the result file of a run that is to be made once more
     study, given = studies.again(options.study) if options.study.endswith(".json") else (options.study, {})
-    if options.confirm and not given: raise InputError("--confirm is for a result file (.json), whose run is made once more")
     changes = studies.from_text(study, options.parameters)
     for name in ("profile", "dataset"):
         value = getattr(options, name)
@@ -121,19 +134,27 @@ def _reproduce(options):
     if given and "profile" in changes: raise InputError(f"{options.study} is a run of the profile {given['profile']}: leave out the profile, or name the study in its place")
     if "out" in changes: raise InputError("the folder for the results is given with --out, not with -p out=…")
     paths = studies.reproduce(study, given | changes, options.out)
-    if given and not changes: _compare(options, paths)
-    if options.json: return _say_json({"notebook": paths.notebook, "result": paths.result, "page": paths.page})
-    print(f"notebook: {paths.notebook}\nresult:   {paths.result}\npage:     {paths.page}")
+    if given and not changes: _compare(options, paths, studies)
+    if options.json: return _say_json(paths._asdict())
+    for what, files in paths._asdict().items():
+        for path in files if what == "forecast" else [files]: print(f"{what + ':':<9} {path}")
     print("\n".join(studies.in_lines(*studies.headline(json.loads(paths.result.read_text())["rows"], study))))
 
-def _compare(options, paths):
+def _compare(options, paths, studies):
     "Say how a recorded run and the same run today differ."
-    from crimenb.lab import provenance
     one, two = (json.loads(Path(p).read_text(encoding="utf-8")) for p in (options.study, paths.result))
-    rows, far, lost = provenance.compared(one, two)
-    gone = f"; {len(lost)} rows are not made any more" if lost else ""
-    print(f"compared: {rows} rows, the farthest value off by {far:.1e}{gone}", file=sys.stderr)
-    if options.confirm: provenance.confirm(options.study, one, two)
+    print("compared:", studies.compare(one, two), file=sys.stderr)
+
+def _confirm(options):
+    "Make recorded runs again, one after the other."
+    from crimenb.lab import studies
+    files = [options.study, *options.more]
+    changes = {name: getattr(options, name) for name in ("profile", "dataset", "parameters") if getattr(options, name)}
+    if changes: raise InputError(f"--confirm makes a run with the settings that it had: leave out {', '.join(changes)}")
+    if other := [file for file in files if not file.endswith(".json")]: raise InputError(f"--confirm is for result files (.json), and {other[0]} is none")
+    differ = studies.confirm(files, options.out, lambda line: print(line, flush=True))
+    print(f"{len(files) - len(differ)} of {len(files)} confirmed{'; not ' + ', '.join(differ) if differ else ''}")
+    return 1 if differ else 0
 
 def _parameters(studies, study):
     "What can be set in a study: name, type, default and help."
@@ -238,7 +259,8 @@ def _data(commands):
 def _lab(commands):
     sub = commands.add("reproduce", _reproduce, "run a study: an executed notebook, a result file and an HTML page", machine=True)
     sub.add_argument("study", metavar="STUDY", help=f"one of {', '.join(_studies())}; or a result file (.json), whose run is made once more")
-    sub.add_argument("--confirm", action="store_true", help="of a result file: note that today's code gives the same numbers")
+    sub.add_argument("more", metavar="FILE", nargs="*", help="with --confirm: more result files")
+    sub.add_argument("--confirm", action="store_true", help="make the runs of result files again, one after the other, and note where today's code gives the same numbers")
     sub.add_argument("--list", action="store_true", help="list what can be set in this study, and run nothing")
     sub.add_argument("--profile", help="smoke (seconds, simulated city), cpu, paper; default: smoke")
     sub.add_argument("--dataset", metavar="NAME", help="the data set to run on, or the path of a city's card; default: the study's own")
@@ -260,6 +282,7 @@ def _lab(commands):
     sub.add_argument("--out", type=_path, metavar="FILE", help="also write the table to this CSV file")
     sub.add_argument("--html", type=_path, metavar="DIR", help="instead: one page with everything, leaderboard.html, and leaderboard.csv, in this folder")
 
+# %% ../../nbs/lab/90_cli.ipynb #87285cb8
 def _studies():
     "The studies, by the names of their notebooks, without importing anything."
     package = Path(crimenb.__file__).parent
@@ -290,15 +313,26 @@ def main(argv=None,  # the arguments; those of the process if not given
         sys.stdout.flush()
         return code or 0
     except InputError as error: return _say(error, 2)
+    except ModuleNotFoundError as error:
+        if not lacking(error): raise
+        return _say(lacking(error), 2)
     except KeyboardInterrupt: return _say("interrupted", 130)
     except BrokenPipeError:
         # whoever reads (`head`, a pager) has enough; nothing may be left for Python to write at its exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _stop_writing()
         return 0
+    except OSError as error:
+        # a place that may not be read, or a full disk behind standard output
+        if error.filename is None: _stop_writing()
+        return _say(f"{error.filename or 'the answer can not be written'}: {error.strerror or error}; look at who may read and write there, and for room", 2)
     except RuntimeError as error:
         # without importing the studies for a command that has nothing to do with them
         if type(error).__name__ != "StudyFailed": raise
         return _say(error, 1)
+
+def _stop_writing():
+    "Nothing more is written to standard output, also not by Python at its exit."
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 def _say(message, code):
     print("crimenb:", " ".join(str(message).split()), file=sys.stderr)

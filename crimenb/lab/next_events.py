@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from .. import city, sources
+from .. import cards, cities, city, sources
 from ..baselines.count_mixer import CountMixer
 from ..baselines.next_event import rules_for
 from ..baselines.sequence_networks import MODELS
 from ..cloze import Instances
 from ..core import InputError, one_of
+from ..forecasts import Forecast
 from . import studies
 from ..metrics import paired_interval
 from ..next_class import IN_TIME, case_scores, lines, questions
@@ -126,6 +127,7 @@ def load(run: Any) -> tuple:
         return read_sequences(path), None, None
     loaded: Any = sources.load(run.dataset)
     events = getattr(loaded, "events", loaded)
+    if cities.is_card(run.dataset): cards.placed(events, cities.get(run.dataset), "a sequence of events at a spot", or_areas=True)
     view = from_events(events)
     run.used("sequences", view.events)
     return view, events, None
@@ -241,6 +243,17 @@ class Study(Methods):
                 rows.append(dict(method=label, kind=read_entry(label, self.run).role, protocol="popularity-100", split="validation", metric=f"NDCG@5 after {share:.0%} of training",
                                  value=float(seen[nearest]), low=None, high=None, n=self.view.n_spots))
         return rows
+
+    def forecast(self) -> Forecast:
+        "The event after the last of each spot, by the rule or model with the best NDCG@5 when it ranked all classes."
+        rows = self.run.table().query("protocol == 'full' and split == 'test' and metric == 'NDCG@5' and kind != 'floor'")
+        rules = {rule.name: rule for rule in rules_for("full")}
+        for method in rows.sort_values("value", ascending=False, kind="stable")["method"]:
+            label = method.partition(", peer ")[0]
+            if label in self.models:
+                return self.models[label].forecast(with_places(self.view, self.run) if label.startswith("named") else self.view)
+            if label in rules: return rules[label].fit(self.view).forecast(self.view)
+        raise InputError("nothing was measured that forecasts: give at least one method or rule")
 
     def cost(self, entry: Entry) -> list:
         "Rows of Figure 6: each phase measured in a fresh process, on the device and with the number of threads of this run."

@@ -29,7 +29,12 @@ from ..core import InputError, needs, within, write_atomic
 
 # %% ../../nbs/lab/30_sweep.ipynb #e929a393
 class _Once(yaml.SafeLoader):
-    "Reads YAML, and refuses a mapping in which a key stands twice."
+    "Reads YAML, and refuses aliases, of which a few lines can make gigabytes, and a mapping in which a key stands twice."
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.events.AliasEvent):
+            raise InputError(f"line {self.peek_event().start_mark.line + 1} has an alias (*): write the value out")
+        return super().compose_node(parent, index)
+
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = [key for i, key in enumerate(keys) if key in keys[:i]]

@@ -4,18 +4,20 @@
 
 # %% auto #0
 __all__ = ['F1S', 'CUTS', 'Weekly', 'by_group', 'weekly', 'expected_means', 'best_rule', 'rows_of', 'f1', 'best_cut', 'cuts_of',
-           'hits_by_step', 'drawn_hits', 'f1_rows']
+           'hits_by_step', 'drawn_hits', 'f1_rows', 'month_before', 'hagen_months', 'yes_or_no', 'hits_of',
+           'f1_differences']
 
 # %% ../../nbs/lab/25_weekly.ipynb #ee5366bd
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from .. import cities, city, sources
+from .. import cards, cities, city, sources
 from ..baselines.area_panel import rules
-from ..core import one_of
+from ..core import InputError, one_of
 from ..events import read_lapd
 from ..metrics import drawn_interval
 from ..models import Model, choose
@@ -50,7 +52,8 @@ def _of_file(dataset, cells, export):
         # later the records thin out
         return read_lapd(export).events.query("time < '2024-03-01'"), None, {"export": export}, "nearest"
     if cities.is_card(dataset):
-        card, events = cities.get(dataset), sources.load(dataset).events
+        card = cities.get(dataset)
+        events = cards.placed(sources.load(card).events, card, "a panel of weeks and areas", or_areas=True)
         if card.areas is not None: return events, sources.polygons(card), {}, "touching"
         if events["area"].notna().any() and card.cell_m is None: return events, None, {}, "nearest"
         return events, float(card.cell_m or 1000), {}, "touching"
@@ -167,4 +170,52 @@ def f1_rows(each, # hits (steps, types, 3) of each month
         low, high = drawn_interval(mean, np.mean([value(d) for d in drawn], 0), steps)
         out.append(dict(metric=metric, value=mean, low=max(low, 0.), high=min(high, 1.),
                         n=steps if n is None else n, blocks=steps))
+    return pd.DataFrame(out)
+
+# %% ../../nbs/lab/25_weekly.ipynb #13a8c3ad
+def month_before(panel: Panel, parts: Split,
+                 k: int,  # months, each as long as the test
+) -> tuple:
+    "The series and its parts when its last k test months haven't happened yet."
+    many = parts.test.stop - parts.test.start
+    a, b, c = (edge - k*many for edge in (parts.train.stop, parts.valid.stop, parts.test.stop))
+    if a - parts.train.start < many:
+        raise InputError(f"{k + 1} months leave less than a month for training: the series has {len(panel)} steps, ask for fewer")
+    return panel.until(c), Split(slice(parts.train.start, a), slice(a, b), slice(b, c))
+
+def hagen_months(folder) -> dict:
+    "Number of a month -> its files, of a folder with HAGEN's months (8/train.npz and so on), in the order of their numbers."
+    found = sorted((p for p in Path(folder).glob("*") if p.name.isdecimal()), key=lambda p: int(p.name))
+    if not found:
+        raise InputError(f"{folder} has no folder that is named by a number: HAGEN's months are 8 to 12, each with train.npz, val.npz and test.npz")
+    return {p.name: {f"{p.name}/{f.name}": f for f in sorted(p.glob("*.npz"))} for p in found}
+
+def yes_or_no(chance: np.ndarray,      # (steps, areas, types) forecasts
+              validation: np.ndarray,  # the same of the validation steps
+              share: float,            # of occurrences in training
+) -> np.ndarray:
+    "(steps, areas, types) bool: is it said to occur?"
+    # last week's answers are 0 or 1: a cut at 0 would say yes to everything
+    return (chance >= np.quantile(validation, 1 - share)) & (chance > validation.min())
+
+def hits_of(said: np.ndarray, was: np.ndarray,  # (steps, areas, types) bool
+) -> np.ndarray:
+    "(steps, types, 3) hits, false and missed."
+    return np.stack([v.sum(1) for v in (said & was, said & ~was, ~said & was)], -1)
+
+# %% ../../nbs/lab/25_weekly.ipynb #20152bc4
+def f1_differences(one, other,  # hits (steps, types, 3) of each month, of two methods
+                   draws: int = 1000,
+) -> pd.DataFrame:
+    "Rows metric, value, low, high, n, blocks: the mean over months of both F1, one less the other over the same drawn steps."
+    out, blocks = [], sum(map(len, one))
+    for metric, value in F1S.items():
+        rng, less = np.random.default_rng(0), lambda a, b: value(a) - value(b)
+        def drawn(a, b):
+            both = np.stack([a, b], -1)
+            sums = drawn_hits(both.reshape(*both.shape[:2], -1), rng, draws).reshape(draws, *both.shape[1:])
+            return less(*np.moveaxis(sums, -1, 0))
+        mean = np.mean([less(a.sum(0), b.sum(0)) for a, b in zip(one, other)])
+        low, high = drawn_interval(mean, np.mean([drawn(a, b) for a, b in zip(one, other)], 0), blocks)
+        out.append(dict(metric=metric, value=mean, low=low, high=high, n=blocks, blocks=blocks))
     return pd.DataFrame(out)

@@ -56,7 +56,8 @@ def target_log_probs(z,  # (…, M, C) logits
 
 def nontarget_log_probs(z,            # (…, M, C) logits
                         y,            # (M,) target classes
-                        masked=None,  # (M, C) bool: further classes that are not in play (c in eq. 9)
+                        masked=None,  # (M, C) bool: further classes that are not in play (c in eq.
+                                      # 9)
 ):
     "Eqs. 4 and 9 as logarithms: log q (…, M, C), with `NEVER` at the target and at masked classes."
     gone = is_target(y, z.shape[-1])
@@ -104,7 +105,8 @@ def hopeless(p_all,           # (K, M) every peer's probability of the target
              epsilon: float,  # the share of the batch
              slots: int = None,  # what the share is of; default M
 ):
-    "The condition of eq. 7, (M,) bool: samples that rank below ε·|B| in every peer, ascending from 0."
+    """The condition of eq. 7, (M,) bool: samples that rank below ε·|B| in every peer, ascending
+    from 0."""
     ranks = p_all.argsort(-1).argsort(-1)
     return (ranks < epsilon*(slots or p_all.shape[-1])).all(0)
 
@@ -128,10 +130,11 @@ def less_to_more(frequency,  # (C,) training counts of the classes
                  y,          # (M,) target classes
                  t: float,   # training progress
                  tau1: float = .7):
-    "The mask c of eq. 9 without its target entry, (M, C) bool: (1-t)·|I| non-targets of each sample, rare ones more likely."
+    """The mask c of eq. 9 without its target entry, (M, C) bool: (1-t)·|I| non-targets of each
+    sample, rare ones more likely."""
     n_classes = len(frequency)
     if t >= tau1: return torch.zeros(len(y), n_classes, dtype=torch.bool, device=y.device)
-    n_masked = min(round((1 - t)*n_classes), n_classes - 3)       # the target and two non-targets stay
+    n_masked = min(round((1 - t)*n_classes), n_classes - 3)  # the target and two non-targets stay
     # drawing without replacement with chances f = taking the order of f / exponential noise
     noise = torch.empty(n_classes, device=y.device).exponential_()
     place = (frequency / noise).argsort().argsort()                # 0 goes first
@@ -145,19 +148,24 @@ def mean_of_others(p):
 
 # %% ../../nbs/papers/10_crimealarm.ipynb #f51c7d5d
 CHOICES = {
-    "truncation": "eq. 7: take the ε largest losses over all prediction slots out of the mean (paper: weight 0 for samples that rank below ε·|B|)",
+    "truncation": "eq. 7: take the ε largest losses over all prediction slots out of the mean "
+                  "(paper: weight 0 for samples that rank below ε·|B|)",
     "phase": "eq. 8: one coin for each peer (paper: one a step)",
     "nontarget": "eq. 9: all non-target classes from the start (paper: less to more)",
     "teacher": "eq. 11: average the other peers' logits (paper: average the losses)",
-    "embedding": "one embedding of the events for all peers, as in HAIL (paper: not said; here one each)",
-    "masks": "hide exactly max(1, round(.2 L)) of a window's L events, as in HAIL's preparation (paper: not said; here each with chance .2)",
+    "embedding": "one embedding of the events for all peers, as in HAIL (paper: not said; here one "
+                 "each)",
+    "masks": "hide exactly max(1, round(.2 L)) of a window's L events, as in HAIL's preparation "
+             "(paper: not said; here each with chance .2)",
 }
 
 def choices_from_code(reading: str) -> "tuple[str, ...]":
-    "The names in `CHOICES` that follow the released code under a `reading`: 'paper', 'code', or some of the names."
+    """The names in `CHOICES` that follow the released code under a `reading`: 'paper', 'code', or
+    some of the names."""
     if reading == "paper": return ()
     if reading == "code": return tuple(CHOICES)
-    return tuple(one_of(name.strip(), CHOICES, "choice (or 'paper', 'code')") for name in reading.split(","))
+    return tuple(one_of(name.strip(), CHOICES, "choice (or 'paper', 'code')")
+                 for name in reading.split(","))
 
 # %% ../../nbs/papers/10_crimealarm.ipynb #cf5a2a7e
 # what Figure 3 switches off, written there with a ¬
@@ -185,7 +193,9 @@ class Curriculum:
         one_of(self.lacks, ("", *ABLATIONS), "ablation")
         for name in ("alpha", "gamma", "beta"): within(getattr(self, name), name, 0)
         within(self.epsilon, "epsilon", 0, 1)
-        if not 0 <= self.tau0 <= self.tau1 <= 1: raise InputError(f"tau0 = {self.tau0} and tau1 = {self.tau1} are no phases: take 0 <= tau0 <= tau1 <= 1")
+        if not 0 <= self.tau0 <= self.tau1 <= 1:
+            raise InputError(f"tau0 = {self.tau0} and tau1 = {self.tau1} are no phases: take 0 <= "
+                             "tau0 <= tau1 <= 1")
 
 # %% ../../nbs/papers/10_crimealarm.ipynb #2943b931
 def peer_cross_entropy(z, y):
@@ -214,67 +224,67 @@ def crimealarm_loss(z,                       # (K, M, C) the logits of the peers
                     t: float,                # training progress in [0, 1)
                     frequency,               # (C,) training counts of the classes
                     how: Curriculum,         # settings
-                    slots: int = None,       # windows × round(mask_rate · length): places for predictions, filled or not; for 'truncation'
+                    slots: int = None,  # places for predictions, filled or not; for 'truncation'
 ):
     "Eq. 12, a scalar: Σ_k CE + L_TC (eqs. 6-8) + β L_NC (eqs. 9, 10), teachers averaged by eq. 11."
-    code = choices_from_code(how.reading)
-    K, M, C = z.shape
-    log_p = target_log_prob(z, y)
+    code, K, log_p = choices_from_code(how.reading), len(z), target_log_prob(z, y)
+    averaged = mean_of_others(z.detach()) if "teacher" in code else None
     # drawn whether or not they are used, so that an ablation sees the same dropout as the whole
     coins = torch.rand(K).tolist() if "phase" in code else torch.rand(1).tolist()*K
     masked = None if "nontarget" in code else less_to_more(frequency, y, t, how.tau1)
     if how.lacks == "CNC": masked = None
     total = -log_p.mean(-1).sum()
-
     # target term: every pair of teacher and student, then the mean over teachers
     if how.lacks != "TC":
         p = log_p.detach().exp()
-        if "teacher" in code: teachers = target_log_prob(mean_of_others(z.detach()), y).exp()[None]       # (1, K, M)
-        else: teachers = torch.stack([p.roll(-shift, 0) for shift in range(1, K)])                        # (K-1, K, M)
+        # (K-1 or 1, K, M)
+        if averaged is not None: teachers = target_log_prob(averaged, y).exp()[None]
+        else: teachers = torch.stack([p.roll(-shift, 0) for shift in range(1, K)])
         noise = hopeless(p, how.epsilon, slots if "truncation" in code else None)
         simple = simple_target_loss(log_p, teachers, how.alpha).mean(0).mean(-1)
         if "truncation" in code:
             kept = (~noise).float()
-            difficult = (difficult_target_loss(log_p, teachers, how.gamma).mean(0)*kept).sum(-1) / kept.sum().clamp(min=1)
+            difficult = (difficult_target_loss(log_p, teachers, how.gamma).mean(0)*kept).sum(-1)
+            difficult = difficult / kept.sum().clamp(min=1)
         else:
-            difficult = difficult_target_loss(log_p, truncate(teachers, noise), how.gamma).mean(0).mean(-1)
+            teachers = truncate(teachers, noise)
+            difficult = difficult_target_loss(log_p, teachers, how.gamma).mean(0).mean(-1)
         easy = [how.lacks == "CTC" or simple_phase(t, coin, how.tau0, how.tau1) for coin in coins]
         total = total + sum(simple[k] if easy[k] else difficult[k] for k in range(K))
-
     # non-target term: one cross-entropy with the averaged teacher
     if how.lacks != "NC":
         log_q = nontarget_log_probs(z, y, masked)
-        if "teacher" in code: q_teacher = nontarget_log_probs(mean_of_others(z.detach()), y, masked).exp()
+        if averaged is not None: q_teacher = nontarget_log_probs(averaged, y, masked).exp()
         else: q_teacher = mean_of_others(log_q.detach().exp())
         total = total + how.beta*nontarget_loss(q_teacher, log_q).mean(-1).sum()
     return total
 
 # %% ../../nbs/papers/10_crimealarm.ipynb #e0d96b51
 class Distilled(Network):
-    "K peers that learn from each other. Asked for one answer, the first peer gives it; `answers` gives all."
+    """K peers that learn from each other. Asked for one answer, the first peer gives it; `answers`
+    gives all."""
     def __init__(self, encoder: str = "Transformer",    # one of `encoders.ENCODERS`
                  peers: int = 2,                        # K
-                 curriculum: "Curriculum | None" = None, # CrimeAlarm's settings; DKD uses its beta, DML none
-                 epochs: int = 100,                     # Π, passes over the windows
-                 lr: float = 1e-3,                      # with linear decay to 0
-                 seed: int = 0,                         # of weights, windows, masks, dropout
-                 d: int = 64,                           # width
-                 dropout: float = .1,                   # share of values that training drops
-                 init_std: float = .02,                 # deviation of the initial weights (BERT4Rec's)
-                 instances: "Instances | None" = None,  # how training instances are made
-                 evaluations: int = 10,                 # how often the validation score is looked at
-                 protocol: "str | None" = None,         # of that score; None: popularity-100 where its rivals can be drawn, else full
-                 training: "dict | None" = None,        # more of `training.train`; the code: weight_decay=.01, adam_eps=1e-6, clip=5
+                 curriculum: "Curriculum | None" = None,  # CrimeAlarm's settings; DKD uses its
+                                                          # beta, DML none
+                 # the others as in `cloze.Cloze`
+                 epochs: int = 100, lr: float = 1e-3, seed: int = 0, d: int = 64,
+                 dropout: float = .1,
+                 init_std: float = .02, instances: "Instances | None" = None, evaluations: int = 10,
+                 protocol: "str | None" = None, training: "dict | None" = None,
     ):
-        super().__init__(epochs, lr, seed, d, dropout, init_std, instances, evaluations, protocol, training)
+        super().__init__(epochs, lr, seed, d, dropout, init_std, instances, evaluations, protocol,
+                         training)
         self.encoder, self.peers, self.curriculum = encoder, peers, curriculum
 
     def _build(self, n_classes, **size) -> Peers:
         one_of(self.encoder, ENCODERS, "encoder")
-        if within(self.peers, "peers", 1) < 2: raise InputError(f"{self.name} distils between peers: it needs at least 2, not {self.peers}")
+        if within(self.peers, "peers", 1) < 2:
+            raise InputError(f"{self.name} distils between peers: it needs at least 2, not "
+                             f"{self.peers}")
         return Peers(n_classes, self.peers, self.encoder, self._shared, **size)
 
-    _shared = False
+    _shared, quick = False, dict(epochs=20)
 
 class DML(Distilled):
     "Deep mutual learning (Zhang et al., CVPR 2018) between peers."
@@ -284,15 +294,18 @@ class DML(Distilled):
 class DKD(Distilled):
     "Decoupled knowledge distillation (Zhao et al., CVPR 2022) between peers."
     name = "DKD"
-    def _losses(self, history, device): return lambda z, y, t, slots: mutual_dkd_loss(z, y, (self.curriculum or Curriculum()).beta)
+    def _losses(self, history, device):
+        return lambda z, y, t, slots: mutual_dkd_loss(z, y, (self.curriculum or Curriculum()).beta)
 
+# %% ../../nbs/papers/10_crimealarm.ipynb #e0d96b01
 class CrimeAlarm(Distilled):
     "Mutual distillation with an easy-to-hard curriculum (Hu et al., DASFAA 2024)."
     name, role = "CrimeAlarm", "paper"
 
     def _losses(self, history, device):
         how = self.curriculum or Curriculum()
-        frequency = torch.bincount(torch.from_numpy(history.events.astype(np.int64)), minlength=history.n_classes).float().to(device)
+        frequency = torch.bincount(torch.from_numpy(history.events.astype(np.int64)),
+                                   minlength=history.n_classes).float().to(device)
         return lambda z, y, t, slots: crimealarm_loss(z, y, t, frequency, how, slots)
 
     @property
@@ -303,19 +316,23 @@ class CrimeAlarm(Distilled):
 
     @property
     def windows(self) -> Instances:
-        "How training instances are made; under the code's reading with HAIL's exact number of masks."
+        """How training instances are made; under the code's reading with HAIL's exact number of
+        masks."""
         return replace(super().windows, masks="exact") if "masks" in self._code else super().windows
 
 # %% ../../nbs/papers/10_crimealarm.ipynb #6fd05f59
 def _resident(line):
-    "Bytes of main memory of this process, now (VmRSS) or at most (VmHWM); without Linux's /proc the most so far, as macOS counts it."
+    """Bytes of main memory of this process, now (VmRSS) or at most (VmHWM); without Linux's /proc
+    the most so far, as macOS counts it."""
     status = Path("/proc/self/status")
     if not status.exists():
         # not at the top: Windows has no such module
         import resource
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return next(int(row.split()[1])*1024 for row in status.read_text().splitlines() if row.startswith(line))
+    return next(int(row.split()[1])*1024 for row in status.read_text().splitlines()
+                if row.startswith(line))
 
+# %% ../../nbs/papers/10_crimealarm.ipynb #6fd05f01
 def cost(model: Network,          # unfitted
          view: Sequences,         # what happened
          train_until: np.ndarray, # positions: so many events are learnt from
@@ -324,7 +341,8 @@ def cost(model: Network,          # unfitted
          max_tokens: int = 32_000, # in a batch, in testing
          device: Any = None,      # default: `training.best_device()`
 ) -> dict:
-    "Steps (training) or spots (testing) a second, on a CPU a processor second, and the peak memory that it took; run it in a process of its own."
+    """Steps (training) or spots (testing) a second, on a CPU a processor second, and the peak
+    memory that it took; run it in a process of its own."""
     one_of(phase, ("training", "testing"), "phase")
     device, history = torch.device(device or best_device()), view.until(train_until)
     model.schema_ = view.schema()

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['NETWORKS', 'LOSSES', 'LEAST', 'GRAPHS', 'MODELS', 'GRID', 'BEST', 'CUTS', 'WAYS', 'DNN', 'LastState', 'LSTMCrimeNet',
-           'Attention', 'Spatial', 'Temporal', 'receptive_field', 'GATTCN', 'Head', 'alike', 'graph_of', 'AreaNetwork',
-           'Learning', 'Trained', 'Answering', 'AreaDNN', 'AreaLSTM', 'AreaGAT', 'grid_search', 'random_search',
-           'search_runs', 'as_command', 'save_workload', 'Workload', 'train_in_a_way', 'measure_training',
-           'measure_steps', 'measure']
+           'Attention', 'Spatial', 'Temporal', 'receptive_field', 'GATTCN', 'Scale', 'Head', 'alike', 'graph_of',
+           'Settings', 'AreaNetwork', 'Learning', 'Resumed', 'Trained', 'Answering', 'AreaDNN', 'AreaLSTM', 'AreaGAT',
+           'grid_search', 'random_search', 'search_runs', 'as_command', 'save_workload', 'Loads', 'Workload',
+           'train_in_a_way', 'measure_training', 'measure_steps', 'measure']
 
 # %% ../../nbs/papers/30_parallel.ipynb #cfdc9af5
 import hashlib
@@ -17,6 +17,7 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,8 @@ class DNN(nn.Module):
         super().__init__()
         within(layers, "layers", 1)
         widths = [n_in] + [units]*layers
-        hidden = [f for a, b in itertools.pairwise(widths) for f in (nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout))]
+        hidden = [f for a, b in itertools.pairwise(widths) for f in (nn.Linear(a, b), nn.ReLU(),
+            nn.Dropout(dropout))]
         self.stages = nn.Sequential(*hidden, nn.Linear(units, n_out))
 
     def forward(self, x): return self.stages(x)
@@ -60,18 +62,22 @@ class LastState(nn.Module):
     def forward(self, x): return self.lstm(x)[0][:, -1]
 
 class LSTMCrimeNet(nn.Module):
-    "One LSTM layer and a linear one, section V.B: (n, L, n_in) → (n, n_out). The paper's best: 128 units."
+    """One LSTM layer and a linear one, section V.B: (n, L, n_in) → (n, n_out). The paper's best:
+    128 units."""
     def __init__(self, n_in: int, n_out: int,
                  units: int = 128,      # width of the state; the paper tries 128 and 256
-                 dropout: float = 0.):  # share of the last state that training drops; the paper has none
+                 dropout: float = 0.):  # share of the last state that training drops; the paper has
+                                        # none
         super().__init__()
-        self.stages = nn.Sequential(LastState(n_in, units), nn.Dropout(dropout), nn.Linear(units, n_out))
+        self.stages = nn.Sequential(LastState(n_in, units), nn.Dropout(dropout),
+                                    nn.Linear(units, n_out))
 
     def forward(self, x): return self.stages(x)
 
 # %% ../../nbs/papers/30_parallel.ipynb #hs000001
 class Attention(nn.Module):
-    "Graph attention (Veličković et al., ICLR 2018): (…, A, n_in) → (…, A, heads · width), and α (…, E, heads)."
+    """Graph attention (Veličković et al., ICLR 2018): (…, A, n_in) → (…, A, heads · width), and α
+    (…, E, heads)."""
     def __init__(self, n_in: int, width: int, heads: int):
         super().__init__()
         self.lin = nn.Linear(n_in, heads*width, bias=False)
@@ -82,12 +88,15 @@ class Attention(nn.Module):
             nn.init.uniform_(weight, -end, end)
 
     def forward(self, x,  # features
-                edges):   # (2, E) int64, from j to i; a node that looks at itself has an edge to itself
+                edges):  # (2, E) int64, from j to i; a node that looks at itself has an edge to
+                         # itself
         (j, i), Wh = edges, self.lin(x).unflatten(-1, self.att_src.shape[1:])
-        e = F.leaky_relu((Wh*self.att_src[0]).sum(-1)[..., j, :] + (Wh*self.att_dst[0]).sum(-1)[..., i, :], .2)
+        e = F.leaky_relu((Wh*self.att_src[0]).sum(-1)[..., j, :]
+                         + (Wh*self.att_dst[0]).sum(-1)[..., i, :], .2)
         none = Wh.new_zeros(Wh.shape[:-1])
         # less the largest of each node, α is the same and no exponential too large
-        top = none.scatter_reduce(-2, i[:, None].expand_as(e), e.detach(), "amax", include_self=False)
+        top = none.scatter_reduce(-2, i[:, None].expand_as(e), e.detach(), "amax",
+                                  include_self=False)
         weight = (e - top[..., i, :]).exp()
         alpha = weight/(none.index_add(-2, i, weight)[..., i, :] + 1e-16)
         new = torch.zeros_like(Wh).index_add(-3, i, alpha[..., None]*Wh[..., j, :, :])
@@ -95,42 +104,52 @@ class Attention(nn.Module):
 
 # %% ../../nbs/papers/30_parallel.ipynb #c8190140
 class Spatial(nn.Module):
-    "f_GAT and X_temporal side by side, sections V.C and VI.C: (B, L, A, n_in) → (B, L, A, units + n_in)."
+    """f_GAT and X_temporal side by side, sections V.C and VI.C: (B, L, A, n_in) → (B, L, A, units +
+    n_in)."""
     def __init__(self,
                  n_in: int,         # features of an area in a period
                  units: int,        # width of what attention gives, over all heads
                  heads: int,        # attention heads
-                 edge_index=None):  # (2, E) int64 graph of the areas, without loops; not part of the saved weights
+                 edge_index=None):  # (2, E) int64, without loops; not part of the saved weights
         super().__init__()
-        if units % heads: raise InputError(f"{units} units can't be split over {heads} heads: take a multiple of {heads}")
+        if units % heads:
+            raise InputError(f"{units} units can't be split over {heads} heads: take a multiple of "
+                             f"{heads}")
         self.gat = Attention(n_in, units//heads, heads)
         if edge_index is not None:
             edge_index = torch.as_tensor(edge_index)
             if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
-                raise InputError(f"edge_index must be (2, E) int64, not {tuple(edge_index.shape)} {edge_index.dtype}")
+                raise InputError(f"edge_index must be (2, E) int64, not {tuple(edge_index.shape)} "
+                                 f"{edge_index.dtype}")
             if (edge_index[0] == edge_index[1]).any():
-                raise InputError("edge_index has loops: leave them out, every node sees itself anyway")
+                raise InputError("edge_index has loops: leave them out, every node sees itself "
+                                 "anyway")
         self.register_buffer("edge_index", edge_index, persistent=False)
 
     def edges(self, areas: int, edge_index=None) -> torch.Tensor:
         "(2, E + A): the graph of so many areas, each with a loop."
         edge_index = self.edge_index if edge_index is None else edge_index
-        if edge_index is None: raise InputError("there is no graph: give edge_index to the model or with the call")
-        return torch.cat([edge_index, torch.arange(areas, device=edge_index.device).expand(2, areas)], 1)
+        if edge_index is None:
+            raise InputError("there is no graph: give edge_index to the model or with the call")
+        loops = torch.arange(areas, device=edge_index.device).expand(2, areas)
+        return torch.cat([edge_index, loops], 1)
 
     def forward(self, x, edge_index=None):
         return torch.cat([F.elu(self.gat(x, self.edges(x.shape[2], edge_index))[0]), x], -1)
 
     def weights(self, x, edge_index=None):
-        "(edges (2, E + A), weights (B, L, E + A, heads)): the attention α of every edge j → i, in every period and step."
+        """(edges (2, E + A), weights (B, L, E + A, heads)): the attention α of every edge j → i, in
+        every period and step."""
         edges = self.edges(x.shape[2], edge_index)
         return edges, self.gat(x, edges)[1]
 
 # %% ../../nbs/papers/30_parallel.ipynb #8e0d13c2
 class Temporal(nn.Module):
-    "f_TCN, sections V.D and VI.C: (B, L, A, n_in) → (B, A, units), each area by itself, the state after the last period."
+    """f_TCN, sections V.D and VI.C: (B, L, A, n_in) → (B, A, units), each area by itself, the state
+    after the last period."""
     def __init__(self, n_in: int, units: int,
-                 length: int,      # periods in a sequence: there are as many blocks as the last one needs to see them all
+                 length: int,  # periods in a sequence: there are as many blocks as the last one
+                               # needs to see them all
                  kernel: int,      # steps in a convolution
                  dropout: float):  # share of values that training drops
         super().__init__()
@@ -151,18 +170,22 @@ def receptive_field(tcn: TCN) -> int:
 
 # %% ../../nbs/papers/30_parallel.ipynb #b707bb04
 class GATTCN(nn.Module):
-    "Graph attention in every period, then causal convolutions over periods, section VI.C: (B, L, A, n_in) → (B, A, n_out)."
+    """Graph attention in every period, then causal convolutions over periods, section VI.C: (B, L,
+    A, n_in) → (B, A, n_out)."""
     def __init__(self,
                  n_in: int,              # features of an area in a period
                  n_out: int,             # numbers that come out, see `Head`
-                 edge_index=None,        # (2, E) int64 graph of the areas, both directions, without loops; None: given with each call
+                 edge_index=None,  # (2, E) int64 graph of the areas, both directions, without
+                                   # loops; None: given with each call
                  length: int = 4,        # periods in a sequence
                  units: int = 64,        # width of attention and of the convolutions
                  heads: int = 8,         # attention heads; 8 of 8 units as Veličković et al.
                  kernel: int = 2,        # steps in a convolution
                  dropout: float = 0.):   # share of values that the convolutions' training drops
         super().__init__()
-        self.stages = nn.Sequential(Spatial(n_in, units, heads, edge_index), Temporal(units + n_in, units, length, kernel, dropout), nn.Linear(units, n_out))
+        self.stages = nn.Sequential(Spatial(n_in, units, heads, edge_index),
+                                    Temporal(units + n_in, units, length, kernel, dropout),
+                                    nn.Linear(units, n_out))
 
     def forward(self, x, edge_index=None):
         x = self.stages[0](x, edge_index)
@@ -177,8 +200,8 @@ LOSSES = ("likelihood", "MSE")
 LEAST = .01
 
 # %% ../../nbs/papers/30_parallel.ipynb #d3e62cf0
-class Head:
-    "What the numbers of a network's last layer mean: their loss, and the forecast they stand for."
+class Scale:
+    "The scale of a network's numbers, from the training cases."
     def __init__(self,
                  task: str,   # one of `areas.TASKS`
                  loss: str,   # one of `LOSSES`
@@ -192,13 +215,15 @@ class Head:
 
     def numbers(self) -> dict:
         "What it has learnt."
-        return {"mean": self.mean.cpu().numpy(), "spread": self.spread.cpu().numpy(), "width": float(self.width), "n_out": self.n_out}
+        return {"mean": self.mean.cpu().numpy(), "spread": self.spread.cpu().numpy(),
+                "width": float(self.width), "n_out": self.n_out}
 
     @classmethod
-    def of(cls, task: str, loss: str, numbers: dict) -> "Head":
-        "The head with these `numbers`."
+    def of(cls, task: str, loss: str, numbers: dict) -> Any:
+        "The one with these `numbers`."
         head = cls.__new__(cls)
-        head.task, head.kind, head.width, head.n_out = task, loss, numbers["width"], numbers["n_out"]
+        head.task, head.kind = task, loss
+        head.width, head.n_out = numbers["width"], numbers["n_out"]
         head.mean, head.spread = (torch.as_tensor(numbers[name]) for name in ("mean", "spread"))
         return head
 
@@ -207,6 +232,9 @@ class Head:
         self.mean, self.spread = self.mean.to(device), self.spread.to(device)
         return self
 
+# %% ../../nbs/papers/30_parallel.ipynb #hs000040
+class Head(Scale):
+    "What the numbers of a network's last layer mean: their loss, and the forecast they stand for."
     def loss(self, z, y):
         "Mean loss of the numbers z (m, n_out) against the targets y (m, C) or (m,)."
         z = z.float()
@@ -222,12 +250,16 @@ class Head:
         centre = self.mean + self.spread*z
         if self.task == "counts": return centre.clamp_min(LEAST)
         # of the normal distribution around the forecast, the part below each border between levels
-        below = torch.special.ndtr((torch.arange(LEVELS - 1, device=z.device) + .5 - centre) / self.width)
-        return F.pad(below, (1, 1)).index_fill(-1, torch.tensor([LEVELS], device=z.device), 1.).diff(dim=-1)
+        borders = torch.arange(LEVELS - 1, device=z.device) + .5
+        below = F.pad(torch.special.ndtr((borders - centre) / self.width), (1, 1))
+        return below.index_fill(-1, torch.tensor([LEVELS], device=z.device), 1.).diff(dim=-1)
 
     def fit_width(self, z, y):
-        "Set the width of the normal distribution of levels from numbers z (m, 1) and levels y (m,) that training has not seen."
-        if self.task == "levels" and self.kind == "MSE": self.width = max((self.mean + self.spread*z[:, 0] - y).square().mean().sqrt().item(), .05)
+        """Set the width of the normal distribution of levels from numbers z (m, 1) and levels y
+        (m,) that training has not seen."""
+        if self.task == "levels" and self.kind == "MSE":
+            off = self.mean + self.spread*z[:, 0] - y
+            self.width = max(off.square().mean().sqrt().item(), .05)
 
 # %% ../../nbs/papers/30_parallel.ipynb #7fc7c20a
 GRAPHS = ("auto", "touching", "nearest", "alike")
@@ -237,7 +269,8 @@ def alike(counts,  # (T, A)
 ) -> np.ndarray:
     "(2, E) int64: edges to and from the k areas with the most correlated series."
     counts = counts[~np.isnan(counts).any(1)]
-    with np.errstate(invalid="ignore"): r = np.nan_to_num(np.corrcoef(counts.T)) - 9*np.eye(counts.shape[1])
+    with np.errstate(invalid="ignore"):
+        r = np.nan_to_num(np.corrcoef(counts.T)) - 9*np.eye(counts.shape[1])
     near = np.argsort(-r, axis=1, kind="stable")[:, :k]
     one, other = np.repeat(np.arange(len(r)), k), near.ravel()
     return np.unique(np.hstack([[one, other], [other, one]]), axis=1).astype("int64")
@@ -249,17 +282,19 @@ def graph_of(panel,           # of which only what lies before `until` is looked
 ) -> np.ndarray:
     "(2, E) int64 graph of the panel's areas, both directions, without loops."
     if one_of(how, GRAPHS, "graph") == "auto":
-        how = "touching" if panel.geometry is not None else "nearest" if np.isfinite(panel.lon).any() else "alike"
+        how = ("touching" if panel.geometry is not None else "nearest"
+               if np.isfinite(panel.lon).any() else "alike")
     if how == "alike": return alike(panel.counts[:until].sum(-1), neighbours)
     if how == "nearest": return nearest_areas(panel, neighbours)
     if panel.geometry is None:
-        raise InputError("which areas touch can't be told without polygons: give the panel some, or use graph='nearest'")
+        raise InputError("which areas touch can't be told without polygons: give the panel some, "
+                         "or use graph='nearest'")
     named = pd.DataFrame({"geometry": panel.geometry}, index=pd.Index(panel.areas, name="area"))
     return adjacency(named, panel.areas)
 
 # %% ../../nbs/papers/30_parallel.ipynb #d33260f1
-class AreaNetwork(AreaModel):
-    "One of the three networks as a model of weekly areas. A subclass has `inputs` and `_network(n_in, n_out)`."
+class Settings(AreaModel):
+    "What can be chosen in a network of weekly areas."
     role = "paper"
     def __init__(self, task="counts",
                  criterion="likelihood", # one of `LOSSES`; MSE is the paper's
@@ -269,29 +304,40 @@ class AreaNetwork(AreaModel):
                  dropout=0.,             # share of values that training drops
                  graph="auto", neighbours=4,   # of GAT+TCN, as in `graph_of`
                  batch=128,              # cases in a batch
-                 epochs=200,             # passes over the training cases; 0: as it is before its first step
+                 epochs=200,  # passes over the training cases; 0: as it is before its first step
                  lr=1e-3, schedule="constant", weight_decay=0., seed=0,  # as in `training.train`
                  evaluations=50,         # how often validation is looked at
-                 patience=0,             # so many looks without a new best end the training; 0: never
+                 patience=0,  # so many looks without a new best end the training; 0: never
                  length=4, cyclic=True,  # as in `panels.Features`
-                 calendar=True,          # keep the day of the year; it can't be learnt from less than a year
+                 calendar=True,          # keep the day of the year; it takes a year to learn it
                  means=True,             # keep the mean over all earlier blocks; the paper has none
-                 device=None, checkpoint=None,   # where it is trained; a file from which a killed training goes on
+                 device=None,            # where it is trained
+                 checkpoint=None,        # a file from which a killed training goes on
                  precision=None,         # one of `training.PRECISIONS`; None: float32
     ):
-        self.task, self.criterion, self.units, self.layers, self.heads = task, criterion, units, layers, heads
-        self.dropout, self.graph, self.neighbours, self.batch, self.epochs = dropout, graph, neighbours, batch, epochs
-        self.lr, self.schedule, self.weight_decay, self.seed, self.evaluations = lr, schedule, weight_decay, seed, evaluations
-        self.patience, self.length, self.cyclic, self.calendar, self.means = patience, length, cyclic, calendar, means
+        self.task, self.criterion, self.units = task, criterion, units
+        self.layers, self.heads = layers, heads
+        self.dropout, self.graph, self.neighbours = dropout, graph, neighbours
+        self.batch, self.epochs = batch, epochs
+        self.lr, self.schedule, self.weight_decay = lr, schedule, weight_decay
+        self.seed, self.evaluations = seed, evaluations
+        self.patience, self.length, self.cyclic = patience, length, cyclic
+        self.calendar, self.means = calendar, means
         self.device, self.checkpoint, self.precision = device, checkpoint, precision
 
+# %% ../../nbs/papers/30_parallel.ipynb #hs000041
+class AreaNetwork(Settings):
+    "One of the three networks as a model. A subclass has `inputs` and `_network(n_in, n_out)`."
+    quick = dict(epochs=50, evaluations=10)
     def columns(self, names: list) -> list:
         "Numbers of the features that the network is given."
-        left_out = [*([] if self.calendar else ["day of year"]), *([] if self.means else ["mean so far"])]
+        left_out = [*([] if self.calendar else ["day of year"]),
+                    *([] if self.means else ["mean so far"])]
         return [i for i, name in enumerate(names) if not any(word in name for word in left_out)]
 
     def inputs(self, features) -> Callable:
-        "A function: (m,) rows, for a graph whole periods one after the other -> what the network is given."
+        """A function: (m,) rows, for a graph whole periods one after the other -> what the network
+        is given."""
         raise TypeError(f"{type(self).__name__} must say what its network is given")
 
     def _network(self, n_in, n_out) -> nn.Module:
@@ -312,20 +358,24 @@ class Learning(AreaNetwork):
         return torch.from_numpy(rows)
 
     def _parts(self, features, rows, valid):
-        "Rows to learn from, and rows to choose the epoch on: without validation those of the last fifth of the periods."
+        """Rows to learn from, and rows to choose the epoch on: without validation those of the last
+        fifth of the periods."""
         learn, check = rows, None if valid is None else known_rows(features, valid)
         if check is None:
             periods = np.unique(features.t[rows])
             later = features.t[rows] >= periods[-max(len(periods)//5, 1)]
             learn, check = rows[~later], rows[later]
         if not (len(learn) and len(check)):
-            raise InputError("there are no periods to learn from or to choose the epoch on: give a longer panel, or other parts")
+            raise InputError("there are no periods to learn from or to choose the epoch on: give a "
+                             "longer panel, or other parts")
         if len(np.intersect1d(learn, check)):
-            raise InputError("training and validation share periods: choose on others than those learnt from")
+            raise InputError("training and validation share periods: choose on others than those "
+                             "learnt from")
         return learn, check
 
     def _learn(self, view, features, rows, valid):
-        for name, low in (("batch", 1), ("evaluations", 1), ("seed", 0), ("epochs", 0)): within(getattr(self, name), name, low)
+        for name, low in (("batch", 1), ("evaluations", 1), ("seed", 0), ("epochs", 0)):
+            within(getattr(self, name), name, low)
         learn, check = self._parts(features, rows, valid)
         self._graph(view, int(features.t[learn[-1]]) + 1)
         learn, check = (self._units(part, len(view.areas)) for part in (learn, check))
@@ -338,11 +388,24 @@ class Learning(AreaNetwork):
     def _train(self, give, y, head, learn, check) -> None:
         raise TypeError(f"{type(self).__name__} must say how it is trained")
 
+# %% ../../nbs/papers/30_parallel.ipynb #hs000042
+class Resumed(Learning):
+    "Where a killed training may go on."
+    def _decides(self, give, y, learn, check):
+        """Everything on which the result depends, for the checkpoint: it must not go on under other
+        settings or data."""
+        data = hashlib.sha256(self.graph_.tobytes() if hasattr(self, "graph_") else b"")
+        for rows in (*learn.split(4096), *check.split(4096)):
+            for part in (give(rows.flatten().numpy()), y[rows]): data.update(part.numpy().tobytes())
+        own = "task", "criterion", "units", "layers", "heads", "dropout", "batch", "evaluations"
+        return {"data": data.hexdigest(), "name": self.name,
+                **{name: getattr(self, name) for name in own}}
+
 # %% ../../nbs/papers/30_parallel.ipynb #hs000006
-class Trained(Learning):
+class Trained(Resumed):
     "Training and forecasting."
     def _objective(self, loss: Callable, said: Callable) -> Callable:
-        "What training makes small, of (network, rows, progress), from the loss and from what (network, rows) forecasts."
+        "What training makes small, from the loss and from what (network, rows) forecasts."
         return loss
 
     def _train(self, give, y, head, learn, check):
@@ -352,24 +415,18 @@ class Trained(Learning):
         def loss(net, rows, t): return head.loss(z(net, rows), y[rows.flatten()].to(device))
         objective = self._objective(loss, lambda net, rows: head.predict(z(net, rows)))
         each = max(1, round(self.batch/learn[0].numel()))
-        log = train(self.net_, lambda epoch, rng: learn[rng.permutation(len(learn))].split(each), objective,
-                    self.epochs, self.lr, self.seed, self.schedule, weight_decay=self.weight_decay,
-                    evaluate=lambda net: {"valid": -objective(net, check, 1.)},
-                    evaluate_every=max(1, self.epochs//self.evaluations), select="valid", patience=self.patience,
-                    device=device, checkpoint=self.checkpoint, precision=self.precision, what=f"{self.name}, {self.task}",
+        def batches(epoch, rng): return learn[rng.permutation(len(learn))].split(each)
+        log = train(self.net_, batches, objective, self.epochs, self.lr, self.seed, self.schedule,
+                    evaluate=lambda net: {"valid": -objective(net, check, 1.)}, select="valid",
+                    evaluate_every=max(1, self.epochs//self.evaluations), patience=self.patience,
+                    weight_decay=self.weight_decay, device=device, checkpoint=self.checkpoint,
+                    precision=self.precision, what=f"{self.name}, {self.task}",
                     settings=self._decides(give, y, learn, check) if self.checkpoint else None)
-        with torch.inference_mode(): head.fit_width(z(self.net_, check), y[check.flatten()].to(device))
+        with torch.inference_mode():
+            head.fit_width(z(self.net_, check), y[check.flatten()].to(device))
         self.numbers_, self.log_ = head.numbers(), log.drop(columns="seconds")
         #: of each epoch: not part of what is saved twice alike
         self.seconds_ = log["seconds"].to_numpy()
-
-    def _decides(self, give, y, learn, check):
-        "Everything on which the result depends, for the checkpoint: it must not go on under other settings or data."
-        data = hashlib.sha256(self.graph_.tobytes() if hasattr(self, "graph_") else b"")
-        for rows in (*learn.split(4096), *check.split(4096)):
-            for part in (give(rows.flatten().numpy()), y[rows]): data.update(part.numpy().tobytes())
-        own = "task", "criterion", "units", "layers", "heads", "dropout", "batch", "evaluations"
-        return {"data": data.hexdigest(), "name": self.name, **{name: getattr(self, name) for name in own}}
 
     @property
     def valid_loss(self) -> float:
@@ -380,11 +437,13 @@ class Trained(Learning):
 class Answering(Trained):
     "Forecasts of periods, so many at a time that their rows fit into memory."
     def _answer(self, view, at):
-        A, features, device, head = len(view.areas), self.features(view, at), next(self.net_.parameters()).device, self.head()
+        A, features, device, head = len(view.areas), self.features(view,
+            at), next(self.net_.parameters()).device, self.head()
         give = self.inputs(features)
         self.net_.eval()
         def say(some):
-            with torch.inference_mode(): z = self.net_(give(some.ravel()).to(device)).flatten(0, -2).cpu()
+            with torch.inference_mode():
+                z = self.net_(give(some.ravel()).to(device)).flatten(0, -2).cpu()
             return head.predict(z).numpy().reshape(len(some), A, -1)
         rows = (at - at[0])[:, None]*A + np.arange(A)
         return np.concatenate([say(some) for some in np.array_split(rows, -(-rows.size//65_536))])
@@ -398,72 +457,94 @@ class AreaDNN(Answering):
     "The feed-forward network, section V.A."
     name = "DNN"
     def inputs(self, features): return _taken(features.flat, self.columns(features.feature_names))
-    def _network(self, n_in, n_out): return DNN(n_in, n_out, self.layers, self.units or 128, self.dropout)
+    def _network(self, n_in, n_out):
+        return DNN(n_in, n_out, self.layers, self.units or 128, self.dropout)
 
 class AreaLSTM(Answering):
     "LSTMCrimeNet, section V.B."
     name = "LSTMCrimeNet"
-    def inputs(self, features): return _taken(features.sequence, self.columns(features.sequence_names))
-    def _network(self, n_in, n_out): return LSTMCrimeNet(n_in, n_out, self.units or 128, self.dropout)
+    def inputs(self, features):
+        return _taken(features.sequence, self.columns(features.sequence_names))
+    def _network(self, n_in, n_out):
+        return LSTMCrimeNet(n_in, n_out, self.units or 128, self.dropout)
 
+# %% ../../nbs/papers/30_parallel.ipynb #21b9bc01
 class AreaGAT(Answering):
     "Graph attention and temporal convolutions, section VI.C."
     name = "GAT+TCN"
     def inputs(self, features):
-        take, areas = _taken(features.sequence, self.columns(features.sequence_names)), len(features.panel.areas)
+        take, areas = _taken(features.sequence,
+                             self.columns(features.sequence_names)), len(features.panel.areas)
         return lambda rows: take(rows).unflatten(0, (-1, areas)).transpose(1, 2)
 
     def _network(self, n_in, n_out):
-        return GATTCN(n_in, n_out, torch.as_tensor(self.graph_), self.length, self.units or 64, self.heads, dropout=self.dropout)
+        return GATTCN(n_in, n_out, torch.as_tensor(self.graph_), self.length, self.units or 64,
+                      self.heads, dropout=self.dropout)
 
     def _graph(self, view, until): self.graph_ = graph_of(view, until, self.graph, self.neighbours)
 
     def _units(self, rows, areas):
         if len(rows) % areas or (rows.reshape(-1, areas) % areas != np.arange(areas)).any():
-            raise InputError("a graph model needs every area once in every period: leave out periods with gaps")
+            raise InputError("a graph model needs every area once in every period: leave out "
+                             "periods with gaps")
         return torch.from_numpy(rows).view(-1, areas)
 
 MODELS = {kind.name: kind for kind in (AreaDNN, AreaLSTM, AreaGAT)}
 
 # %% ../../nbs/papers/30_parallel.ipynb #8541f290
 # section VII; GAT+TCN's is ours
-GRID = {"DNN": {"lr": (1e-4, 1e-3, 1e-2), "layers": (3, 4, 5), "batch": (64, 128, 256), "units": (64, 128, 256)},
+GRID = {"DNN": {"lr": (1e-4, 1e-3, 1e-2), "layers": (3, 4, 5), "batch": (64, 128, 256),
+                "units": (64, 128, 256)},
         "LSTMCrimeNet": {"units": (128, 256), "epochs": (100, 150, 200), "lr": (1e-3, 5e-4)},
         "GAT+TCN": {"units": (32, 64, 128), "lr": (1e-3, 5e-4)}}
 # what the paper says won
-BEST = {"DNN": {"lr": 1e-3, "layers": 3, "units": 128}, "LSTMCrimeNet": {"units": 128, "lr": 1e-3}, "GAT+TCN": {}}
+BEST = {"DNN": {"lr": 1e-3, "layers": 3, "units": 128}, "LSTMCrimeNet": {"units": 128, "lr": 1e-3},
+        "GAT+TCN": {}}
 
 def grid_search(name: str) -> list:
-    "Every setting of the paper's grid, as dictionaries; of several numbers of epochs only the largest, which contains the others."
-    grid = {k: (max(v),) if k == "epochs" else v for k, v in GRID[one_of(name, GRID, "model")].items()}
+    """Every setting of the paper's grid, as dictionaries; of several numbers of epochs only the
+    largest, which contains the others."""
+    tried = GRID[one_of(name, GRID, "model")]
+    grid = {k: (max(v),) if k == "epochs" else v for k, v in tried.items()}
     return [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
 
 def random_search(name: str, trials: int, seed: int = 0) -> list:
-    "`trials` settings drawn at random: the rate evenly on the log scale between the grid's ends, the others from the grid."
+    """`trials` settings drawn at random: the rate evenly on the log scale between the grid's ends,
+    the others from the grid."""
     grid, rng = GRID[one_of(name, GRID, "model")], np.random.default_rng(seed)
-    draw = lambda k, v: float(np.exp(rng.uniform(*np.log([min(v), max(v)])))) if k == "lr" else max(v) if k == "epochs" else v[rng.integers(len(v))]
+    def draw(k, v):
+        if k == "lr": return float(np.exp(rng.uniform(*np.log([min(v), max(v)]))))
+        return max(v) if k == "epochs" else v[rng.integers(len(v))]
     return [{k: draw(k, v) for k, v in grid.items()} for _ in range(within(trials, "trials", 1))]
 
 # %% ../../nbs/papers/30_parallel.ipynb #60a394e9
 def search_runs(name: str,        # one of `MODELS`
                 settings: list,   # from `grid_search` or `random_search`
-                **common,         # parameters that all runs share: dataset, profile, seed, tasks, patience, …
+                **common,  # parameters that all runs share: dataset, profile, seed, tasks,
+                           # patience, …
 ) -> list:
-    "A search as runs of the study: its parameters for each setting, one network, one loss, no search of its own. The profile decides on the epochs."
+    """A search as runs of the study: its parameters for each setting, one network, one loss, no
+    search of its own. The profile decides on the epochs."""
     called = lambda k: "gat_units" if name == "GAT+TCN" and k == "units" else k
-    alone = {"models": one_of(name, MODELS, "model"), "search": "none", "repeats": 1, "rules": "historical mean"}
-    return [alone | common | {called(k): v for k, v in setting.items() if k != "epochs"} for setting in settings]
+    alone = {"models": one_of(name, MODELS, "model"), "search": "none", "repeats": 1,
+             "rules": "historical mean"}
+    return [alone | common | {called(k): v for k, v in setting.items() if k != "epochs"}
+            for setting in settings]
 
 def as_command(run: dict) -> str:
     "The command line of one of these runs."
-    given = [f"-p {shlex.quote(f'{k}={v}')}" for k, v in run.items() if k not in ("dataset", "profile")]
-    return " ".join(["crimenb reproduce parallel", *(f"--{k} {shlex.quote(run[k])}" for k in ("dataset", "profile") if k in run), *given])
+    given = [f"-p {shlex.quote(f'{k}={v}')}" for k, v in run.items() if k not in ("dataset",
+        "profile")]
+    return " ".join(["crimenb reproduce parallel",
+                     *(f"--{k} {shlex.quote(run[k])}" for k in ("dataset", "profile") if k in run),
+                     *given])
 
 # %% ../../nbs/papers/30_parallel.ipynb #653347ba
 # stages of the first of two processes of a pipeline
 CUTS = {"DNN": 6, "LSTMCrimeNet": 2, "GAT+TCN": 1}
 # ways to train, by the number of processes that each takes
-WAYS = {1: ("single", "DataParallel", "1 thread", "2 threads", "4 threads", "1 worker", "2 workers", "4 workers"),
+WAYS = {1: ("single", "DataParallel", "1 thread", "2 threads", "4 threads", "1 worker", "2 workers",
+            "4 workers"),
         2: ("data parallel", "pipeline", "federated regions", "federated areas")}
 
 def save_workload(path,
@@ -475,28 +556,34 @@ def save_workload(path,
 ):
     "Write what `Workload` reads: processes of their own can't be handed objects."
     lon, place = np.asarray(lon), np.arange(len(lon))
-    region = np.argsort(np.argsort(lon, kind="stable"))*within(regions, "regions", 1, len(lon))//len(lon)
+    region = np.argsort(np.argsort(lon, kind="stable"))*within(regions, "regions", 1,
+        len(lon))//len(lon)
     def of(part):
         rows = known_rows(features, part)
-        arrays = {"flat": features.flat(rows), "sequence": features.sequence(rows), "level": features.y_level[rows],
+        arrays = {"flat": features.flat(rows), "sequence": features.sequence(rows),
+                  "level": features.y_level[rows],
                   "period": features.t[rows], "area": features.a[rows]}
         return {name: torch.from_numpy(v) for name, v in arrays.items()}
-    torch.save({"train": of(parts.train), "test": of(parts.test), "edges": torch.as_tensor(edge_index),
-                "sites": {"regions": torch.as_tensor(region), "areas": torch.as_tensor(place)}}, path)
+    torch.save({"train": of(parts.train), "test": of(parts.test),
+                "edges": torch.as_tensor(edge_index),
+                "sites": {"regions": torch.as_tensor(region), "areas": torch.as_tensor(place)}},
+               path)
 
 # %% ../../nbs/papers/30_parallel.ipynb #e30dca48
-class Workload:
-    "One network with its risk levels, as all ways of training see it."
+class Loads:
+    "One network with what it is given, and its batches."
     def __init__(self, name: str,  # one of `NETWORKS`
                  path,             # from `save_workload`
                  batch: int = 128, # cases in a batch, of all processes together
                  seed: int = 0,    # of the first weights
-                 device="cpu",     # where sites are put; batches are made on the CPU, for workers can't use a GPU
+                 device="cpu",     # where sites are put; batches are made on the CPU, by workers
                  **settings):      # layers, units, heads, kernel, dropout: what the model takes
         saved = torch.load(path, weights_only=True)
-        self.name, self.edges, self.site_of, self.batch, self.device = one_of(name, NETWORKS, "model"), saved["edges"], saved["sites"], batch, device
+        self.name, self.batch, self.device = one_of(name, NETWORKS, "model"), batch, device
+        self.edges, self.site_of = saved["edges"], saved["sites"]
         self.learn, self.test = saved["train"], saved["test"]
-        (self.x, self.y), self.head = self.given(self.learn), Head("levels", "likelihood", self.learn["level"])
+        self.x, self.y = self.given(self.learn)
+        self.head = Head("levels", "likelihood", self.learn["level"])
         graph = (self.edges, self.x.shape[1]) if name == "GAT+TCN" else ()
         with seeded(seed): self.model = NETWORKS[name](self.x.shape[-1], LEVELS, *graph, **settings)
         self.each = max(1, round(batch/self.y[0].numel()))
@@ -516,16 +603,22 @@ class Workload:
         "The batch itself."
         return self.x[i], self.y[i]
 
+# %% ../../nbs/papers/30_parallel.ipynb #hs000043
+class Workload(Loads):
+    "One network with its risk levels, as all ways of training see it."
     def mean_loss(self, z, y): return self.head.loss(z.flatten(0, -2), y.flatten())
 
     def loss(self, model, batch, t): return self.mean_loss(model(batch[0]), batch[1])
 
     def site(self, of, k):
-        "The cases of site `k`, whose areas are those where `of` is `k`; for GAT+TCN with the numbers of its areas."
+        """The cases of site `k`, whose areas are those where `of` is `k`; for GAT+TCN with the
+        numbers of its areas."""
         if self.name != "GAT+TCN":
-            return tuple(member[of[self.learn["area"]] == k].to(self.device) for member in (self.x, self.y))
+            here = of[self.learn["area"]] == k
+            return self.x[here].to(self.device), self.y[here].to(self.device)
         own = (of == k).nonzero()[:, 0]
-        return tuple(member.to(self.device) for member in (self.x[:, :, own], self.y[:, own], own.expand(len(self.y), -1)))
+        parts = self.x[:, :, own], self.y[:, own], own.expand(len(self.y), -1)
+        return tuple(part.to(self.device) for part in parts)
 
     def site_loss(self, model, batch, t):
         "Of a site: GAT+TCN sees the edges between the site's own areas."
@@ -540,38 +633,49 @@ class Workload:
         "Rows of accuracy and log loss on the test periods, with intervals over periods."
         model.to("cpu").eval()
         x, y = self.given(self.test)
-        with torch.inference_mode(): p = self.head.to("cpu").predict(model(x).flatten(0, -2)).numpy()
+        with torch.inference_mode():
+            p = self.head.to("cpu").predict(model(x).flatten(0, -2)).numpy()
         table = level_summary(p, y.flatten().numpy(), blocks=self.test["period"].numpy())
         return table[table["metric"].isin(["accuracy", "log loss"])].to_dict("records")
 
 # %% ../../nbs/papers/30_parallel.ipynb #d514e076
 def train_in_a_way(work: Workload, way: str, epochs: int, device="cpu") -> pd.DataFrame:
-    "Train the network of `work` in one of `WAYS`, in this process and those it trains with; returns the log."
+    """Train the network of `work` in one of `WAYS`, in this process and those it trains with;
+    returns the log."""
     one_of(way, WAYS[ranks()[1]], "way to train")
     common, work.device = dict(lr=1e-3, device=device), device
     def moved(batch): return tuple(member.to(device) for member in batch)
     if way == "pipeline":
         stages, cut = work.model.stages, CUTS[work.name]
-        return fit_pipeline([stages[:cut], stages[cut:]], lambda epoch, rng: [moved(work.cut_out(i)) for i in work.plan(rng)], work.mean_loss, epochs, schedule="constant", **common)
+        return fit_pipeline([stages[:cut], stages[cut:]], lambda epoch,
+                            rng: [moved(work.cut_out(i)) for i in work.plan(rng)], work.mean_loss,
+                            epochs, schedule="constant", **common)
     if way.startswith("federated"):
         of = work.site_of[way.split()[1]]
         # weeks in a site's step hold as many cases as a batch, where the batch is of weeks
-        step = max(1, round(work.batch*int(of.max() + 1)/len(of))) if work.name == "GAT+TCN" else work.batch
-        return federate(work.model, lambda k: work.site(of, k), range(int(of.max()) + 1), work.site_loss, epochs, batch=step, optimizer=torch.optim.Adam, **common)
-    workers, how = (int(way[0]), "threads" if "thread" in way else "processes") if way[0].isdigit() else (0, "threads")
+        step = max(1, round(work.batch*int(of.max()
+                                           + 1)/len(of))) if work.name == "GAT+TCN" else work.batch
+        return federate(work.model, lambda k: work.site(of, k), range(int(of.max()) + 1),
+                        work.site_loss, epochs, batch=step, optimizer=torch.optim.Adam, **common)
+    workers, how = (int(way[0]), "threads" if "thread" in way
+                    else "processes") if way[0].isdigit() else (0, "threads")
     model = data_parallel(work.model) if way == "DataParallel" else work.model
     if model is not work.model: common["device"] = device = "cuda"
     def loss(model, batch, t): return work.loss(model, moved(batch), t)
-    return train(model, lambda epoch, rng: Loaded(work.plan(rng), work.cut_out, workers, how), loss, epochs, schedule="constant", **common)
+    return train(model, lambda epoch, rng: Loaded(work.plan(rng), work.cut_out, workers, how), loss,
+                 epochs, schedule="constant", **common)
 
 # %% ../../nbs/papers/30_parallel.ipynb #6d43a802
 def _peak(forget=False):
-    "Peak memory of this process since the last `forget`, in bytes (Linux); of a process that computes on a GPU the GPU's."
+    """Peak memory of this process since the last `forget`, in bytes (Linux); of a process that
+    computes on a GPU the GPU's."""
     if torch.cuda.is_initialized():
         if forget: torch.cuda.reset_peak_memory_stats()
         return torch.cuda.max_memory_allocated()
     if forget: Path("/proc/self/clear_refs").write_text("5")
-    return next(int(line.split()[1])*1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return next(int(line.split()[1])*1024
+                for line in Path("/proc/self/status").read_text().splitlines()
+                if line.startswith("VmHWM"))
 
 def measure_training(path,               # from `save_workload`
                      ways: list,         # some of `WAYS`, of as many processes as there are
@@ -581,7 +685,8 @@ def measure_training(path,               # from `save_workload`
                      seed: int = 0,      # of the first weights
                      device: str = "cpu",
 ) -> list:
-    "A job for `distributed.launch`: a dictionary for each network and way: seconds of each epoch, CPU seconds an epoch, bytes sent an epoch, peak memory, loss, scores."
+    """A job for `distributed.launch`: a dictionary for each network and way: seconds of each epoch,
+    CPU seconds an epoch, bytes sent an epoch, peak memory, loss, scores."""
     torch.set_num_threads(1)
     rows = []
     for name, way in itertools.product(models, ways):
@@ -590,9 +695,14 @@ def measure_training(path,               # from `save_workload`
         once(lambda: None)
         moved, cpu, children = sent(), time.process_time(), os.times().children_user
         log = train_in_a_way(work, way, epochs, device)
-        cpu, children, moved = time.process_time() - cpu, os.times().children_user - children, sent() - moved
-        rows.append({"model": name, "way": way, "seconds": log["seconds"].tolist(), "cpu": (cpu + children)/epochs, "bytes": moved/epochs if ranks()[1] > 1 else 0., "memory": _peak(),
-                     "added memory": max(0, _peak() - at_start), "loss": float(log["loss"].iloc[-1]), "scores": once(lambda: work.scores(work.model))})
+        cpu, children, moved = (time.process_time() - cpu, os.times().children_user - children,
+                                sent() - moved)
+        rows.append({"model": name, "way": way, "seconds": log["seconds"].tolist(),
+                     "cpu": (cpu + children)/epochs, "bytes": moved/epochs if ranks()[1] > 1
+                     else 0., "memory": _peak(),
+                     "added memory": max(0, _peak() - at_start),
+                     "loss": float(log["loss"].iloc[-1]),
+                     "scores": once(lambda: work.scores(work.model))})
     return rows
 
 # %% ../../nbs/papers/30_parallel.ipynb #578e4556
@@ -603,19 +713,23 @@ def measure_steps(path,              # from `save_workload`
                   steps: int = 30,   # timed for each
                   device: str = "cpu",
 ) -> list:
-    "A job for `distributed.launch`: the points to which `CostModel` is fitted, the seconds of a step being the first quarter of `steps`, which other programs disturb less than the mean."
+    """A job for `distributed.launch`: the points to which `CostModel` is fitted, the seconds of a
+    step being the first quarter of `steps`, which other programs disturb less than the mean."""
     torch.set_num_threads(1)
     rows, device = [], torch.device(device)
     for name, batch, width in itertools.product(models, batches, widths):
         work = Workload(name, path, batch, units=width)
-        given, began = tuple(member.to(device) for member in work.cut_out(torch.arange(work.each) % len(work.y))), []
+        first, began = work.cut_out(torch.arange(work.each) % len(work.y)), []
+        given = tuple(member.to(device) for member in first)
         def loss(model, batch, t):
             began.append(clock(device))
             return work.loss(model, batch, t)
         train(work.model, lambda epoch, rng: [given]*(steps + 4), loss, 1, lr=1e-6, device=device)
         weights = sum(p.numel() for p in work.model.parameters())
-        rows.append({"model": name, "cases": given[1].numel(), "weights": weights, "work": float(weights*given[1].numel()), "bytes": 4.*weights,
-                     "processes": ranks()[1], "seconds": float(np.quantile(np.diff(began)[3:], .25))})
+        rows.append({"model": name, "cases": given[1].numel(), "weights": weights,
+                     "work": float(weights*given[1].numel()), "bytes": 4.*weights,
+                     "processes": ranks()[1], "seconds": float(np.quantile(np.diff(began)[3:],
+                         .25))})
     return rows
 
 # %% ../../nbs/papers/30_parallel.ipynb #07264f95
@@ -624,4 +738,5 @@ def measure(path,                 # from `save_workload`
             scaling: dict = None, # arguments of `measure_steps`; None: no steps are timed
 ) -> dict:
     "The job that the study starts: both measurements in the same processes."
-    return {"training": measure_training(path, **training), "steps": measure_steps(path, **scaling) if scaling else []}
+    return {"training": measure_training(path, **training), "steps": measure_steps(path, **scaling)
+            if scaling else []}

@@ -30,7 +30,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
-from .. import cities, city as cities_made_up, sources
+from .. import cards, cities, city as cities_made_up, sources
 from ..core import InputError, needs, one_of, within, write_atomic
 from ..events import read_lapd
 from ..grids import (AUTHORS_LAGS, EXTERNAL, LAGS, Grid, HourlyMaps, as_grid, diurnal_sum,
@@ -655,7 +655,7 @@ class _Network(Model):
         counts, hour = view.counts[hours], int(view.hour_of_day[first])
         series, lags = finer(counts, self.resolution, "sound", hour)
         each = hours_of(len(series), len(counts), self.resolution == "space+time", "sound")
-        features = view.external(self.columns, self.ranges_)[hours][each]
+        features = view.external(self.columns, self.ranges_, hours)[each]
         return Prepared(counts, hour, torch.from_numpy(series), torch.from_numpy(features), lags,
                         *[np.arange(0)]*4, self.low_, self.high_, "sound", self.resolution), first
 
@@ -696,6 +696,7 @@ class _SquareError(_Network):
 class STResNetModel(_SquareError):
     "ST-ResNet, trained as in section 4, in the sound preparation."
     name, ternary = "ST-ResNet, sound", False
+    quick = dict(resolution="none", filters=8, residual_units=2, epochs=10, extra_epochs=2)
     def __init__(self, resolution: str = "space+time",           # one of `RESOLUTIONS`
                  filters: int = 64, kernel: int = 3,             # f; 3 with convolution, 1 without
                  residual_units: int = 6,                        # in each branch
@@ -724,6 +725,7 @@ class PoissonModel(_Network):
 
     It is asked for the factor by which each hour's rate lies above its usual one."""
     name, role, columns = "ST-ResNet, Poisson", "ours", (*EXTERNAL, "weekday")
+    quick = dict(filters=8, residual_units=2, epochs=10, extra_epochs=2)
     def __init__(self, filters: int = 64, kernel: int = 3, residual_units: int = 6,
                  epochs: int = 200, extra_epochs: int = 50, lr: float = 5e-4,
                  schedule: str = "constant", batch: int = 48, seed: int = 0, checks: int = 20,
@@ -747,8 +749,7 @@ class PoissonModel(_Network):
                           checkpoint=self.checkpoint, precision=self.precision,
                           compile=self.compile, schedule=self.schedule)
 
-    def _usual(self, prepared):
-        return self.rate_[(np.arange(prepared.hours) + prepared.first_hour) % 24]
+    def _usual(self, p): return self.rate_[(np.arange(p.hours) + p.first_hour) % 24]
     def _fit(self, view, train, valid):
         prepared = self._prepared(view, train, valid)
         self.rate_ = base_rate(prepared.counts, prepared.train[-1] + 1, prepared.first_hour)
@@ -765,6 +766,7 @@ class CorrectingModel(PoissonModel):
 
     The share of the correction is chosen on the validation hours."""
     name = "Poisson regression + ST-ResNet"
+    quick = dict(filters=8, residual_units=2, epochs=5)
     def __init__(self, base: Any = None, # a model of hourly maps, never 0; None: Poisson regression
                  refit: int = 672,       # hours between two fits of the base
                  filters: int = 64, kernel: int = 3, residual_units: int = 6, epochs: int = 20,
@@ -795,8 +797,7 @@ class CorrectingModel(PoissonModel):
         prepared, first = self._window(view, at)
         base, hours = np.full(prepared.counts.shape, np.nan, np.float32), np.asarray(at) - first
         base[hours] = np.maximum(by_latest(self.fits_, view, at), 1e-6)
-        found = corrected_base(self.network_, prepared, base, hours, self.share_)
-        return found.astype(float)
+        return corrected_base(self.network_, prepared, base, hours, self.share_).astype(float)
 
 # %% ../../nbs/papers/20_stresnet.ipynb #d6d48863
 def pack(T,                       # a tensor of -1, 0 and 1, any shape
@@ -1039,7 +1040,7 @@ def study_maps(dataset,               # "city" (simulated), a name in `HALVES`, 
         return happened, HourlyMaps.from_events(happened, grid, truth.start, end), truth
     if cities.is_card(dataset):
         card, start, end = cities.get(dataset), None, None
-        happened = sources.load(dataset).events
+        happened = cards.placed(sources.load(card).events, card, "an hourly map")
     else:
         known = "data set of hourly maps (or city, or the path of a card)"
         source, start, end = HALVES[one_of(dataset, HALVES, known)]

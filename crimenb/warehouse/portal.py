@@ -33,12 +33,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-import requests
 
 from .. import __version__
 from ..cities import CITIES
 from ..cities import Portal
 from ..core import InputError
+from ..core import cache_folder
+from ..core import in_time
 from ..core import one_of
 from ..core import progress
 from ..core import within
@@ -52,7 +53,8 @@ PORTALS = {name: card.portal for name, card in CITIES.items() if card.portal}
 # %% ../../nbs/warehouse/10_portal.ipynb #a5ece9e5
 @dataclass(frozen=True)
 class Patience:
-    "How long to wait for a portal. All times in seconds; `sleep`, `clock` and `jitter` (a number in 0…1) can be replaced in tests."
+    """How long to wait for a portal. All times in seconds; `sleep`, `clock` and `jitter` (a number
+    in 0…1) can be replaced in tests."""
     # how often to ask in all
     attempts: int = 8
     # a portal that wants to be left alone for longer is left alone
@@ -69,7 +71,8 @@ class Patience:
              failures: int,    # how often it failed so far
              asked: float = 0, # what the portal asked for
     ) -> float:
-        "Seconds until the next attempt: 1, 2, 4, … at most 60, of which half is chance; or what the portal asked for, if that is longer."
+        """Seconds until the next attempt: 1, 2, 4, … at most 60, of which half is chance; or what
+        the portal asked for, if that is longer."""
         return max(asked, min(60, 2.0**(failures - 1)) * (1 + self.jitter()) / 2)
 
 class _Passing(Exception):
@@ -80,11 +83,110 @@ class _Passing(Exception):
 
 def _retry_after(header):
     "Seconds in a Retry-After header, which holds seconds or a date; 0 if there is none, or it makes no sense."
-    if (header or "").isdigit(): return float(header)
+    if (header or "").isdigit(): return float(header[:9])
     try: return max(0.0, (parsedate_to_datetime(header) - datetime.now(timezone.utc)).total_seconds())
     except (TypeError, ValueError): return 0.0
 
+# %% ../../nbs/warehouse/10_portal.ipynb #a5ece9e6
 KEPT = "call again later; what has come is kept"
+
+class Line:
+    "Questions to one portal, and its answers, which are JSON."
+    def __init__(self,
+                 who: str,                       # what to call the portal in an error
+                 base: str,                      # its address
+                 token: "str | None" = None,     # app token
+                 patience: Patience = Patience(),
+    ):
+        if not urlsplit(base).scheme in ("http", "https") or not urlsplit(base).hostname:
+            raise InputError(f"{base!r} is no address of a portal: give one that begins with https://")
+        # a token that cannot be a header would be quoted in the error of whoever refuses it
+        if token and not re.fullmatch(r"[!-~]+", token):
+            raise InputError("the app token has a space or another character that no token has: look at SODA_APP_TOKEN")
+        self.who, self.base, self.token, self.patience = who, base.rstrip("/"), token, patience
+        import requests
+        self.session = requests.Session()
+        self.session.headers["User-Agent"] = f"crimenb/{__version__}"
+        if token: self.session.headers["X-App-Token"] = token
+
+    def get(self,
+            path: str,                    # what is asked, below the base address
+            query: "dict | None" = None,
+            rows: int = 1,                # how many rows the answer may hold: sets how long it may be
+    ) -> Any:
+        "The answer; numbers are text with the digits that the portal sent. Faults that may pass are waited for."
+        for failures in range(1, self.patience.attempts + 1):
+            try: return _value(self, *_asked(self, self.base + path, query, rows))
+            except _Passing as fault:
+                what = f"{self.who} {_secret(self, fault)}"
+                if failures == self.patience.attempts: raise InputError(f"{what}, {failures} times in a row: {KEPT}") from None
+                if fault.wait > self.patience.longest_wait:
+                    raise InputError(f"{what} and asks to be left alone for {fault.wait:.0f} seconds: {KEPT}") from None
+                self.pause(failures, fault.wait)
+            # from None: what an answer repeats stands in the error before, too
+            except InputError as error: raise InputError(_secret(self, error)) from None
+
+    def pause(self, failures: int, asked: float = 0) -> None: self.patience.sleep(self.patience.wait(failures, asked))
+
+def _secret(line, words):
+    "The words of an error without the token, which a portal may repeat."
+    return re.sub(re.escape(line.token), "…", str(words), flags=re.I) if line.token else str(words)
+
+# %% ../../nbs/warehouse/10_portal.ipynb #a5ece9e8
+def _same_house(url, base):
+    "Is this address the portal's own: its host, and its port or that of https?"
+    there, here = urlsplit(url), urlsplit(base)
+    try: ports = [part.port or {"http": 80, "https": 443}.get(part.scheme) for part in (there, here)]
+    # a port that is no number
+    except ValueError: return False
+    upgraded = (here.scheme, there.scheme, *ports) == ("http", "https", 443, 80)
+    return there.hostname == here.hostname and (upgraded or there.scheme == here.scheme and ports[0] == ports[1])
+
+def _answered(line, url, query, rows, began):
+    "Status, reason, headers and body of the answer, after at most five redirects within the house."
+    for _ in range(6):
+        answer = line.session.get(url, params=query, stream=True, timeout=line.patience.timeout, allow_redirects=False)
+        if not answer.is_redirect: break
+        answer.close()
+        url, query = urljoin(answer.url, answer.headers["Location"]), None
+        if not _same_house(url, line.base):
+            raise InputError(f"{line.who} sends us on to {urlsplit(url).netloc[:200]}, which is not followed: "
+                             "if the portal has moved there, give it as base")
+    else: raise InputError(f"{line.who} sends us on from one address to the next without end: {KEPT}")
+    with answer: return answer.status_code, answer.reason, answer.headers, _body(line, answer, rows, began)
+
+def _body(line, answer, rows, began):
+    "The bytes of an answer, which may be no more than its rows can need, and come in time."
+    allowed, announced, body = 2**20 + 2**13 * rows, answer.headers.get("Content-Length", ""), bytearray()
+    too_long = InputError(f"{line.who} answers a question for {rows:,} row(s) with more than {allowed:,} bytes, "
+                          f"which are not taken: {KEPT}")
+    if announced.isdigit() and int(announced[:20]) > allowed: raise too_long
+    for piece in answer.iter_content(2**16):
+        body += piece
+        if len(body) > allowed: raise too_long
+        if line.patience.clock() - began > line.patience.longest_answer: raise TimeoutError
+    return bytes(body)
+
+# %% ../../nbs/warehouse/10_portal.ipynb #a5ece9e9
+def _asked(line, url, query, rows):
+    "The portal's answer to one question, or what kept it from coming."
+    import requests
+    most, began = line.patience.longest_answer, line.patience.clock()
+    try: return in_time(most, _answered, line, url, query, rows, began)
+    except requests.exceptions.SSLError:
+        raise InputError(f"{line.who} cannot prove who it is: look at its address, {line.base}, and at this machine's certificates") from None
+    except requests.RequestException as error:
+        if what := _fault(error): raise _Passing(what) from error
+        raise InputError(f"{line.who} cannot be asked ({str(error).splitlines()[0][:200]}): look at its address, {line.base}") from error
+    except TimeoutError: raise _Passing(f"takes longer than {most:.0f} seconds for one answer") from None
+
+def _fault(error):
+    "What a portal did when `requests` raised this error; nothing where the question was wrong."
+    from requests import exceptions
+    if isinstance(error, exceptions.Timeout) or "timed out" in str(error): return "does not answer in time"
+    if isinstance(error, exceptions.ConnectionError): return f"cannot be reached, or closes the connection ({type(error).__name__})"
+    broken = isinstance(error, (exceptions.ChunkedEncodingError, exceptions.ContentDecodingError))
+    return "breaks off in the middle of an answer" if broken else ""
 
 def _text(value):
     "A value of an answer as text on one line, None where there is none."
@@ -93,83 +195,27 @@ def _text(value):
     if isinstance(value, (dict, list)): return json.dumps(value)
     return " ".join(str(value).splitlines())
 
-class Line:
-    "Questions to one portal, and its answers, which are JSON."
-    def __init__(self,
-                 who: str,                       # what to call the portal in an error
-                 base: str,                      # its address
-                 token: str = None,              # app token
-                 patience: Patience = Patience(),
-    ):
-        if not urlsplit(base).scheme in ("http", "https") or not urlsplit(base).hostname:
-            raise InputError(f"{base!r} is no address of a portal: give one that begins with https://")
-        # a token that cannot be a header would be quoted in the error of whoever refuses it
-        if token and not re.fullmatch(r"[!-~]+", token): raise InputError("the app token has a space or another character that no token has: look at SODA_APP_TOKEN")
-        self.who, self.base, self.patience, self.session = who, base.rstrip("/"), patience, requests.Session()
-        self.session.headers["User-Agent"] = f"crimenb/{__version__}"
-        if token: self.session.headers["X-App-Token"] = token
-
-    def get(self,
-            path: str,         # what is asked, below the base address
-            query: dict = None,
-            rows: int = 1,     # how many rows the answer may hold: sets how long it may be
-    ) -> Any:
-        "The answer; numbers are text with the digits that the portal sent. Faults that may pass are waited for."
-        for failures in range(1, self.patience.attempts + 1):
-            try: return self._ask(path, query, rows)
-            except _Passing as fault:
-                if failures == self.patience.attempts: raise InputError(f"{self.who} {fault}, {failures} times in a row: {KEPT}") from fault
-                if fault.wait > self.patience.longest_wait: raise InputError(f"{self.who} {fault} and asks to be left alone for {fault.wait:.0f} seconds: {KEPT}") from fault
-                self.pause(failures, fault.wait)
-
-    def pause(self, failures: int, asked: float = 0) -> None: self.patience.sleep(self.patience.wait(failures, asked))
-
-    def _ask(self, path, query, rows):
-        url, began = self.base + path, self.patience.clock()
-        try:
-            for _ in range(6):
-                answer = self.session.get(url, params=query, stream=True, timeout=self.patience.timeout, allow_redirects=False)
-                if not answer.is_redirect: break
-                answer.close()
-                url, query = urljoin(answer.url, answer.headers["Location"]), None
-                if urlsplit(url).hostname != urlsplit(self.base).hostname or urlsplit(url).scheme not in ("https", urlsplit(self.base).scheme):
-                    raise InputError(f"{self.who} sends us on to {urlsplit(url).hostname}, which is not followed: if the portal has moved there, give it as base")
-            else: raise InputError(f"{self.who} sends us on from one address to the next without end: {KEPT}")
-            with answer: status, reason, body = answer.status_code, answer.reason, self._read(answer, rows, began)
-        except requests.exceptions.SSLError as error: raise InputError(f"{self.who} cannot prove who it is: look at its address, {self.base}, and at this machine's certificates") from error
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
-            raise _Passing(_fault(error)) from error
-        except requests.RequestException as error: raise InputError(f"{self.who} cannot be asked ({str(error).splitlines()[0]}): look at its address, {self.base}") from error
-        if status in (202, 408, 425, 429) or status >= 500: raise _Passing(f"answers {status} ({reason})", _retry_after(answer.headers.get("Retry-After")))
-        try: value = json.loads(body, parse_int=str, parse_float=str)
-        except ValueError as error:
-            if status == 200: raise _Passing(f"sends what is no whole JSON ({len(body):,} bytes that begin with {body[:20].decode('utf-8', 'replace')!r})") from error
-            value = None
-        # ArcGIS says 200 and puts the error into the answer
-        error = value.get("error") if isinstance(value, dict) else None
-        if status == 200 and not error: return value
-        if isinstance(error, dict): status, value = int(error["code"]) if str(error.get("code")).isdigit() else 400, error
-        words = value.get("message") if isinstance(value, dict) else None
-        what = f"answers {status} ({_text(words or reason)[:200]})"
-        if status >= 500 or status == 429: raise _Passing(what)
-        mend = "is the app token in SODA_APP_TOKEN right" if status in (401, 403) else "has the portal changed, or moved"
-        raise InputError(f"{self.who} refuses the question: it {what}; {mend}?")
-
-    def _read(self, answer, rows, began):
-        allowed, announced, body = 2**20 + 2**13 * rows, answer.headers.get("Content-Length", ""), bytearray()
-        too_long = InputError(f"{self.who} answers a question for {rows:,} row(s) with more than {allowed:,} bytes, which are not taken: {KEPT}")
-        if announced.isdigit() and int(announced) > allowed: raise too_long
-        for piece in answer.iter_content(2**16):
-            body += piece
-            if len(body) > allowed: raise too_long
-            if self.patience.clock() - began > self.patience.longest_answer: raise _Passing(f"takes longer than {self.patience.longest_answer:.0f} seconds for one answer")
-        return bytes(body)
-
-def _fault(error):
-    "What a portal did when `requests` raised this error."
-    if isinstance(error, requests.Timeout) or "timed out" in str(error): return "does not answer in time"
-    if isinstance(error, requests.ConnectionError): return f"cannot be reached, or closes the connection ({type(error).__name__})"
-    return "breaks off in the middle of an answer"
+def _value(line, status, reason, headers, body):
+    "What an answer says, or the fault that it is."
+    if status in (202, 408, 425, 429) or status >= 500:
+        raise _Passing(f"answers {status} ({reason})", _retry_after(headers.get("Retry-After")))
+    try: value = json.loads(body, parse_int=str, parse_float=str)
+    # RecursionError: brackets in brackets
+    except (ValueError, RecursionError) as error:
+        if status == 200:
+            # the token is no part of what a cut could leave half of
+            start = _secret(line, body[:2000].decode("utf-8", "replace"))[:20]
+            raise _Passing(f"sends what is no whole JSON ({len(body):,} bytes that begin with {start!r})") from error
+        value = None
+    # ArcGIS says 200 and puts the error into the answer
+    error = value.get("error") if isinstance(value, dict) else None
+    if status == 200 and not error: return value
+    if isinstance(error, dict): status, value = int(error["code"]) if str(error.get("code")).isdigit() else 400, error
+    words = value.get("message") if isinstance(value, dict) else None
+    what = f"answers {status} ({_secret(line, _text(words or reason))[:200]})"
+    if status >= 500 or status == 429: raise _Passing(what)
+    mend = "is the app token in SODA_APP_TOKEN right" if status in (401, 403) else "has the portal changed, or moved"
+    raise InputError(f"{line.who} refuses the question: it {what}; {mend}?")
 
 # %% ../../nbs/warehouse/10_portal.ipynb #f06bf6e0
 # kinds of columns that are not fetched: the place stands in columns of its own
@@ -239,7 +285,10 @@ class ArcGIS:
 
     def _query(self, rows, **query): return self.line.get(self.path + "/query", {"f": "json", "returnGeometry": "false", **query}, rows)
 
-    def _time(self, milliseconds, form): return f"{pd.Timestamp(int(float(milliseconds)), unit='ms'):{form}}"
+    def _time(self, milliseconds, form):
+        "A date as the portal's own export writes it; what is none (the year 20190) stays as it was sent."
+        try: return f"{pd.Timestamp(int(float(milliseconds)), unit='ms'):{form}}"
+        except (ValueError, OverflowError, TypeError, NotImplementedError): return str(milliseconds)
 
     def census(self, where: str) -> tuple:
         "How many rows fit, and when the latest of them was edited; of the whole layer, where rows have no stamp; None if nobody knows."
@@ -252,7 +301,8 @@ class ArcGIS:
                 edited = latest.get("editingInfo") or {}
                 return count, edited.get("dataLastEditDate", edited.get("lastEditDate"))
             stamps = [row["attributes"][self.stamp] for row in latest["features"]]
-            return count, self._time(stamps[0], "%Y-%m-%d %H:%M:%S") if stamps and stamps[0] else None
+            latest = self._time(stamps[0], "%Y-%m-%d %H:%M:%S") if stamps and stamps[0] else None
+            return count, None if latest is None or latest == str(stamps[0]) else latest
         except (KeyError, TypeError, ValueError, AttributeError) as error: raise InputError(f"{self.line.who} does not say how many rows it has: {KEPT}") from error
 
     def rows(self, where: str, columns: list, limit: int) -> list:
@@ -288,7 +338,7 @@ def pages(source,          # a Soda or ArcGIS
           have=(),         # the keys that are there already
 ) -> Iterator[list]:
     "Page after page of new rows (lists of dicts of text), in the portal's order, until it has no more."
-    have = set(have)
+    have, tried = set(have), set()
     while True:
         found = source.rows(where if after is None else f"({where}) AND {source.after(after)}", columns, limit)
         if not found: return
@@ -296,10 +346,13 @@ def pages(source,          # a Soda or ArcGIS
         for row in found:
             if row.get(source.key) is None: raise InputError(f"{source.line.who} sends rows without {source.key}: has the portal changed?")
             if (key := str(row[source.key])) not in have: rows[key] = {name: _text(value) for name, value in row.items()}
-        if not rows: raise InputError(f"{source.line.who} sends the same {len(found):,} rows again and again instead of the next ones: {KEPT}")
+        tried.add(after)
+        # the last one of the page, new or not: a page in a wrong order is made up for by the next
+        after = str(found[-1][source.key])
+        if not rows and after in tried:
+            raise InputError(f"{source.line.who} sends the same {len(found):,} rows again and again instead of the next ones: {KEPT}")
         have |= rows.keys()
-        after = next(reversed(rows))
-        yield list(rows.values())
+        if rows: yield list(rows.values())
 
 # %% ../../nbs/warehouse/10_portal.ipynb #6ffba48a
 def match_columns(portal: Portal,
@@ -337,8 +390,10 @@ def _frame(source, columns, rows):
     return table.to_pandas().set_index(source.key)
 
 def _instead(held, changed):
-    "The rows of `held` with those of `changed` in the place of the ones with the same key."
-    return pd.concat([held[~held.index.isin(changed.index)], changed])
+    "`held` with the rows of `changed` in the place of those with the same key, and how many are not the same as before."
+    before = held.reindex(changed.index)
+    same = ((before == changed) | (before.isna() & changed.isna())).all(axis=1) & changed.index.isin(held.index)
+    return pd.concat([held[~held.index.isin(changed.index)], changed]), int((~same).sum())
 
 def settle(source: Any, where: str, columns: list, record: str, held: pd.DataFrame, mark: str, limit: int) -> tuple:
     "`held` made equal to what the portal has now, the stamp to note, and how many rows were put in or dropped. See the text above."
@@ -350,7 +405,9 @@ def settle(source: Any, where: str, columns: list, record: str, held: pd.DataFra
         quiet = newest in (None, mark)
         if source.stamp is not None and not quiet:
             later = where if mark is None else f"({where}) AND {source.newer(mark)}"
-            for page in pages(source, later, columns, limit): held, edits = _instead(held, _frame(source, columns, page)), edits + len(page)
+            for page in pages(source, later, columns, limit):
+                held, new = _instead(held, _frame(source, columns, page))
+                edits += new
         if source.stamp is None or len(held) != count:
             if source.stamp is None:
                 # a table that is filled anew may use its keys again, for other records
@@ -365,7 +422,8 @@ def settle(source: Any, where: str, columns: list, record: str, held: pd.DataFra
             edits += len(held) - len(right) + len(missing)
             held = held.loc[right]
             for i in range(0, len(missing), 100):
-                for page in pages(source, f"({where}) AND {source.among(missing[i:i + 100])}", columns, 100): held = _instead(held, _frame(source, columns, page))
+                for page in pages(source, f"({where}) AND {source.among(missing[i:i + 100])}", columns, 100):
+                    held, _ = _instead(held, _frame(source, columns, page))
         mark = newest
         if quiet and edits == before and len(held) == count: return held, mark, edits
     raise InputError(f"{source.line.who} counts {count:,} rows but serves {len(held):,} of them: {KEPT}")
@@ -392,7 +450,7 @@ class _Year:
     def note(self): return self.path.with_suffix(".json")
 
     def copy(self):
-        "The rows of an earlier complete fetch and their stamp, if they are a better start than nothing."
+        "The rows of an earlier complete fetch, the stamp that it began with and the one it ended with, if they are a better start than nothing."
         noted = _json(self.note)
         if self.part.is_dir() or noted.get("asked") != self.asked or not self.path.is_file(): return None
         if _sha256(self.path.read_bytes()) not in (noted["sha256"], noted.get("coming")): return None
@@ -407,10 +465,10 @@ class _Year:
         in_file = dict.fromkeys([self.source.key, *filter(None, [self.source.stamp]), *self.names.values()])
         text = pa.csv.ConvertOptions(column_types={name: pa.string() for name in in_file}, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False)
         held = pa.csv.read_csv(self.path, convert_options=text).to_pandas().rename(columns={name: theirs for theirs, name in self.names.items()})
-        return held.set_index(self.source.key), mark
+        return held.set_index(self.source.key), mark if self.source.stamp is None else noted.get("since", mark), mark
 
     def pages(self, what):
-        "All pages, of which those that are here already are not asked for, and the stamp from before the first."
+        "All pages, of which those that are here already are not asked for, and twice the stamp from before the first."
         opening, columns = _json(self.part / "opening.json"), list(self.names)
         if opening.get("asked") != self.asked:
             self.forget()
@@ -428,7 +486,7 @@ class _Year:
                 # the first frame is the empty one
                 write_atomic(self.part / f"{len(frames) - 1:05}.parquet", data.getvalue())
                 bar.update(len(page))
-        return pd.concat(frames), opening["mark"]
+        return pd.concat(frames), opening["mark"], opening["mark"]
 
     def column(self, name): return next(theirs for theirs, in_file in self.names.items() if in_file == name)
     def forget(self): shutil.rmtree(self.part, ignore_errors=True)
@@ -437,13 +495,13 @@ class _Year:
         "The path of the file, complete and as the portal has it now, or None if it has no such rows."
         for _ in range(3):
             old = self.copy()
-            held, mark = old or self.pages(what)
+            held, mark, since = old or self.pages(what)
             try: held, mark, edits = settle(self.source, self.where, list(self.names), self.column(self.portal.record), held, mark, self.limit)
             except _Edited: self.forget()
-            else: return self.keep(held, mark, changed=old is None or edits > 0)
+            else: return self.keep(held, mark, since, changed=old is None or edits > 0)
         raise InputError(f"{self.source.line.who} was edited each of the 3 times that it was fetched: call again at a quieter hour")
 
-    def keep(self, held, mark, changed):
+    def keep(self, held, mark, since, changed):
         "Write the file and where it comes from."
         noted = _json(self.note)
         if held.empty:
@@ -467,7 +525,7 @@ class _Year:
         else: sha256 = _sha256(self.path.read_bytes())
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         write_atomic(self.note, json.dumps({
-            "file": self.path.name, "rows": len(held), "sha256": sha256, "what": self.portal.what, "asked": self.asked, **self.drift, "stamp": mark,
+            "file": self.path.name, "rows": len(held), "sha256": sha256, "what": self.portal.what, "asked": self.asked, **self.drift, "stamp": mark, "since": since,
             "fetched": now if changed else noted["fetched"], "complete": now, "crimenb": __version__}, indent=1))
         self.forget()
         return self.path
@@ -497,11 +555,7 @@ def _json(path):
 # %% ../../nbs/warehouse/10_portal.ipynb #9af6a266
 def portal_folder(city: str) -> Path:
     "Where the files of a city are kept unless you say otherwise: `$CRIMENB_CACHE/portal/CITY`, or in the user's cache."
-    with warnings.catch_warnings():
-        # tqdm, which pooch imports, advises to install widgets
-        warnings.simplefilter("ignore")
-        import pooch
-    return Path(os.environ.get("CRIMENB_CACHE") or pooch.os_cache("crimenb")) / "portal" / city
+    return cache_folder() / "portal" / city
 
 def elsewhere(portal: Portal,
               years: list,    # that are not in the portal's table

@@ -14,7 +14,6 @@ import re
 import shutil
 import tempfile
 import uuid
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
@@ -23,9 +22,9 @@ from dataclasses import field
 from dataclasses import replace
 from datetime import datetime
 from datetime import timezone
+from importlib import metadata
 from pathlib import Path
 
-import duckdb
 import filelock
 import numpy as np
 import pandas as pd
@@ -37,6 +36,8 @@ from .. import tables
 from ..cities import Card
 from ..cities import get
 from ..core import InputError
+from ..core import cache_folder
+from ..core import needs
 from ..core import one_of
 from ..core import progress
 from ..core import within
@@ -76,6 +77,7 @@ def _list(values): return "[" + ", ".join(map(_text, values)) + "]"
 
 def _connect(memory, threads=None, folder=None, database=":memory:"):
     "A DuckDB that uses this much memory, and the folder when that is not enough."
+    duckdb = needs("duckdb", "store")
     con = duckdb.connect(str(database))
     try: con.execute(f"SET memory_limit = {_text(memory)}")
     except duckdb.Error: raise InputError(f"memory is {memory!r}: write it as '1GB' or '800MB'") from None
@@ -263,12 +265,7 @@ MEMORY = "1GB"
 def home() -> Path:
     "Where stores are kept: `$CRIMENB_STORE`, else `store` in `$CRIMENB_CACHE` or in the user's cache."
     if own := os.environ.get("CRIMENB_STORE"): return Path(own)
-    if cache := os.environ.get("CRIMENB_CACHE"): return Path(cache)/"store"
-    with warnings.catch_warnings():
-        # pooch imports tqdm, which advises to install widgets
-        warnings.simplefilter("ignore")
-        import pooch
-    return Path(pooch.os_cache("crimenb"))/"store"
+    return cache_folder()/"store"
 
 def _place(city, folder):
     name = city if isinstance(city, str) and re.fullmatch(r"[\w .-]+", city) and not city.endswith((".yaml", ".yml")) else get(city).name
@@ -494,7 +491,7 @@ def _ingest(con, card, paths, place, work, book, area):
                       for name in has if name in _TEXTS and name in book["columns"]}
     book["ingests"] = [*book["ingests"], {
         "time": pd.Timestamp("now").floor("s").isoformat(), "files": files, "rows_in": result.rows_in, "kept": kept, "dropped": dropped, "replaced": replaced,
-        "withdrawn": withdrawn, "as_of": as_of, "mended": mended, "rejects": said, "versions": {"duckdb": duckdb.__version__}}]
+        "withdrawn": withdrawn, "as_of": as_of, "mended": mended, "rejects": said, "versions": {"duckdb": metadata.version("duckdb")}}]
     # from here on the new state counts
     write_atomic(place/"store.json", json.dumps({**book, "seal": _seal(book)}, indent=1, ensure_ascii=False))
     return result

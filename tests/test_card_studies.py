@@ -1,0 +1,78 @@
+"""Each study on a city of one's own: a card with foreign column names, areas and factors, through the command line, plain papermill and the notebook's cells."""
+import json
+
+import own_city
+import pandas as pd
+import papermill
+import pytest
+
+from cells import one_thread, run_cells
+from crimenb.core import InputError
+from crimenb.lab import cli, studies
+
+#: study -> settings that make it short, a method that must be there, and how many periods or spots are foretold
+SHORT = {
+    "crimealarm": (dict(methods="GRU", epochs=1, hidden=8, in_time=""), "GRU"),
+    "stresnet": (dict(methods="", rules=False, test_hours=168, valid=.2), "reset + hourly mean"),
+    "parallel": (dict(models="", rules="historical mean", tasks="counts"), "historical mean"),
+    "parallel_training": (dict(models="DNN", ways="single", step_batches="", epochs=2), "DNN"),
+    "explanations": (dict(models="DNN", tasks="counts", epochs=1, penalties="0,1", constraints="demographic parity", calendar=False), "DNN"),
+    "occurrences": (dict(models="", rules="historical mean", months=1), "training rate"),
+    "rtm": (dict(period="M", cell=800., bandwidths="300,600", methods="uniform,last counts", resamples=3, starts=3, loops=0, n_boot=10), "post's RTM"),
+}
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mine")
+    own_city.with_card(folder)
+    return folder/"mine.yaml"
+
+@pytest.mark.parametrize("study", SHORT)
+def test_a_card_is_taken_where_a_data_set_is_and_what_comes_next_is_left_beside_the_scores(card, tmp_path, study):
+    given, method = SHORT[study]
+    run_cells(study, given | dict(dataset=str(card)), tmp_path)
+    rows = studies.read_results(tmp_path)
+    assert set(rows.dataset) == {"mine"} and method in set(rows.method) and card.name in rows.data_sha256[0]
+    left = {path.name.split(".", 1)[1] for path in tmp_path.glob("*.forecast.*")}
+    # explanations have no forecast of their own: the networks are those of the comparative study
+    assert left == (set() if study == "explanations" else {"forecast.csv", "forecast.geojson", "forecast.png"})
+    if left:
+        [path] = tmp_path.glob("*.forecast.csv")
+        table = pd.read_csv(path)
+        assert table.expected.ge(0).all() and table.lon.notna().all() and table.period.notna().all()
+
+def test_the_command_line_names_the_forecast_and_so_does_the_page(card, tmp_path, capsys):
+    code = cli.main(["reproduce", "occurrences", "--dataset", str(card), "-p", "models=", "-p", "rules=last week", "-p", "months=1", "--out", str(tmp_path)])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    files = [line.split(maxsplit=1)[1] for line in said.out.splitlines() if line.startswith("forecast:")]
+    assert [name.rsplit(".", 1)[1] for name in files] == ["csv", "geojson", "png"]
+    [page] = tmp_path.glob("*.html")
+    assert all(name.rsplit("/", 1)[1] in page.read_text() for name in files)
+
+def test_plain_papermill_takes_the_path_of_a_card(card, tmp_path, monkeypatch):
+    monkeypatch.chdir(card.parent)
+    given = SHORT["parallel"][0] | dict(dataset="mine.yaml", out=str(tmp_path))
+    papermill.execute_notebook(str(studies.folder_of("reproduce")/"parallel.ipynb"), str(tmp_path/"out.ipynb"), given, kernel_name="python3", progress_bar=False)
+    [path] = tmp_path.glob("parallel-smoke-mine-*.json")
+    assert json.loads(path.read_text())["dataset"] == "mine"
+
+@pytest.mark.parametrize("study, without, words", [
+    ("rtm", ("factors",), "factors: [{name"), ("crimealarm", ("lon", "lat", "premises", "areas"), "`area: …`"), ("parallel", ("lon", "lat", "areas"), "`area: …`"),
+    ("stresnet", ("lon", "lat", "areas"), "`lon: …`"), ("parallel", ("category",), "category")])
+def test_what_the_card_lacks_is_one_sentence_with_its_key(tmp_path, study, without, words):
+    own_city.with_card(tmp_path, days=60, n=800, without=without)
+    with pytest.raises(InputError) as refused: run_cells(study, SHORT[study][0] | dict(dataset=str(tmp_path/"mine.yaml")), tmp_path/"out")
+    assert words in str(refused.value) and "mine" in str(refused.value) and "\n" not in str(refused.value)
+    assert not (tmp_path/"out").exists()
+
+@pytest.mark.parametrize("study", studies.LACKS)
+def test_a_study_that_takes_no_card_says_what_a_card_lacks(card, capsys, tmp_path, study):
+    assert cli.main(["reproduce", study, "--dataset", str(card), "--out", str(tmp_path/"out")]) == 2
+    said = capsys.readouterr().err
+    assert studies.LACKS[study] in said and said.count("\n") == 1 and not (tmp_path/"out").exists()
+
+def test_every_study_takes_a_card_or_says_why_not():
+    for study in studies.names():
+        for profile in studies.profiles(study):
+            assert ("card" in studies.profile(study, profile)[1]) != (study in studies.LACKS), (study, profile)
