@@ -212,7 +212,7 @@ def test_the_command_takes_what_its_errors_ask_for(tmp_path, capsys):
     assert times(E.read(path, city=path.with_suffix(".yaml")))[0] == "2024-03-01 14:11"
 
 
-def test_a_rule_that_was_taken_can_be_gone_on_with_and_a_gap_where_models_are_tried_is_said(tmp_path, capsys):
+def test_a_rule_that_was_taken_can_be_gone_on_with_and_empty_weeks_are_a_gap(tmp_path, capsys):
     days = pd.date_range("2023-01-02 10:05", "2023-10-08", freq="9h").strftime("%Y-%m-%d %H:%M")
     path, out = tmp_path/"t.csv", ["--out", str(tmp_path/"w.csv"), "--map", str(tmp_path/"w.png"), "-q"]
     path.write_text(table(days))
@@ -222,7 +222,8 @@ def test_a_rule_that_was_taken_can_be_gone_on_with_and_a_gap_where_models_are_tr
     first = pd.read_csv(tmp_path/"w.csv")
     assert main(["forecast", model, "--dataset", card, "--events", str(path), *out]) == 0
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path/"w.csv"), first)
+    # three empty weeks, where 18 events a week are usual, are no weeks without crime
     path.write_text(table([d for d in days if not "2023-09-04" <= d < "2023-09-25"]))
     capsys.readouterr()
-    assert main(["forecast", "week", "--dataset", card, "--model", "mean", "--gap", "unknown", *out]) == 2
-    assert "on which models are tried" in capsys.readouterr().err
+    assert main(["forecast", "week", "--dataset", card, "--model", "mean", *out]) == 2
+    assert "nothing is known of 3 week(s) between 2023-09-04" in capsys.readouterr().err

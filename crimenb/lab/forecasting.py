@@ -153,11 +153,13 @@ def _settings(question, given):
 
 # %% ../../nbs/lab/80_forecasting.ipynb #1ff5c68b
 def gaps(view: Any) -> list:
-    "Stretches of known periods of which nothing is known: (first, last) as numbers. A whole block without events is one, where so many are usual that it can't be chance."
+    "Stretches of known periods of which nothing is known: (first, last) as numbers. Whole blocks without events are one, where so many are usual that it can't be chance."
     from crimenb.panels import EMPTY_BY_CHANCE
     counts = view.counts[:view.known].reshape(view.known, -1)
     many = np.add.reduceat(np.nan_to_num(counts).sum(1), np.arange(0, view.known, view.block))
-    empty = (many == 0) if many.mean() >= EMPTY_BY_CHANCE else np.zeros(len(many), bool)
+    # blocks in a row: three empty weeks are as unlikely as one of three times the events
+    run = np.cumsum(np.diff(many == 0, prepend=False))
+    empty = (many == 0) & (np.bincount(run)[run]*many.mean() >= EMPTY_BY_CHANCE)
     lost = np.isnan(counts[:, 0]) | np.repeat(empty, view.block)[:view.known]
     edges = np.flatnonzero(np.diff(np.r_[False, lost, False]))
     return list(zip(edges[::2].tolist(), (edges[1::2] - 1).tolist()))
