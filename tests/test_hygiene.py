@@ -62,7 +62,7 @@ def test_the_readme_is_the_index_notebook():
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "MODEL_CARDS.md", "CHANGELOG.md", "data/README.md"])
 def test_every_link_to_a_file_has_one(page):
-    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text())
+    links = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.S))
     headings = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in (ROOT / page).read_text().splitlines() if line.startswith("#")}
     assert [link for link in links if link.startswith("#") and link[1:] not in headings] == []
     assert [link for link in links if "://" not in link and not link.startswith("#") and not (ROOT / page).parent.joinpath(link).exists()] == []

@@ -298,7 +298,9 @@ def readme(root, # the checkout
     exporter = needs("nbconvert", "docs").MarkdownExporter()
     text, _ = exporter.from_filename(str(Path(root) / "nbs/index.ipynb"))
     def moved(match):
+        # code is no link
+        if match[1] is None: return match[0]
         path, hash_, anchor = match[1].partition("#")
         if not path or urlsplit(path).scheme: return match[0]
         return f"]({posixpath.normpath(posixpath.join('nbs', path))}{hash_}{anchor})"
-    return re.sub(r"\]\(([^)\s]+)\)", moved, text)
+    return re.sub(r"```.*?```|`[^`\n]*`|\]\(([^)\s]+)\)", moved, text, flags=re.S)
