@@ -30,7 +30,9 @@ def _card(options):
     # said before the file is read, which can take its time
     if options.out: _free(Path(options.out), options.force)
     try: draft = cards.draft(options.events, options.areas, options.key, options.zone, crs=options.crs, **named)
-    except InputError as error: raise InputError(_IN_PYTHON.sub(r"--column \1=NAME", str(error))) from error
+    except InputError as error:
+        said = re.sub(r"\bkey=(?=[,.;: ]|$)", "--key NAME", str(error))
+        raise InputError(_IN_PYTHON.sub(r"--column \1=NAME", said)) from error
     where = Path(options.out) if options.out else draft.card.path
     # a drafted card lies beside its events
     assert where is not None
