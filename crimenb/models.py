@@ -330,7 +330,7 @@ class Model(Forecasts):
         valid, test = (np.arange(*part.indices(view.known)) for part in (parts.valid, parts.test))
         chosen = rolled(self, view, valid, periods) if len(valid) else None
         # the further ahead, the wider the intervals
-        if periods > 1 and chosen is not None and hasattr(self, "spread_"):
+        if periods > 1 and chosen is not None and getattr(self, "spread_", None) is not None:
             self.spread_ = fit_spread(np.maximum(chosen, self.least), view.observed(valid))
         return chosen, rolled(self, view, test, periods, refit)
 

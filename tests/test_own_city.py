@@ -99,7 +99,9 @@ def test_areas_of_which_nobody_says_where_they_lie_have_a_table_and_no_map_and_t
     assert code == 0 and "so there is no map, and the table is CSV" in out and not (tmp_path/"m.html").exists()
     assert set(pd.read_csv(tmp_path/"t.csv").place) == {"Nord, alt", "Süd"}
     # without areas too, nothing can be counted by week: which columns say where is what is asked for
+    table.to_csv(tmp_path/"e.csv", index=False)
     assert cli.main(["card", str(tmp_path/"e.csv"), "-q", "--force", *named]) == 0
+    capsys.readouterr()
     said = refused(capsys, "forecast", "week", "--dataset", tmp_path/"e.yaml", "--out", tmp_path/"t.csv", "--map", tmp_path/"m.png")
     assert "no places or areas" in said and "area: …" in said
 
