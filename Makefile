@@ -64,7 +64,7 @@ clean-notebooks: $(STAMP)
 	@"$(BIN)/nbdev-clean"
 
 readme: $(STAMP)
-	@"$(BIN)/jupyter" nbconvert --log-level=WARN --to markdown --output-dir . --output README nbs/index.ipynb
+	@"$(BIN)/python" -c 'from crimenb.lab import site; open("README.md", "w", encoding="utf-8").write(site.readme("."))'
 
 # in this order, also under make -j
 sync: $(STAMP)

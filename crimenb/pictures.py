@@ -44,6 +44,16 @@ STYLE = {"font.size": 10., "axes.titlesize": 10., "axes.labelsize": 10., "xtick.
          "axes.edgecolor": SOFT, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
          "legend.frameon": False, "figure.dpi": 96., "savefig.dpi": 192., "savefig.facecolor": "w"}
 
+# %% ../nbs/52_pictures.ipynb #6ab1f0c2
+def _few_colours(png: bytes) -> bytes:
+    "The same picture in 160 colours: a third of the size."
+    import io
+    Image = needs("PIL.Image", "reproduce")
+    small = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(160, dither=0).save(small, "png",
+                                                                            optimize=True)
+    return small.getvalue()
+
 def use() -> None:
     "Draw all pictures of a session in this style, in a notebook at twice the pixels."
     plt = needs("matplotlib.pyplot", "reproduce")
@@ -51,9 +61,15 @@ def use() -> None:
     try: from IPython.core.getipython import get_ipython
     except ImportError: return
     # outside a notebook there is no backend that could be asked for more pixels
-    if getattr(get_ipython(), "kernel", None) is None: return
+    shell: Any = get_ipython()
+    if getattr(shell, "kernel", None) is None: return
+    from IPython.core.pylabtools import retina_figure
     from matplotlib_inline.backend_inline import set_matplotlib_formats
     set_matplotlib_formats("retina")
+    def small(fig):
+        png, size = retina_figure(fig, base64=False, bbox_inches="tight")
+        return _few_colours(png), size
+    shell.display_formatter.formatters["image/png"].for_type(plt.Figure, small)
 
 def canvas(rows: int, columns: int,  # panels
            tall: float,              # height of the figure over its width
@@ -136,11 +152,9 @@ def save(fig: Any, path: "str | Path",  # .png
 ) -> Path:
     "Write a figure at twice the pixels, with few enough colours to be a small file."
     import io
-    Image = needs("PIL.Image", "reproduce")
-    drawn, small = io.BytesIO(), io.BytesIO()
+    drawn = io.BytesIO()
     fig.savefig(drawn, format="png", dpi=192, facecolor="w")
-    Image.open(drawn).convert("RGB").quantize(160, dither=0).save(small, "png", optimize=True)
-    return write_atomic(path, small.getvalue())
+    return write_atomic(path, _few_colours(drawn.getvalue()))
 
 # %% ../nbs/52_pictures.ipynb #425f0961
 def flagged_units(x: Any,                # (n,) metres

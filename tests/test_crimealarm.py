@@ -15,8 +15,8 @@ from crimenb.cloze import Instances, Peers, cloze, random_crops, score
 from crimenb.core import InputError
 from crimenb.papers.crimealarm import (
     ABLATIONS, CHOICES, DKD, DML, CrimeAlarm, Curriculum, choices_from_code, cost, cross_entropy_of, crimealarm_loss,
-    difficult_target_loss, dkd_loss, dml_loss, hopeless, is_target, less_to_more, mean_of_others, mutual_dkd_loss,
-    nontarget_log_probs, nontarget_loss, peer_cross_entropy, simple_phase, simple_target_loss, target_log_probs,
+    difficult_target_loss, dkd_loss, dml_loss, is_target, less_to_more, mean_of_others, mutual_dkd_loss,
+    noisy_samples, nontarget_log_probs, nontarget_loss, peer_cross_entropy, simple_phase, simple_target_loss, target_log_probs,
 )
 from crimenb.sequences import Sequences
 from crimenb.training import seeded
@@ -96,7 +96,7 @@ def test_a_part_that_is_switched_off_adds_exactly_nothing(lacks, K, t):
         log_p = z[k].log_softmax(-1)[torch.arange(len(y)), y]
         if lacks != "TC":
             easy = lacks == "CTC" or simple_phase(t, coin)
-            said = p[j].masked_fill(hopeless(p, .15), 1.)
+            said = p[j].masked_fill(noisy_samples(p, .15), 1.)
             weight = 5.*p[j] if easy else (1 - said)**1.5
             plain = plain - (weight*log_p).mean()/(K - 1)
         if lacks != "NC":
@@ -178,7 +178,7 @@ def test_gradients_in_float64_agree_with_finite_differences():
                 masked = less_to_more(torch.arange(1., 6), y, t)
             lp, tp = target_log_probs(x, y)[0], target_log_probs(z[1], y)[0].exp()
             target = simple_target_loss(lp, tp, 3.) if t < .2 else difficult_target_loss(lp, tp.masked_fill(
-                hopeless(torch.stack([lp, tp.log()]).exp(), .01), 1.))
+                noisy_samples(torch.stack([lp, tp.log()]).exp(), .01), 1.))
             return (torch.nn.functional.cross_entropy(x, y) + target.mean()
                     + 3*cross_entropy_of(nontarget_log_probs(z[1], y, masked), nontarget_log_probs(x, y, masked)).mean())
         step = 1e-6

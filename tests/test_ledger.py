@@ -1,4 +1,5 @@
 "The ledger: is every printed number in it, does the rule judge rightly, and does every row that points at a result find it."
+import json
 import math
 import re
 from pathlib import Path
@@ -193,6 +194,9 @@ README = {
                          {"last week": "last week", "mean of the last": "recent mean", "Poisson": "Poisson GLM", "DNN": "DNN", "LSTM": "LSTMCrimeNet", "GAT": "GAT+TCN"}),
     "PAI on next": (of("rtm", *(dict(dataset=d, metric=m) for d in ("dc_rtm", "nyc_rtm") for m in ("PAI@1%", "PAI@5%")), protocol="units, count"),
                     {"the post's": "post's RTM", "classic": "classic RTM", "random": "random forest", "last year's": "last counts", "mean of": "mean counts", "past counts": "shrunk counts"}),
+    "PAI, all monthly": (of("contest", *(dict(protocol=f"rolling, {kind}, {span}") for kind in ("burglary", "theft of auto") for span in ("1 month", "3 months")), metric="PAI"),
+                         {"counts of the last": "counting, 730 days", "counts of all": "counting, all", "kernel density": "kernel density", "kernel features": "kernel features", "self-exciting": "self-exciting",
+                          "counting, on": "counting, grid chosen", "a mixture": "mixture, grid chosen"}),
     "PAI at 5 %": (of("crosstests", *(dict(dataset=d) for d in ("chicago_2018", "nyc_2015h2", "dc_rtm")), metric="PAI@5%", protocol="period ahead"),
                    {"counts of": HOUR, "Poisson": "Poisson regression", "a small": "ST-ResNet, small", "the post's": "post's RTM on street units"})}
 
@@ -222,3 +226,9 @@ def test_every_number_in_the_readmes_tables_is_a_recorded_one_rounded():
                 assert (abs(near - float(shown)) <= half + 1e-9).any(), (label, column, shown, sorted(near))
                 checked += 1
     assert checked >= 80
+
+def test_the_readme_says_what_the_evidence_cost():
+    files = studies.folder_of("results").glob("*.json")
+    hours = sum(json.loads(path.read_text())["seconds"] for path in files)/3600
+    said = re.search(r"took (\d+) hours on two cores", (ROOT/"README.md").read_text())
+    assert said and abs(int(said[1]) - hours) <= .5

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['ROOMS', 'TEXTS', 'FORMULA', 'STYLE', 'SCRIPT', 'FRAME', 'HEADING', 'Page', 'find', 'definitions', 'resolve', 'render',
-           'build', 'dead_links']
+           'build', 'dead_links', 'readme']
 
 # %% ../../nbs/lab/60_site.ipynb #682c3f40
 import ast
 import html
 import json
+import posixpath
 import re
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
@@ -96,13 +97,8 @@ def _links(body, page, urls):
     def turn(match):
         address = urlsplit(html.unescape(match[1]))
         if address.scheme or address.netloc or not address.path: return match[0]
-        # the index notebook is also the README: its links start at the top of the checkout
-        start = PurePosixPath("." if page.url == "index.html" else PurePosixPath(page.place).parent)
-        parts = []
-        for part in (start / unquote(address.path)).parts:
-            if part == "..": parts = parts[:-1]
-            else: parts.append(part)
-        target = urls.get("/".join(parts))
+        place = PurePosixPath(page.place).parent / unquote(address.path)
+        target = urls.get(posixpath.normpath(place))
         if target is None: return match[2]
         anchor = f"#{address.fragment}" if address.fragment else ""
         return f'<a href="{_relative(target, page.url)}{anchor}">{match[2]}</a>'
@@ -150,8 +146,9 @@ def render(page: Page,
         if cell.cell_type == "markdown": cell.source = _formulas(cell.source, formulas)
         if cell.source.strip() or cell.get("outputs"): copy.cells.append(cell)
     # the notebooks are our own: cleaning their HTML of scripts takes longer than all the rest
-    exporter = exporters.HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, filters={"clean_html": lambda text: text})
-    body, _ = exporter.from_notebook_node(copy)
+    exporter = exporters.HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True,
+                                      filters={"clean_html": lambda text: text})
+    body, _ = exporter.from_notebook_node(copy, resources={"metadata": {"path": str(page.source.parent)}})
     urls = {p.place: p.url for p in pages} | {"README.md": "index.html"}
     body = _names(_links(body, page, urls), page, known, urls)
     return re.sub(r"formula(\d+)taken", lambda match: formulas[int(match[1])], body)
@@ -293,3 +290,15 @@ def dead_links(folder, # a site, as from `build`
             lost = address.fragment and not {address.fragment, unquote(address.fragment)} & ids
             if lost or not target.is_file(): dead.append(f"{path.relative_to(folder)}: {link}")
     return dead
+
+# %% ../../nbs/lab/60_site.ipynb #readme-code
+def readme(root, # the checkout
+) -> str:
+    "The text of README.md: the index notebook, with its links to files as seen from the top of the checkout."
+    exporter = needs("nbconvert", "docs").MarkdownExporter()
+    text, _ = exporter.from_filename(str(Path(root) / "nbs/index.ipynb"))
+    def moved(match):
+        path, hash_, anchor = match[1].partition("#")
+        if not path or urlsplit(path).scheme: return match[0]
+        return f"]({posixpath.normpath(posixpath.join('nbs', path))}{hash_}{anchor})"
+    return re.sub(r"\]\(([^)\s]+)\)", moved, text)
