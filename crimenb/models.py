@@ -330,8 +330,11 @@ class Model(Forecasts):
         valid, test = (np.arange(*part.indices(view.known)) for part in (parts.valid, parts.test))
         chosen = rolled(self, view, valid, periods) if len(valid) else None
         # the further ahead, the wider the intervals
-        if periods > 1 and chosen is not None and getattr(self, "spread_", None) is not None:
-            self.spread_ = fit_spread(np.maximum(chosen, self.least), view.observed(valid))
+        counts = hasattr(self, "spread_") and getattr(self, "task", "counts") == "counts"
+        if periods > 1 and chosen is not None and counts:
+            happened = view.observed(valid)
+            seen = ~np.isnan(happened)
+            self.spread_ = fit_spread(np.maximum(chosen, self.least)[seen], happened[seen])
         return chosen, rolled(self, view, test, periods, refit)
 
     def reported(self, values, view, at, periods: int = 1, level: float = .9) -> pd.DataFrame:

@@ -139,6 +139,16 @@ def test_too_short_and_broken_histories_are_refused(cities, capsys, tmp_path):
     table["Laenge"], table["Breite"] = table["Laenge"].iloc[0], table["Breite"].iloc[0]
     assert "events of more spots" in with_events(when == when, "next")
 
+def test_a_month_alone_is_too_short_for_a_model_that_looks_further_back(cities, capsys, tmp_path):
+    folder, _ = cities
+    at = ["--out", tmp_path/"t.csv", "--map", tmp_path/"m.png", "--dataset", folder/"incidents.yaml"]
+    assert shell(capsys, "forecast", "week", *at, "--model", "memories", "--save", tmp_path/"w.crimenb", "-q")[0] == 0
+    table = pd.read_csv(folder/"incidents.csv", sep=";")
+    when = pd.to_datetime(table["Tatzeit"], dayfirst=True)
+    table[when > when.max() - pd.Timedelta(days=24)].to_csv(tmp_path/"late.csv", sep=";", index=False)
+    said = refused(capsys, "forecast", tmp_path/"w.crimenb", *at, "--events", tmp_path/"late.csv")
+    assert "give the earlier ones too" in said
+
 def test_a_saved_model_refuses_events_from_before_its_own(cities, capsys, tmp_path):
     folder, _ = cities
     forecasting.forecast("week", folder/"incidents.yaml", "recent mean").model.save(tmp_path/"m.crimenb")

@@ -419,7 +419,12 @@ def go_on(path,                   # of a saved model
         raise
     if question == "year" and dataset is None and differs(model.schema_, view.schema()):
         raise InputError(f"the units and factors of {path} are its city's: name the card with --dataset")
-    return Answer(question, model.forecast(view, periods, level), model, pd.DataFrame(), read, tuple(remarks(view, read.events, ("period",))))
+    try: made = model.forecast(view, periods, level)
+    except InputError as error:
+        if "behind it" not in str(error): raise
+        raise InputError(f"{model.name} looks further back than the {view.known} {view.period}s that these events cover: "
+                         "give the earlier ones too, as in --events incidents.csv july.csv") from error
+    return Answer(question, made, model, pd.DataFrame(), read, tuple(remarks(view, read.events, ("period",))))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #fbaeaad5
 TABLES, MAPS = (".csv", ".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet"), (".html", ".png", ".svg", ".pdf")
