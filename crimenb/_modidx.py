@@ -538,6 +538,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                            'crimenb/baselines/hourly_map.py'),
                                               'crimenb.baselines.hourly_map.PoissonRegression._estimator': ( 'baselines/hourly_map.html#poissonregression._estimator',
                                                                                                              'crimenb/baselines/hourly_map.py'),
+                                              'crimenb.baselines.hourly_map.PoissonRegression._of': ( 'baselines/hourly_map.html#poissonregression._of',
+                                                                                                      'crimenb/baselines/hourly_map.py'),
                                               'crimenb.baselines.hourly_map.SelfExciting': ( 'baselines/hourly_map.html#selfexciting',
                                                                                              'crimenb/baselines/hourly_map.py'),
                                               'crimenb.baselines.hourly_map.SelfExciting.__init__': ( 'baselines/hourly_map.html#selfexciting.__init__',

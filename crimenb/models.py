@@ -180,6 +180,8 @@ class Forecasts(Fitted):
     ) -> Forecast:
         "What comes after the last known period of `view`, as a table."
         longer, values = self.ahead(view, periods)
+        if np.isnan(values).any():
+            raise InputError(f"{self.name} looks back on {view.period}s of which nothing is known: give their events too")
         at, last = np.arange(view.known, view.known + periods), view.known - 1
         table = longer.frame([values, *self.interval(values, level)], at, ("expected", "low", "high"))
         return Forecast(table, view.where(), self._about(view, level), view.frame(view.observed([last]), [last]))
