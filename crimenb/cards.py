@@ -176,6 +176,7 @@ def draft(source: "str | Path",        # the file of events
     if areas is not None:
         table = read_polygons(areas, key=key)
         card = replace(card, areas=Areas(os.path.relpath(areas, path.parent or "."), table.attrs["key"]))
+        if "area" in card.columns and "area" not in named: card, account = _as_they_lie(card, account, table, unsure)
         account = in_areas(account, table, str(areas))
     if known.any():
         card = replace(card, box=card.box or _bounds(*(account.events[c].dropna() for c in ("lon", "lat"))))
@@ -183,6 +184,19 @@ def draft(source: "str | Path",        # the file of events
     return Draft(card, _text(card, hints), tuple(unsure), account)
 
 # %% ../nbs/13_cards.ipynb #0f7a9b21
+def _as_they_lie(card, account, areas, unsure):
+    "Without the column of areas that was guessed, if most events lie in polygons of other names."
+    both = account.events.dropna(subset=["area", "lon"])
+    if both.empty: return card, account
+    same = (join_areas(both, areas)["area"].astype(str) == both["area"].astype(str)).mean()
+    if same > .5: return card, account
+    theirs, events = card.columns["area"], account.events
+    unsure.append(f"areas: those of the column {theirs} are not the polygons', so each event has "
+                  "the one that it lies in")
+    account = replace(account, events=events.assign(area=events["area"].cat.set_categories([])))
+    columns = {ours: name for ours, name in card.columns.items() if ours != "area"}
+    return replace(card, columns=columns), account
+
 def _doubts(card, account):
     "Sentences about what a card lacks, or may have wrong."
     unit, outside = account.precision["unit"], account.notes.get("outside all areas", 0)

@@ -669,10 +669,12 @@ def _wanted(names, card, area, what):
     there = {ours: theirs for ours, theirs in columns.items() if fold(theirs) in folded}
     if twice := [theirs for theirs in there.values() if len(folded[fold(theirs)]) > 1]:
         raise InputError(f"{what} has the column {twice[0]} more than once: keep one of them")
-    for ours in ("time", "category"):
-        if ours not in there and not (ours == "time" and "reported" in there):
-            raise InputError(f"{what} has no column that is known to be the {ours}: name it with {ours}=, out of "
-                             f"{', '.join(map(str, names))}")
+    lost = [ours for ours in ("time", "category")
+            if ours not in there and not (ours == "time" and "reported" in there)]
+    if lost:
+        with_, out_of = (", ".join(f"{ours}=" for ours in lost), ", ".join(map(str, names)))
+        raise InputError(f"{what} has no column that is known to be the {' or the '.join(lost)}: name "
+                         f"{'it' if len(lost) == 1 else 'them'} with {with_}, out of {out_of}")
     degrees, metres = [f"{columns.get(a, a)} and {columns.get(b, b)}"
                        for a, b in (("lon", "lat"), ("x", "y"))]
     if {"lon", "x"} <= {*columns} and not ({"lon", "lat"} <= {*there} or {"x", "y"} <= {*there}):

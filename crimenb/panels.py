@@ -6,7 +6,7 @@
 __all__ = ['UNCOMPARED', 'GROUPS', 'SEVERITY', 'EMPTY_BY_CHANCE', 'NEAR', 'LEVELS', 'Table', 'Counts', 'starts_from', 'Timed',
            'Comparable', 'Joined', 'Panel', 'category_groups', 'known_periods', 'area_table', 'areas_of', 'HowCounted',
            'Counting', 'counted', 'cell_areas', 'city_places', 'weights_of', 'level_of', 'risk_levels', 'whole_blocks',
-           'before', 'Scales', 'scales', 'columns_of', 'Rows', 'Known', 'Features', 'read_la_monthly', 'read_hagen']
+           'before', 'Columns', 'Scales', 'scales', 'Rows', 'Known', 'Features', 'read_la_monthly', 'read_hagen']
 
 # %% ../nbs/30_panels.ipynb #079681c9
 from dataclasses import dataclass, field, replace
@@ -615,30 +615,61 @@ def _static_table(panel, cyclic, length, begin, stop):
     return pd.DataFrame(columns | {f"{c}, mean so far": means[..., i].ravel() for i,
                                    c in enumerate(panel.categories)})
 
-def _transformer(table, labels):
-    "Imputation, scaling and one-hot columns, not yet fitted."
-    # half a second to import
-    from sklearn.compose import ColumnTransformer
+@dataclass(eq=False)
+class Columns:
+    """What columns take from training rows: a median for what is missing, their least and their
+    range; a label becomes a column of its own."""
+    # of the numbers: names, medians, and what brings them between 0 and 1
+    names: list
+    fill: np.ndarray
+    scale: np.ndarray
+    shift: np.ndarray
+    # of the labels: names, and a fitted pipeline of scikit-learn; None: there are none
+    labels: list
+    spread: Any = None
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, labels: list) -> Any:
+        "What a table of training rows tells."
+        names = [c for c in table if c not in labels]
+        x = table[names].to_numpy(float)
+        fill = np.nanmedian(x, 0)
+        x = np.where(np.isnan(x), fill, x)
+        low, wide = x.min(0), x.max(0) - x.min(0)
+        scale = 1/np.where(wide < 10*np.finfo(float).eps, 1, wide)
+        spread = _spread().fit(table[labels]) if labels else None
+        return cls(names, fill, scale, -low*scale, list(labels), spread)
+
+    def transform(self, table: pd.DataFrame) -> np.ndarray:
+        "(rows, columns) float32 of any table with these columns."
+        x = table[self.names].to_numpy(float)
+        x = np.where(np.isnan(x), self.fill, x)*self.scale + self.shift
+        if self.labels: x = np.hstack([x, self.spread.transform(table[self.labels])])
+        return x.astype("float32")
+
+    def all_names(self) -> list:
+        "Names of the columns that come out."
+        if not self.labels: return list(self.names)
+        return [*self.names, *(name.replace("infrequent_sklearn", "all others")
+                               for name in self.spread.get_feature_names_out())]
+
+def _spread():
+    "The most frequent label for what is missing, and a column a label; not yet fitted."
+    # a second to import
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
-    numbers = [c for c in table if c not in labels]
-    fill_and_scale = Pipeline([("fill", SimpleImputer(strategy="median")),
-                               ("scale", MinMaxScaler())])
-    fill_and_spread = Pipeline([("fill", SimpleImputer(strategy="most_frequent")),
-                                ("spread", OneHotEncoder(max_categories=9,
-                                                         handle_unknown="infrequent_if_exist",
-                                                         sparse_output=False))])
-    return ColumnTransformer([("number", fill_and_scale, numbers),
-                              ("label", fill_and_spread, labels)], verbose_feature_names_out=False)
+    from sklearn.preprocessing import OneHotEncoder
+    return Pipeline([("fill", SimpleImputer(strategy="most_frequent")),
+                     ("spread", OneHotEncoder(max_categories=9, sparse_output=False,
+                                              handle_unknown="infrequent_if_exist"))])
 
 # %% ../nbs/30_panels.ipynb #b4274e6f
 @dataclass(eq=False)
 class Scales:
     "What the features of any period take from the training periods, and nothing else does."
-    # fitted ColumnTransformers of the steps and of the static part, which know their columns' names
-    steps: Any
-    static: Any
+    # of the steps, and of the static part
+    steps: Columns
+    static: Columns
     # (4,) on the severity-weighted count
     thresholds: np.ndarray
     cyclic: bool
@@ -662,16 +693,9 @@ def scales(panel: Panel,
     there = [c for c in steps if steps[c].notna().any()]
     static = _static_table(panel, cyclic, length, first, stop)
     static = static.loc[:, np.isfinite(static).any()]
-    return Scales(_transformer(steps[there], [c for c in labels if c in there]).fit(steps[there]),
-                  _transformer(static, []).fit(static),
+    return Scales(Columns.of(steps[there], [c for c in labels if c in there]),
+                  Columns.of(static, []),
                   risk_levels(panel, train, severity)[1], cyclic, int(length), dict(severity))
-
-def columns_of(transformer: Any) -> list:
-    "Names of the columns that a fitted transformer was given."
-    return [name for _, _, columns in transformer.transformers_[:2] for name in columns]
-
-def _scaled(transformer, table):
-    return transformer.transform(table[columns_of(transformer)]).astype("float32")
 
 # %% ../nbs/30_panels.ipynb #7eb6d347
 class Rows:
@@ -696,10 +720,10 @@ class Rows:
         self.length, self.first, self.stop = learnt.length, begin, stop
         #: (`first` - length blocks to `stop` - 1 block, A, D): what each row's steps are cut from
         table = _step_table(panel, begin - back, max(stop - S, begin - back))[0]
-        self.steps = _scaled(learnt.steps, table).reshape(-1, A, len(self.step_names))
+        self.steps = learnt.steps.transform(table).reshape(-1, A, len(self.step_names))
         #: (n, S) the static part without the areas
         static = _static_table(panel, learnt.cyclic, learnt.length, begin, stop)
-        self.numbers = _scaled(learnt.static, static)
+        self.numbers = learnt.static.transform(static)
         self.t, self.a = np.repeat(np.arange(begin, stop), A), np.tile(np.arange(A), stop - begin)
         self.y_counts = panel.counts[begin:stop].reshape(len(self.t), -1).astype("float32")
         level = level_of(panel.counts[begin:stop], weights_of(panel.categories, learnt.severity),
@@ -707,11 +731,9 @@ class Rows:
         self.y_level = level.ravel().astype("int64")
 
     @cached_property
-    def step_names(self) -> list:
-        return [n.replace("infrequent_sklearn", "all others")
-                for n in self.scales.steps.get_feature_names_out()]
+    def step_names(self) -> list: return self.scales.steps.all_names()
     @property
-    def number_names(self) -> list: return columns_of(self.scales.static)
+    def number_names(self) -> list: return self.scales.static.names
 
 # %% ../nbs/30_panels.ipynb #a8884d92
 class Known(Rows):

@@ -1,16 +1,20 @@
 "crimenb.baselines.area_panel: by hand, with a poisoned future, against the truth of the simulated city, and on the real files."
+import subprocess
+import sys
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
+from scipy import sparse
 from scipy.stats import nbinom, poisson
+from sklearn.linear_model import PoissonRegressor
 from sklearn.metrics import f1_score
 
 from crimenb.areas import TASKS
 from crimenb.baselines.area_panel import (SMALLEST, HistoricalMean, LastWeek, PoissonGLM, SupportVectors, f1_scores, level_probabilities,
-                                          occurrences, rules)
+                                          occurrences, poisson_fit, rules)
 from crimenb.city import simulate
 from crimenb.core import InputError
 from crimenb.metrics import count_scores, level_scores
@@ -268,6 +272,27 @@ def test_occurrences_by_hand():
     rates = np.array([[1, .2], [.5, .1]])
     f1 = {cut: 2*rates[rates >= cut].sum()/((rates >= cut).sum() + rates.sum()) for cut in rates.ravel()}
     assert (best[0] == (rates >= max(f1, key=f1.get))).all()
+
+@pytest.mark.parametrize("n, columns, alpha, mean", [(3000, 8, .03, 1), (2000, 15, .01, .05), (500, 40, 0., 5), (300, 5, .1, 200), (60, 30, 1e-4, .1)])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_the_regression_is_scikit_learns_without_loading_it(n, columns, alpha, mean, form):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, columns))*(rng.random((n, columns)) < .5)
+    y = rng.poisson(mean*np.exp(x @ rng.normal(0, .3, columns))).astype(float)
+    theirs = PoissonRegressor(alpha=alpha, solver="newton-cholesky", max_iter=300).fit(x, y)
+    coef, intercept = poisson_fit(form(x), y, alpha)
+    np.testing.assert_allclose([*coef, intercept], [*theirs.coef_, theirs.intercept_], atol=1e-6)
+
+def test_columns_that_say_the_same_have_an_answer():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 1)), rng.poisson(2., 200).astype(float)
+    one, twice = poisson_fit(x, y, 0.), poisson_fit(np.hstack([x, x]), y, 0.)
+    np.testing.assert_allclose(x @ one[0] + one[1], np.hstack([x, x]) @ twice[0] + twice[1], atol=1e-6)
+
+def test_a_weekly_forecast_by_regression_loads_no_scikit_learn():
+    code = ("import sys\nfrom crimenb.city import simulate\nfrom crimenb.panels import Panel, city_places\nfrom crimenb.models import catalogue\nevents, truth = simulate(600, days=200, seed=0)\n"
+            "view = Panel.from_events(events, places=city_places(truth))\ncatalogue(view)['memories']().fit(view).forecast(view)\nassert 'sklearn' not in sys.modules")
+    assert not subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True).stderr
 
 def test_f1_agrees_with_scikit_learn():
     said, happened = np.random.default_rng(0).random((2, 9, 7, 4)) < .3

@@ -79,14 +79,29 @@ def test_areas_that_do_not_meet_the_events_are_an_error(tmp_path):
     far = json.loads((tmp_path / "precincts.geojson").read_text())
     for feature in far["features"]: feature["properties"] = {"name": "P" + feature["properties"]["precinct_no"]}
     (tmp_path / "other.geojson").write_text(json.dumps(far))
-    # the events have precincts of their own, of which no polygon is called so
-    with pytest.raises(InputError, match="no event has the label of an area .*'1'.*'P01'.*name another property"): cards.draft(tmp_path / "incidents.csv", tmp_path / "other.geojson", tz="America/Chicago")
+    # the events have precincts of their own, of which no polygon is called so: who names their column is told
+    with pytest.raises(InputError, match="no event has the label of an area .*'1'.*'P01'.*name another property"):
+        cards.draft(tmp_path / "incidents.csv", tmp_path / "other.geojson", tz="America/Chicago", area="Police Precinct")
     # without labels, places decide; polygons of another city hold none
     frame = pd.read_csv(tmp_path / "incidents.csv").drop(columns="Police Precinct")
     frame.to_csv(tmp_path / "bare.csv", index=False)
     for feature in far["features"]: feature["geometry"]["coordinates"] = [[[x + 50, y] for x, y in feature["geometry"]["coordinates"][0]]]
     (tmp_path / "far.geojson").write_text(json.dumps(far))
     with pytest.raises(InputError): cards.draft(tmp_path / "bare.csv", tmp_path / "far.geojson", tz="America/Chicago")
+
+
+@pytest.mark.parametrize("label", ["P{}", "{}"])
+def test_a_guessed_column_of_areas_gives_way_to_the_polygons_that_the_events_lie_in(tmp_path, label):
+    springfield(tmp_path, 300)
+    shapes = json.loads((tmp_path / "precincts.geojson").read_text())
+    # other names, or the same names in another order: 09 for 01
+    for feature in shapes["features"]: feature["properties"] = {"name": label.format(10 - int(feature["properties"]["precinct_no"]))}
+    (tmp_path / "other.geojson").write_text(json.dumps(shapes))
+    made = cards.draft(tmp_path / "incidents.csv", tmp_path / "other.geojson", tz="America/Chicago")
+    assert "area" not in made.card.columns and any("Police Precinct" in doubt for doubt in made.unsure)
+    found = sources.load(made.write()).events
+    said = pd.read_csv(tmp_path / "incidents.csv").assign(record_id=lambda t: t["Report No"]).set_index("record_id")["Police Precinct"]
+    assert (found.area.astype(str) == [label.format(10 - int(said[one])) for one in found.record_id.astype(str)]).all()
 
 
 def test_the_nearest_zone():

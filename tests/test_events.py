@@ -432,6 +432,7 @@ def test_columns_that_are_named_are_not_guessed(samples):
     with pytest.raises(InputError, match="lacks the column.s. Crime"): E.read(samples / "town.csv", category="Crime")
     with pytest.raises(InputError, match="no time zone 'Europe/Springfield'"): E.read(samples / "town.csv", tz="Europe/Springfield")
     with pytest.raises(InputError, match="no column that is known to be the time: name it with time=, out of what, howmuch"): E.read(pd.DataFrame({"what": ["theft"], "howmuch": [3]}))
+    with pytest.raises(InputError, match="known to be the time or the category: name them with time=, category=, out of a, b$"): E.read(pd.DataFrame({"a": ["x"], "b": [3]}))
 
 
 def table_of(n=40, **columns):

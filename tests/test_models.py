@@ -138,6 +138,14 @@ def test_what_can_not_be_kept_is_said(streets, tmp_path):
 
 # --- choosing and backtests ---
 
+def test_settings_are_arguments_as_scikit_learn_has_them():
+    from sklearn.base import clone
+    model = Mean(window=5, season=7)
+    assert model.get_params() == {"season": 7, "window": 5} and repr(model) == "Mean(season=7, window=5)" and repr(Mean()) == "Mean()"
+    for twin in (models.clone(model), clone(model)): assert twin is not model and twin.get_params() == model.get_params() and not twin.learnt()
+    assert model.set_params(window=3) is model and model.window == 3
+    with pytest.raises(InputError, match="setting of Mean"): model.set_params(windows=3)
+
 def test_choosing_takes_the_smallest_loss_and_the_first_on_a_tie(streets):
     best, tried = choose(Mean(), streets, {"window": [1, 20, None]}, slice(0, 120), slice(120, 160))
     assert best.window in (20, None) and tried.loss.is_monotonic_increasing and not hasattr(best, "schema_")

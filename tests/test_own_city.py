@@ -89,6 +89,22 @@ def refused(capsys, *argv):
     assert code == 2 and out == "" and err.startswith("crimenb: ") and err.count("\n") == 1, (code, out, err)
     return err
 
+def test_areas_of_which_nobody_says_where_they_lie_have_a_table_and_no_map_and_that_is_said(cities, capsys, tmp_path):
+    folder, _ = cities
+    table = pd.read_csv(folder/"incidents.csv", sep=";").drop(columns=["Laenge", "Breite"])
+    table.assign(Revier=np.where(np.arange(len(table)) % 3, "Nord, alt", "Süd")).to_csv(tmp_path/"e.csv", index=False)
+    named = columns({k: v for k, v in NAMES.items() if k not in ("lon", "lat")})
+    assert cli.main(["card", str(tmp_path/"e.csv"), "-q", *named, "--column", "area=Revier"]) == 0
+    code, out, _ = shell(capsys, "forecast", "week", "--dataset", tmp_path/"e.yaml", "--model", "recent mean", "--out", tmp_path/"t.geojson", "--map", tmp_path/"m.html")
+    assert code == 0 and "so there is no map, and the table is CSV" in out and not (tmp_path/"m.html").exists()
+    assert set(pd.read_csv(tmp_path/"t.csv").place) == {"Nord, alt", "Süd"}
+    # without areas too, nothing can be counted by week: which columns say where is what is asked for
+    table.to_csv(tmp_path/"e.csv", index=False)
+    assert cli.main(["card", str(tmp_path/"e.csv"), "-q", "--force", *named]) == 0
+    capsys.readouterr()
+    said = refused(capsys, "forecast", "week", "--dataset", tmp_path/"e.yaml", "--out", tmp_path/"t.csv", "--map", tmp_path/"m.png")
+    assert "no places or areas" in said and "area: …" in said
+
 def test_what_cannot_be_is_one_sentence(cities, capsys, tmp_path):
     folder, of = cities
     card, at = folder/"incidents.yaml", ["--out", tmp_path/"t.csv", "--map", tmp_path/"m.png"]
@@ -119,6 +135,19 @@ def test_too_short_and_broken_histories_are_refused(cities, capsys, tmp_path):
     assert "nothing is known" in with_events(hole, "week") and "nothing is known" in with_events(hole, "hour", "-p", "cell_m=1600")
     table["Tatzeit"] = when.dt.strftime("01.%m.%Y 00:00")
     assert "known to the month" in with_events(when == when, "hour")
+    table = pd.read_csv(folder/"incidents.csv", sep=";").assign(Tatort="STREET")
+    table["Laenge"], table["Breite"] = table["Laenge"].iloc[0], table["Breite"].iloc[0]
+    assert "events of more spots" in with_events(when == when, "next")
+
+def test_a_month_alone_is_too_short_for_a_model_that_looks_further_back(cities, capsys, tmp_path):
+    folder, _ = cities
+    at = ["--out", tmp_path/"t.csv", "--map", tmp_path/"m.png", "--dataset", folder/"incidents.yaml"]
+    assert shell(capsys, "forecast", "week", *at, "--model", "memories", "--save", tmp_path/"w.crimenb", "-q")[0] == 0
+    table = pd.read_csv(folder/"incidents.csv", sep=";")
+    when = pd.to_datetime(table["Tatzeit"], dayfirst=True)
+    table[when > when.max() - pd.Timedelta(days=24)].to_csv(tmp_path/"late.csv", sep=";", index=False)
+    said = refused(capsys, "forecast", tmp_path/"w.crimenb", *at, "--events", tmp_path/"late.csv")
+    assert "give the earlier ones too" in said
 
 def test_a_saved_model_refuses_events_from_before_its_own(cities, capsys, tmp_path):
     folder, _ = cities

@@ -165,8 +165,7 @@ def test_density_and_the_mean_so_far_by_hand():
     f = Features(panel, slice(0, 8))
     def unscaled(name, row):
         i = f.static_names.index(name)
-        scaler = f.scales.static.named_transformers_["number"]["scale"]
-        return f.x_static[row, i]*scaler.data_range_[i] + scaler.data_min_[i]
+        return (f.x_static[row, i] - f.scales.static.shift[i])/f.scales.static.scale[i]
     for row in range(len(f.t)):
         t, a = f.t[row], f.a[row]
         assert unscaled("density per km²", row) == pytest.approx(counts[t - 4:t, a].sum()/4/panel.km2[a], rel=1e-4)
@@ -248,12 +247,13 @@ def test_a_poisoned_future_changes_no_feature_up_to_it(slots, cyclic):
     assert (Features(poisoned(panel, moment), train).x_flat[clean.rows(slice(moment + slots, None))] != Features(panel, train).x_flat[clean.rows(slice(moment + slots, None))]).any()
 
 def learnt_by(features):
-    "(part of a transformer, name) -> what it has learnt, as text: whatever scikit-learn keeps under a name that ends in _."
+    "(part of the scales, name) -> what it has learnt, as text: its numbers, and whatever scikit-learn keeps under a name that ends in _."
     found = {("levels", "thresholds"): features.thresholds}
     for which in ("steps", "static"):
-        for group, pipeline in getattr(features.scales, which).named_transformers_.items():
-            for part, transformer in getattr(pipeline, "named_steps", {}).items():
-                found |= {((which, group, part), name): value for name, value in vars(transformer).items() if name.endswith("_") and not name.startswith("_")}
+        columns = getattr(features.scales, which)
+        found |= {((which, "number", name), name): getattr(columns, name) for name in ("fill", "scale", "shift")}
+        for part, transformer in getattr(columns.spread, "named_steps", {}).items():
+            found |= {((which, "label", part), name): value for name, value in vars(transformer).items() if name.endswith("_") and not name.startswith("_")}
     return {key: repr([np.asarray(v).tolist() for v in value] if isinstance(value, list) else np.asarray(value).tolist()) for key, value in found.items()}
 
 @pytest.mark.parametrize("slots", [1, 4])
@@ -270,7 +270,7 @@ def test_every_transformer_learns_from_training_alone(slots):
     assert here == there
     # whoever looked at everything would be found out, each of them
     caught = {key[0] for key, value in learnt_by(Features(dirty, slice(0, len(dirty)))).items() if here.get(key) != value}
-    assert {key[0] for key in here} <= caught and len(caught) == 7, caught
+    assert {key[0] for key in here} <= caught and len(caught) == 9, caught
 
 def test_slots_of_the_same_week_are_never_read():
     panel = city_panel(slots=4)
@@ -284,8 +284,8 @@ def test_slots_of_the_same_week_are_never_read():
 def test_training_on_a_later_window_fits_on_that_window():
     counts = np.full((30, 2, 1), 5); counts[2] = 500; counts[12] = 10; counts[13] = 0
     f = Features(with_counts(counts), slice(10, 20))
-    scaler = f.scales.steps.named_transformers_["number"]["scale"]
-    assert (scaler.data_min_[0], scaler.data_max_[0]) == (0, 10) and f.thresholds.max() == 20
+    scaler = f.scales.steps
+    assert (scaler.shift[0], 1/scaler.scale[0]) == (0, 10) and f.thresholds.max() == 20
 
 def test_cells_and_their_places_do_not_depend_on_the_second_half():
     events = random_events(2)

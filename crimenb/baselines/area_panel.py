@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['SMALLEST', 'FromBlocks', 'HistoricalMean', 'RecentMean', 'LastWeek', 'level_chances', 'Trees', 'DecisionTree',
-           'RandomForest', 'SupportVectors', 'GradientBoosting', 'level_probabilities', 'own_past', 'Regression',
-           'PoissonGLM', 'excess', 'memory', 'Remembers', 'Memories', 'OwnPast', 'OwnPastTrees', 'rules', 'occurrences',
-           'f1_scores']
+           'RandomForest', 'SupportVectors', 'GradientBoosting', 'level_probabilities', 'own_past', 'poisson_fit',
+           'Regression', 'PoissonGLM', 'excess', 'memory', 'Remembers', 'Memories', 'OwnPast', 'OwnPastTrees', 'rules',
+           'occurrences', 'f1_scores']
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #70a89c68
+import warnings
 from typing import Any
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 
 from ..areas import MOST, AreaModel, RowModel, nearest_areas, tree_columns
 from ..core import InputError, one_of, within
@@ -281,6 +282,39 @@ def own_past(features: Features) -> np.ndarray:
         features.length + 1)]
     return np.log(np.stack([np.where(np.isnan(v), mean, v) for v in past], 1) + .5)
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #5e771697
+def poisson_fit(x,             # (n, F) columns, dense or sparse
+                y: np.ndarray, # (n,) counts, not all of them 0
+                alpha: float,  # ridge penalty
+                tol: float = 1e-4, most: int = 300,
+) -> "tuple[np.ndarray, float]":
+    """(F,) coefficients and the intercept with the least mean of mu - y log(mu), plus alpha/2 times
+    the squares of the coefficients, by Newton's steps from the mean count on."""
+    ridge, b = np.full(x.shape[1] + 1, float(alpha)), np.zeros(x.shape[1] + 1)
+    ridge[-1], b[-1] = 0, np.log(y.mean())
+    def loss(b, eta):
+        with np.errstate(over="ignore"): return np.mean(np.exp(eta) - y*eta) + ridge @ b**2/2
+    def slopes(b, residual): return np.r_[x.T @ residual, residual.sum()]/len(y) + ridge*b
+    eta = np.full(len(y), b[-1])
+    for _ in range(most):
+        mu, now = np.exp(eta), loss(b, eta)
+        slope, weighted = slopes(b, mu - y), sparse.diags(mu) @ x
+        cross, edge = x.T @ weighted, np.asarray(weighted.sum(0)).ravel()
+        cross = cross.toarray() if sparse.issparse(cross) else cross
+        curve = np.block([[cross, edge[:, None]], [edge, mu.sum()]])/len(y) + np.diag(ridge)
+        # columns that say the same have many answers: the shortest
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", linalg.LinAlgWarning)
+            try: step = linalg.solve(curve, -slope, assume_a="pos", check_finite=False)
+            except (linalg.LinAlgError, linalg.LinAlgWarning): step = linalg.lstsq(curve, -slope)[0]
+        along, size, least = x @ step[:-1] + step[-1], 1., slope @ step/2048
+        while size > 1e-6 and not loss(b + size*step, eta + size*along) <= now + size*least:
+            size /= 2
+        b, eta = b + size*step, eta + size*along
+        if np.abs(slopes(b, np.exp(eta) - y)).max() <= tol and step @ curve @ step <= 2*tol: break
+    return b[:-1], float(b[-1])
+
+
 # %% ../../nbs/baselines/30_area_panel.ipynb #hs000010
 class Regression(RowModel):
     """Poisson regression, one for each category. A subclass has `_design(features, rows)`: category
@@ -290,7 +324,6 @@ class Regression(RowModel):
         raise TypeError(f"{type(self).__name__} must say what its columns are")
 
     def _regress(self, x_of, features, rows):
-        from sklearn.linear_model import PoissonRegressor
         within(self.alpha, "alpha", 0)
         found = []
         for c, y in enumerate(features.y_counts[rows].T):
@@ -298,10 +331,8 @@ class Regression(RowModel):
             if not y.any():
                 found.append((np.zeros(x.shape[1]), np.log(SMALLEST), 2*SMALLEST))
                 continue
-            model = PoissonRegressor(alpha=self.alpha, solver="newton-cholesky", max_iter=300)
-            with _one_thread(): model.fit(x, y)
             # a forecast far above all that was seen is the exponential of an extrapolation
-            found.append((model.coef_, model.intercept_, 2*y.max()))
+            found.append((*poisson_fit(x, y, self.alpha), 2*y.max()))
         self.coef_, self.intercept_, self.top_ = (np.array(part) for part in zip(*found))
         self.kappa_ = excess(self._means(features, rows), features.y_counts[rows])
 

@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
-from sklearn.base import clone
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import PoissonRegressor
 from sklearn.model_selection import KFold
 
 from ..core import InputError, needs, one_of, within
 from ..metrics import fit_spread
-from ..models import Last, Mean, Model, choose
+from ..models import Last, Mean, Model, choose, clone
 from ..terrain import Design, Points, Terrain, density, standardise
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #210fb722

@@ -483,6 +483,10 @@ class PoissonRegression(_OnFeatures):
     ): self.alpha, self.rows, self.seed = alpha, rows, seed
     def _estimator(self): return PoissonRegressor(alpha=self.alpha, solver="newton-cholesky", max_iter=100)
 
+    def _of(self, x):
+        if np.isnan(x).any(): raise InputError(f"{self.name} looks back on hours of which nothing is known: give their events too")
+        return super()._of(x)
+
 class BoostedTrees(_OnFeatures):
     "Gradient-boosted trees with the Poisson loss on `features`."
     name = "boosted trees"

@@ -27,6 +27,7 @@ def _in_words(text):
     "An error of a function as that of a command: its arguments are options here."
     text = _IN_PYTHON.sub(r"--column \1=NAME", text)
     text = text.replace("say the order, ", "say it with --order ").replace("they are written with formats", "they are written with --format")
+    text = re.sub(r"\bkey=(?=[,.;: ]|$)", "--key NAME", text)
     return re.sub(r"\bwith crs\b", "with --crs", text).replace("say tz='America/Chicago', or", "say --zone America/Chicago, or")
 
 def _free(where, force):

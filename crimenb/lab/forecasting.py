@@ -63,10 +63,10 @@ def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
         rest = {"all others", "all"} & set(like["categories"])
         new = dict.fromkeys(events["category"].cat.categories, *rest) if rest else {}
         return Panel.from_events(events, like={**like, "group": {**new, **(like["group"] or {})} or None}, **settings)
+    cards.placed(events, card, "a forecast by week", or_areas=True)
     places = cell_m
     if places is None and card.areas: places = sources.polygons(card if card.path else card.name)
     if places is None and events["area"].isna().all():
-        if events["lon"].isna().all(): cities.require(replace(card, area_columns={}), "areas", for_="a forecast by week")
         places = card.cell_m or 1000.
     return Panel.from_events(events, group=grouped(events, group), places=places, **settings)
 
@@ -224,7 +224,11 @@ def times_of(question: str, view, valid=.2, test=.2,  # shares of the time, or n
         if not begin < end: raise InputError("all events have the same time: there is no later one to try a forecast on")
         if test >= 1: raise InputError(f"test is {test}: for next events give a share of the time, below 1")
         date = begin + (1 - test)*(end - begin)
-        return Times(None, date, view.split(date))
+        parts = view.split(date)
+        if (spots := int((view.observed(parts.test) >= 0).sum())) < 2:
+            raise InputError(f"after {date:%Y-%m-%d} only {spots} spot{'s have' if spots != 1 else ' has'} a next event, too few to "
+                             "try a forecast on: give events of more spots, or of a longer time")
+        return Times(None, date, parts)
     blocks, least = view.known//view.block, QUESTIONS[question].least
     unit = view.period if view.block == 1 else {"hour": "day"}.get(view.period, view.period.split()[-1])
     if blocks < least:
@@ -388,6 +392,10 @@ def remarks(view: Any, events: pd.DataFrame,
     found = list(getattr(view, "notes", ()))
     if getattr(view, "length", "Y") != "Y" and "period" not in asked:
         found.append(f"the forecast is of one {view.period}: the events cover fewer than {QUESTIONS['year'].least} whole years (-p period=… asks for another length: Y, 6M, M, 2W)")
+    where = view.where()
+    if not ("geometry" in where or ("lon" in where and where["lon"].notna().any())):
+        found.append("it is not known where the places lie, so there is no map, and the table is CSV: "
+                     "add `areas: {file: areas.geojson, key: …}` to the card")
     if getattr(view, "factors", None) == {}: found.append("the card has no factors, so no risk terrain model was tried")
     for why, n in {**getattr(view, "left_out", {}), **(getattr(view, "dropped", None) or {})}.items():
         if n: found.append(f"{n:,} event{'s' if n > 1 else ''} left out" + (f": {why}" if isinstance(why, str) else ""))
@@ -423,7 +431,12 @@ def go_on(path,                   # of a saved model
         raise
     if question == "year" and dataset is None and differs(model.schema_, view.schema()):
         raise InputError(f"the units and factors of {path} are its city's: name the card with --dataset")
-    return Answer(question, model.forecast(view, periods, level), model, pd.DataFrame(), read, tuple(remarks(view, read.events, ("period",))))
+    try: made = model.forecast(view, periods, level)
+    except InputError as error:
+        if "behind it" not in str(error): raise
+        raise InputError(f"{model.name} looks further back than the {view.known} {view.period}s that these events cover: "
+                         "give the earlier ones too, as in --events incidents.csv july.csv") from error
+    return Answer(question, made, model, pd.DataFrame(), read, tuple(remarks(view, read.events, ("period",))))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #fbaeaad5
 TABLES, MAPS = (".csv", ".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet"), (".html", ".png", ".svg", ".pdf")
