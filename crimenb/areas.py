@@ -79,8 +79,8 @@ def known_of(view: Panel,
 def nearest_areas(view: Panel, neighbours: int) -> np.ndarray:
     """(2, E) edges from and to the `neighbours` nearest areas of each; an area of which no place is
     known lies in the middle."""
-    return knn_graph(*(np.nan_to_num(v, nan=np.nanmean(v)) for v in (view.lon, view.lat)),
-                     neighbours)
+    lon, lat = (np.nan_to_num(v, nan=np.nanmean(v)) for v in (view.lon, view.lat))
+    return knn_graph(lon, lat, neighbours)
 
 # %% ../nbs/57_areas.ipynb #5d6a734a
 # forecasts below it are raised to it where settings are compared

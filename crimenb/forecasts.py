@@ -319,7 +319,8 @@ def _tooltips(columns, forecast):
 # %% ../nbs/50_forecasts.ipynb #c44bf5dc
 def _orient(plot):
     "A bar of kilometres, and where north is."
-    from bokeh.models import Label, Metric, ScaleBar
+    from bokeh.models.annotations import Label, ScaleBar
+    from bokeh.models.annotations.dimensional import Metric
     plot.add_layout(ScaleBar(range=plot.x_range, unit="m", dimensional=Metric(base_unit="m"), orientation="horizontal", location="bottom_left",
                              background_fill_alpha=.6, border_line_color=None))
     plot.add_layout(Label(x=8, y=8, x_units="screen", y_units="screen", text="N ↑", text_color=INK, text_font_size="14px", text_align="left", x_offset=0,

@@ -330,7 +330,8 @@ class ClassicRTM(HotSpots):
 
     def _learn(self, view, past):
         # the negative binomial and a second fit to the same counts begin with the same steps
-        total, how = past.sum(1), dict(penalty=self.penalty, folds=self.folds, seed=self.seed)
+        total = past.sum(1)
+        how: dict = dict(penalty=self.penalty, folds=self.folds, seed=self.seed)
         key = "classic", total.tobytes(), repr(how), repr(view.settings())
         if key not in view.made: view.made[key] = fit_classic(self.design(view), total, **how)
         self.fit_ = view.made[key]

@@ -12,7 +12,7 @@ __all__ = ['ARIMA_FITS', 'MEMORIES', 'FEATURES', 'SPANS', 'HourlyRule', 'AllZero
 # %% ../../nbs/baselines/20_hourly_map.ipynb #a4172682
 import warnings
 from dataclasses import replace
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -412,7 +412,7 @@ def features(view: HourlyMaps, # what happened
     return columns_of(past(view, np.asarray(targets)))
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #f6c6ddf9
-def _after(known: Past, view, origins, periods) -> Iterator:
+def _after(known: Past, view, origins, periods) -> Generator[Past, Any, None]:
     "What is known before each hour after the origins, if the forecasts that are sent in come true."
     ends = int(origins.max())
     # hours of the same name that lie before an origin: of the first day, or week, after it

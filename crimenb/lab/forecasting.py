@@ -251,7 +251,7 @@ class Trial(NamedTuple):
     rows: pd.DataFrame
     values: np.ndarray
 
-def trial(model: models.Model, view, when: Times, periods: int = 1) -> Trial:
+def trial(model: Any, view, when: Times, periods: int = 1) -> Trial:
     "Fit a model and try it on the past."
     valid, test = when.parts.valid, when.parts.test
     if isinstance(when.test, pd.Timestamp):

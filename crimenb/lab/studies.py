@@ -382,7 +382,7 @@ def _ready(out):
     try: wanted = metadata.requires("crimenb") or ()
     # run from a folder of sources
     except metadata.PackageNotFoundError: wanted = ()
-    for name in (re.match(r"[\w.-]+", line)[0] for line in wanted if re.search(r"extra == ['\"]reproduce['\"]", line)):
+    for name in (re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted if re.search(r"extra == ['\"]reproduce['\"]", line)):
         try: metadata.version(name)
         except metadata.PackageNotFoundError: raise InputError(f"a rerun needs {name}: pip install 'crimenb[reproduce]'") from None
     there = next(place for place in (Path(out).absolute(), *Path(out).absolute().parents) if place.exists())
@@ -488,7 +488,7 @@ def reproduce(study: str,        # name of a study
     given = {**(given or {}), "out": str(out)}
     papermill, nbconvert = needs("papermill", "reproduce"), needs("nbconvert", "reproduce")
     name, out = stem(study, resolve(study, given, folder)), Path(out)
-    paths = Outputs(*(out / f"{name}{suffix}" for suffix in (".ipynb", ".json", ".html")))
+    paths = Outputs(out / f"{name}.ipynb", out / f"{name}.json", out / f"{name}.html")
     partial, failed = out / f".{name}.partial.ipynb", out / f"{name}.failed.ipynb"
     made = _writable(out)
     before = paths.result.stat().st_mtime_ns if paths.result.exists() else None
@@ -621,7 +621,8 @@ def confirm(files,         # result files
             say(f"{where}confirmed before")
             continue
         try:
-            made = _read(reproduce(*again(file), out).result)
+            study, given = again(file)
+            made = _read(reproduce(study, given, out).result)
             say(f"{where}{provenance.confirm(file, recorded, made, compare(recorded, made))}")
         except (InputError, StudyFailed) as error:
             differ.append(file.name)

@@ -656,8 +656,9 @@ class _Network(Model):
         series, lags = finer(counts, self.resolution, "sound", hour)
         each = hours_of(len(series), len(counts), self.resolution == "space+time", "sound")
         features = view.external(self.columns, self.ranges_, hours)[each]
+        none = np.arange(0)
         return Prepared(counts, hour, torch.from_numpy(series), torch.from_numpy(features), lags,
-                        *[np.arange(0)]*4, self.low_, self.high_, "sound", self.resolution), first
+                        none, none, none, none, self.low_, self.high_, "sound", self.resolution), first
 
     def _size(self) -> tuple:
         grid, finer = self.schema_["grid"], 1 if self.resolution == "none" else 2
@@ -1081,8 +1082,8 @@ def rmse_row(error,         # (k · hours, R, C) errors, as many maps to each ho
 
 def native_rows(forecast, observed, days, floor: float = 0.) -> list:
     "Errors, deviance and hot spots of hourly counts on native cells."
-    flat = [maps.reshape(len(maps), -1) for maps in (forecast, observed)]
+    expected, seen = (maps.reshape(len(maps), -1) for maps in (forecast, observed))
     tables = [count_summary(forecast, observed, blocks=days, floor=floor),
-              hot_spot_summary(*flat, blocks=days)]
+              hot_spot_summary(expected, seen, blocks=days)]
     rows = [row for table in tables for row in table.to_dict("records")]
     return [row for row in rows if not row["metric"].startswith("PEI")]
