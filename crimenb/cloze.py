@@ -214,6 +214,7 @@ class Cloze(Settings):
 # %% ../nbs/58_cloze.ipynb #2dded546
 class Judging(Cloze):
     "How the network is judged while it is trained."
+    network_: Any
     def _judge(self, view, valid):
         "The validation questions, and the function that gives the network's mean scores for them."
         asked = questions(view, valid, None if self.protocol is None else (self.protocol,),

@@ -334,6 +334,7 @@ class Settings(Foretelling):
 # %% ../../nbs/baselines/15_count_mixer.ipynb #hs000052
 class Mixer(Settings):
     "What is asked of the scorers of the count mixer."
+    scorers_: dict
     def network(self) -> Scorer:
         "An untrained scorer."
         return Scorer(torch.zeros(len(EVIDENCE)), torch.ones(len(EVIDENCE)),

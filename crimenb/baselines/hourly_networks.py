@@ -218,6 +218,10 @@ class OnTop(HourlyRule):
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #d983f028
 class Surprised(OnTop):
     "Forecasting with a network that sees the surprises of the last hours."
+    history: int
+    network_: Any
+    ranges_: Any
+    share_: Any
     def _predict(self, view, at):
         if at[0] < self.history: raise InputError(f"{self.name} looks back {self.history} hours: "
                                                   f"ask from hour {self.history} on")

@@ -78,9 +78,9 @@ def less(scores: HourlyScores, names, reference: str, # methods, and the one fro
 def _difference(scores, name, reference, metric) -> Any:
     both = [scores.forecasts[one] for one in (name, reference)]
     if metric.startswith("PAI"):
-        flat = [f.reshape(len(f), -1) for f in (*both, scores.observed)]
-        return paired_hot_spot_interval(*flat, float(metric[4:-1])/100, blocks=scores.days)
+        one, other, seen = (f.reshape(len(f), -1) for f in (*both, scores.observed))
+        return paired_hot_spot_interval(one, other, seen, float(metric[4:-1])/100, blocks=scores.days)
     # an hour without any expectation has no deviance, each method has its own floor
     floors = [scores.floors[n] if metric == "Poisson deviance" else 0 for n in (name, reference)]
-    raised = [np.maximum(f, floor) for f, floor in zip(both, floors)]
-    return paired_count_interval(*raised, scores.observed, metric, blocks=scores.days)
+    one, other = (np.maximum(f, floor) for f, floor in zip(both, floors))
+    return paired_count_interval(one, other, scores.observed, metric, blocks=scores.days)

@@ -668,6 +668,10 @@ class _Network(Model):
 class _SquareError(_Network):
     "What the full and the ternary network share: how they are made, trained and asked."
     ternary = False
+    # settings, which each of the two takes with defaults of its own
+    filters: int; kernel: int; residual_units: int; external_branch: str
+    epochs: int; extra_epochs: int; lr: float; schedule: str; batch: int; evaluations: int
+    checks: int; seed: int; device: Any; precision: "str | None"; compile: bool
 
     def network(self):
         kind = TernarySTResNet if self.ternary else STResNet
