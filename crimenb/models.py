@@ -44,7 +44,7 @@ class Settings:
                  if deep and isinstance(one, Settings) for k, v in one.get_params().items()}
         return found | inner
 
-    def set_params(self, **settings) -> Any:
+    def set_params(self, **settings: Any) -> Any:
         "Set some anew; returns the model."
         for name, value in settings.items():
             setattr(self, one_of(name, self._names(), f"setting of {type(self).__name__}"), value)
@@ -327,7 +327,7 @@ class Model(Forecasts):
         values = self.fit(view, parts.train, parts.valid).trial(view, parts, periods, refit)[1]
         return self.reported(values, view, parts.test, periods, level)
 
-    def trial(self, view, parts, periods: int = 1, refit: "int | None" = None) -> tuple:
+    def trial(self, view: Any, parts: Split, periods: int = 1, refit: "int | None" = None) -> tuple:
         "Forecasts of the periods of validation (None where there are none) and of the test, each made so far ahead."
         valid, test = (np.arange(*part.indices(view.known)) for part in (parts.valid, parts.test))
         chosen = rolled(self, view, valid, periods) if len(valid) else None
@@ -339,7 +339,8 @@ class Model(Forecasts):
             self.spread_ = fit_spread(np.maximum(chosen, self.least)[seen], happened[seen])
         return chosen, rolled(self, view, test, periods, refit)
 
-    def reported(self, values, view, at, periods: int = 1, level: float = .9) -> pd.DataFrame:
+    def reported(self, values: Any, view: Any, at: Any, periods: int = 1,
+                 level: float = .9) -> pd.DataFrame:
         "The rows of forecasts that were made so far ahead."
         table = self.scores(values, view, periods_of(at, view.known), level)
         protocol = f"rolling, {periods} {view.period}{'s' if periods > 1 else ''} ahead"

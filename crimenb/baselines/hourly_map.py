@@ -324,7 +324,7 @@ class SelfExciting(HourlyRule):
         background = self.background_ * self.rhythm_[_hour(view, at, "week")][:, None, None]
         return background + np.tensordot(self.offspring_, echo, 1)
 
-    def from_origins(self, view, origins, periods):
+    def from_origins(self, view: Any, origins: Any, periods: int) -> np.ndarray:
         self._fits(view)
         origins, found = np.asarray(origins), []
         echo = echoes(view.counts[:origins.max()], self.hours)[:, origins]
@@ -460,7 +460,7 @@ class _OnFeatures(HourlyRule):
     def _of(self, x): return self.estimator_.predict(x.reshape(-1, len(FEATURES))).reshape(x.shape[:-1])
     def _predict(self, view, at): return self._of(features(view._with(view.counts[:max(at[-1], 1)], 0), at))
 
-    def from_origins(self, view, origins, periods):
+    def from_origins(self, view: Any, origins: Any, periods: int) -> np.ndarray:
         self._fits(view)
         origins, found = np.asarray(origins), []
         hours = _after(past(view.until(int(origins.max())), origins), view, origins, periods)

@@ -8,6 +8,7 @@ __all__ = ['COLOURS', 'RISING', 'listed', 'numbers', 'mean_rows', 'board', 'with
 
 # %% ../../nbs/lab/20_boards.ipynb #dc58fc8a
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def difference_row(found,    # value, low, high, as from the paired intervals of
     value, low, high = map(float, found)
     return dict(value=value, low=min(low, value), high=max(high, value), n=n, blocks=blocks)
 
-def verdict(draws, line: float) -> str:
+def verdict(draws: Any, line: float) -> str:
     "What draws of a number say of the claim that it lies above a line."
     low, high = np.quantile(draws, [.025, .975])
     return "supported" if low > line else "refuted" if high < line else "undecided"

@@ -251,7 +251,7 @@ class Trial(NamedTuple):
     rows: pd.DataFrame
     values: np.ndarray
 
-def trial(model: Any, view, when: Times, periods: int = 1) -> Trial:
+def trial(model: Any, view: Any, when: Times, periods: int = 1) -> Trial:
     "Fit a model and try it on the past."
     valid, test = when.parts.valid, when.parts.test
     if isinstance(when.test, pd.Timestamp):
@@ -288,7 +288,7 @@ def tried(question: str, view, chosen=(), # models, unfitted; none: those of the
     return best.model, pd.concat([one.rows for one in trials], ignore_index=True), sentences(question, view, when, periods, best, trials)
 
 # %% ../../nbs/lab/80_forecasting.ipynb #c7636df2
-def sentences(question, view, when: Times, periods, best: Trial, trials) -> tuple:
+def sentences(question: str, view: Any, when: Times, periods: int, best: Trial, trials: list) -> tuple:
     "How the models were compared, and how the one that was taken stands to the best rule."
     score, test = QUESTIONS[question].score, when.parts.test
     if question == "next":

@@ -28,12 +28,12 @@ class HourlyScores:
         self.forecasts: dict = {}
         self.floors: dict = {}
 
-    def add(self, rows, method: str, kind: str, protocol: str, split: str = "test") -> None:
+    def add(self, rows: list, method: str, kind: str, protocol: str, split: str = "test") -> None:
         "Record rows with metric, value, low, high, n."
         said = dict(method=method, kind=kind, protocol=protocol, split=split)
         self.run.add([{**said, **row} for row in rows])
 
-    def single(self, method: str, kind: str, protocol: str, split: str, metric: str, value, n) -> None:
+    def single(self, method: str, kind: str, protocol: str, split: str, metric: str, value: float, n: int) -> None:
         "Record a row without an interval."
         row = dict(metric=metric, value=float(value), low=None, high=None, n=n)
         self.add([row], method, kind, protocol, split)
@@ -61,7 +61,7 @@ class HourlyScores:
 
 # %% ../../nbs/lab/24_hourly.ipynb #7a100007
 def less(scores: HourlyScores, names, reference: str, # methods, and the one from which they differ
-         metrics=("RMSE", "Poisson deviance", "PAI@5%"),
+         metrics: tuple = ("RMSE", "Poisson deviance", "PAI@5%"),
 ) -> pd.DataFrame:
     "Record the differences of methods to one of them; the same as text, a line a method."
     kinds = dict(scores.run.table()[["method", "kind"]].drop_duplicates().itertuples(index=False))

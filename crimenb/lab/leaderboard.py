@@ -152,7 +152,7 @@ def _ranks(results):
             yield f"{task.title}, {dataset}: rank by {task.metric} under two protocols", _svg(figure)
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #3bd0602a
-def robust(values) -> tuple:
+def robust(values: Any) -> tuple:
     "Ends of a scale on which a few numbers far off don't squash the rest: three times the middle half beyond it at most."
     values = np.asarray(pd.Series(values).dropna(), float)
     low, high = np.quantile(values, [.25, .75])

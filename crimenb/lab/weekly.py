@@ -183,7 +183,7 @@ def month_before(panel: Panel, parts: Split,
         raise InputError(f"{k + 1} months leave less than a month for training: the series has {len(panel)} steps, ask for fewer")
     return panel.until(c), Split(slice(parts.train.start, a), slice(a, b), slice(b, c))
 
-def hagen_months(folder) -> dict:
+def hagen_months(folder: "str | Path") -> dict:
     "Number of a month -> its files, of a folder with HAGEN's months (8/train.npz and so on), in the order of their numbers."
     found = sorted((p for p in Path(folder).glob("*") if p.name.isdecimal()), key=lambda p: int(p.name))
     if not found:
