@@ -27,6 +27,9 @@ def as_in_a_kernel(cells):
     import pandas as pd
     pd.set_option("display.max_columns", 20)
 
+# no notebook draws in the style of the one that ran before it in the same process
+STYLE = nbformat.v4.new_code_cell("import matplotlib\nmatplotlib.rcdefaults()", id="style")
+
 def offline(copy):
     "The environment of whoever has just cloned the tree and pulled the plug."
     env = {name: value for name, value in os.environ.items() if name not in ("CRIMENB_DATA", "CRIMENB_PROGRESS")}
@@ -42,12 +45,18 @@ def execute(folder, notebooks=(), workers=2):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if cell.cell_type == "code": cell.outputs = []
+        notebook.cells.insert(0, STYLE)
         nbformat.write(notebook, path)
     settings = copy / "pyproject.toml"
     settings.write_text(settings.read_text().replace("[tool.nbdev]\n", '[tool.nbdev]\ntest_setup = "tests.notebooks:as_in_a_kernel"\n'))
     only = ["--path-re", "|".join(re.escape(str(path)) for path in chosen)] if notebooks else []
     command = [Path(sys.executable).parent / "nbdev-test", "--save", "--n-workers", str(workers), *only]
-    return subprocess.run(command, cwd=copy, env=offline(copy)).returncode, copy
+    failed = subprocess.run(command, cwd=copy, env=offline(copy)).returncode
+    for path in chosen:
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells = [cell for cell in notebook.cells if cell.id != STYLE.id]
+        nbformat.write(notebook, path)
+    return failed, copy
 
 
 # --- what a notebook shows, and when that is the same ---
