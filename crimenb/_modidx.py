@@ -1656,6 +1656,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'crimenb.lab.site._headings': ('lab/site.html#_headings', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site._links': ('lab/site.html#_links', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site._names': ('lab/site.html#_names', 'crimenb/lab/site.py'),
+                                  'crimenb.lab.site._pictures': ('lab/site.html#_pictures', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site._relative': ('lab/site.html#_relative', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site.build': ('lab/site.html#build', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site.dead_links': ('lab/site.html#dead_links', 'crimenb/lab/site.py'),

@@ -241,6 +241,7 @@ def rank_intervals(explanations, # an `Explanation`, or several of the same case
     two, and low and high are `metrics.widened` by it; ranks are not, and over few blocks their
     interval is too narrow."""
     explanations = [explanations] if isinstance(explanations, Explanation) else list(explanations)
+    if not explanations: raise InputError("rank_intervals needs one or more explanations")
     if len({(*e.players, *e.values.shape) for e in explanations}) != 1:
         raise InputError("rank_intervals needs explanations of the same cases and players")
     if not 0 < level < 1:

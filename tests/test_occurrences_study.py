@@ -6,7 +6,7 @@ import pytest
 
 import cells
 from cells import one_thread
-from crimenb.lab import studies
+from crimenb.lab import studies, weekly
 from crimenb.baselines.area_panel import f1_scores, occurrences
 from crimenb.core import InputError
 from crimenb.panels import read_hagen
@@ -82,8 +82,8 @@ def test_made_months_are_cut_off_after_their_test_steps(tmp_path):
     space = {}
     for counts in (whole.counts, other):
         whole.counts = counts
-        cut, parts = seen["made"](whole, seen["series"]["the last month"][1], 1)
-        space[len(space)] = seen["forecasts"](cut, parts)
+        cut, parts = weekly.month_before(whole, seen["series"]["the last month"][1], 1)
+        space[len(space)] = seen["forecasts"](cut, parts)[0]
     assert all((a[1] == b[1]).all() for a, b in zip(space[0].values(), space[1].values()))
 
 @pytest.mark.parametrize("name, five, bar", [("hagen_chicago", (.6445, .709), (.654, .708)), ("hagen_la", (.532, .628), (.521, .623))])

@@ -75,12 +75,12 @@ def test_a_search_is_recorded_and_a_killed_run_goes_on_from_what_is_there(tmp_pa
     assert loss == values(whole)[1]
 
 def test_a_search_stops_early_and_the_networks_only_where_they_are_told_to(tmp_path, monkeypatch):
-    from crimenb.papers.parallel import Trained
-    told, train = [], Trained._train
+    from crimenb.papers.parallel import TrainedNetwork
+    told, train = [], TrainedNetwork._train
     def spy(model, *args):
         train(model, *args)
         told.append((model.patience, len(model.log_)))
-    monkeypatch.setattr(Trained, "_train", spy)
+    monkeypatch.setattr(TrainedNetwork, "_train", spy)
     # at such a rate nothing gets better for long
     run_cells(dict(models="DNN", tasks="level", search="random", trials=1, rules="historical mean", epochs=30, evaluations=30, search_patience=1, batch=8, lr=.01), tmp_path)
     (whole, epochs), (trial, stopped), (searched, again) = told

@@ -39,6 +39,7 @@ def library(tmp_path_factory):
         target = folder / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, target)
+    shutil.copytree(ROOT / "nbs/images", folder / "nbs/images")
     for name in site.TEXTS:
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

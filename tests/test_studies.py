@@ -41,7 +41,7 @@ def write_study(folder, declared=DECLARED, measure=MEASURE, tags=("parameters",)
 def values_of(folder, **given): return studies.resolve("dice", given, folder)
 
 def a_result(**changes):
-    row = dict(method="m", kind="paper", protocol="full", split="test", metric="MRR", value=.5, low=.4, high=.6, n=10, printed=None)
+    row = dict(method="m", kind="paper", protocol="full", split="test", metric="MRR", value=.5, low=.4, high=.6, n=10, blocks=10, printed=None)
     return dict(study="dice", profile="cpu", dataset="fair", data_sha256={"a.txt": "00"}, seed=0, parameters={"seed": 0}, versions={},
                 commit=None, device="cpu", seconds=1., peak_memory_bytes=1, rows=[row]) | changes
 
@@ -324,8 +324,8 @@ def test_begin_says_where_each_value_comes_from(folder, capsys):
 
 def test_reproduce_leaves_notebook_result_and_page(folder, tmp_path):
     paths = studies.reproduce("dice", {"throws": 7}, tmp_path / "runs", folder)
-    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == sorted(p.name for p in paths)
-    assert len({p.stem for p in paths}) == 1
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == sorted(p.name for p in paths[:3])
+    assert len({p.stem for p in paths[:3]}) == 1
     result = studies.validate(json.loads(paths.result.read_text()))
     assert result["rows"][0]["value"] == 7 and result["parameters"]["throws"] == 7 and result["seconds"] >= 0
     assert {"python", "torch", "numpy", "crimenb"} <= result["versions"].keys() and result["peak_memory_bytes"] > 10**7

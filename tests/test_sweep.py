@@ -92,7 +92,7 @@ def test_a_text_is_read_by_the_declared_type(folder):
     ("study: dice\ndataset: 2018-01-01\n", "dataset can not be datetime.date"),
     ("study: dice\nseed: [0, 0]\n", "seed lists 0 twice: leave one out"),
     ("study: dice\nseed: 0\nseed: 1\n", "seed stands twice in one grid"), ("study: dice\nout: there\n", "give the folder with --out"),
-    ("study: [dice\n", "is not YAML"), ("\x00", "is not YAML"), ("study: !!python/name:os.system\n", "is not YAML"), ("? [a]\n: 1\n", "is not YAML"), ("study: &a [*a]\n", "study can not be"),
+    ("study: [dice\n", "is not YAML"), ("\x00", "is not YAML"), ("study: !!python/name:os.system\n", "is not YAML"), ("? [a]\n: 1\n", "is not YAML"), ("study: &a [*a]\n", "has an alias"),
     ("study: cards\n", "unknown study 'cards': use one of dice"), ("study: 1\n", "unknown study 1"),
     ("study: dice\nsede: 0\n", "unknown parameter of dice 'sede': use one of dataset"), ("study: dice\n1: 0\n", "unknown parameter of dice 1"),
     ("study: dice\nseed: zero\n", "parameter seed of dice must be of type int, not 'zero'"), ("study: dice\nrate: .nan\n", "must be a finite float, not nan"),
@@ -225,7 +225,7 @@ def test_a_sweep_with_a_budget_stops_by_itself_and_goes_on_when_it_is_called_aga
     table = sweep.sweep(folder / "lent.yaml", out, workers=1, budget=1, folder=folder, stream=said)
     assert time.monotonic() - began < 75
     assert table.state.tolist() == ["stopped", "waiting", "waiting"] and "0 of 3 runs are finished" in said.getvalue()
-    assert not any(alive(pid) for line in (folder / "pids").read_text().splitlines() for pid in line.split())
+    until(lambda: not any(alive(pid) for line in (folder / "pids").read_text().splitlines() for pid in line.split()))
     (folder / "go").touch()
     table = sweep.sweep(folder / "lent.yaml", out, workers=1, budget=30, folder=folder, stream=said)
     assert table.state.tolist() == ["done"]*3, table.reason.tolist()

@@ -362,7 +362,8 @@ def forecast(question: str,             # next, hour, week or year
 # %% ../../nbs/lab/80_forecasting.ipynb #30167462
 def _known_where_tried(view, when):
     "The times themselves, or an `InputError` where a gap lies among the periods on which models are tried."
-    for part in filter(None, (when.parts.valid, when.parts.test)):
+    # the parts of sequences are no stretches of time
+    for part in (part for part in (when.parts.valid, when.parts.test) if isinstance(part, slice)):
         at = np.arange(*part.indices(getattr(view, "known", 0)))
         if len(at) and (lost := np.isnan(view.observed(at)).reshape(len(at), -1).any(1)).any():
             raise InputError(f"nothing is known of {lost.sum()} of the last {view.known - at[0]} {view.period}s, on which models "

@@ -8,8 +8,10 @@ __all__ = ['ROOMS', 'TEXTS', 'FORMULA', 'STYLE', 'SCRIPT', 'FRAME', 'HEADING', '
 
 # %% ../../nbs/lab/60_site.ipynb #682c3f40
 import ast
+import base64
 import html
 import json
+import mimetypes
 import posixpath
 import re
 from html.parser import HTMLParser
@@ -104,6 +106,15 @@ def _links(body, page, urls):
         return f'<a href="{_relative(target, page.url)}{anchor}">{match[2]}</a>'
     return re.sub(r'<a href="([^"]*)"[^>]*>(.*?)</a>', turn, body, flags=re.S)
 
+def _pictures(body, page):
+    "Pictures beside the notebook, put into the page."
+    def inside(match):
+        file = page.source.parent / unquote(match[2])
+        if urlsplit(match[2]).scheme or not file.is_file(): return match[0]
+        kind, data = mimetypes.guess_type(file.name)[0], base64.b64encode(file.read_bytes())
+        return f'{match[1]}data:{kind};base64,{data.decode()}"'
+    return re.sub(r'(<img[^>]*?\bsrc=")([^"]+)"', inside, body)
+
 def _names(body, page, known, urls):
     "Inline code that is a name or a notebook's path, linked. What stands in a block of code or in a link already is left as it is."
     def link(match):
@@ -146,11 +157,10 @@ def render(page: Page,
         if cell.cell_type == "markdown": cell.source = _formulas(cell.source, formulas)
         if cell.source.strip() or cell.get("outputs"): copy.cells.append(cell)
     # the notebooks are our own: cleaning their HTML of scripts takes longer than all the rest
-    exporter = exporters.HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True,
-                                      filters={"clean_html": lambda text: text})
-    body, _ = exporter.from_notebook_node(copy, resources={"metadata": {"path": str(page.source.parent)}})
+    exporter = exporters.HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, filters={"clean_html": lambda text: text})
+    body, _ = exporter.from_notebook_node(copy)
     urls = {p.place: p.url for p in pages} | {"README.md": "index.html"}
-    body = _names(_links(body, page, urls), page, known, urls)
+    body = _names(_links(_pictures(body, page), page, urls), page, known, urls)
     return re.sub(r"formula(\d+)taken", lambda match: formulas[int(match[1])], body)
 
 # %% ../../nbs/lab/60_site.ipynb #88216b24

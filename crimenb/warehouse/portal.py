@@ -450,7 +450,7 @@ class _Year:
     def note(self): return self.path.with_suffix(".json")
 
     def copy(self):
-        "The rows of an earlier complete fetch, the stamp that it began with and the one it ended with, if they are a better start than nothing."
+        "The rows of an earlier complete fetch, the stamp to ask from, and those that the last two calls began with, if they are a better start than nothing."
         noted = _json(self.note)
         if self.part.is_dir() or noted.get("asked") != self.asked or not self.path.is_file(): return None
         if _sha256(self.path.read_bytes()) not in (noted["sha256"], noted.get("coming")): return None
@@ -465,7 +465,11 @@ class _Year:
         in_file = dict.fromkeys([self.source.key, *filter(None, [self.source.stamp]), *self.names.values()])
         text = pa.csv.ConvertOptions(column_types={name: pa.string() for name in in_file}, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False)
         held = pa.csv.read_csv(self.path, convert_options=text).to_pandas().rename(columns={name: theirs for theirs, name in self.names.items()})
-        return held.set_index(self.source.key), mark if self.source.stamp is None else noted.get("since", mark), mark
+        if self.source.stamp is None: return held.set_index(self.source.key), mark, [mark]
+        begun = noted.get("since") or [mark]
+        begun = [begun] if isinstance(begun, str) else begun
+        # from where the call before the last began: two answers that were not true are made good
+        return held.set_index(self.source.key), begun[0], [*begun, mark][-2:]
 
     def pages(self, what):
         "All pages, of which those that are here already are not asked for, and twice the stamp from before the first."
@@ -486,7 +490,7 @@ class _Year:
                 # the first frame is the empty one
                 write_atomic(self.part / f"{len(frames) - 1:05}.parquet", data.getvalue())
                 bar.update(len(page))
-        return pd.concat(frames), opening["mark"], opening["mark"]
+        return pd.concat(frames), opening["mark"], [opening["mark"]]
 
     def column(self, name): return next(theirs for theirs, in_file in self.names.items() if in_file == name)
     def forget(self): shutil.rmtree(self.part, ignore_errors=True)
