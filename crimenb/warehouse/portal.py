@@ -490,7 +490,10 @@ class _Year:
                 # the first frame is the empty one
                 write_atomic(self.part / f"{len(frames) - 1:05}.parquet", data.getvalue())
                 bar.update(len(page))
-        return pd.concat(frames), opening["mark"], [opening["mark"]]
+        held, mark = pd.concat(frames), opening["mark"]
+        # a page that is older than the table it is of: what was edited since then is asked for by the next call
+        newest = held[self.source.stamp].max() if self.source.stamp in held and len(held) else mark
+        return held, mark, [newest if isinstance(newest, str) and isinstance(mark, str) and newest < mark else mark]
 
     def column(self, name): return next(theirs for theirs, in_file in self.names.items() if in_file == name)
     def forget(self): shutil.rmtree(self.part, ignore_errors=True)
