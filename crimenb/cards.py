@@ -66,6 +66,7 @@ def load(card: "Card | str | Path",  # a card, or the path of one
     except InputError as error: raise InputError(f"{what}: {error}") from error
     return found if card.areas is None else in_areas(found, polygons(card), what)
 
+# %% ../nbs/13_cards.ipynb #df63b062
 def placed(events: pd.DataFrame, card: Card,  # of the city, and its events
            for_: str,                         # what needs their places, for the sentence
            or_areas: bool = False,            # areas will do

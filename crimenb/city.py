@@ -357,6 +357,7 @@ def _background(city, rng):
     cell = order[np.clip(found, first[area], first[area + 1] - 1)]
     return {"hour": 24 * day + SLOT_HOURS * slot + inside, "cell": cell, "spot": spot, "category": category, "parent": np.full(len(spot), -1)}
 
+# %% ../nbs/15_city.ipynb #d8a618b3
 def _offspring(city, rng, old, favourite, offset):
     "The next generation. `favourite` (spots, categories): what an offspring draws that does not keep the category; `offset`: rows before `old`."
     parent = np.repeat(np.arange(len(old["hour"])), rng.poisson(city.branching, len(old["hour"])))
@@ -412,6 +413,7 @@ def draw(city,          # the truth, from `plan`
     events = full[full.recorded].drop(columns=["recorded", "generation", "parent"]).reset_index(drop=True)
     return events, replace(city, full=full)
 
+# %% ../nbs/15_city.ipynb #c593e95d
 City.draw = draw
 
 # %% ../nbs/15_city.ipynb #d5f7b078
@@ -467,6 +469,7 @@ def intensity_map(city,           # the truth
     if recorded: rate = rate * city.area_reporting[city.area_of]
     return rate.reshape(city.side, city.side) / (city.cell_m / 1000)**2
 
+# %% ../nbs/15_city.ipynb #2b1618e3
 def background_intensity(city: City, x: np.ndarray, y: np.ndarray, time: np.ndarray, recorded: bool = True) -> np.ndarray:
     "(n,) events per km² and hour at places x, y (metres) and times, offspring left out."
     cell, hour = _cells(city, x, y), _hours(city, time)
@@ -637,6 +640,7 @@ def next_event_probabilities(city,         # the truth
         result[i:i + batch] = (chance / chance.sum(1, keepdims=True))[:, column]
     return result
 
+# %% ../nbs/15_city.ipynb #acb52fad
 City.next_event_probabilities = next_event_probabilities
 
 # %% ../nbs/15_city.ipynb #659e6b43

@@ -68,6 +68,7 @@ def command(name: str,             # a job, as for `job`
             "--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, *(["--local-addr", "127.0.0.1"] if endpoint.startswith("127.") else []),
             "-m", "crimenb.distributed", name, "--settings", json.dumps(settings or {}), "--out", str(out)]
 
+# %% ../nbs/42_distributed.ipynb #90082f4b
 def main(argv=None,  # the arguments; those of the process if not given
 ) -> int:
     "What each process of `torchrun -m crimenb.distributed` does: join, run the job, hand the result to rank 0, which writes them."
@@ -155,6 +156,7 @@ def sent() -> int:
 # %% ../nbs/42_distributed.ipynb #310b209c
 HOW = ("threads", "processes")
 
+# %% ../nbs/42_distributed.ipynb #5c6cfaa7
 class Loaded:
     "An epoch's batches, `make(item)` for each item of `plan` in turn, made ahead by others."
     def __init__(self, plan,            # a list with one item a batch, such as the indices of its cases
@@ -192,6 +194,7 @@ class Loaded:
                 if len(waiting) > self.workers * self.ahead: yield waiting.popleft().result()
             while waiting: yield waiting.popleft().result()
 
+# %% ../nbs/42_distributed.ipynb #3f0ec679
 def _as_it_is(batch): return batch
 
 # %% ../nbs/42_distributed.ipynb #a9280627
@@ -210,6 +213,7 @@ def micro_batches(n: int,      # cases in a batch
     "Into how many micro-batches of one size a batch is cut."
     return max(m for m in range(1, min(n, micro) + 1) if n % m == 0)
 
+# %% ../nbs/42_distributed.ipynb #7950ccc9
 def fit_pipeline(stages: list,                   # a module for each rank, the same on all; alone, any number. Each takes and gives one tensor
                  batches,                        # `batches(epoch, rng)` gives a list of (x, y); all randomness from `rng`
                  loss,                           # `loss(output, y)`, a mean over the cases
@@ -271,6 +275,7 @@ def fit_pipeline(stages: list,                   # a module for each rank, the s
         for value in stage.to(device).eval().state_dict().values(): _by_wire(value, lambda there: dist.broadcast(there, src=source))
     return pd.DataFrame(rows)
 
+# %% ../nbs/42_distributed.ipynb #89164186
 def _found(checkpoint, settings):
     "What the checkpoint holds, on every rank; None where there is none yet."
     return once(lambda: load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists() else None)
@@ -372,6 +377,7 @@ def federate(model: torch.nn.Module,          # trained in place
     model.eval()
     return pd.DataFrame(rows)
 
+# %% ../nbs/42_distributed.ipynb #933af905
 def _local(model, cases, loss, optimizer, epochs, batch, seeds, t):
     "A site's own training; returns its mean loss, a tensor on the device, and its number of cases."
     n, total, steps = len(cases[0]), 0., 0

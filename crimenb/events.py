@@ -158,6 +158,7 @@ def _degrees(raw, card, what):
     lon, lat = np.where(zero, 0, np.where(bad, 999, lon)), np.where(zero, 0, np.where(bad, 999, lat))
     return np.where(np.isnan(x) | np.isnan(y), np.nan, lon), np.where(np.isnan(x) | np.isnan(y), np.nan, lat), no_x | no_y
 
+# %% ../nbs/03_events.ipynb #8275890d
 def _in_use(system, card, lon, lat, what):
     "An `InputError` where most places are far from the region a coordinate system is made for."
     region = system.area_of_use
@@ -213,6 +214,7 @@ def _on_the_right_side(lon, card, what):
     if abs((lon - 15*hours + 180) % 360 - 180) > 60:
         raise InputError(f"{what} has places near {lon:.1f} degrees of longitude, where no clock shows the time of {card.zone}: are lon and lat swapped, or is it another zone?")
 
+# %% ../nbs/03_events.ipynb #1220c9c0
 def _first(reasons):
     "Which rows have any of the faults in `reasons` (name -> mask), and for each fault the rows where it comes first."
     bad, why = np.zeros(len(next(iter(reasons.values()))), dtype=bool), {}
@@ -330,6 +332,7 @@ def _ages(column, missing):
     unknown = np.isin(years, [float(word) for word in missing]) if missing else nothing
     return np.where(unknown | ~((years >= 0) & (years <= OLDEST)), np.nan, years), nothing | unknown
 
+# %% ../nbs/03_events.ipynb #e95d30a9
 def lonely(time: np.ndarray,  # (n,) datetime64[s], NaT allowed
 ) -> np.ndarray:
     "(n,) which times lie more than `LONELY_YEARS` years from all others, if these are less than `LONELY_SHARE` of all; or `OTHER_LIFE` and `OTHER_SHARE`."
@@ -628,6 +631,7 @@ def _arrow(table):
     columns = {}
     for name in table:
         try: columns[str(name)] = pa.array(table[name], from_pandas=True)
+        # values of several types: as text, which the rules on missing and misread values then judge
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
             columns[str(name)] = as_text(table[name])
     return pa.table(columns)

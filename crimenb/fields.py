@@ -61,6 +61,7 @@ def as_text(column,  # an Arrow column of any simple type, or anything that Arro
     try: return column.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error: raise InputError(f"a column of {kind} cannot be read as text ({error})") from None
 
+# %% ../nbs/01_fields.ipynb #90fbe562
 def stripped(text: pa.Array,  # Arrow text
 ) -> pa.Array:
     "Text without white space at its ends, null where it means that there is nothing."
@@ -105,6 +106,7 @@ _NO_ID = r"(?i)^(?:[^\pL\pN]*|none|nil|null|nan|n/?a|unknown|unk)$"
 
 def _as_str(kind): return pd.StringDtype(na_value=np.nan) if pa.types.is_string(kind) else None
 
+# %% ../nbs/01_fields.ipynb #7bebfb81
 def _all_digits(word):
     "A whole number such as 1.307355E+06 with all its digits; None where some are lost."
     number = Decimal(word)
@@ -779,6 +781,7 @@ def _pointed_clocks(words):
     # beside 14.5, 15.0 is not a quarter past midnight
     return pc.if_else(pc.match_substring_regex(words, r"^\d{1,2}\.\d+$"), pc.if_else(pc.match_substring_regex(words, r"^0?\."), words, None), words)
 
+# %% ../nbs/01_fields.ipynb #8bddb030
 def clocks(column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430, 5 (five past midnight), .5
 ) -> tuple:
     "(n,) seconds after midnight, which rows say nothing, and which say no time of the day."

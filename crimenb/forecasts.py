@@ -26,6 +26,7 @@ COLUMNS = ("period", "place", "category", "expected", "low", "high")
 USE = ("Expected numbers of reported crimes, not of crimes, and of no person. Where police look more, more is reported: "
        "do not take a forecast made from reports as a reason to look there again without asking what it feeds on.")
 
+# %% ../nbs/50_forecasts.ipynb #2b9159c5
 @dataclass(eq=False)
 class Forecast:
     "What is expected after the last known period: a table (columns `COLUMNS`), the places, and how it was made."
@@ -172,6 +173,7 @@ def _sizes(forecast):
     places = forecast.places
     return places["km2"].to_numpy(float) if "km2" in places and places["km2"].gt(0).all() else None
 
+# %% ../nbs/50_forecasts.ipynb #577ea496
 def draw(forecast: Forecast, period=None, category=None,  # which; None: the first, all together
          share: float = .05,                              # of the area that is marked
 ) -> Any:
@@ -209,6 +211,7 @@ def draw(forecast: Forecast, period=None, category=None,  # which; None: the fir
     fig.text(.012, .68/height, "\n".join(textwrap.wrap(USE, int(14.2*width))), fontsize=9, color="#444444", va="top")
     return fig
 
+# %% ../nbs/50_forecasts.ipynb #f0b8109a
 def _first(forecast, found, marked, share, km2):
     "What the marked places are."
     if forecast.about.get("values") == "probabilities": return f"the surest {share:.0%} of the places"
@@ -246,6 +249,7 @@ def _columns(forecast, edges, ramp, share):
 # %% ../nbs/50_forecasts.ipynb #361bb282
 LINE = "#8a8a85"
 
+# %% ../nbs/50_forecasts.ipynb #17da6faa
 def interactive(forecast: Forecast,
                 path: "str | Path",   # where to write
                 share: float = .05,   # of the area that is marked

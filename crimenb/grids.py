@@ -521,6 +521,7 @@ def _gaps(hourly):
     long = [(run[run > SHORT_GAP], name) for run, name in runs if (run > SHORT_GAP).any()]
     return [f"{name} has {len(run)} gap{'s' if len(run) > 1 else ''} of more than {SHORT_GAP} hours, the longest of {int(run.max())}, filled by straight lines" for run, name in long]
 
+# %% ../nbs/25_grids.ipynb #8558d20c
 def read_weather(path,       # CSV with a header: `temperature`, `wind`, and `event` (0 to 1) or `rain`, `fog`, `thunder` (0 or 1) where there are any
                  start=None, # the first line's hour, for a file of one line an hour that has no column `time`
                  zone: "str | None" = None, # of the city's clocks, such as "America/Chicago": seconds since 1970 and written zones become its local time

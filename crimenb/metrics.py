@@ -441,6 +441,7 @@ def fit_spread(expected,  # forecast of the mean count of each case, any shape, 
         if found.fun < best[2] - (best[1] == 0): best = form, float(np.exp(found.x)), float(found.fun)
     return best[:2]
 
+# %% ../nbs/05_metrics.ipynb #4c3ce4ed
 def coverage(low: np.ndarray, high: np.ndarray, observed: np.ndarray) -> float:
     "Share of the cases, all of one shape, that lie between `low` and `high`, both included."
     low, high, observed = (_array(v, what) for v, what in ((low, "low"), (high, "high"), (observed, "observed")))

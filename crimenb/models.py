@@ -146,6 +146,7 @@ def _day(time):
     "A time as text, without the hour where it is midnight."
     return str(time.date()) if time == time.normalize() else f"{time:%Y-%m-%d %H:%M}"
 
+# %% ../nbs/55_models.ipynb #f037507f
 class Forecasts(Fitted):
     "Forecasts of periods that have not happened."
     def ahead(self, view, periods: int = 1,  # how many
@@ -305,6 +306,7 @@ def _decode(value, arrays, model=None):
     if kind == "record": return _class(what)(**{name: inner(v) for name, v in value["of"].items()})
     raise InputError(f"the model's file has a part of kind {kind!r}: load it with the version of crimenb that wrote it")
 
+# %% ../nbs/55_models.ipynb #94a33081
 def restored(value: dict,   # what `_encode` makes of a model
              arrays: dict,  # the arrays that it put aside
 ) -> Any:

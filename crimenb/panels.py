@@ -615,6 +615,7 @@ def _static_table(panel, cyclic, length, begin, stop):
     return pd.DataFrame(columns | {f"{c}, mean so far": means[..., i].ravel() for i,
                                    c in enumerate(panel.categories)})
 
+# %% ../nbs/30_panels.ipynb #b8067d6a
 @dataclass(eq=False)
 class Columns:
     """What columns take from training rows: a median for what is missing, their least and their
@@ -653,6 +654,7 @@ class Columns:
         return [*self.names, *(name.replace("infrequent_sklearn", "all others")
                                for name in self.spread.get_feature_names_out())]
 
+# %% ../nbs/30_panels.ipynb #fb52590a
 def _spread():
     "The most frequent label for what is missing, and a column a label; not yet fitted."
     # a second to import

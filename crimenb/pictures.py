@@ -112,6 +112,7 @@ def scale_bar(ax: Any,  # matplotlib axes, in metres
                                   frameon=False, size_vertical=width/400, color=INK))
     ax.add_artist(AnchoredText("N ↑", "upper right", frameon=False, pad=.1, prop={"color": INK}))
 
+# %% ../nbs/52_pictures.ipynb #6cb0ad38
 def backdrop(ax: Any,             # matplotlib axes
              places: list,        # for each its rings in metres, from `outlines`
              colours: Any = LAND, # one for all, or one each
@@ -148,6 +149,7 @@ def say(fig: Any, text: str,      # where the data are from, of when, what is co
     lines = textwrap.wrap(text, int(fig.get_figwidth()*14.5))
     fig.text(.012, below, "\n".join(lines), fontsize=9, color=SOFT, va="bottom")
 
+# %% ../nbs/52_pictures.ipynb #af28dbee
 def save(fig: Any, path: "str | Path",  # .png
 ) -> Path:
     "Write a figure at twice the pixels, with few enough colours to be a small file."
@@ -286,6 +288,7 @@ def next_event(history: pd.DataFrame,     # columns `time` and `category`, oldes
         ax.locator_params(axis="x", nbins=4)
     return fig
 
+# %% ../nbs/52_pictures.ipynb #86a77be8
 def _past(ax, history, hidden, look, spot):
     for kind, (colour, marker) in look.items():
         mine = history[history["category"] == kind]
@@ -380,6 +383,7 @@ def headline(lines: pd.DataFrame,       # method, kind, dataset, protocol, value
                borderaxespad=0)
     return fig
 
+# %% ../nbs/52_pictures.ipynb #89a1d010
 def _mark(ax, y, row):
     colour, marker = KINDS[row["kind"]], MARKERS[row["kind"]]
     ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2.2, solid_capstyle="butt")

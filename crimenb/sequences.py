@@ -122,6 +122,7 @@ class Split(NamedTuple):
     valid: np.ndarray
     test: np.ndarray
 
+# %% ../nbs/20_sequences.ipynb #cd9711e5
 class Positions(Counted):
     "Cut at positions: `at` is None (behind the last event), a date (all events before it), or (n_spots,) whole numbers."
     @property
@@ -318,6 +319,7 @@ def what_is_a_spot(events: pd.DataFrame) -> str:
     if filled("area"): return "area and premises" if filled("premises") else "area"
     return "cell" if filled("lon") and filled("lat") else "area and premises"
 
+# %% ../nbs/20_sequences.ipynb #f0ed8c46
 class How(NamedTuple):
     "How events become sequences; arguments as in `from_events`."
     slot_hours: int = 3
@@ -381,6 +383,7 @@ def _left(events, area, place, category, how):
     spot = area*(len(places) + 1) + np.where(place < 0, len(places), place)
     return left, spot, dropped
 
+# %% ../nbs/20_sequences.ipynb #abdaec50
 def spotted(events: pd.DataFrame, how: How) -> tuple:
     "The sequences, or None where nothing is left; what was dropped; and which rows of the table their events are, in their order."
     area, place, category = _coded(events, how)
@@ -414,6 +417,7 @@ def _ordered(events, spot, rows):
     if (time[1:] < time[:-1]).any(): rows = rows[np.argsort(time, kind="stable")]
     return rows[np.argsort(spot[rows], kind="stable")]
 
+# %% ../nbs/20_sequences.ipynb #56272c11
 def _points(events, rows, offsets):
     "The median place of the events of each spot."
     if not {"lon", "lat"} <= set(events): return None
@@ -543,6 +547,7 @@ def best_pairs(votes: np.ndarray) -> np.ndarray:
     pairs[columns[voted]] = rows[voted]
     return pairs
 
+# %% ../nbs/20_sequences.ipynb #8a8282d7
 def shared_runs(a: Sequences, b: Sequences, classes: np.ndarray) -> "tuple[np.ndarray, np.ndarray]":
     """The runs of three events that two spots share, weighted by rarity in `a`, (b.n_spots, a.n_spots), and the weight of all runs of each spot of `b`, (b.n_spots,).
 
@@ -559,6 +564,7 @@ def shared_runs(a: Sequences, b: Sequences, classes: np.ndarray) -> "tuple[np.nd
     has_b = has_b * np.log((1 + a.n_spots) / (1 + has_a.sum(0)))
     return (has_b @ has_a.T).toarray(), np.asarray(has_b.sum(1))
 
+# %% ../nbs/20_sequences.ipynb #3d81cdeb
 def recover_labels(nameless: Sequences, # sequences whose classes and spots have no names
                    named: Sequences,    # sequences of (some of) the same spots from the start of the same time, with names
                    m: int = 16,         # how many events make the pattern of the first guess
@@ -658,6 +664,7 @@ def gather(seqs: Sequences,
 # %% ../nbs/20_sequences.ipynb #7ef1077f
 PROTOCOLS = ("popularity-100", "uniform-99", "full")
 
+# %% ../nbs/20_sequences.ipynb #e7175472
 def candidates(seqs: Sequences,        # whole sequences: what a spot ever had is no negative for it
                target,                 # (n_spots,) class ids
                how: str,               # one of PROTOCOLS

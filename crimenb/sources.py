@@ -103,6 +103,7 @@ def _download(name, file):
     try: return write_atomic(path, body)
     except InputError as error: raise InputError(f"{error}: CRIMENB_CACHE sets the folder") from error
 
+# %% ../nbs/10_sources.ipynb #e6f4aa55
 def fetch(name: str, # of a data set: see `datasets`
 ) -> dict:
     "The files of a data set, verified: file name -> path. What is not on this machine is downloaded to the cache."

@@ -170,6 +170,7 @@ def exchanged(there: dict, here: dict,  # schemas of what a fit was made on, and
         if knew.get(name) != print_ and print_ in of: return f"{name} has the points that {of[print_]} had there"
     return None
 
+# %% ../nbs/35_terrain.ipynb #e507e71d
 @dataclass(frozen=True, eq=False)
 class Design:
     "The design matrix of a city: one row a unit."
@@ -307,6 +308,7 @@ class Counts:
         if not (self.n >= 0).all() or self.rows_in != self.n.sum() + sum(self.dropped.values()):
             raise InputError(f"counts of {self.period}: {self.rows_in} records in, but {self.n.sum()} on units and {sum(self.dropped.values())} dropped")
 
+# %% ../nbs/35_terrain.ipynb #1dfa7a18
 def count(points: Points,
           units: Units,
           period: str,          # its name, such as "2011"
@@ -702,6 +704,7 @@ def _dc_counts(paths, source, units, limit):
     of = lambda y, name: count(whole.where(day.dt.year == y, "another time"), units, name, limit)
     return [of(y, str(y)) for y in range(2006, 2012)], of(2012, "2012 to 07-17"), None
 
+# %% ../nbs/35_terrain.ipynb #4672b899
 def dc(paths,                 # file name -> path, from `sources.fetch("dc_rtm")`
        source="whole-year",   # "whole-year": 2011, 2012, 2013 (the main comparison); "ward": 2006 to 2011, `rest` 2012 up to 07-17; "portal": the years whose Crime_Incidents_in_YEAR.csv are among the files
        calls=("CFS1",),       # which 311 calls: CFS1 litter, CFS2 broken things

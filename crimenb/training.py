@@ -423,6 +423,7 @@ def train(model: torch.nn.Module,
     model.eval()
     return pd.DataFrame(loop.rows)
 
+# %% ../nbs/40_training.ipynb #1ee929d5
 def _same_number(n, epoch):
     "Refuse different numbers of batches on different ranks, which would wait for each other without an end."
     counts = [None]*dist.get_world_size()

@@ -147,6 +147,7 @@ class Grid:
         inside = (column >= 0) & (column < self.columns) & (row >= 0) & (row < self.rows)
         return np.where(inside, row*self.columns + column, -1).astype(np.int64)
 
+# %% ../../nbs/baselines/45_contest.ipynb #2e5eac22
 def grid(city,           # the city's polygon, feet
          size: float = 600., # side of a square
          across: float = 0., up: float = 0., # shares of a square by which the grid is moved
@@ -260,6 +261,7 @@ class Past:
         "(cells,) what happened in the stretch of time that begins then."
         return np.bincount(self.cell[self.crimes.within(begin, horizon)], minlength=len(self.on)).astype(float)
 
+# %% ../../nbs/baselines/45_contest.ipynb #be5fab0e
 def past(on: Grid, crimes: Crimes) -> Past:
     "Crimes on a grid; those beyond it are left out of what is learnt (never of what is scored)."
     cell = on.cell(crimes.x, crimes.y)
@@ -278,6 +280,7 @@ class Counting(BaseEstimator):
         "(cells,) in proportion to what is expected."
         return past.memories(day, ((self.width, self.days, self.how),))[:, 0]
 
+# %% ../../nbs/baselines/45_contest.ipynb #a49f72e8
 class SelfExciting(BaseEstimator):
     "A constant rate a cell, and crimes that set off others in it."
     def __init__(self, window: int = 730, # days that are learnt from
@@ -350,6 +353,7 @@ class KernelFeatures(_Trained):
         fitted = PoissonRegressor(alpha=1e-4, solver="newton-cholesky").fit((x - middle)/spread, y)
         return np.exp(np.clip((np.log(past.memories(day, self.memories) + .01) - middle)/spread @ fitted.coef_ + fitted.intercept_, -50, 20))
 
+# %% ../../nbs/baselines/45_contest.ipynb #c79a398d
 class Mixture(_Trained):
     "A sum of memories, each with a weight of at least 0."
     def fit(self, past: Past, day: int, horizon: str) -> "Mixture":

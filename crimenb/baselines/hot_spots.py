@@ -275,6 +275,7 @@ def _poisson(x, y):
     eta = x @ b
     return b, float((y*eta - np.exp(eta) - gammaln(y + 1)).sum())
 
+# %% ../../nbs/baselines/40_hot_spots.ipynb #d01c1fb9
 def bic_steps(design: Design,
               y,           # (units,) counts
               candidates,  # numbers of columns that may be chosen

@@ -184,6 +184,7 @@ def with_validation(view: Any, train: slice, valid: "slice | None") -> tuple:
     if border <= begin: raise InputError(f"{end - begin} hours are too few to learn from: give more than a day")
     return slice(begin, border), slice(border, end)
 
+# %% ../../nbs/baselines/25_hourly_networks.ipynb #68ef9496
 class OnTop(HourlyRule):
     "A model that corrects another one's forecasts by what it learns from its errors."
     role = "ours"

@@ -156,6 +156,7 @@ def _compare(options, paths, studies):
     one, two = (json.loads(Path(p).read_text(encoding="utf-8")) for p in (options.study, paths.result))
     print("compared:", studies.compare(one, two), file=sys.stderr)
 
+# %% ../../nbs/lab/90_cli.ipynb #2ecc2c2b
 def _confirm(options):
     "Make recorded runs again, one after the other."
     from crimenb.lab import studies
@@ -255,6 +256,7 @@ def _own_city(commands):
     sub.add_argument("--map", type=_path, metavar="FILE", help="the map: .html to click on, .png, .svg or .pdf for paper; default: next.html")
     sub.add_argument("-q", dest="quiet", action="store_true", help="print nothing but the paths")
 
+# %% ../../nbs/lab/90_cli.ipynb #3106f46b
 def _data(commands):
     commands.add("datasets", _datasets, "list the public data sets: what they are, their licence, and whether they are here", machine=True)
     sub = commands.add("fetch", _fetch, "download data sets and verify them, or bring a city's store up to date from its portal")

@@ -448,6 +448,7 @@ const first = location.hash;
 options('task', data.tasks); refill('task'); draw(); restore(first);
 """
 
+# %% ../../nbs/lab/40_leaderboard.ipynb #971e5823
 SCRIPT = _SETUP + _FILTERS + _BARS + _ADDRESS + _TABLE
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #4d6168ed

@@ -100,6 +100,7 @@ def _edge(side, number):
     if side == "south": return grid.south + number*(grid.north - grid.south)/grid.rows
     return grid.west + number*(grid.east - grid.west)/grid.columns
 
+# %% ../../nbs/lab/50_ledger.ipynb #a78f66f5
 FACTS: dict = {"profile": _profile,
          "default": lambda of, name, *keys: _follow(inspect.signature(_of_module(of)).parameters[name].default, keys),
          "constant": lambda of, *keys: _follow(_of_module(of), keys),
@@ -144,6 +145,7 @@ def prepared(results: pd.DataFrame,  # as from `studies.read_results`
     about = {run["file"]: (studies.setting(run), run["parameters"].get("epochs", 0)) for run in runs}
     return results.assign(**{name: [about[file][k] for file in results["file"]] for k, name in enumerate(("setting", "epochs"))})
 
+# %% ../../nbs/lab/50_ledger.ipynb #9c50ca3d
 def look_up(results: pd.DataFrame,  # as from `prepared`
             row,                    # a row of `read`, as a mapping
 ) -> "dict | None":
@@ -203,6 +205,7 @@ def _best_setting(results, row, rows, model, name):
                             device=best["device"], files=[best["file"]])
     return None
 
+# %% ../../nbs/lab/50_ledger.ipynb #ca27d806
 def _pick(results, row, rows, variable):
     "The bandwidth that was picked for a kind of risk."
     start = f"IRR {variable}_"

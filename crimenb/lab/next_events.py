@@ -92,6 +92,7 @@ def read_entry(text: str, # 'CrimeAlarm peers=3'
     one_of(how["measure"], ("accuracy", "cost"), "measure")
     return Entry(" ".join([method, *(pair for pair in pairs if not pair.startswith("measure="))]), method, how)
 
+# %% ../../nbs/lab/12_next_events.ipynb #bd501a15
 def entries(run: Any) -> list:
     "Everything that `run.methods` asks for, each once."
     lists = yaml.safe_load((studies.folder_of("reproduce")/"params"/"crimealarm.parts.yaml").read_text(encoding="utf-8"))

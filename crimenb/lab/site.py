@@ -125,6 +125,7 @@ def _names(body, page, known, urls):
         return f'<a class="name" href="{_relative(url, page.url)}{"" if cell is None else "#" + full}"><code>{match[2]}</code></a>'
     return re.sub(r"(<pre.*?</pre>|<a .*?</a>)|<code>([^<]*)</code>", link, body, flags=re.S)
 
+# %% ../../nbs/lab/60_site.ipynb #07fff7d9
 # code, which keeps its dollars; a formula of its own; one in a line
 FORMULA = re.compile(r"(```.*?```|`[^`\n]*`)|\$\$(.+?)\$\$|(?<![\\\w$])\$(?![\s$])([^$]+?)(?<![\s\\])\$(?!\d)", re.S)
 
@@ -192,6 +193,7 @@ img { max-width: 100%; height: auto; }
 @media print { nav, .pager { display: none; } body { display: block; } }
 """
 
+# %% ../../nbs/lab/60_site.ipynb #8e66c4b9
 SCRIPT = """
 const box = document.getElementById("search"), found = document.getElementById("found"), top_ = document.documentElement.dataset.top;
 if (matchMedia("(max-width: 60rem)").matches) document.getElementById("rooms").open = false;
@@ -207,6 +209,7 @@ box.addEventListener("input", () => {
 });
 """
 
+# %% ../../nbs/lab/60_site.ipynb #d39decf4
 FRAME = """<!doctype html>
 <html lang="en" data-top="{{ top }}">
 <head>
@@ -243,6 +246,7 @@ def _headings(body):
     text = lambda inside: html.unescape(re.sub(r"<[^>]+>", "", re.sub(r'<a class="anchor-link".*?</a>', "", inside, flags=re.S))).strip()
     return [(int(level), html.unescape(anchor), text(inside)) for level, anchor, inside in HEADING.findall(body)]
 
+# %% ../../nbs/lab/60_site.ipynb #68f8b8d0
 def build(root, # the checkout: a folder with nbs in it
           into, # the site's folder; what a page has the name of is written anew
 ) -> list:

@@ -208,6 +208,7 @@ def validate(result: dict,  # what a result file holds
         seen.add(key)
     return result
 
+# %% ../../nbs/lab/10_studies.ipynb #c03986ea
 def _check(given, schema, what, optional=None):
     "`given` has exactly the keys of `schema`, and maybe those of `optional`, with values of their types, and no NaN."
     if not isinstance(given, dict): raise InputError(f"{what} must be a mapping, not {given!r}")

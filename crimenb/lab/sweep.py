@@ -123,6 +123,7 @@ def _until_closed():
     time.sleep(PATIENCE)
     os._exit(1)
 
+# %% ../../nbs/lab/30_sweep.ipynb #fe1b6049
 def _in_process(study, given, out, folder, threads, stop=None):
     "Run one job in a process of its own; None, or why it failed."
     surroundings = os.environ | dict.fromkeys(THREADS, str(threads)) | {"CRIMENB_PROGRESS": "0"}
@@ -162,6 +163,7 @@ def _clock(seconds):
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
+# %% ../../nbs/lab/30_sweep.ipynb #ff7aa80f
 class _Live:
     "The state of every job, shown on `stream`: redrawn on a terminal, a line a change elsewhere."
     def __init__(self, todo, stream, clock=time.monotonic):
@@ -209,6 +211,7 @@ class _Live:
         self.say(up + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J\x1b[A")
         self.drawn = len(lines)
 
+# %% ../../nbs/lab/30_sweep.ipynb #336dfbb4
 def _labels(todo):
     "Name of a job -> what tells it from the others: study, profile, data set, seed, and every parameter that differs between the runs."
     todo = list(todo)
@@ -250,6 +253,7 @@ class _Here:
         self.end.set()
         self.pool.shutdown(cancel_futures=True)
 
+# %% ../../nbs/lab/30_sweep.ipynb #4846733d
 class _Cluster:
     "The workers of a Dask cluster."
     def __init__(self, address):
@@ -266,6 +270,7 @@ class _Cluster:
 class _Enough(Exception):
     "The time that was given is over."
 
+# %% ../../nbs/lab/30_sweep.ipynb #76249948
 def _run(waiting, live, places, out, folder, threads, path, end=None):
     "Run the jobs on `places` and keep `live` up to date, until `end` on the clock."
     folder, futures = folder and str(Path(folder).resolve()), {}
@@ -302,6 +307,7 @@ def _outcome(future, job, out):
     if partial.exists(): os.replace(partial, broken)
     return "failed", reason.removesuffix(f" (see {broken})")
 
+# %% ../../nbs/lab/30_sweep.ipynb #552b6333
 def _written(live, out, path):
     "One line a job, written to `out` and returned: what tells it from the others, how it ended, the seconds that its result tells of, and its file."
     lines = []

@@ -90,6 +90,7 @@ def _retry_after(header):
 # %% ../../nbs/warehouse/10_portal.ipynb #a5ece9e6
 KEPT = "call again later; what has come is kept"
 
+# %% ../../nbs/warehouse/10_portal.ipynb #c5d9dd93
 class Line:
     "Questions to one portal, and its answers, which are JSON."
     def __init__(self,
@@ -128,6 +129,7 @@ class Line:
 
     def pause(self, failures: int, asked: float = 0) -> None: self.patience.sleep(self.patience.wait(failures, asked))
 
+# %% ../../nbs/warehouse/10_portal.ipynb #c693a7a0
 def _secret(line, words):
     "The words of an error without the token, which a portal may repeat."
     return re.sub(re.escape(line.token), "…", str(words), flags=re.I) if line.token else str(words)
@@ -195,6 +197,7 @@ def _text(value):
     if isinstance(value, (dict, list)): return json.dumps(value)
     return " ".join(str(value).splitlines())
 
+# %% ../../nbs/warehouse/10_portal.ipynb #186e7109
 def _value(line, status, reason, headers, body):
     "What an answer says, or the fault that it is."
     if status in (202, 408, 425, 429) or status >= 500:
@@ -221,6 +224,7 @@ def _value(line, status, reason, headers, body):
 # kinds of columns that are not fetched: the place stands in columns of its own
 SHAPES = ("location", "point", "multipoint", "line", "multiline", "polygon", "multipolygon")
 
+# %% ../../nbs/warehouse/10_portal.ipynb #1313537b
 class Soda:
     "One table of a portal that speaks SODA."
     key, stamp = ":id", ":updated_at"
@@ -260,6 +264,7 @@ class Soda:
     def newer(self, stamp: str) -> str: return f"{self.stamp} > '{stamp}'"
     def among(self, keys: list) -> str: return f"{self.key} IN ({', '.join(map(repr, keys))})"
 
+# %% ../../nbs/warehouse/10_portal.ipynb #d07ba008
 class ArcGIS:
     "One layer of a portal that speaks ArcGIS REST. `key` and `stamp` are known after `columns`; `stamp` is None where rows have none."
     key, stamp = "OBJECTID", None
@@ -321,6 +326,7 @@ class ArcGIS:
     def newer(self, stamp: str) -> str: return f"{self.stamp} > TIMESTAMP '{stamp}'"
     def among(self, keys: list) -> str: return f"{self.key} IN ({', '.join(keys)})"
 
+# %% ../../nbs/warehouse/10_portal.ipynb #38360aa8
 def layers(line: Line) -> dict:
     "year -> number of the layer, as an ArcGIS portal lists its layers of crime incidents."
     try: listed = [(re.search(r"crime incidents\b.*?\b((?:19|20)\d\d)$", layer["name"].strip(), re.I), layer["id"]) for layer in line.get("", {"f": "json"}, rows=1000)["layers"]]
@@ -395,6 +401,7 @@ def _instead(held, changed):
     same = ((before == changed) | (before.isna() & changed.isna())).all(axis=1) & changed.index.isin(held.index)
     return pd.concat([held[~held.index.isin(changed.index)], changed]), int((~same).sum())
 
+# %% ../../nbs/warehouse/10_portal.ipynb #2c34c7e3
 def settle(source: Any, where: str, columns: list, record: str, held: pd.DataFrame, mark: str, limit: int) -> tuple:
     "`held` made equal to what the portal has now, the stamp to note, and how many rows were put in or dropped. See the text above."
     edits = 0
@@ -537,6 +544,7 @@ class _Year:
         self.forget()
         return self.path
 
+# %% ../../nbs/warehouse/10_portal.ipynb #3d4a62f5
 @contextmanager
 def _alone(folder, city):
     "Nobody else writes into `folder` meanwhile (the lock ends with the process, however that ends); halves of files of a killed run are removed."
@@ -588,6 +596,7 @@ def windows(portal: Portal,
     spans = [(max(first, a), min(last, b), (a, b)) for a, b in map(ends, range(first.year, last.year + 1))]
     return [(a, b, (a, b) == year) for a, b, year in spans]
 
+# %% ../../nbs/warehouse/10_portal.ipynb #f5902139
 def fetch(city: str,          # one of PORTALS
           since,              # first day, as "2018-01-01"
           until=None,         # last day; None: everything up to now
@@ -634,6 +643,8 @@ def fetch(city: str,          # one of PORTALS
                          f"{elsewhere(portal, empty) or 'ask for other days'}")
     if empty: warnings.warn(without_rows(city, portal, empty), stacklevel=2)
     return paths
+
+# %% ../../nbs/warehouse/10_portal.ipynb #436bce4e
 def provenance(path,  # of a file that `fetch` wrote
 ) -> dict:
     "Where a file comes from: rows, sha256, address and question, stamp, times; an `InputError` if the file is not the one that was written."

@@ -44,6 +44,8 @@ from ..core import within
 from ..core import write_atomic
 from ..events import COLUMNS
 from ..events import OPTIONAL
+
+# %% ../../nbs/warehouse/20_store.ipynb #a6788db3
 from ..events import validate
 from ..fields import Writing
 from ..fields import fold
@@ -186,6 +188,7 @@ def _note_lost(con, number, account):
     if rest := account.unreadable - len(account.rejected):
         con.execute("INSERT INTO rejected VALUES (?, 'line unreadable', ?, NULL, NULL)", [number, rest])
 
+# %% ../../nbs/warehouse/20_store.ipynb #3204cbdf
 def _read(con, number, path, card, area, folder):
     "Put the usable rows of a file into `folder`, the others into `rejected`; its books, our columns it has."
     card, wanted, stamp = _wanted(path, card, area)
