@@ -22,13 +22,12 @@ def copy_of_tree(folder):
     "The tree as it is, without what was built from it, in `folder/crimenb`."
     return shutil.copytree(ROOT, Path(folder) / "crimenb", ignore=UNWANTED)
 
-def as_in_a_kernel(cells):
-    "nbdev-test's `test_setup`: tables are written as in Jupyter, where pandas does not look at the size of a terminal."
-    import pandas as pd
-    pd.set_option("display.max_columns", 20)
-
-# no notebook draws in the style of the one that ran before it in the same process
-STYLE = nbformat.v4.new_code_cell("import matplotlib\nmatplotlib.rcdefaults()", id="style")
+# nbdev-test runs several notebooks in one process: none draws or prints in the style of the one before it.
+# Tables are written as in Jupyter, where pandas does not look at the size of a terminal.
+STYLE = nbformat.v4.new_code_cell("""import matplotlib, pandas
+matplotlib.rcdefaults()
+pandas.reset_option("^display")
+pandas.set_option("display.max_columns", 20)""", id="style")
 
 def offline(copy):
     "The environment of whoever has just cloned the tree and pulled the plug."
@@ -47,8 +46,6 @@ def execute(folder, notebooks=(), workers=2):
             if cell.cell_type == "code": cell.outputs = []
         notebook.cells.insert(0, STYLE)
         nbformat.write(notebook, path)
-    settings = copy / "pyproject.toml"
-    settings.write_text(settings.read_text().replace("[tool.nbdev]\n", '[tool.nbdev]\ntest_setup = "tests.notebooks:as_in_a_kernel"\n'))
     only = ["--path-re", "|".join(re.escape(str(path)) for path in chosen)] if notebooks else []
     command = [Path(sys.executable).parent / "nbdev-test", "--save", "--n-workers", str(workers), *only]
     failed = subprocess.run(command, cwd=copy, env=offline(copy)).returncode

@@ -108,8 +108,9 @@ def test_with_the_extra_the_installed_wheel_reproduces(installed, wheel, tmp_pat
     # one step of training; the whole smoke profile runs in test_hygiene
     done = run(installed / "crimenb", "reproduce", "crimealarm", "-p", "max_steps=1", cwd=tmp_path, CRIMENB_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 0, done.stderr
-    files = [tmp_path / line.split()[-1] for line in done.stdout.splitlines() if line.startswith(("notebook:", "result:", "page:"))]
-    assert [f.suffix for f in files] == [".ipynb", ".json", ".html"] and sorted((tmp_path / "runs").iterdir()) == sorted(files)
+    said = re.findall(r"^(?:notebook|result|page|forecast): +(.+)$", done.stdout, re.M)
+    files = [tmp_path / path for path in said]
+    assert [f.suffix for f in files] == [".ipynb", ".json", ".html", ".csv", ".geojson", ".png"] and sorted((tmp_path / "runs").iterdir()) == sorted(files)
     # a kernel that is stopped on a busy machine may complain of its own tasks
     assert not any(line.startswith(("crimenb", "Traceback")) for line in done.stderr.splitlines())
     [result] = [json.loads(f.read_text()) for f in files if f.suffix == ".json"]
