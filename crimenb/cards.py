@@ -36,27 +36,39 @@ def polygons(card: "Card | str | Path",  # a card, or the path of one
 ) -> pd.DataFrame:
     "The areas of a city, one a row, as `geo.read_polygons` gives them."
     card = require(get(card), "areas", for_="a map of areas")
-    if card.areas is None: raise InputError(f"the card {card.name} has areas in its events but no polygons of them: add `areas: {{file: areas.geojson, key: …}}` to {card.path or 'it'}")
+    if card.areas is None:
+        raise InputError(
+            f"the card {card.name} has areas in its events but no polygons of them: add "
+            f"`areas: {{file: areas.geojson, key: …}}` to {card.path or 'it'}")
     return read_polygons(card.folder/card.areas.file, key=card.areas.key)
 
 def in_areas(cleaned: Cleaned,       # events of a city
              areas: pd.DataFrame,    # its polygons, from `polygons`
              what: str = "the card", # for the sentence
 ) -> Cleaned:
-    "The events with the area that each lies in; if they have areas already, these are compared with the polygons."
+    """The events with the area that each lies in; if they have areas already, these are compared
+    with the polygons."""
     events, known = cleaned.events, {str(label) for label in areas.index}
     if events["area"].isna().all():
         events = join_areas(events, areas)
         events["area"] = events["area"].cat.remove_unused_categories()
         outside = int((events["area"].isna() & events["lon"].notna()).sum())
-        noted = {"outside all areas": outside, "without a place, and so without an area": int(events["lon"].isna().sum())}
+        noted = {
+            "outside all areas": outside,
+            "without a place, and so without an area": int(events["lon"].isna().sum())}
     else:
         strange = ~events["area"].astype(object).isin(known) & events["area"].notna()
         if strange.sum() == events["area"].notna().sum():
-            raise InputError(f"{what}: no event has the label of an area (the events say {events['area'].cat.categories[0]!r}, the polygons {sorted(known)[0]!r}): name another property as the key of the areas")
+            raise InputError(
+                f"{what}: no event has the label of an area (the events say "
+                f"{events['area'].cat.categories[0]!r}, the polygons {sorted(known)[0]!r}): "
+                "name another property as the key of the areas")
         noted = {"in an area without a polygon": int(strange.sum())}
-    return replace(cleaned, events=events, notes={**cleaned.notes, **{why: n for why, n in noted.items() if n}})
+    return replace(
+        cleaned, events=events, notes={**cleaned.notes, **{why: n for why, n in noted.items() if n}}
+    )
 
+# %% ../nbs/13_cards.ipynb #df63b062
 def load(card: "Card | str | Path",  # a card, or the path of one
 ) -> Cleaned:
     "The events of a city's card, each in its area where the card has polygons."
@@ -66,23 +78,30 @@ def load(card: "Card | str | Path",  # a card, or the path of one
     except InputError as error: raise InputError(f"{what}: {error}") from error
     return found if card.areas is None else in_areas(found, polygons(card), what)
 
-# %% ../nbs/13_cards.ipynb #df63b062
+# %% ../nbs/13_cards.ipynb #2ce3444e
 def placed(events: pd.DataFrame, card: Card,  # of the city, and its events
            for_: str,                         # what needs their places, for the sentence
            or_areas: bool = False,            # areas will do
 ) -> pd.DataFrame:
-    "The events themselves if any has a place (or an area), else an `InputError` with the keys of the card that say it."
+    """The events themselves if any has a place (or an area), else an `InputError` with the keys of
+    the card that say it."""
     if events["lon"].notna().any() or (or_areas and events["area"].notna().any()): return events
-    mend = "`lon: …` and `lat: …`, or `x: …`, `y: …` and `crs: …`" + (", or `area: …`" if or_areas else "")
+    mend = "`lon: …` and `lat: …`, or `x: …`, `y: …` and `crs: …`" + (
+        ", or `area: …`" if or_areas else "")
     lack = "places or areas" if or_areas else "places"
-    raise InputError(f"the events of the card {card.name} have no {lack}, which {for_} needs: add {mend} below columns of {card.path or 'a card of your own'}")
+    raise InputError(
+        f"the events of the card {card.name} have no {lack}, which {for_} needs: add {mend} "
+        f"below columns of {card.path or 'a card of your own'}")
 
 # %% ../nbs/13_cards.ipynb #f7b81664
 @cache
 def _zones():
     "The world's zones with the place of their largest city: names, countries, lon, lat."
     for place in ("tzdata", None):
-        try: text = (resources.files("tzdata.zoneinfo")/"zone.tab" if place else Path("/usr/share/zoneinfo/zone.tab")).read_text(encoding="utf-8")
+        try:
+            text = (
+                resources.files("tzdata.zoneinfo") / "zone.tab" if place
+                else Path("/usr/share/zoneinfo/zone.tab")).read_text(encoding="utf-8")
         except (ModuleNotFoundError, OSError): continue
         break
     else: return pd.DataFrame(columns=["country", "zone", "lat", "lon"])
@@ -92,60 +111,88 @@ def _zones():
         whole = len(digits) - (4 if len(digits) > 5 else 2)
         return (-1 if text[0] == "-" else 1)*(int(digits[:whole]) + int(digits[whole:whole + 2])/60)
     places = [re.findall(r"[+-]\d+", row[1]) for row in rows]
-    return pd.DataFrame({"country": [row[0] for row in rows], "zone": [row[2] for row in rows],
-                         "lat": [degrees(p[0]) for p in places], "lon": [degrees(p[1]) for p in places]})
+    return pd.DataFrame(
+        {
+            "country": [row[0] for row in rows], "zone": [row[2] for row in rows],
+            "lat": [degrees(p[0]) for p in places], "lon": [degrees(p[1]) for p in places]})
 
 def nearest_zone(lon: float, lat: float,  # degrees
 ) -> tuple:
-    "The time zone of which the largest city is nearest, and its country's code; (None, None) where no list of zones is on this machine."
+    """The time zone of which the largest city is nearest, and its country's code; (None, None)
+    where no list of zones is on this machine."""
     zones = _zones()
     if zones.empty: return None, None
     there, here = np.radians(zones[["lon", "lat"]].to_numpy()), np.radians([lon, lat])
-    near = np.sin(there[:, 1])*np.sin(here[1]) + np.cos(there[:, 1])*np.cos(here[1])*np.cos(there[:, 0] - here[0])
+    near = np.sin(there[:, 1]) * np.sin(here[1]) + np.cos(there[:, 1]) * np.cos(here[1]) * np.cos(
+        there[:, 0] - here[0])
     best = zones.iloc[int(near.argmax())]
     return str(best.zone), str(best.country)
 
 # %% ../nbs/13_cards.ipynb #1937028e
 @dataclass(frozen=True)
 class Draft:
-    "A card that was drafted from a file: its text, what is not sure, and the account of the events."
+    """A card that was drafted from a file: its text, what is not sure, and the account of the
+    events."""
     card: Card
     text: str
     unsure: tuple
     account: Cleaned
 
     def __str__(self):
-        lines = [repr(self.account), *(f"  {what}: {reason or 'rows'}: {rows:,}" for what, reason, rows in self.account.report().itertuples(index=False) if what not in ("read", "kept"))]
+        lines = [
+            repr(self.account),
+            *(
+                f"  {what}: {reason or 'rows'}: {rows:,}"
+                for what, reason, rows in self.account.report().itertuples(index=False)
+                if what not in ("read", "kept"))]
         how = self.account.precision
-        lines += [f"  times are known to the {how['unit']} ({how['midnight']:.0%} at midnight)", *(f"  {remark}" for remark in self.account.remarks)]
-        return "\n".join([*lines, *(["not sure:"] if self.unsure else []), *(f"  {one}" for one in self.unsure), "", self.text])
+        lines += [
+            f"  times are known to the {how['unit']} ({how['midnight']:.0%} at midnight)",
+            *(f"  {remark}" for remark in self.account.remarks)]
+        return "\n".join(
+            [
+                *lines, *(["not sure:"] if self.unsure else []),
+                *(f"  {one}" for one in self.unsure), "", self.text])
 
     def write(self, path: "str | Path | None" = None,  # None: beside the events, with their name
     ) -> Path:
         "Write the card; an existing one is not replaced."
         beside = Path(self.card.path or "")
         path = Path(path or beside)
-        if path.exists(): raise InputError(f"{path} is there already: remove it, or give another name")
-        if path.resolve().parent != beside.resolve().parent: raise InputError(f"the paths on the card are relative to {beside.parent}: write it there")
+        if path.exists():
+            raise InputError(f"{path} is there already: remove it, or give another name")
+        if path.resolve().parent != beside.resolve().parent:
+            raise InputError(
+                f"the paths on the card are relative to {beside.parent}: write it there")
         return write_atomic(path, self.text)
 
+# %% ../nbs/13_cards.ipynb #55c74bc4
 def _value(value):
     "A value as YAML on one line."
-    return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6).strip().removesuffix("...").strip()
+    return (
+        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6) .strip()
+        .removesuffix("...") .strip())
 
 # %% ../nbs/13_cards.ipynb #5a086137
 def _text(card, hints):
     "A card as YAML; a hint stands behind its key."
-    values: dict = {"name": card.name, "events": list(card.events) if len(card.events) > 1 else card.events[0]}
+    values: dict = {
+        "name": card.name, "events": list(card.events) if len(card.events) > 1 else card.events[0]}
     lines = [f"{key}: {_value(value)}" for key, value in values.items()]
-    lines += ["columns:", *(f"  {ours}: {_value(card.columns[ours])}" for ours in OURS if ours in card.columns)]
-    rest = {name: getattr(card, name) for name in ("order", "formats", "zone", "crs", "box", "cell_m", "holidays")}
+    lines += [
+        "columns:",
+        *(f"  {ours}: {_value(card.columns[ours])}" for ours in OURS if ours in card.columns)]
+    rest = {
+        name: getattr(card, name)
+        for name in ("order", "formats", "zone", "crs", "box", "cell_m", "holidays")}
     if card.areas: rest["areas"] = {"file": card.areas.file, "key": card.areas.key}
     for name, value in rest.items():
         if value in (None, ()): continue
         hint = f"      # {hints[name]}" if name in hints else ""
         lines.append(f"{name}: {_value(list(value) if isinstance(value, tuple) else value)}{hint}")
-    return "\n".join([*lines, "# factors:", "#   - {name: bars, file: bars.csv, kind: density}", ""])
+    return "\n".join(
+        [*lines, "# factors:", "#   - {name: bars, file: bars.csv, kind: density}", ""]
+    )
 
 def _bounds(lon, lat, margin=.01):
     "A box round places, in hundredths of a degree."
@@ -157,7 +204,8 @@ def _bounds(lon, lat, margin=.01):
 def draft(source: "str | Path",        # the file of events
           areas: "str | Path | None" = None, # polygons of the city's areas
           key: "str | None" = None,    # the property that names an area; None: found by name
-          tz: "str | None" = None,     # the zone of the city's clocks; None: of the nearest large city
+          # the zone of the city's clocks; None: of the nearest large city
+          tz: "str | None" = None,
           **named,                     # what else `events.read` takes: time=, order=, crs=, …
 ) -> Draft:
     "A card for a file of events, with all that can be found out."
@@ -176,11 +224,14 @@ def draft(source: "str | Path",        # the file of events
     if country: card, hints["holidays"] = replace(card, holidays=country), "of the zone's country"
     if areas is not None:
         table = read_polygons(areas, key=key)
-        card = replace(card, areas=Areas(os.path.relpath(areas, path.parent or "."), table.attrs["key"]))
-        if "area" in card.columns and "area" not in named: card, account = _as_they_lie(card, account, table, unsure)
+        card = replace(
+            card, areas=Areas(os.path.relpath(areas, path.parent or "."), table.attrs["key"]))
+        if "area" in card.columns and "area" not in named:
+            card, account = _as_they_lie(card, account, table, unsure)
         account = in_areas(account, table, str(areas))
     if known.any():
-        card = replace(card, box=card.box or _bounds(*(account.events[c].dropna() for c in ("lon", "lat"))))
+        card = replace(
+            card, box=card.box or _bounds(*(account.events[c].dropna() for c in ("lon", "lat"))))
     unsure += _doubts(card, account)
     return Draft(card, _text(card, hints), tuple(unsure), account)
 
@@ -202,13 +253,16 @@ def _doubts(card, account):
     "Sentences about what a card lacks, or may have wrong."
     unit, outside = account.precision["unit"], account.notes.get("outside all areas", 0)
     lacks = {
-        "record numbers: none were found, so nothing tells a record that is there twice":
-            "record_id" not in card.columns,
-        "premises: no column was found, and sequences (CrimeAlarm) need one": "premises" not in card.columns,
-        "places: no columns were found, so there are no maps, only areas":
-            not account.events["lon"].notna().any(),
-        "areas: none, and weekly panels need some (squares of cell_m will do where there are places)":
-            card.areas is None and not card.area_columns,
+        "record numbers: none were found, so nothing tells a record that is there twice": "record_id"
+        not in card.columns,
+        "premises: no column was found, and sequences (CrimeAlarm) need one": "premises"
+        not in card.columns,
+        "places: no columns were found, so there are no maps, only areas": not account.events["lon"]
+        .notna()
+        .any(),
+        (
+            "areas: none, and weekly panels need some (squares of cell_m will do where there are "
+            "places)"): card.areas is None and not card.area_columns,
         f"times: known to the {unit}, so there are no hourly maps": unit != "hour",
-        f"areas: {outside:,} events are outside all of them": outside > .05*len(account.events)}
+        f"areas: {outside:,} events are outside all of them": outside > 0.05 * len(account.events)}
     return [sentence for sentence, so in lacks.items() if so]

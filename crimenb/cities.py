@@ -22,19 +22,22 @@ from .fields import Writing
 
 # %% ../nbs/02_cities.ipynb #478183e0
 # our columns that a card can name, in the order in which a card is written
-OURS = ("time", "clock", "reported", "category", "premises", "area", "lon", "lat", "x", "y", "record_id",
-        "victim_age", "victim_age_group", "victim_sex", "victim_descent", "weapon")
+OURS = (
+    "time", "clock", "reported", "category", "premises", "area", "lon", "lat", "x", "y",
+    "record_id", "victim_age", "victim_age_group", "victim_sex", "victim_descent", "weapon")
 KINDS = ("density", "distance")
 
 @dataclass(frozen=True)
 class Areas:
-    "The polygons of a city's areas: the file, and which of its properties is the label that events carry."
+    """The polygons of a city's areas: the file, and which of its properties is the label that
+    events carry."""
     file: str
     key: "str | None" = None
 
 @dataclass(frozen=True)
 class Factor:
-    "A factor of risk: a file of places, and whether their density or the distance to the nearest counts."
+    """A factor of risk: a file of places, and whether their density or the distance to the nearest
+    counts."""
     name: str
     file: str
     kind: str = "density"
@@ -48,7 +51,8 @@ class Portal:
     protocol: str
     # address that all requests begin with
     base: str
-    # first year -> name of the table that holds the years from then on (ArcGIS: found by `portal.layers`)
+    # first year -> name of the table that holds the years from then on (ArcGIS: found by
+    # `portal.layers`)
     resources: dict
     # the column that years and windows are about
     time: str
@@ -58,7 +62,8 @@ class Portal:
     required: tuple
     # all columns that were there when this was written
     columns: tuple
-    # first year -> the table that may have the years from then on, where `resources` have none: in words
+    # first year -> the table that may have the years from then on, where `resources` have none: in
+    # words
     elsewhere: dict = field(default_factory=dict)
     # rows asked for at a time
     page: int = 20_000
@@ -66,11 +71,13 @@ class Portal:
 # %% ../nbs/02_cities.ipynb #0a5a3ba5
 @dataclass(frozen=True)
 class Card:
-    "What has to be known about a city: how its events are written, where and when they are, and what there is beside them."
+    """What has to be known about a city: how its events are written, where and when they are, and
+    what there is beside them."""
     name: str
     # ours (one of `OURS`) -> the name in the city's file; case, spaces and underscores don't matter
     columns: dict = field(default_factory=dict)
-    # their columns that can be `area` -> whether the labels are whole numbers (None: nobody knows); the first is taken
+    # their columns that can be `area` -> whether the labels are whole numbers (None: nobody
+    # knows); the first is taken
     area_columns: dict = field(default_factory=dict)
     # ours that a file may lack
     optional: tuple = ()
@@ -78,16 +85,19 @@ class Card:
     events: tuple = ()
     # the names of the columns of a CSV file that has no header line
     header: tuple = ()
-    # how a date's parts follow each other, one of `fields.ORDERS` (None: judged from the column), or strptime formats
+    # how a date's parts follow each other, one of `fields.ORDERS` (None: judged from the column),
+    # or strptime formats
     order: "str | None" = None
     formats: tuple = ()
     # the zone of the city's clocks, such as "America/Chicago"
     zone: "str | None" = None
     # are times without a zone of their own UTC?
     utc: bool = False
-    # are the clocks in columns of times (Parquet) the city's own, whatever zone they are labelled with?
+    # are the clocks in columns of times (Parquet) the city's own, whatever zone they are labelled
+    # with?
     wall: bool = False
-    # does the order hold whatever a column shows? False: a portal's habit, and a clear column goes before
+    # does the order hold whatever a column shows? False: a portal's habit, and a clear column goes
+    # before
     firm: bool = True
     # no event is earlier
     since: "str | None" = None
@@ -115,7 +125,8 @@ class Card:
 
     def __post_init__(self):
         try: _checked(self)
-        except InputError as error: raise InputError(f"the card {self.path or self.name}: {error}") from None
+        except InputError as error:
+            raise InputError(f"the card {self.path or self.name}: {error}") from None
 
     @property
     def folder(self) -> Path:
@@ -127,14 +138,20 @@ class Card:
         "How the city writes its times."
         return Writing(self.order, self.formats, self.zone, self.utc, self.wall, firm=self.firm)
 
-    def __repr__(self): return f"Card({self.name}: {', '.join(f.name for f in fields(self)[1:] if getattr(self, f.name) not in (None, (), {}, False))})"
+    def __repr__(self):
+        return (
+            f"Card({self.name}: "
+            f"{', '.join(f.name for f in fields(self)[1:] if getattr(self, f.name) not in (None, (), {}, False))})"
+        )
 
 # %% ../nbs/02_cities.ipynb #e6ce053b
 def _box(box, name):
     try: west, south, east, north = box = tuple(map(float, box))
-    except (TypeError, ValueError): raise InputError(f"{name} is {box!r}: give [west, south, east, north] in degrees") from None
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {box!r}: give [west, south, east, north] in degrees") from None
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-        raise InputError(f"{name} is {list(box)}: give [west, south, east, north] in degrees, in this order")
+        raise InputError(
+            f"{name} is {list(box)}: give [west, south, east, north] in degrees, in this order")
     return box
 
 def _checked(card):
@@ -146,7 +163,8 @@ def _checked(card):
     # it looks at the order and the zone
     Writing(card.order, zone=card.zone)
     for name in ("box", "grid_box"):
-        if getattr(card, name) is not None: object.__setattr__(card, name, _box(getattr(card, name), name))
+        if getattr(card, name) is not None:
+            object.__setattr__(card, name, _box(getattr(card, name), name))
     if card.cell_m is not None and not (isinstance(card.cell_m, (int, float)) and card.cell_m > 0):
         raise InputError(f"cell_m is {card.cell_m!r}: give the side of a cell in metres")
     for factor in card.factors: one_of(factor.kind, KINDS, "kind of factor")
@@ -159,123 +177,380 @@ _AREAS_OF_CHICAGO = ("Community Area", "Beat", "District", "Ward")
 # name of a city, or of a data set of events -> its card
 CITIES: dict = {}
 
+# %% ../nbs/02_cities.ipynb #ccb9c7b4
 CITIES["chicago"] = Card(
     "chicago",
-    {"time": "Date", "category": "Primary Type", "premises": "Location Description", "lon": "Longitude", "lat": "Latitude", "record_id": "ID"},
-    dict.fromkeys(_AREAS_OF_CHICAGO, True), ("record_id",), order="mdy", firm=False, zone="America/Chicago", wall=True, since="2001-01-01",
-    box=(-88.0, 41.6, -87.5, 42.1), crs=3435,
+    {
+        "time": "Date",
+        "category": "Primary Type",
+        "premises": "Location Description",
+        "lon": "Longitude",
+        "lat": "Latitude",
+        "record_id": "ID",
+    },
+    dict.fromkeys(_AREAS_OF_CHICAGO, True),
+    ("record_id",),
+    order="mdy",
+    firm=False,
+    zone="America/Chicago",
+    wall=True,
+    since="2001-01-01",
+    box=(-88.0, 41.6, -87.5, 42.1),
+    crs=3435,
     stand_ins={"dates": {"01-01": ("00:00", "00:01")}, "hours": ("00:00", "00:01", "12:00")},
     # the extremes of chicago_2016_2017, rounded outwards
-    grid_box=(-87.9280, 41.6446, -87.5245, 42.0227), holidays="US-IL",
+    grid_box=(-87.9280, 41.6446, -87.5245, 42.0227),
+    holidays="US-IL",
     portal=Portal(
-        "Chicago, Crimes 2001 to present", "soda", "https://data.cityofchicago.org", {2001: "ijzp-q8t2"}, "date", "id",
-        ("id", "date", "primary_type", "location_description", "community_area", "latitude", "longitude"),
-        ("id", "case_number", "date", "block", "iucr", "primary_type", "description", "location_description",
-         "arrest", "domestic", "beat", "district", "ward", "community_area", "fbi_code", "x_coordinate", "y_coordinate",
-         "year", "updated_on", "latitude", "longitude")))
+        "Chicago, Crimes 2001 to present",
+        "soda",
+        "https://data.cityofchicago.org",
+        {2001: "ijzp-q8t2"},
+        "date",
+        "id",
+        (
+            "id",
+            "date",
+            "primary_type",
+            "location_description",
+            "community_area",
+            "latitude",
+            "longitude",
+        ),
+        (
+            "id",
+            "case_number",
+            "date",
+            "block",
+            "iucr",
+            "primary_type",
+            "description",
+            "location_description",
+            "arrest",
+            "domestic",
+            "beat",
+            "district",
+            "ward",
+            "community_area",
+            "fbi_code",
+            "x_coordinate",
+            "y_coordinate",
+            "year",
+            "updated_on",
+            "latitude",
+            "longitude",
+        ),
+    ),
+)
 
 # %% ../nbs/02_cities.ipynb #f0961f4b
 NYPD_AGE_GROUPS = ("<18", "18-24", "25-44", "45-64", "65+")
 
+# %% ../nbs/02_cities.ipynb #1f806b0a
 CITIES["nyc"] = Card(
     "nyc",
-    {"time": "CMPLNT_FR_DT", "clock": "CMPLNT_FR_TM", "category": "OFNS_DESC", "premises": "PREM_TYP_DESC", "lon": "Longitude", "lat": "Latitude",
-     "record_id": "CMPLNT_NUM", "victim_age_group": "VIC_AGE_GROUP", "victim_sex": "VIC_SEX", "victim_descent": "VIC_RACE"},
-    {"ADDR_PCT_CD": True}, ("record_id", "victim_age_group", "victim_sex", "victim_descent"),
-    order="mdy", firm=False, zone="America/New_York", wall=True, since="2000-01-01", box=(-74.3, 40.45, -73.65, 40.95), crs=2263,
-    missing=dict.fromkeys(("victim_sex", "victim_descent"), ("U", "UNKNOWN")), known={"victim_age_group": NYPD_AGE_GROUPS},
+    {
+        "time": "CMPLNT_FR_DT",
+        "clock": "CMPLNT_FR_TM",
+        "category": "OFNS_DESC",
+        "premises": "PREM_TYP_DESC",
+        "lon": "Longitude",
+        "lat": "Latitude",
+        "record_id": "CMPLNT_NUM",
+        "victim_age_group": "VIC_AGE_GROUP",
+        "victim_sex": "VIC_SEX",
+        "victim_descent": "VIC_RACE",
+    },
+    {"ADDR_PCT_CD": True},
+    ("record_id", "victim_age_group", "victim_sex", "victim_descent"),
+    order="mdy",
+    firm=False,
+    zone="America/New_York",
+    wall=True,
+    since="2000-01-01",
+    box=(-74.3, 40.45, -73.65, 40.95),
+    crs=2263,
+    missing=dict.fromkeys(("victim_sex", "victim_descent"), ("U", "UNKNOWN")),
+    known={"victim_age_group": NYPD_AGE_GROUPS},
     stand_ins={"dates": {"01-01": ("00:00", "00:01")}, "hours": ("00:00", "00:01", "12:00")},
     # the extremes of nyc_2014_2015, rounded outwards
-    grid_box=(-74.2532, 40.5001, -73.7009, 40.9128), holidays="US-NY",
+    grid_box=(-74.2532, 40.5001, -73.7009, 40.9128),
+    holidays="US-NY",
     portal=Portal(
-        "New York, NYPD Complaint Data Historic", "soda", "https://data.cityofnewyork.us", {2006: "qgea-i56i"}, "cmplnt_fr_dt", "cmplnt_num",
-        ("cmplnt_num", "cmplnt_fr_dt", "cmplnt_fr_tm", "ofns_desc", "prem_typ_desc", "addr_pct_cd", "latitude", "longitude"),
-        ("cmplnt_num", "cmplnt_fr_dt", "cmplnt_fr_tm", "cmplnt_to_dt", "cmplnt_to_tm", "addr_pct_cd", "rpt_dt", "ky_cd",
-         "ofns_desc", "pd_cd", "pd_desc", "crm_atpt_cptd_cd", "law_cat_cd", "boro_nm", "loc_of_occur_desc", "prem_typ_desc",
-         "juris_desc", "jurisdiction_code", "parks_nm", "hadevelopt", "housing_psa", "x_coord_cd", "y_coord_cd",
-         "susp_age_group", "susp_race", "susp_sex", "transit_district", "latitude", "longitude", "patrol_boro",
-         "station_name", "vic_age_group", "vic_race", "vic_sex"),
-        {2019: "NYPD Complaint Data Current (Year To Date), table 5uac-w243 of the same portal, has the year that is running"}))
+        "New York, NYPD Complaint Data Historic",
+        "soda",
+        "https://data.cityofnewyork.us",
+        {2006: "qgea-i56i"},
+        "cmplnt_fr_dt",
+        "cmplnt_num",
+        (
+            "cmplnt_num",
+            "cmplnt_fr_dt",
+            "cmplnt_fr_tm",
+            "ofns_desc",
+            "prem_typ_desc",
+            "addr_pct_cd",
+            "latitude",
+            "longitude",
+        ),
+        (
+            "cmplnt_num",
+            "cmplnt_fr_dt",
+            "cmplnt_fr_tm",
+            "cmplnt_to_dt",
+            "cmplnt_to_tm",
+            "addr_pct_cd",
+            "rpt_dt",
+            "ky_cd",
+            "ofns_desc",
+            "pd_cd",
+            "pd_desc",
+            "crm_atpt_cptd_cd",
+            "law_cat_cd",
+            "boro_nm",
+            "loc_of_occur_desc",
+            "prem_typ_desc",
+            "juris_desc",
+            "jurisdiction_code",
+            "parks_nm",
+            "hadevelopt",
+            "housing_psa",
+            "x_coord_cd",
+            "y_coord_cd",
+            "susp_age_group",
+            "susp_race",
+            "susp_sex",
+            "transit_district",
+            "latitude",
+            "longitude",
+            "patrol_boro",
+            "station_name",
+            "vic_age_group",
+            "vic_race",
+            "vic_sex",
+        ),
+        {
+            2019: "NYPD Complaint Data Current (Year To Date), table 5uac-w243 of the same portal, has the "
+            "year that is running"
+        },
+    ),
+)
 
 # %% ../nbs/02_cities.ipynb #b0052e00
 CITIES["la"] = Card(
     "la",
-    {"time": "DATE OCC", "clock": "TIME OCC", "category": "Crm Cd Desc", "premises": "Premis Desc", "lon": "LON", "lat": "LAT", "record_id": "DR_NO",
-     "victim_age": "Vict Age", "victim_sex": "Vict Sex", "victim_descent": "Vict Descent", "weapon": "Weapon Desc"},
-    {"AREA NAME": False, "AREA": True}, ("record_id", "victim_age", "victim_sex", "victim_descent", "weapon"),
-    order="mdy", firm=False, zone="America/Los_Angeles", wall=True, since="2010-01-01", box=(-118.95, 33.6, -118.1, 34.4), crs=2229,
+    {
+        "time": "DATE OCC",
+        "clock": "TIME OCC",
+        "category": "Crm Cd Desc",
+        "premises": "Premis Desc",
+        "lon": "LON",
+        "lat": "LAT",
+        "record_id": "DR_NO",
+        "victim_age": "Vict Age",
+        "victim_sex": "Vict Sex",
+        "victim_descent": "Vict Descent",
+        "weapon": "Weapon Desc",
+    },
+    {"AREA NAME": False, "AREA": True},
+    ("record_id", "victim_age", "victim_sex", "victim_descent", "weapon"),
+    order="mdy",
+    firm=False,
+    zone="America/Los_Angeles",
+    wall=True,
+    since="2010-01-01",
+    box=(-118.95, 33.6, -118.1, 34.4),
+    crs=2229,
     missing={"victim_age": ("0",), **dict.fromkeys(("victim_sex", "victim_descent"), ("X", "-"))},
     stand_ins={"dates": {"01-01": ("00:01",)}, "hours": ("00:01", "12:00")},
     # section 2.1 of the ST-ResNet paper
-    grid_box=(-118.7051, 33.6927, -118.1157, 34.3837), holidays="US-CA",
+    grid_box=(-118.7051, 33.6927, -118.1157, 34.3837),
+    holidays="US-CA",
     portal=Portal(
-        "Los Angeles, LAPD Crime Data", "soda", "https://data.lacity.org", {2010: "63jg-8b9z", 2020: "2nrs-mtv8"}, "date_occ", "dr_no",
-        ("dr_no", "date_occ", "time_occ", "crm_cd_desc", "premis_desc", "area", "area_name", "lat", "lon"),
-        ("dr_no", "date_rptd", "date_occ", "time_occ", "area", "area_name", "rpt_dist_no", "part_1_2", "crm_cd",
-         "crm_cd_desc", "mocodes", "vict_age", "vict_sex", "vict_descent", "premis_cd", "premis_desc", "weapon_used_cd",
-         "weapon_desc", "status", "status_desc", "crm_cd_1", "crm_cd_2", "crm_cd_3", "crm_cd_4", "location",
-         "cross_street", "lat", "lon"),
-        {2024: "since March 2024 the police keep another kind of record, in tables of the same portal: "
-               "LAPD NIBRS Offenses Dataset, y8y3-fqfu, and k7nn-b2ep from 2026 on"}))
+        "Los Angeles, LAPD Crime Data",
+        "soda",
+        "https://data.lacity.org",
+        {2010: "63jg-8b9z", 2020: "2nrs-mtv8"},
+        "date_occ",
+        "dr_no",
+        (
+            "dr_no",
+            "date_occ",
+            "time_occ",
+            "crm_cd_desc",
+            "premis_desc",
+            "area",
+            "area_name",
+            "lat",
+            "lon",
+        ),
+        (
+            "dr_no",
+            "date_rptd",
+            "date_occ",
+            "time_occ",
+            "area",
+            "area_name",
+            "rpt_dist_no",
+            "part_1_2",
+            "crm_cd",
+            "crm_cd_desc",
+            "mocodes",
+            "vict_age",
+            "vict_sex",
+            "vict_descent",
+            "premis_cd",
+            "premis_desc",
+            "weapon_used_cd",
+            "weapon_desc",
+            "status",
+            "status_desc",
+            "crm_cd_1",
+            "crm_cd_2",
+            "crm_cd_3",
+            "crm_cd_4",
+            "location",
+            "cross_street",
+            "lat",
+            "lon",
+        ),
+        {
+            2024: "since March 2024 the police keep another kind of record, in tables of the same portal: "
+            "LAPD NIBRS Offenses Dataset, y8y3-fqfu, and k7nn-b2ep from 2026 on"
+        },
+    ),
+)
 
 # %% ../nbs/02_cities.ipynb #fd2135cc
 CITIES["dc"] = Card(
     "dc",
-    {"time": "START_DATE", "reported": "REPORT_DAT", "category": "OFFENSE", "weapon": "METHOD", "lon": "LONGITUDE", "lat": "LATITUDE",
-     "x": "XBLOCK", "y": "YBLOCK", "record_id": "CCN"},
-    {"WARD": True, "DISTRICT": False, "PSA": True}, ("record_id", "time", "lon", "lat", "x", "y"), order="mdy", firm=False, zone="America/New_York",
-    since="2000-01-01", box=(-77.13, 38.78, -76.9, 39.0),
+    {
+        "time": "START_DATE",
+        "reported": "REPORT_DAT",
+        "category": "OFFENSE",
+        "weapon": "METHOD",
+        "lon": "LONGITUDE",
+        "lat": "LATITUDE",
+        "x": "XBLOCK",
+        "y": "YBLOCK",
+        "record_id": "CCN",
+    },
+    {"WARD": True, "DISTRICT": False, "PSA": True},
+    ("record_id", "time", "lon", "lat", "x", "y"),
+    order="mdy",
+    firm=False,
+    zone="America/New_York",
+    since="2000-01-01",
+    box=(-77.13, 38.78, -76.9, 39.0),
     # Maryland State Plane, NAD83, metres
-    crs=26985, stand_ins={"dates": {}, "hours": ("00:00",)}, holidays="US-DC",
+    crs=26985,
+    stand_ins={"dates": {}, "hours": ("00:00",)},
+    holidays="US-DC",
     portal=Portal(
-        "Washington DC, Crime Incidents by year", "arcgis", "https://maps2.dcgis.dc.gov/dcgis/rest/services/FEEDS/MPD/FeatureServer",
-        {2008: ""}, "REPORT_DAT", "CCN", ("CCN", "REPORT_DAT", "OFFENSE", "METHOD", "WARD", "XBLOCK", "YBLOCK"),
-        ("CCN", "REPORT_DAT", "SHIFT", "METHOD", "OFFENSE", "BLOCK", "XBLOCK", "YBLOCK", "WARD", "ANC", "DISTRICT", "PSA",
-         "NEIGHBORHOOD_CLUSTER", "BLOCK_GROUP", "CENSUS_TRACT", "VOTING_PRECINCT", "LATITUDE", "LONGITUDE", "BID",
-         "START_DATE", "END_DATE", "OCTO_RECORD_ID"), page=1000))
+        "Washington DC, Crime Incidents by year",
+        "arcgis",
+        "https://maps2.dcgis.dc.gov/dcgis/rest/services/FEEDS/MPD/FeatureServer",
+        {2008: ""},
+        "REPORT_DAT",
+        "CCN",
+        ("CCN", "REPORT_DAT", "OFFENSE", "METHOD", "WARD", "XBLOCK", "YBLOCK"),
+        (
+            "CCN",
+            "REPORT_DAT",
+            "SHIFT",
+            "METHOD",
+            "OFFENSE",
+            "BLOCK",
+            "XBLOCK",
+            "YBLOCK",
+            "WARD",
+            "ANC",
+            "DISTRICT",
+            "PSA",
+            "NEIGHBORHOOD_CLUSTER",
+            "BLOCK_GROUP",
+            "CENSUS_TRACT",
+            "VOTING_PRECINCT",
+            "LATITUDE",
+            "LONGITUDE",
+            "BID",
+            "START_DATE",
+            "END_DATE",
+            "OCTO_RECORD_ID",
+        ),
+        page=1000,
+    ),
+)
 
 # %% ../nbs/02_cities.ipynb #1cb9281e
-CITIES["chicago_2018"] = replace(CITIES["chicago"], name="chicago_2018", events=("crimes-2018-06-30.parquet",), portal=None,
-                                 areas=Areas("chicago-community-areas.geojson", "area_numbe"))
+CITIES["chicago_2018"] = replace(
+    CITIES["chicago"], name="chicago_2018", events=("crimes-2018-06-30.parquet",), portal=None,
+    areas=Areas("chicago-community-areas.geojson", "area_numbe"))
 CITIES["chicago_2016_2017"] = replace(
-    CITIES["chicago"], name="chicago_2016_2017", events=("CHI_Crime.zip",), portal=None, header=("time", "category", "lat", "lon"),
-    columns={name: name for name in ("time", "category", "lon", "lat")}, area_columns={}, optional=())
+    CITIES["chicago"], name="chicago_2016_2017", events=("CHI_Crime.zip",), portal=None,
+    header=("time", "category", "lat", "lon"),
+    columns={name: name for name in ("time", "category", "lon", "lat")}, area_columns={},
+    optional=())
 CITIES["nyc_2014_2015"] = replace(
-    CITIES["nyc"], name="nyc_2014_2015", events=("NYC_Crime.zip",), portal=None, missing={}, known={}, optional=(),
-    columns={"time": "Occurrence Date", "category": "Offense", "lon": "Longitude", "lat": "Latitude"}, area_columns={"Precinct": True})
+    CITIES["nyc"],
+    name="nyc_2014_2015",
+    events=("NYC_Crime.zip",),
+    portal=None,
+    missing={},
+    known={},
+    optional=(),
+    columns={
+        "time": "Occurrence Date", "category": "Offense", "lon": "Longitude", "lat": "Latitude"},
+    area_columns={"Precinct": True})
 
 # %% ../nbs/02_cities.ipynb #2ca60a0f
 class _Strict(yaml.SafeLoader):
-    "YAML without aliases, without a key that stands twice, and in which No is a word (a column may be called so) and a day is text."
+    """YAML without aliases, without a key that stands twice, and in which No is a word (a column
+    may be called so) and a day is text."""
     yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in kinds if not tag.endswith(":timestamp") and (not tag.endswith(":bool") or first in "tTfF")]
+        first: [
+            (tag, pattern) for tag, pattern in kinds
+            if not tag.endswith(":timestamp") and (not tag.endswith(":bool") or first in "tTfF")]
         for first, kinds in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 
     def compose_node(self, parent, index):
         if self.check_event(yaml.events.AliasEvent):
-            raise InputError(f"line {self.peek_event().start_mark.line + 1} has an alias (*): write the value out")
+            raise InputError(
+                f"line {self.peek_event().start_mark.line + 1} has an alias (*): write the "
+                "value out")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
         for i, name in enumerate(names):
-            if name in names[:i]: raise InputError(f"line {node.value[i][0].start_mark.line + 1} has {name} a second time: keep one of them")
+            if name in names[:i]:
+                raise InputError(
+                    f"line {node.value[i][0].start_mark.line + 1} has {name} a second time: "
+                    "keep one of them")
         return super().construct_mapping(node, deep)
 
 # what a card file can say; the rest of a `Card` is for portals
-KEYS = ("name", "events", "columns", "order", "formats", "zone", "utc", "since", "box", "crs", "missing", "areas",
-        "grid_box", "cell_m", "holidays", "factors")
+KEYS = (
+    "name", "events", "columns", "order", "formats", "zone", "utc", "since", "box", "crs",
+    "missing", "areas", "grid_box", "cell_m", "holidays", "factors")
 # key -> what its value has to be
-_TYPES: dict = {"name": str, "events": (str, list), "columns": dict, "order": str, "formats": (str, list), "zone": str, "utc": bool,
-                "since": str, "box": list, "crs": int, "missing": (list, dict), "areas": (str, dict), "grid_box": list,
-                "cell_m": (int, float), "holidays": str, "factors": list}
-_NAMES = {str: "text", list: "a list", dict: "names with values", bool: "true or false", int: "a whole number", float: "a number"}
+_TYPES: dict = {
+    "name": str, "events": (str, list), "columns": dict, "order": str, "formats": (str, list),
+    "zone": str, "utc": bool, "since": str, "box": list, "crs": int, "missing": (list, dict),
+    "areas": (str, dict), "grid_box": list, "cell_m": (int, float), "holidays": str,
+    "factors": list}
+
+# %% ../nbs/02_cities.ipynb #d78a2f00
+_NAMES = {
+    str: "text", list: "a list", dict: "names with values", bool: "true or false",
+    int: "a whole number", float: "a number"}
 
 def _part(kind, value, what):
     "A mapping of a card as one of the small records, or an `InputError` that names what is off."
     if isinstance(value, str): value = {"file": value}
     names = [f.name for f in fields(kind)]
-    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values() if v is not None):
+    if not isinstance(value, dict) or not all(
+        isinstance(v, str) for v in value.values() if v is not None):
         raise InputError(f"{what} is {value!r}: write {{{', '.join(f'{n}: …' for n in names)}}}")
     for name in value: one_of(name, names, f"key of {what}")
     if kind is Factor: value = {"name": Path(value.get("file", "")).stem, **value}
@@ -287,27 +562,33 @@ def _of_yaml(text, path):
     "The values of a card file, each of the type that it has to be."
     try: found = yaml.load(text, _Strict)
     except yaml.YAMLError as error:
-        where = f" in line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        where = (
+            f" in line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None)
+            else "")
         problem = str(getattr(error, "problem", error)).splitlines()[0]
-        raise InputError(f"it is no YAML{where} ({problem}): write one `key: value` a line") from None
+        raise InputError(
+            f"it is no YAML{where} ({problem}): write one `key: value` a line") from None
     except InputError: raise
     except (ValueError, TypeError, RecursionError) as error:
         why = type(error).__name__
         raise InputError(f"it cannot be read ({why}): write one `key: value` a line") from None
-    if not isinstance(found, dict): raise InputError("it holds no keys with values: write one `key: value` a line")
+    if not isinstance(found, dict):
+        raise InputError("it holds no keys with values: write one `key: value` a line")
     for key, value in found.items():
         kinds = _TYPES.get(one_of(key, KEYS, "key"), object)
         if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
             kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-            raise InputError(f"{key} is {value!r}: it must be {' or '.join(_NAMES[k] for k in kinds)}")
+            raise InputError(
+                f"{key} is {value!r}: it must be {' or '.join(_NAMES[k] for k in kinds)}")
     columns = found.get("columns", {})
     # date and clock in two columns
     if isinstance(pair := columns.get("time"), list) and len(pair) == 2 and "clock" not in columns:
         columns["time"], columns["clock"] = pair
     for name, theirs in columns.items():
         if not isinstance(theirs, str):
-            raise InputError(f"the column {name} is {theirs!r}: give its name in the file as text, in "
-                             "quotation marks where it looks like a number")
+            raise InputError(
+                f"the column {name} is {theirs!r}: give its name in the file as text, in "
+                "quotation marks where it looks like a number")
     return found
 
 # %% ../nbs/02_cities.ipynb #5be0c4d1
@@ -316,15 +597,17 @@ def read_card(path: "str | Path",  # a YAML file
     "The card in a file, checked; files that it names are not opened yet."
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"there is no file {path}: give the path of a city's card, or draft one with "
-                         "crimenb card")
+        raise InputError(
+            f"there is no file {path}: give the path of a city's card, or draft one with "
+            "crimenb card")
     try: data = path.read_bytes()
     except OSError as error:
         why = error.strerror or error
         raise InputError(f"{path} cannot be read ({why}): make it a readable file") from error
     if len(data) > 1_000_000:
-        raise InputError(f"{path} has {len(data):,} bytes, and no card is so large: give the card, not the "
-                         "events")
+        raise InputError(
+            f"{path} has {len(data):,} bytes, and no card is so large: give the card, not the "
+            "events")
     try:
         found = _of_yaml(data.decode("utf-8-sig"), path)
         if "areas" in found: found["areas"] = _part(Areas, found["areas"], "areas")
@@ -332,8 +615,10 @@ def read_card(path: "str | Path",  # a YAML file
         words = found.get("missing", {})
         if isinstance(words, list): words = dict.fromkeys(OURS, words)
         words = {name: [w] if isinstance(w, (str, int, float)) else w for name, w in words.items()}
-        found["missing"] = {one_of(name, OURS, "column"): tuple(map(str, w)) for name, w in words.items()}
-    except UnicodeDecodeError: raise InputError(f"the card {path} is not in UTF-8: save it anew") from None
+        found["missing"] = {
+            one_of(name, OURS, "column"): tuple(map(str, w)) for name, w in words.items()}
+    except UnicodeDecodeError:
+        raise InputError(f"the card {path} is not in UTF-8: save it anew") from None
     except InputError as error: raise InputError(f"the card {path}: {error}") from None
     return Card(**{"name": path.stem, **found}, path=path)
 
@@ -341,7 +626,8 @@ def read_card(path: "str | Path",  # a YAML file
 def is_card(name: Any,  # a name, or a path
 ) -> bool:
     "Is this the path of a card, and not the name of a city or data set?"
-    return isinstance(name, Path) or (isinstance(name, str) and name.lower().endswith((".yaml", ".yml")))
+    return isinstance(name, Path) or (
+        isinstance(name, str) and name.lower().endswith((".yaml", ".yml")))
 
 def get(city: "str | Path | Card",  # a name in `CITIES`, the path of a card, or a card itself
 ) -> Card:
@@ -349,7 +635,9 @@ def get(city: "str | Path | Card",  # a name in `CITIES`, the path of a card, or
     if isinstance(city, Card): return city
     if is_card(city): return read_card(city)
     if city in CITIES: return CITIES[city]
-    raise InputError(f"unknown city or data set {city!r}: use one of {', '.join(CITIES)}, or the path of a card (….yaml)")
+    raise InputError(
+        f"unknown city or data set {city!r}: use one of {', '.join(CITIES)}, or the path of a "
+        "card (….yaml)")
 
 # what a card can lack -> how to say it, and the line of the card that mends it
 _LACKS = {
@@ -365,7 +653,9 @@ _LACKS = {
 }
 
 def has(card: Card,  # of a city
-        what: str,   # one of "areas", "premises", "factors", "zone", "holidays", "record_id", "box", "events", "portal"
+        # one of "areas", "premises", "factors", "zone", "holidays", "record_id", "box", "events",
+        # "portal"
+        what: str,
 ) -> bool:
     "Does the card say this?"
     one_of(what, _LACKS, "thing on a card")
@@ -377,9 +667,12 @@ def require(card: Card,       # of a city
             *what: str,       # what is needed: see `has`
             for_: str = "this",  # what needs it, for the sentence
 ) -> Card:
-    "The card itself if it says all of this, else an `InputError` with what is missing and the line that mends it."
+    """The card itself if it says all of this, else an `InputError` with what is missing and the
+    line that mends it."""
     for one in what:
         if not has(card, one):
             lack, mend = _LACKS[one]
-            raise InputError(f"the card {card.name} has {lack}, which {for_} needs: add `{mend}` to {card.path or 'a card of your own'}")
+            raise InputError(
+                f"the card {card.name} has {lack}, which {for_} needs: add `{mend}` to "
+                f"{card.path or 'a card of your own'}")
     return card

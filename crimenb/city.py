@@ -45,14 +45,17 @@ PARKING LOT|DRUG STORE|GROCERY|BANK|PUBLIC SCHOOL|HOTEL|GAS STATION|CLOTHING STO
 CHURCH|FOOD MARKET|TELECOM STORE|LIQUOR STORE|CLUB|BUS|TAXI|LAUNDRY|PRIVATE SCHOOL|CONSTRUCTION SITE|WAREHOUSE|FACTORY|
 STORAGE|LIBRARY|MUSEUM|THEATRE|CINEMA|STADIUM|MARINA|FERRY|AIRPORT|BRIDGE|TUNNEL|HIGHWAY""".replace("\n", "").split("|")
 
-def _labels(names, n, what): return pd.Index([names[i] if i < len(names) else f"{what} {i + 1}" for i in range(n)])
+def _labels(names, n, what):
+    return pd.Index([names[i] if i < len(names) else f"{what} {i + 1}" for i in range(n)])
 
 # %% ../nbs/15_city.ipynb #93b7a2f8
 @dataclass(eq=False)
 class City:
-    """The truth: all that the events are drawn from. Lengths in metres, times in hours unless the name says otherwise.
+    """The truth: all that the events are drawn from. Lengths in metres, times in hours unless the
+    name says otherwise.
 
-    A cell's number is `row * side + column`, row 0 in the south; a spot's is `area * n_premises + premises`.
+    A cell's number is `row * side + column`, row 0 in the south; a spot's is `area * n_premises +
+    premises`.
     `dataclasses.replace(city, reporting=…)` gives the same city under other rules."""
     # midnight at the start of the first day, and how many whole days there are
     start: pd.Timestamp
@@ -62,7 +65,8 @@ class City:
     cell_m: float
     # (lon, lat) of the south-west corner in degrees: x and y are metres east and north of it
     corner: tuple
-    # the planted points (columns kind, x, y) and their effects (columns kind, effect, metres, coefficient)
+    # the planted points (columns kind, x, y) and their effects (columns kind, effect, metres,
+    # coefficient)
     generators: pd.DataFrame
     factors: pd.DataFrame
     # (factors, cells) f_k(c): 0 or 1
@@ -77,7 +81,8 @@ class City:
     categories: pd.Index
     # (areas, premises) m: share of an area's events at each kind of premises; rows sum to 1
     mix: np.ndarray
-    # (spots, slots, categories) pi_s: class of a background event of a spot; sums to 1 for each spot
+    # (spots, slots, categories) pi_s: class of a background event of a spot; sums to 1 for each
+    # spot
     taste: np.ndarray
     # (categories, 24) r_k: hour inside its slot; each three hours sum to 1
     hour: np.ndarray
@@ -93,14 +98,16 @@ class City:
     spread: float
     # q: chance that an offspring keeps its parent's category
     keep: float
-    # victims: group labels, (areas, groups) shares of the groups, (areas,) share of women, (areas,) mean age in years
+    # victims: group labels, (areas, groups) shares of the groups, (areas,) share of women,
+    # (areas,) mean age in years
     groups: pd.Index
     descent: np.ndarray
     women: np.ndarray
     age: np.ndarray
     # (areas, groups) chance that an event is recorded
     reporting: np.ndarray
-    # all events that happened, with the extra columns recorded, generation (0 = background) and parent (row, -1 = none)
+    # all events that happened, with the extra columns recorded, generation (0 = background) and
+    # parent (row, -1 = none)
     full: pd.DataFrame = field(default=None, repr=False)
 
     @property
@@ -129,7 +136,8 @@ class City:
         return (by_hour @ self.day).transpose(0, 2, 1).reshape(len(self.areas), -1)
     @cached_property
     def kernel(self) -> sparse.csr_array:
-        "(cells, cells) K: chance that an offspring of an event in the row's cell lies in the column's cell; rows sum to 1."
+        """(cells, cells) K: chance that an offspring of an event in the row's cell lies in the
+        column's cell; rows sum to 1."""
         return _kernel(self)
 
 # %% ../nbs/15_city.ipynb #f08794f2
@@ -155,7 +163,9 @@ def _kernel(city):
     for down, p in zip(steps, chance):
         moved = [_step(city, row, column, down, right) for right in steps]
         there = np.concatenate([np.where(allowed, to, cell) for to, allowed in moved])
-        total += sparse.csr_array((np.repeat(p * chance, len(cell)), (np.tile(cell, len(steps)), there)), shape=total.shape)
+        total += sparse.csr_array(
+            (np.repeat(p * chance, len(cell)), (np.tile(cell, len(steps)), there)),
+            shape=total.shape)
     return total
 
 # %% ../nbs/15_city.ipynb #e1082681
@@ -165,7 +175,8 @@ def _zipf(n, power):
     return w / w.sum()
 
 def _lognormal(n, sd):
-    "n shares, largest first, whose logarithms are evenly spaced quantiles of a normal with that standard deviation."
+    """n shares, largest first, whose logarithms are evenly spaced quantiles of a normal with that
+    standard deviation."""
     w = np.exp(sd * ndtri((np.arange(n, 0, -1) - .5) / n))
     return w / w.sum()
 
@@ -175,45 +186,64 @@ def _dirichlet(rng, alpha):
     return g / g.sum(-1, keepdims=True)
 
 def _rhythms():
-    "(4, 24) daily rhythms that categories mix: late night, morning, working day, evening; rows sum to 1."
+    """(4, 24) daily rhythms that categories mix: late night, morning, working day, evening; rows
+    sum to 1."""
     hour = np.arange(24)
     away = lambda peak: np.abs((hour - peak + 12) % 24 - 12)
-    rhythms = np.array([np.exp(-.5 * (away(peak) / width)**2) + .03 for peak, width in [(1, 2.5), (8.5, 2.), (14, 3.5), (19.5, 3.)]])
+    rhythms = np.array(
+        [
+            np.exp(-0.5 * (away(peak) / width) ** 2) + 0.03
+            for peak, width in [(1, 2.5), (8.5, 2.0), (14, 3.5), (19.5, 3.0)]])
     return rhythms / rhythms.sum(1, keepdims=True)
 
 def _feature(middle, points, effect, metres, side):
     "(cells,) 0/1 at the middle of each cell, for one kind of generator."
     one_of(effect, ("distance", "density"), "effect of a factor")
     if effect == "distance": return cKDTree(points).query(middle)[0] <= metres
-    # a normal kernel is a product over the two axes, so the density of the whole map is one matrix product
+    # a normal kernel is a product over the two axes, so the density of the whole map is one matrix
+    # product
     near = [np.exp(-.5 * ((middle[:side, 0, None] - points[:, i]) / metres)**2) for i in (0, 1)]
     density = (near[1] @ near[0].T).ravel()
     return density > density.mean() + 2 * density.std()
 
 # %% ../nbs/15_city.ipynb #456af6a9
-_WHOLE = {"n_events": 1, "days": 1, "seed": 0, "n_areas": 1, "n_premises": 1, "n_categories": 1, "side": 1}
+_WHOLE = {
+    "n_events": 1, "days": 1, "seed": 0, "n_areas": 1, "n_premises": 1, "n_categories": 1,
+    "side": 1}
 _RANGES = {
-    "cell_m": (lambda v: 0 < v < np.inf, "above 0"), "spread": (lambda v: 0 < v < np.inf, "above 0"),
-    "premises_taste": (lambda v: 0 < v < np.inf, "above 0"), "spot_taste": (lambda v: 0 < v < np.inf, "above 0"),
-    "area_sd": (lambda v: 0 <= v < np.inf, "of at least 0"), "cell_sd": (lambda v: 0 <= v < np.inf, "of at least 0"),
-    "mix_sd": (lambda v: 0 <= v < np.inf, "of at least 0"), "category_sd": (lambda v: 0 <= v < np.inf, "of at least 0"),
-    "premises_power": (lambda v: 0 <= v < np.inf, "of at least 0"), "breadth": (lambda v: 0 <= v < np.inf, "of at least 0"),
+    "cell_m": (lambda v: 0 < v < np.inf, "above 0"),
+    "spread": (lambda v: 0 < v < np.inf, "above 0"),
+    "premises_taste": (lambda v: 0 < v < np.inf, "above 0"),
+    "spot_taste": (lambda v: 0 < v < np.inf, "above 0"),
+    "area_sd": (lambda v: 0 <= v < np.inf, "of at least 0"),
+    "cell_sd": (lambda v: 0 <= v < np.inf, "of at least 0"),
+    "mix_sd": (lambda v: 0 <= v < np.inf, "of at least 0"),
+    "category_sd": (lambda v: 0 <= v < np.inf, "of at least 0"),
+    "premises_power": (lambda v: 0 <= v < np.inf, "of at least 0"),
+    "breadth": (lambda v: 0 <= v < np.inf, "of at least 0"),
     "season": (lambda v: 0 <= v < 1, "of at least 0 and less than 1"),
-    "branching": (lambda v: 0 <= v < 1, "of at least 0 and less than 1, or every event starts an avalanche"),
-    "delay": (lambda v: 1 <= v < np.inf, "of at least 1 hour"), "keep": (lambda v: 0 <= v <= 1, "between 0 and 1"),
-    "reporting": (lambda v: 0 < v <= 1, "above 0 and at most 1"), "bias": (lambda v: 0 <= v < np.inf, "of at least 0"),
-}
+    "branching": (
+        lambda v: 0 <= v < 1, "of at least 0 and less than 1, or every event starts an avalanche"),
+    "delay": (lambda v: 1 <= v < np.inf, "of at least 1 hour"),
+    "keep": (lambda v: 0 <= v <= 1, "between 0 and 1"),
+    "reporting": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
+    "bias": (lambda v: 0 <= v < np.inf, "of at least 0")}
 
 def _check(settings):
     for name, least in _WHOLE.items():
         value = settings[name]
-        if not isinstance(value, Integral) or value < least: raise InputError(f"{name} is {value!r}: use a whole number of at least {least}")
+        if not isinstance(value, Integral) or value < least:
+            raise InputError(f"{name} is {value!r}: use a whole number of at least {least}")
     for name, (right, words) in _RANGES.items():
         value = settings[name]
-        if not isinstance(value, Real) or not right(value): raise InputError(f"{name} is {value!r}: use a number {words}")
+        if not isinstance(value, Real) or not right(value):
+            raise InputError(f"{name} is {value!r}: use a number {words}")
     for factor in settings["factors"]:
-        if len(factor) != 5 or not isinstance(factor[1], Integral) or factor[1] < 1 or not factor[3] > 0 or not np.isfinite(factor[4]):
-            raise InputError(f"factor {factor!r} is not (kind, number of points, effect, metres, coefficient)")
+        if (
+            len(factor) != 5 or not isinstance(factor[1], Integral) or factor[1] < 1
+            or not factor[3] > 0 or not np.isfinite(factor[4])):
+            raise InputError(
+                f"factor {factor!r} is not (kind, number of points, effect, metres, coefficient)")
 
 # %% ../nbs/15_city.ipynb #cf844ef5
 def plan(n_events=25_000,     # expected number of recorded events
@@ -226,15 +256,20 @@ def plan(n_events=25_000,     # expected number of recorded events
          n_categories=40,     # offence categories; a class is one of 8 slots and a category
          side=64,             # cells along each side of the map
          cell_m=100.,         # width of a cell, metres
-         factors=FACTORS,     # planted factors: (kind, number of points, "distance" or "density", metres, coefficient)
+         # planted factors: (kind, number of points, "distance" or "density", metres, coefficient)
+         factors=FACTORS,
          area_sd=.2,          # differences between areas that no factor explains, log scale
          cell_sd=.5,          # the same between cells
          premises_power=1.5,  # Zipf exponent of the kinds of premises
          mix_sd=.55,          # how much the mix of premises differs between areas, log scale
          category_sd=1.5,     # how unequal categories are, log scale
-         premises_taste=25.,  # Dirichlet concentration of premises' categories: small makes kinds of premises differ
-         spot_taste=20.,      # Dirichlet concentration of spots' classes: small makes spots differ and repeat themselves
-         breadth=.45,         # both concentrations grow with this power of how common the premises are
+         # Dirichlet concentration of premises' categories: small makes kinds of premises differ
+         premises_taste=25.,
+         # Dirichlet concentration of spots' classes: small makes spots differ and repeat
+         # themselves
+         spot_taste=20.,
+         # both concentrations grow with this power of how common the premises are
+         breadth=.45,
          season=.15,          # amplitude of the yearly wave
          branching=.25,       # mean number of direct offspring
          delay=24.,           # mean delay of an offspring, hours
@@ -243,35 +278,57 @@ def plan(n_events=25_000,     # expected number of recorded events
          reporting=.9,        # chance that an event is recorded, before any bias
          bias=1.,             # strength of the planted reporting bias, 0 for none
 ) -> City:
-    """The truth of a city; nothing has happened in it yet. Raises `InputError` on settings that make no city.
+    """The truth of a city; nothing has happened in it yet. Raises `InputError` on settings that
+    make no city.
 
-    Bias: in a third of the areas the chance to be recorded is times 0.7**bias; for victims of group C times 0.85**bias, of group D 0.7**bias."""
+    Bias: in a third of the areas the chance to be recorded is times 0.7**bias; for victims of
+    group C times 0.85**bias, of group D 0.7**bias."""
     _check(locals())
     try: start = pd.Timestamp(start).normalize()
-    except (ValueError, TypeError): raise InputError(f"start is {start!r}: use a date such as 2016-01-01") from None
+    except (ValueError, TypeError):
+        raise InputError(f"start is {start!r}: use a date such as 2016-01-01") from None
     rng = np.random.default_rng([seed, 1])
     size, n = side * cell_m, side**2
     middle = (np.column_stack(np.divmod(np.arange(n), side)[::-1]) + .5) * cell_m
 
     # generators cluster round four centres
     centres = rng.uniform(.2 * size, .8 * size, (4, 2))
-    points = [np.clip(centres[rng.integers(4, size=k)] + rng.normal(0, .18 * size, (k, 2)), 0, size) for _, k, *_ in factors]
-    features = np.array([_feature(middle, p, effect, metres, side) for p, (_, _, effect, metres, _) in zip(points, factors)], float).reshape(-1, n)
-    generators = pd.DataFrame({"kind": np.repeat([f[0] for f in factors], [len(p) for p in points]),
-                               **{axis: np.concatenate([p[:, i] for p in points]) if points else [] for i, axis in enumerate("xy")}})
-    effects = pd.DataFrame([(kind, effect, float(metres), float(b)) for kind, _, effect, metres, b in factors],
-                           columns=["kind", "effect", "metres", "coefficient"])
+    points = [
+        np.clip(centres[rng.integers(4, size=k)] + rng.normal(0, 0.18 * size, (k, 2)), 0, size)
+        for _, k, *_ in factors]
+    features = np.array(
+        [
+            _feature(middle, p, effect, metres, side)
+            for p, (_, _, effect, metres, _) in zip(points, factors)],
+        float).reshape(-1, n)
+    generators = pd.DataFrame(
+        {
+            "kind": np.repeat([f[0] for f in factors], [len(p) for p in points]),
+            **{
+                axis: np.concatenate([p[:, i] for p in points]) if points else []
+                for i, axis in enumerate("xy")}})
+    effects = pd.DataFrame(
+        [(kind, effect, float(metres), float(b)) for kind, _, effect, metres, b in factors],
+        columns=["kind", "effect", "metres", "coefficient"])
     log_base = effects.coefficient.to_numpy(float) @ features + rng.normal(0, cell_sd, n)
 
-    # precincts: Voronoi cells, evened out by a few rounds of Lloyd's algorithm weighted with the intensity
-    if n_areas > n: raise InputError(f"{n_areas} areas do not fit a map of {side} x {side} cells: use fewer areas or a larger side")
+    # precincts: Voronoi cells, evened out by a few rounds of Lloyd's algorithm weighted with the
+    # intensity
+    if n_areas > n:
+        raise InputError(
+            f"{n_areas} areas do not fit a map of {side} x {side} cells: use fewer areas or a "
+            "larger side")
     weight = np.exp(log_base - log_base.max())
     seeds = middle[rng.choice(n, n_areas, replace=False, p=weight / weight.sum())]
     for _ in range(4):
         area_of = cKDTree(seeds).query(middle)[1]
         mass = np.bincount(area_of, weight, n_areas)
-        if not mass.all(): raise InputError(f"{n_areas} areas do not fit a map of {side} x {side} cells: use fewer areas or a larger side")
-        seeds = np.column_stack([np.bincount(area_of, weight * middle[:, i], n_areas) / mass for i in (0, 1)])
+        if not mass.all():
+            raise InputError(
+                f"{n_areas} areas do not fit a map of {side} x {side} cells: use fewer areas "
+                "or a larger side")
+        seeds = np.column_stack(
+            [np.bincount(area_of, weight * middle[:, i], n_areas) / mass for i in (0, 1)])
     base = weight * np.exp(rng.normal(0, area_sd, n_areas))[area_of]
 
     # what happens where: premises of an area, categories and slots of premises, classes of a spot
@@ -282,7 +339,8 @@ def plan(n_events=25_000,     # expected number of recorded events
     hourly = _dirichlet(rng, np.full((n_categories, 4), 1.5)) @ _rhythms()
     slotly = hourly.reshape(n_categories, SLOTS, SLOT_HOURS).sum(2)
     usual = wanted[:, None] * slotly.T * np.exp(rng.normal(0, .4, (n_premises, SLOTS, 1)))
-    usual = np.tile((usual / usual.sum((1, 2), keepdims=True)).reshape(n_premises, -1), (n_areas, 1))
+    usual = np.tile(
+        (usual / usual.sum((1, 2), keepdims=True)).reshape(n_premises, -1), (n_areas, 1))
     taste = .15 * usual + .85 * _dirichlet(rng, spot_taste * np.tile(width, (n_areas, 1)) * usual)
 
     # when: weekends differ by category, one wave a year for all
@@ -294,19 +352,24 @@ def plan(n_events=25_000,     # expected number of recorded events
     # who, and who is written down
     under = rng.permutation(n_areas) < n_areas // 3
     city = City(
-        start=start, days=int(days), side=int(side), cell_m=float(cell_m), corner=(-100., 40.), generators=generators, factors=effects,
-        features=features, base=base / base.sum(), area_of=area_of, areas=pd.Index([f"P{i + 1:03}" for i in range(n_areas)]),
-        premises=_labels(_PREMISES, n_premises, "PREMISES"), categories=_labels(_CATEGORIES, n_categories, "OFFENCE"),
-        mix=mix / mix.sum(1, keepdims=True), taste=taste.reshape(-1, SLOTS, n_categories), hour=hourly / np.repeat(slotly, SLOT_HOURS, 1),
-        day=day / day.sum(1, keepdims=True), background=1., branching=float(branching), delay=float(delay), spread=float(spread), keep=float(keep),
-        groups=pd.Index(list("ABCD")), descent=_dirichlet(rng, np.tile([4., 3., 2., 1.], (n_areas, 1))),
-        women=rng.uniform(.42, .58, n_areas), age=rng.uniform(30, 45, n_areas),
-        reporting=reporting * np.outer(np.where(under, .7, 1), [1, 1, .85, .7])**bias)
+        start=start, days=int(days), side=int(side), cell_m=float(cell_m), corner=(-100.0, 40.0),
+        generators=generators, factors=effects, features=features, base=base / base.sum(),
+        area_of=area_of, areas=pd.Index([f"P{i + 1:03}" for i in range(n_areas)]),
+        premises=_labels(_PREMISES, n_premises, "PREMISES"),
+        categories=_labels(_CATEGORIES, n_categories, "OFFENCE"),
+        mix=mix / mix.sum(1, keepdims=True), taste=taste.reshape(-1, SLOTS, n_categories),
+        hour=hourly / np.repeat(slotly, SLOT_HOURS, 1), day=day / day.sum(1, keepdims=True),
+        background=1.0, branching=float(branching), delay=float(delay), spread=float(spread),
+        keep=float(keep), groups=pd.Index(list("ABCD")),
+        descent=_dirichlet(rng, np.tile([4.0, 3.0, 2.0, 1.0], (n_areas, 1))),
+        women=rng.uniform(0.42, 0.58, n_areas), age=rng.uniform(30, 45, n_areas),
+        reporting=reporting * np.outer(np.where(under, 0.7, 1), [1, 1, 0.85, 0.7]) ** bias)
     return replace(city, background=n_events / expected_by_area(city, hours=24 * days).sum())
 
 # %% ../nbs/15_city.ipynb #dce8fc9a
 def _later(city, counts):
-    "Hourly counts (…, hours) moved on by the delay of an offspring: sum over j >= 1 of (1 - delta) delta**(j - 1) counts(t - j)."
+    """Hourly counts (…, hours) moved on by the delay of an offspring: sum over j >= 1 of (1 -
+    delta) delta**(j - 1) counts(t - j)."""
     return lfilter([0, 1 - city.decay], [1, -city.decay], counts)
 
 def _with_offspring(city, background, branching):
@@ -330,7 +393,8 @@ City.expected_by_area = expected_by_area
 
 # %% ../nbs/15_city.ipynb #287b377d
 def _pick(rng, chances, row):
-    "A column for each entry of `row`, drawn with the chances in that row of the table (one inverse-distribution search for all)."
+    """A column for each entry of `row`, drawn with the chances in that row of the table (one
+    inverse-distribution search for all)."""
     cumulative = np.cumsum(chances, 1)
     cumulative = cumulative / cumulative[:, -1:] + np.arange(len(chances))[:, None]
     width = chances.shape[1]
@@ -355,30 +419,39 @@ def _background(city, rng):
     low, high = share[first[area]], share[first[area + 1]]
     found = np.searchsorted(share, low + (high - low) * rng.random(len(area)), side="right") - 1
     cell = order[np.clip(found, first[area], first[area + 1] - 1)]
-    return {"hour": 24 * day + SLOT_HOURS * slot + inside, "cell": cell, "spot": spot, "category": category, "parent": np.full(len(spot), -1)}
+    return {
+        "hour": 24 * day + SLOT_HOURS * slot + inside, "cell": cell, "spot": spot,
+        "category": category, "parent": np.full(len(spot), -1)}
 
 # %% ../nbs/15_city.ipynb #d8a618b3
 def _offspring(city, rng, old, favourite, offset):
-    "The next generation. `favourite` (spots, categories): what an offspring draws that does not keep the category; `offset`: rows before `old`."
+    """The next generation. `favourite` (spots, categories): what an offspring draws that does not
+    keep the category; `offset`: rows before `old`."""
     parent = np.repeat(np.arange(len(old["hour"])), rng.poisson(city.branching, len(old["hour"])))
     hour = old["hour"][parent] + rng.geometric(1 - city.decay, len(parent))
     parent, hour = parent[hour < city.hours], hour[hour < city.hours]
     cell, spot = old["cell"][parent], old["spot"][parent]
     steps, chance = _steps(city)
-    down, right = (steps[np.searchsorted(np.cumsum(chance)[:-1], rng.random(len(parent)), side="right")] for _ in range(2))
+    down, right = (
+        steps[np.searchsorted(np.cumsum(chance)[:-1], rng.random(len(parent)), side="right")]
+        for _ in range(2))
     there, allowed = _step(city, *np.divmod(cell, city.side), down, right)
     same = rng.random(len(parent)) < city.keep
-    return {"hour": hour, "cell": np.where(allowed, there, cell), "spot": spot, "parent": offset + parent,
-            "category": np.where(same, old["category"][parent], _pick(rng, favourite, spot))}
+    return {
+        "hour": hour, "cell": np.where(allowed, there, cell), "spot": spot,
+        "parent": offset + parent,
+        "category": np.where(same, old["category"][parent], _pick(rng, favourite, spot))}
 
 # %% ../nbs/15_city.ipynb #0b7a3a7e
 def draw(city,          # the truth, from `plan`
          seed: int = 0, # of the events; the city stays what it is
 ) -> "tuple[pd.DataFrame, City]":
-    """`(events, truth)`: recorded events in the canonical table (with victim columns and record_id), in time order, and the city with `full` filled in.
+    """`(events, truth)`: recorded events in the canonical table (with victim columns and
+    record_id), in time order, and the city with `full` filled in.
 
     Rows of `events` are the rows of `truth.full` where `recorded` is true."""
-    if not isinstance(seed, Integral) or seed < 0: raise InputError(f"seed is {seed!r}: use a whole number of at least 0")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"seed is {seed!r}: use a whole number of at least 0")
     rng = np.random.default_rng([seed, 2])
     log, favourite, offset = [_background(city, rng)], city.taste.sum(1), 0
     while len(log[-1]["hour"]):
@@ -394,23 +467,35 @@ def draw(city,          # the truth, from `plan`
     rank[order], rank[-1] = np.arange(len(order)), -1
     n, second = len(order), second[order]
     generation = np.repeat(np.arange(len(size), dtype=np.int8), size)[order]
-    cell, spot, category, parent = (log[name][order] for name in ("cell", "spot", "category", "parent"))
+    cell, spot, category, parent = (
+        log[name][order] for name in ("cell", "spot", "category", "parent"))
     del log
     row, column = np.divmod(cell, city.side)
     x, y = (city.cell_m * (line + rng.random(n)) for line in (column, row))
     lon, lat = metres_to_degrees(x, y, city.corner)
     area, premises = np.divmod(spot, len(city.premises))
     group = _pick(rng, city.descent, area)
-    full = pd.DataFrame({
-        "time": np.datetime64(city.start, "s") + second.astype("timedelta64[s]"), "lon": lon, "lat": lat, "x": x, "y": y,
-        "category": pd.Categorical.from_codes(category, city.categories), "premises": pd.Categorical.from_codes(premises, city.premises),
-        "area": pd.Categorical.from_codes(area, city.areas),
-        "victim_age": np.floor(np.clip(rng.gamma(6., city.age[area] / 6), 1, 99)),
-        "victim_sex": pd.Categorical.from_codes((rng.random(n) < city.women[area]).astype(np.int8), ["M", "F"]),
-        "victim_descent": pd.Categorical.from_codes(group, city.groups),
-        "record_id": pd.Series(np.arange(n)).astype(str),
-        "recorded": rng.random(n) < city.reporting[area, group], "generation": generation, "parent": rank[parent]})
-    events = full[full.recorded].drop(columns=["recorded", "generation", "parent"]).reset_index(drop=True)
+    full = pd.DataFrame(
+        {
+            "time": np.datetime64(city.start, "s") + second.astype("timedelta64[s]"),
+            "lon": lon,
+            "lat": lat,
+            "x": x,
+            "y": y,
+            "category": pd.Categorical.from_codes(category, city.categories),
+            "premises": pd.Categorical.from_codes(premises, city.premises),
+            "area": pd.Categorical.from_codes(area, city.areas),
+            "victim_age": np.floor(np.clip(rng.gamma(6.0, city.age[area] / 6), 1, 99)),
+            "victim_sex": pd.Categorical.from_codes(
+                (rng.random(n) < city.women[area]).astype(np.int8), ["M", "F"]),
+            "victim_descent": pd.Categorical.from_codes(group, city.groups),
+            "record_id": pd.Series(np.arange(n)).astype(str),
+            "recorded": rng.random(n) < city.reporting[area, group],
+            "generation": generation,
+            "parent": rank[parent]})
+    events = (
+        full[full.recorded] .drop(columns=["recorded", "generation", "parent"])
+        .reset_index(drop=True))
     return events, replace(city, full=full)
 
 # %% ../nbs/15_city.ipynb #c593e95d
@@ -419,16 +504,18 @@ City.draw = draw
 # %% ../nbs/15_city.ipynb #d5f7b078
 PRESETS = {
     "small": {},
-    "nyc16_like": {"n_events": 473_887, "days": 365, "n_areas": 77, "n_premises": 47, "n_categories": 55, "side": 128,
-                   "category_sd": 1.75, "spot_taste": 24., "mix_sd": .5, "premises_power": 1.45},
-}
+    "nyc16_like": {
+        "n_events": 473_887, "days": 365, "n_areas": 77, "n_premises": 47, "n_categories": 55,
+        "side": 128, "category_sd": 1.75, "spot_taste": 24.0, "mix_sd": 0.5,
+        "premises_power": 1.45}}
 
 def simulate(n_events=25_000, # expected number of recorded events
              days=365,        # how long, in whole days
              seed=0,          # the same seed gives the same table
              **settings,      # any other argument of `plan`
 ) -> "tuple[pd.DataFrame, City]":
-    "`(events, truth)`: the recorded events of a new city, and the `City` that they come from; `truth.full` has what was not recorded, too."
+    """`(events, truth)`: the recorded events of a new city, and the `City` that they come from;
+    `truth.full` has what was not recorded, too."""
     known = plan.__kwdefaults__
     for name in settings: one_of(name, known, "setting of a city")
     return draw(plan(n_events, days, seed, **settings), seed)
@@ -437,25 +524,33 @@ def simulate(n_events=25_000, # expected number of recorded events
 def _cells(city, x, y):
     column, row = (np.floor(np.asarray(v, float) / city.cell_m) for v in (x, y))
     if not ((0 <= row) & (row < city.side) & (0 <= column) & (column < city.side)).all():
-        raise InputError(f"some places lie off the map: x and y go from 0 to {city.side * city.cell_m:g} metres")
+        raise InputError(
+            f"some places lie off the map: x and y go from 0 to {city.side * city.cell_m:g} metres")
     return (row * city.side + column).astype(np.int64)
 
 def _hours(city, time):
-    try: seconds = np.asarray(pd.to_datetime(np.atleast_1d(time)), "datetime64[s]") - np.datetime64(city.start, "s")
-    except (ValueError, TypeError) as error: raise InputError(f"some times cannot be read as local times: {error}") from None
+    try:
+        seconds = np.asarray(pd.to_datetime(np.atleast_1d(time)), "datetime64[s]") - np.datetime64(
+            city.start, "s")
+    except (ValueError, TypeError) as error:
+        raise InputError(f"some times cannot be read as local times: {error}") from None
     hour = seconds.astype(np.int64) // 3600
     if np.isnat(seconds).any() or not ((0 <= hour) & (hour < city.hours)).all():
-        raise InputError(f"some times lie outside the simulated {city.days} days from {city.start:%Y-%m-%d}")
+        raise InputError(
+            f"some times lie outside the simulated {city.days} days from {city.start:%Y-%m-%d}")
     return hour
 
 def _codes(labels, known, what):
     code = known.get_indexer(labels)
-    if (code < 0).any(): raise InputError(f"{what} {labels[np.argmin(code)]!r} is not one of this city's")
+    if (code < 0).any():
+        raise InputError(f"{what} {labels[np.argmin(code)]!r} is not one of this city's")
     return code
 
+# %% ../nbs/15_city.ipynb #2b1618e3
 def intensity_map(city,           # the truth
                   time,           # one moment
-                  history=None,   # an events table: those before the hour of `time` pull; None: background alone
+                  # an events table: those before the hour of `time` pull; None: background alone
+                  history=None,
                   recorded=True,  # False: all that happens
 ) -> np.ndarray:
     "(side, side) events per km² and hour in every cell, row 0 in the south."
@@ -464,49 +559,68 @@ def intensity_map(city,           # the truth
     if history is not None:
         past = history[history.time < city.start + pd.Timedelta(hours=int(hour))]
         gone = hour - _hours(city, past.time)
-        pull = np.bincount(_cells(city, past.x, past.y), (1 - city.decay) * city.decay**(gone - 1.), city.side**2)
+        pull = np.bincount(
+            _cells(city, past.x, past.y), (1 - city.decay) * city.decay ** (gone - 1.0),
+            city.side**2)
         rate = rate + city.branching * (city.kernel.T @ pull)
     if recorded: rate = rate * city.area_reporting[city.area_of]
     return rate.reshape(city.side, city.side) / (city.cell_m / 1000)**2
 
-# %% ../nbs/15_city.ipynb #2b1618e3
-def background_intensity(city: City, x: np.ndarray, y: np.ndarray, time: np.ndarray, recorded: bool = True) -> np.ndarray:
+# %% ../nbs/15_city.ipynb #e80ae7f7
+def background_intensity(
+    city: City, x: np.ndarray, y: np.ndarray, time: np.ndarray, recorded: bool = True
+) -> np.ndarray:
     "(n,) events per km² and hour at places x, y (metres) and times, offspring left out."
     cell, hour = _cells(city, x, y), _hours(city, time)
-    rate = city.background * city.base[cell] * city.profile[city.area_of[cell], hour] / (city.cell_m / 1000)**2
+    rate = (
+        city.background * city.base[cell] * city.profile[city.area_of[cell], hour]
+        / (city.cell_m / 1000) ** 2)
     return rate * city.area_reporting[city.area_of[cell]] if recorded else rate
 
-def conditional_intensity(city: City, history: pd.DataFrame, x: np.ndarray, y: np.ndarray, time: np.ndarray, recorded: bool = True) -> np.ndarray:
-    "(n,) events per km² and hour at places x, y and times, given the events in `history` before the hour of each; one map is made for each hour asked for."
+def conditional_intensity(
+    city: City, history: pd.DataFrame, x: np.ndarray, y: np.ndarray, time: np.ndarray,
+    recorded: bool = True) -> np.ndarray:
+    """(n,) events per km² and hour at places x, y and times, given the events in `history` before
+    the hour of each; one map is made for each hour asked for."""
     cell, hour = np.broadcast_arrays(np.atleast_1d(_cells(city, x, y)), _hours(city, time))
     result = np.empty(len(cell))
     for h in np.unique(hour):
-        result[hour == h] = intensity_map(city, city.start + pd.Timedelta(hours=int(h)), history, recorded).ravel()[cell[hour == h]]
+        result[hour == h] = intensity_map(
+            city, city.start + pd.Timedelta(hours=int(h)), history, recorded
+        ).ravel()[cell[hour == h]]
     return result
 
-City.intensity_map, City.background_intensity, City.conditional_intensity = intensity_map, background_intensity, conditional_intensity
+City.intensity_map, City.background_intensity, City.conditional_intensity = (
+    intensity_map, background_intensity, conditional_intensity)
 
 # %% ../nbs/15_city.ipynb #dfe8114e
 def expected_counts(city,            # the truth
                     rows=16,         # rows of the grid
                     columns=16,      # columns of the grid
-                    history=None,    # an events table: each hour is conditional on those before it; None: unconditional
+                    # an events table: each hour is conditional on those before it; None:
+                    # unconditional
+                    history=None,
                     first_day=0,     # days from first_day …
                     last_day=None,   # … up to, not including, last_day; None: the end
                     recorded=True,   # False: all that happens
 ) -> np.ndarray:
     "(hours, rows, columns) expected counts of every hour and grid cell, row 0 in the south."
     for name, value in (("rows", rows), ("columns", columns)):
-        if not isinstance(value, Integral) or value < 1 or city.side % value: raise InputError(f"{name} is {value!r}: use a divisor of {city.side}, the cells along a side")
+        if not isinstance(value, Integral) or value < 1 or city.side % value:
+            raise InputError(
+                f"{name} is {value!r}: use a divisor of {city.side}, the cells along a side")
     last_day = city.days if last_day is None else last_day
-    if not 0 <= first_day < last_day <= city.days: raise InputError(f"days {first_day} to {last_day} are not inside the {city.days} days")
+    if not 0 <= first_day < last_day <= city.days:
+        raise InputError(f"days {first_day} to {last_day} are not inside the {city.days} days")
     when = slice(24 * first_day, 24 * last_day)
     n, areas = city.side**2, len(city.areas)
     row, column = np.divmod(np.arange(n), city.side)
     group = (row * rows // city.side) * columns + column * columns // city.side
     weight = city.area_reporting[city.area_of] if recorded else np.ones(n)
 
-    def by_area(mass): return sparse.csr_array((mass * weight, (group, city.area_of)), shape=(rows * columns, areas))
+    def by_area(mass):
+        return sparse.csr_array(
+            (mass * weight, (group, city.area_of)), shape=(rows * columns, areas))
     mass, profile = city.background * city.base, city.profile
     total = by_area(mass) @ profile[:, when]
     if history is None:
@@ -515,88 +629,128 @@ def expected_counts(city,            # the truth
             total += by_area(mass) @ profile[:, when]
     else:
         hour, cell = _hours(city, history.time), _cells(city, history.x, history.y)
-        spread = city.kernel @ sparse.csr_array((weight, (np.arange(n), group)), shape=(n, rows * columns))
+        spread = city.kernel @ sparse.csr_array(
+            (weight, (np.arange(n), group)), shape=(n, rows * columns))
         happened = sparse.csr_array((np.ones(len(cell)), (hour, cell)), shape=(city.hours, n))
         total += city.branching * _later(city, (happened @ spread).toarray().T)[:, when]
     return total.T.reshape(-1, rows, columns)
 
+# %% ../nbs/15_city.ipynb #46825186
 City.expected_counts = expected_counts
 
 # %% ../nbs/15_city.ipynb #c686eeed
 def _past_pull(city, history, hours, periods):
-    "(periods, areas, categories) expected events of families whose first member is in the past of the period."
+    """(periods, areas, categories) expected events of families whose first member is in the past of
+    the period."""
     d, nu, q = city.decay, city.branching, city.keep
     direct = d**np.arange(hours)
     family = _with_offspring(city, nu*direct, nu)
     kept = _with_offspring(city, nu*q*direct, nu*q).sum()
     drawn = _with_offspring(city, nu*(1 - q)*(direct + _later(city, family)), nu*q).sum()
-    n_premises, n_categories, hour = len(city.premises), len(city.categories), _hours(city, history.time)
-    area, premises = _codes(history.area, city.areas, "area"), _codes(history.premises, city.premises, "premises")
-    event = (area*n_premises + premises)*n_categories + _codes(history.category, city.categories, "category")
+    n_premises, n_categories, hour = (
+        len(city.premises), len(city.categories), _hours(city, history.time))
+    area, premises = (
+        _codes(history.area, city.areas, "area"),
+        _codes(history.premises, city.premises, "premises"))
+    event = (area * n_premises + premises) * n_categories + _codes(
+        history.category, city.categories, "category")
     period, left = hour // hours, hours - 1 - hour % hours
-    pull, panel = np.zeros((len(city.taste), n_categories)), np.empty((periods, len(city.areas), n_categories))
+    pull, panel = (
+        np.zeros((len(city.taste), n_categories)),
+        np.empty((periods, len(city.areas), n_categories)))
     taste = city.taste.sum(1)
     for t in range(periods):
         by_spot = kept*pull + drawn*taste*pull.sum(1, keepdims=True)
         panel[t] = by_spot.reshape(len(city.areas), n_premises, -1).sum(1)
         now = period == t
-        pull = d**hours*pull + (1 - d)*np.bincount(event[now], d**left[now], pull.size).reshape(pull.shape)
+        pull = d**hours * pull + (1 - d) * np.bincount(
+            event[now], d ** left[now], pull.size).reshape(pull.shape)
     return panel
 
 # %% ../nbs/15_city.ipynb #5b827146
 def expected_panel(city: City, hours: int = 168, recorded: bool = True,
-                   history: "pd.DataFrame | None" = None,  # all that happened, recorded or not (`full`): each period is conditional on what came before it; None: unconditional
+                   # all that happened, recorded or not (`full`): each period is conditional on
+                   # what came before it; None: unconditional
+                   history: "pd.DataFrame | None" = None,
 ) -> np.ndarray:
-    """(periods, areas, categories) expected counts in periods of `hours` hours; an incomplete last period is left out.
+    """(periods, areas, categories) expected counts in periods of `hours` hours; an incomplete last
+    period is left out.
 
-    Only with the whole history is it a floor: the unconditional mean can be beaten by a model that knows the past."""
+    Only with the whole history is it a floor: the unconditional mean can be beaten by a model
+    that knows the past."""
     if not isinstance(hours, Integral) or not 1 <= hours <= city.hours:
         raise InputError(f"hours is {hours!r}: use a whole number from 1 to {city.hours}")
     whole, n_premises = city.hours // hours, len(city.premises)
     panel = np.zeros((whole, len(city.areas), len(city.categories)))
-    # the families of a period's own events: with a history those that began in it, without all of them
+    # the families of a period's own events: with a history those that began in it, without all of
+    # them
     def cut(m): return m[:, :whole * hours].reshape(len(m), whole, hours)
     first, last = (cut, lambda m: m) if history is not None else (lambda m: m, cut)
     for a, taste in enumerate(city.taste.reshape(len(city.areas), n_premises, SLOTS, -1)):
         # chance of category k and hour of day h at each of the premises, and of the category alone
         hourly, favourite = np.repeat(taste, SLOT_HOURS, 1) * city.hour.T, taste.sum(1)
-        background = first(np.einsum("p,phk,kd->kdh", city.mix[a], hourly, city.day, optimize=True).reshape(-1, city.hours))
+        background = first(
+            np.einsum("p,phk,kd->kdh", city.mix[a], hourly, city.day, optimize=True).reshape(
+                -1, city.hours))
         # fresh draws: category i of a spot's own taste, whatever category its parent has
-        mixed = first(np.einsum("pi,p,phk,kd->idh", favourite, city.mix[a], hourly, city.day, optimize=True).reshape(-1, city.hours))
-        fresh = city.branching * (1 - city.keep) * _later(city, _with_offspring(city, mixed, city.branching))
-        panel[:, a] += last(_with_offspring(city, background + fresh, city.branching * city.keep)).sum(2).T
+        mixed = first(
+            np.einsum(
+                "pi,p,phk,kd->idh", favourite, city.mix[a], hourly, city.day, optimize=True
+            ).reshape(-1, city.hours))
+        fresh = (
+            city.branching * (1 - city.keep)
+            * _later(city, _with_offspring(city, mixed, city.branching)))
+        panel[:, a] += (
+            last(_with_offspring(city, background + fresh, city.branching * city.keep)).sum(2).T)
     reporting = city.area_reporting if recorded else np.ones(len(city.areas))
     panel *= (city.background * city.area_share * reporting)[:, None]
     if history is not None: panel += _past_pull(city, history, hours, whole) * reporting[:, None]
     return panel
 
+# %% ../nbs/15_city.ipynb #3fa7ac2a
 City.expected_panel = expected_panel
-
 
 # %% ../nbs/15_city.ipynb #e0d9471c
 def next_event_probabilities(city,         # the truth
-                             events,       # an events table; in every spot the last `ahead` events are the future, the others its history
-                             spots,        # DataFrame with the columns area and premises: a row each wanted
-                             classes,      # DataFrame with the columns category and slot (0 to 7): a column each wanted
-                             ahead=1,      # how many events of each spot are held out; the probabilities are for the first of them
-                             when="last",  # "last": the event is the spot's last one in the simulated time; "next": it is the next one
+                             # an events table; in every spot the last `ahead` events are the
+                             # future, the others its history
+                             events,
+                             # DataFrame with the columns area and premises: a row each wanted
+                             spots,
+                             # DataFrame with the columns category and slot (0 to 7): a column each
+                             # wanted
+                             classes,
+                             # how many events of each spot are held out; the probabilities are for
+                             # the first of them
+                             ahead=1,
+                             # "last": the event is the spot's last one in the simulated time;
+                             # "next": it is the next one
+                             when="last",
                              batch=256,    # spots at a time; no influence on the result
 ) -> np.ndarray:
-    "(spots, classes) chance that a spot's next event is of the class. Rows sum to 1 over all 8 x n_categories classes, to less if `classes` has fewer."
+    """(spots, classes) chance that a spot's next event is of the class. Rows sum to 1 over all 8 x
+    n_categories classes, to less if `classes` has fewer."""
     one_of(when, ("last", "next"), "value of when")
-    if not isinstance(ahead, Integral) or ahead < 0: raise InputError(f"ahead is {ahead!r}: use a whole number of at least 0")
+    if not isinstance(ahead, Integral) or ahead < 0:
+        raise InputError(f"ahead is {ahead!r}: use a whole number of at least 0")
     n_premises, n_categories = len(city.premises), len(city.categories)
-    wanted = _codes(spots.area.to_numpy(), city.areas, "area") * n_premises + _codes(spots.premises.to_numpy(), city.premises, "premises")
-    column = classes.slot.to_numpy() * n_categories + _codes(classes.category.to_numpy(), city.categories, "category")
+    wanted = _codes(spots.area.to_numpy(), city.areas, "area") * n_premises + _codes(
+        spots.premises.to_numpy(), city.premises, "premises")
+    column = classes.slot.to_numpy() * n_categories + _codes(
+        classes.category.to_numpy(), city.categories, "category")
 
     # every spot's history, in time order
-    spot = _codes(events.area.to_numpy(), city.areas, "area") * n_premises + _codes(events.premises.to_numpy(), city.premises, "premises")
+    spot = _codes(events.area.to_numpy(), city.areas, "area") * n_premises + _codes(
+        events.premises.to_numpy(), city.premises, "premises")
     order = np.lexsort([events.time.to_numpy(), spot])
     spot = spot[order]
     from_end = np.searchsorted(spot, spot, side="right") - 1 - np.arange(len(spot))
     order, spot = order[from_end >= ahead], spot[from_end >= ahead]
     known = np.isin(wanted, spot)
-    if not known.all(): raise InputError(f"spot {tuple(spots.iloc[np.argmin(known)][['area', 'premises']])} has no history: it needs more than {ahead} events")
+    if not known.all():
+        raise InputError(
+            f"spot {tuple(spots.iloc[np.argmin(known)][['area', 'premises']])} has no history: "
+            f"it needs more than {ahead} events")
     category = _codes(events.category.to_numpy()[order], city.categories, "category")
     time = events.time.to_numpy()[order]
     hour = _hours(city, time)
@@ -619,22 +773,30 @@ def next_event_probabilities(city,         # the truth
         # share of each hour that is still to come, and the course of the pull
         open_ = np.where(passed > 0, 1., np.where(passed == 0, rest[:, None], 0.))
         fading = np.where(passed > 0, pull * city.decay**np.maximum(passed - 1., 0), 0.)
-        hourly = city.spot_background[s, None, None] * np.repeat(city.taste[s], SLOT_HOURS, 1) * city.hour.T
+        hourly = (
+            city.spot_background[s, None, None] * np.repeat(city.taste[s], SLOT_HOURS, 1)
+            * city.hour.T)
         if when == "last":
-            weight = open_ * np.exp(-city.branching * r * (1 - city.decay**(city.hours - 1. - hours)))
+            weight = open_ * np.exp(
+                -city.branching * r * (1 - city.decay ** (city.hours - 1.0 - hours)))
         else:
-            total = (hourly @ city.day).transpose(0, 2, 1).reshape(len(s), -1) + fading * after[s].sum(1, keepdims=True)
+            total = (hourly @ city.day).transpose(0, 2, 1).reshape(len(s), -1) + fading * after[
+                s].sum(1, keepdims=True)
             total += np.where(passed == 0, pull * before[s].sum(1, keepdims=True), 0)
             hazard = r * total * open_
-            weight = open_ * np.exp(hazard - np.cumsum(hazard, 1)) * np.where(hazard > 0, -np.expm1(-hazard) / np.maximum(hazard, 1e-300), 1)
+            weight = (
+                open_ * np.exp(hazard - np.cumsum(hazard, 1))
+                * np.where(hazard > 0, -np.expm1(-hazard) / np.maximum(hazard, 1e-300), 1))
         by_hour = weight.reshape(len(s), city.days, 24).transpose(0, 2, 1) @ city.day.T
         chance = (hourly * by_hour).reshape(len(s), SLOTS, SLOT_HOURS, -1).sum(2)
-        # offspring: of the whole history in later hours, of what came before the last event's hour in the rest of that hour
+        # offspring: of the whole history in later hours, of what came before the last event's hour
+        # in the rest of that hour
         faded = (weight * fading).reshape(len(s), city.days, SLOTS, SLOT_HOURS).sum((1, 3))
         now = np.zeros_like(faded)
         now[np.arange(len(s)), h0 % 24 // SLOT_HOURS] = pull * weight[np.arange(len(s)), h0]
         for course, counts in ((faded, after[s]), (now, before[s])):
-            drawn = city.keep * counts + (1 - city.keep) * favourite[s] * counts.sum(1, keepdims=True)
+            drawn = city.keep * counts + (1 - city.keep) * favourite[s] * counts.sum(
+                1, keepdims=True)
             chance += course[:, :, None] * drawn[:, None, :]
         chance = chance.reshape(len(s), -1)
         result[i:i + batch] = (chance / chance.sum(1, keepdims=True))[:, column]
@@ -647,27 +809,45 @@ City.next_event_probabilities = next_event_probabilities
 def spots_and_classes(events,          # an events table
                       min_events=5,    # spots with fewer are left out
 ) -> "tuple[np.ndarray, np.ndarray, pd.DataFrame, pd.DataFrame]":
-    "`(spot, class, spots, classes)`: two int arrays (n,), spot by spot in time order, and what the numbers stand for (columns area, premises; category, slot)."
-    table = pd.DataFrame({"area": events.area.astype(str), "premises": events.premises.astype(str), "category": events.category.astype(str),
-                          "slot": events.time.dt.hour // SLOT_HOURS, "time": events.time})
+    """`(spot, class, spots, classes)`: two int arrays (n,), spot by spot in time order, and what
+    the numbers stand for (columns area, premises; category, slot)."""
+    table = pd.DataFrame(
+        {
+            "area": events.area.astype(str), "premises": events.premises.astype(str),
+            "category": events.category.astype(str), "slot": events.time.dt.hour // SLOT_HOURS,
+            "time": events.time})
     table = table[table.groupby(["area", "premises"]).time.transform("size") >= min_events]
-    if not len(table): raise InputError(f"no spot has {min_events} events: give more events or a smaller min_events")
+    if not len(table):
+        raise InputError(
+            f"no spot has {min_events} events: give more events or a smaller min_events")
     table = table.sort_values(["area", "premises", "time"], kind="stable")
-    spot, klass = (table.groupby(names).ngroup().to_numpy() for names in (["area", "premises"], ["category", "slot"]))
+    spot, klass = (
+        table.groupby(names).ngroup().to_numpy()
+        for names in (["area", "premises"], ["category", "slot"]))
     label = lambda names: table[names].drop_duplicates().sort_values(names).reset_index(drop=True)
     return spot, klass, label(["area", "premises"]), label(["category", "slot"])
 
 # %% ../nbs/15_city.ipynb #18028711
 def among_unseen(chances,       # (spots, classes) true chances of the next event
                  counts,        # (spots, classes) counts of the history
-                 weights=None,  # (classes,) rates at which classes are drawn as negatives, above 0; None: all the same
+                 # (classes,) rates at which classes are drawn as negatives, above 0; None: all the
+                 # same
+                 weights=None,
                  n=100,         # number of negatives
 ) -> np.ndarray:
-    "(spots, classes) scores that rank best when the target competes with `n` classes drawn without replacement from those the spot never had: 2 and more for classes it had, 0 to 1 for the others."
+    """(spots, classes) scores that rank best when the target competes with `n` classes drawn
+    without replacement from those the spot never had: 2 and more for classes it had, 0 to 1 for the
+    others."""
     chances, seen = np.asarray(chances, float), np.asarray(counts) > 0
     weights = np.ones(chances.shape[1]) if weights is None else np.asarray(weights, float)
-    if seen.shape != chances.shape or weights.shape != chances.shape[1:]: raise InputError(f"chances {chances.shape}, counts {seen.shape} and weights {weights.shape} do not fit together")
-    if not (weights > 0).all() or (~seen).sum(1).min() <= n: raise InputError(f"every class needs a weight above 0, and every spot more than {n} classes that it never had")
+    if seen.shape != chances.shape or weights.shape != chances.shape[1:]:
+        raise InputError(
+            f"chances {chances.shape}, counts {seen.shape} and weights {weights.shape} do not "
+            "fit together")
+    if not (weights > 0).all() or (~seen).sum(1).min() <= n:
+        raise InputError(
+            f"every class needs a weight above 0, and every spot more than {n} classes that it "
+            "never had")
     weights = weights / weights.sum()
     low, high = np.full((2, len(chances), 1), [[[-5.]], [[30.]]])
     for _ in range(50):
@@ -675,13 +855,16 @@ def among_unseen(chances,       # (spots, classes) true chances of the next even
         enough = (-np.expm1(-weights * np.exp(middle)) * ~seen).sum(1, keepdims=True) > n
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     scores = chances / -np.expm1(-weights * np.exp(low))
-    return np.where(seen, 2 + chances, scores / np.maximum(np.where(seen, 0, scores).max(1, keepdims=True), 1e-300))
+    return np.where(
+        seen, 2 + chances,
+        scores / np.maximum(np.where(seen, 0, scores).max(1, keepdims=True), 1e-300))
 
 # %% ../nbs/15_city.ipynb #243a616c
 def describe(spot,   # (n,) spot of each event, 0 … n_spots-1, sorted; inside a spot in time order
              klass,  # (n,) class of each event, 0 … n_classes-1
 ) -> pd.Series:
-    "Spread, popularity and repetition of event sequences. The last event of each spot is the target of the last three rows (full ranking, mean over random orders of ties)."
+    """Spread, popularity and repetition of event sequences. The last event of each spot is the
+    target of the last three rows (full ranking, mean over random orders of ties)."""
     spot, klass = np.asarray(spot), np.asarray(klass)
     size = np.bincount(spot)
     last = np.append(spot[1:] != spot[:-1], True)
@@ -694,15 +877,22 @@ def describe(spot,   # (n,) spot of each event, 0 … n_spots-1, sorted; inside 
     share = np.sort(np.bincount(klass))[::-1] / len(klass)
     ndcg = lambda scores: ranking_scores(*rank_counts(scores, target))["NDCG@5"].mean()
     half, most, top = np.quantile(size, [.5, .9, .99])
-    return pd.Series({
-        "events": len(klass), "spots": len(size), "classes": len(share),
-        "events a spot: mean": size.mean(), "events a spot: sd": size.std(), "events a spot: min": size.min(), "events a spot: median": half,
-        "events a spot: 90 %": most, "events a spot: 99 %": top, "events a spot: max": size.max(),
-        "distinct classes a spot: median": np.median(distinct), "distinct classes a spot: max": distinct.max(),
-        "share of the commonest class": share[0], "share of the 10 commonest": share[:10].sum(), "share of the 50 commonest": share[:50].sum(),
-        "event repeats the one before": (klass[1:] == klass[:-1])[~last[:-1]].mean(), "event repeats the tenth before": _repeats(spot, klass, 10),
-        "target occurred before in its spot": seen.mean(), "popularity, NDCG@5": ndcg(np.tile(popularity, (len(size), 1))),
-        "spot counts, NDCG@5": ndcg(counts + popularity / (popularity.sum() + 1))})
+    return pd.Series(
+        {
+            "events": len(klass), "spots": len(size), "classes": len(share),
+            "events a spot: mean": size.mean(), "events a spot: sd": size.std(),
+            "events a spot: min": size.min(), "events a spot: median": half,
+            "events a spot: 90 %": most, "events a spot: 99 %": top,
+            "events a spot: max": size.max(),
+            "distinct classes a spot: median": np.median(distinct),
+            "distinct classes a spot: max": distinct.max(),
+            "share of the commonest class": share[0], "share of the 10 commonest": share[:10].sum(),
+            "share of the 50 commonest": share[:50].sum(),
+            "event repeats the one before": (klass[1:] == klass[:-1])[~last[:-1]].mean(),
+            "event repeats the tenth before": _repeats(spot, klass, 10),
+            "target occurred before in its spot": seen.mean(),
+            "popularity, NDCG@5": ndcg(np.tile(popularity, (len(size), 1))),
+            "spot counts, NDCG@5": ndcg(counts + popularity / (popularity.sum() + 1))})
 
 def _repeats(spot, klass, lag):
     together = spot[lag:] == spot[:-lag]
@@ -711,9 +901,11 @@ def _repeats(spot, klass, lag):
 # %% ../nbs/15_city.ipynb #a1bde179
 # describe() of CrimeAlarm's nyc16.txt, spots and classes numbered from 0
 NYC16 = {
-    "events": 473_887, "spots": 3_229, "classes": 440, "events a spot: mean": 146.7597, "events a spot: sd": 429.7779,
-    "events a spot: min": 5, "events a spot: median": 23, "events a spot: 90 %": 232.8, "events a spot: 99 %": 2_319.6,
-    "events a spot: max": 4_498, "distinct classes a spot: median": 16, "distinct classes a spot: max": 258,
-    "share of the commonest class": .0372, "share of the 10 commonest": .2551, "share of the 50 commonest": .6734,
-    "event repeats the one before": .0700, "event repeats the tenth before": .0278,
-    "target occurred before in its spot": .5005, "popularity, NDCG@5": .1440, "spot counts, NDCG@5": .1767}
+    "events": 473_887, "spots": 3_229, "classes": 440, "events a spot: mean": 146.7597,
+    "events a spot: sd": 429.7779, "events a spot: min": 5, "events a spot: median": 23,
+    "events a spot: 90 %": 232.8, "events a spot: 99 %": 2_319.6, "events a spot: max": 4_498,
+    "distinct classes a spot: median": 16, "distinct classes a spot: max": 258,
+    "share of the commonest class": 0.0372, "share of the 10 commonest": 0.2551,
+    "share of the 50 commonest": 0.6734, "event repeats the one before": 0.0700,
+    "event repeats the tenth before": 0.0278, "target occurred before in its spot": 0.5005,
+    "popularity, NDCG@5": 0.1440, "spot counts, NDCG@5": 0.1767}

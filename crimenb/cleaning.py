@@ -22,7 +22,8 @@ def clock_changes(zone,        # such as "America/Chicago"
                   first: int,  # year
                   last: int,   # year, included
 ) -> pd.DataFrame:
-    "When the clocks of a zone change: local `since` and `until` of the hours that are left out, and of those that come twice; column `what`."
+    """When the clocks of a zone change: local `since` and `until` of the hours that are left out,
+    and of those that come twice; column `what`."""
     zone_named(zone)
     utc = pd.date_range(f"{first - 1}-12-31", f"{last + 1}-01-02", freq="15min", tz="UTC")
     local = utc.tz_convert(zone).tz_localize(None)
@@ -31,9 +32,13 @@ def clock_changes(zone,        # such as "America/Chicago"
     # forward: the clock skips from `before` to `after`; back: it shows what lies between them again
     before, after = local[at] + pd.Timedelta("15min"), local[at + 1]
     forward = after > before
-    table = pd.DataFrame({"what": np.where(forward, "hour left out", "hour twice"), "since": np.where(forward, before, after), "until": np.where(forward, after, before)})
+    table = pd.DataFrame(
+        {
+            "what": np.where(forward, "hour left out", "hour twice"),
+            "since": np.where(forward, before, after), "until": np.where(forward, after, before)})
     return table[table["since"].dt.year.between(first, last)].reset_index(drop=True)
 
+# %% ../nbs/04_cleaning.ipynb #4672505b
 def doubts(time: pd.Series,  # local times, as in an events table
            city,             # a name, a card, or the path of one
 ) -> pd.Categorical:
@@ -43,8 +48,11 @@ def doubts(time: pd.Series,  # local times, as in an events table
     code = np.full(len(time), -1)
     if not len(time): return pd.Categorical.from_codes(code, categories=pd.Index(DOUBTS, dtype=str))
     day, clock = time.dt.strftime("%m-%d"), time.dt.strftime("%H:%M")
-    masks = {"stand-in date": np.zeros(len(time), bool), "hour left out": np.zeros(len(time), bool), "hour twice": np.zeros(len(time), bool)}
-    for date, clocks in card.stand_ins["dates"].items(): masks["stand-in date"] |= ((day == date) & clock.isin(clocks)).to_numpy()
+    masks = {
+        "stand-in date": np.zeros(len(time), bool), "hour left out": np.zeros(len(time), bool),
+        "hour twice": np.zeros(len(time), bool)}
+    for date, clocks in card.stand_ins["dates"].items():
+        masks["stand-in date"] |= ((day == date) & clock.isin(clocks)).to_numpy()
     for change in clock_changes(card.zone, time.dt.year.min(), time.dt.year.max()).itertuples():
         masks[change.what] |= ((time >= change.since) & (time < change.until)).to_numpy()
     masks["stand-in hour"] = clock.isin(card.stand_ins["hours"]).to_numpy()
@@ -56,7 +64,8 @@ def believe(events: pd.DataFrame,      # an events table
             city,                      # a name, a card, or the path of one
             not_these=("stand-in date",), # the doubts for which an event is left out
 ) -> "tuple[pd.DataFrame, dict]":
-    "The events without those whose time has one of these doubts, and how many each of them was: doubt -> events."
+    """The events without those whose time has one of these doubts, and how many each of them was:
+    doubt -> events."""
     for doubt in not_these: one_of(doubt, DOUBTS, "doubt")
     why = doubts(events["time"], city)
     out = why.isin(list(not_these))
@@ -66,15 +75,20 @@ def believe(events: pd.DataFrame,      # an events table
 # %% ../nbs/04_cleaning.ipynb #a2a52299
 def mend_years(time: pd.Series,      # when it happened, as written
                reported: pd.Series,  # when it was reported
-               furthest=100,         # years: a time further from its report is taken for a typing error
+               # years: a time further from its report is taken for a typing error
+               furthest=100,
 ) -> "tuple[pd.Series, int]":
-    "Times with an impossible year in the year of their report, or in the one before where they would be later than it; and how many were mended."
+    """Times with an impossible year in the year of their report, or in the one before where they
+    would be later than it; and how many were mended."""
     time, reported = (pd.Series(np.asarray(t, dtype="datetime64[s]")) for t in (time, reported))
-    wrong = (time.notna() & reported.notna() & ((reported.dt.year - time.dt.year).abs() > furthest)).to_numpy()
+    wrong = (
+        time.notna() & reported.notna() & ((reported.dt.year - time.dt.year).abs() > furthest)
+    ).to_numpy()
     def in_year(year):
         # by month and day, so that 29 February is not moved into a year without one
         text = year.astype(str) + time[wrong].dt.strftime("-%m-%d %H:%M:%S")
-        return pd.to_datetime(text, format="%Y-%m-%d %H:%M:%S", errors="coerce").astype("datetime64[s]")
+        return pd.to_datetime(text, format="%Y-%m-%d %H:%M:%S", errors="coerce").astype(
+            "datetime64[s]")
     year = reported.dt.year[wrong].astype(int)
     mended = in_year(year)
     mended = mended.where(mended <= reported[wrong] + pd.Timedelta(days=1), in_year(year - 1))
@@ -84,10 +98,12 @@ def mend_years(time: pd.Series,      # when it happened, as written
 
 # %% ../nbs/04_cleaning.ipynb #df0c070c
 def aoristic(since: pd.Series,   # earliest time
-             until: pd.Series,   # latest time; where it is missing or not later, the event is at `since`
+             # latest time; where it is missing or not later, the event is at `since`
+             until: pd.Series,
              longest=24,         # hours: an event of a longer span is left out
 ) -> "tuple[np.ndarray, int]":
-    "(24,) events by hour of the day, each spread evenly over the time in which it may have happened; and how many were left out."
+    """(24,) events by hour of the day, each spread evenly over the time in which it may have
+    happened; and how many were left out."""
     since, until = (np.asarray(t, dtype="datetime64[s]") for t in (since, until))
     hours = (until - since)/np.timedelta64(3600, "s")
     at_once = np.isnat(until) | ~(hours > 0)
@@ -98,5 +114,6 @@ def aoristic(since: pd.Series,   # earliest time
     begin, length = start[~at_once, None], hours[~at_once, None]
     # overlap of the span with each hour of this day and the next ones
     edge = np.arange(24*(2 + int(longest)//24))
-    overlap = np.clip(np.minimum(begin + length, edge + 1) - np.maximum(begin, edge), 0, None)/length
+    overlap = (
+        np.clip(np.minimum(begin + length, edge + 1) - np.maximum(begin, edge), 0, None) / length)
     return counts + overlap.sum(0).reshape(-1, 24).sum(0), int(left_out.sum())

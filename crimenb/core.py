@@ -39,14 +39,17 @@ def within(value,                      # the number that was given
 ) -> Any:
     "`value` if `low <= value <= high`, else an `InputError` that says where it has to lie."
     if value >= low and (high is None or value <= high): return value
-    raise InputError(f"{what} is {value}: it must be {f'at least {low}' if high is None else f'between {low} and {high}'}")
+    raise InputError(
+        f"{what} is {value}: it must be "
+        f"{f'at least {low}' if high is None else f'between {low} and {high}'}")
 
 # %% ../nbs/00_core.ipynb #13d434ab
 #: package -> the extra of crimenb that brings it
-EXTRAS = {"torch": "torch", "torch_geometric": "graph", "duckdb": "store", "geopandas": "geo",
-          "pyogrio": "geo", "rdata": "geo", "matplotlib": "maps", "seaborn": "maps", "bokeh": "maps",
-          "folium": "maps", "statsmodels": "statistics", "captum": "explain", "fairlearn": "explain",
-          "numba": "fast", "dask": "scale", "distributed": "scale", "papermill": "reproduce"}
+EXTRAS = {
+    "torch": "torch", "torch_geometric": "graph", "duckdb": "store", "geopandas": "geo",
+    "pyogrio": "geo", "rdata": "geo", "matplotlib": "maps", "seaborn": "maps", "bokeh": "maps",
+    "folium": "maps", "statsmodels": "statistics", "captum": "explain", "fairlearn": "explain",
+    "numba": "fast", "dask": "scale", "distributed": "scale", "papermill": "reproduce"}
 
 def lacking(error: ModuleNotFoundError, # that an import ended in
             module: str = "",           # what was to be imported
@@ -73,11 +76,15 @@ from decimal import ROUND_HALF_EVEN, Decimal
 def shown(value: float, # as it is stored
           digits: int,  # after the point
 ) -> str:
-    "The number for a table or a sentence, such as .216 or −3.0: rounded once, from its decimal digits; an exact half goes to the even digit."
+    """The number for a table or a sentence, such as .216 or −3.0: rounded once, from its decimal
+    digits; an exact half goes to the even digit."""
     number = Decimal(repr(float(value)))
-    if not number.is_finite(): raise InputError(f"{value} can not be shown as a number: look for where it comes from")
+    if not number.is_finite():
+        raise InputError(f"{value} can not be shown as a number: look for where it comes from")
     # as many digits as are asked for, however large the number
-    text = f"{number.quantize(Decimal(1).scaleb(-int(within(digits, 'digits', 0))), ROUND_HALF_EVEN):f}" if abs(number) < 10**20 else f"{number:f}"
+    text = (
+        f"{number.quantize(Decimal(1).scaleb(-int(within(digits, 'digits', 0))), ROUND_HALF_EVEN):f}"
+        if abs(number) < 10**20 else f"{number:f}")
     sign = "−" if text.startswith("-") and text.strip("-0.") else ""
     text = text.lstrip("-")
     return sign + (text[1:] if text.startswith("0.") else text)
@@ -86,7 +93,8 @@ def shown(value: float, # as it is stored
 def write_atomic(path,                  # where the file shall be
                  data: "bytes | str | memoryview", # what shall be in it; text is written as UTF-8
 ) -> Path:
-    "Write `data` to `path` so that a reader sees the old file or the whole new one, never a part; an `InputError` where that can't be."
+    """Write `data` to `path` so that a reader sees the old file or the whole new one, never a part;
+    an `InputError` where that can't be."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +112,9 @@ def write_atomic(path,                  # where the file shall be
             if not special: temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(f"can not write {path}: {error.strerror or error}; name a place where you may write and there is room") from error
+        raise InputError(
+            f"can not write {path}: {error.strerror or error}; name a place where you may "
+            "write and there is room") from error
     return path
 
 # %% ../nbs/00_core.ipynb #c0ac4e02
@@ -132,13 +142,17 @@ def in_time(seconds: float, # that the call may take
     return value
 
 # %% ../nbs/00_core.ipynb #04c48f00
-def progress(items=None,                 # what to iterate over, or None for a bar that is moved by hand with `update`
-             what: str = "",             # what is being done
-             total: "int | None" = None, # how many there are, where `items` does not know
-             unit: str = "it",           # what is counted
-             **kwargs,                   # passed on to tqdm
+def progress(
+    # what to iterate over, or None for a bar that is moved by hand with `update`
+    items=None,
+    what: str = "",             # what is being done
+    total: "int | None" = None, # how many there are, where `items` does not know
+    unit: str = "it",           # what is counted
+    **kwargs,                   # passed on to tqdm
 ) -> tqdm:
-    "A `tqdm` bar on standard error; off when standard error is not a terminal and `CRIMENB_PROGRESS` is not 1."
+    """A `tqdm` bar on standard error; off when standard error is not a terminal and
+    `CRIMENB_PROGRESS` is not 1."""
     import sys
     watched = sys.stderr.isatty() or os.environ.get("CRIMENB_PROGRESS") == "1"
-    return tqdm(items, desc=what, total=total, unit=unit, leave=False, disable=not watched, **kwargs)
+    return tqdm(
+        items, desc=what, total=total, unit=unit, leave=False, disable=not watched, **kwargs)

@@ -35,7 +35,9 @@ from scipy.optimize import nnls
 from torch.utils.data import DataLoader
 
 from .core import InputError, one_of, within, write_atomic
-from .training import Part, best_device, clock, describe_device, learning_rate, note, load_checkpoint, once, ranks, save_checkpoint, seeded, share_cases, train
+from .training import (
+    Part, best_device, clock, describe_device, learning_rate, note, load_checkpoint, once, ranks,
+    save_checkpoint, seeded, share_cases, train)
 
 # %% ../nbs/42_distributed.ipynb #7dcce09f
 def job(name: str,  # "module:function" or "path/to/file.py:function"
@@ -51,8 +53,12 @@ def job(name: str,  # "module:function" or "path/to/file.py:function"
             spec.loader.exec_module(module)
         else: module = importlib.import_module(place)
     except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
-        raise InputError(f"there is no job {name!r} ({error}): write module:function or file.py:function") from None
-    if not callable(found := getattr(module, function, None)): raise InputError(f"{place} has no function {function!r}: write module:function or file.py:function")
+        raise InputError(
+            f"there is no job {name!r} ({error}): write module:function or file.py:function"
+        ) from None
+    if not callable(found := getattr(module, function, None)):
+        raise InputError(
+            f"{place} has no function {function!r}: write module:function or file.py:function")
     return found
 
 def command(name: str,             # a job, as for `job`
@@ -60,28 +66,46 @@ def command(name: str,             # a job, as for `job`
             settings: "dict | None" = None, # what the function is called with
             processes: int = 2,    # on each machine
             nodes: int = 1,        # machines
-            endpoint: str = "127.0.0.1:0",  # host:port that all machines reach; port 0: any free one, for a single machine
+            # host:port that all machines reach; port 0: any free one, for a single machine
+            endpoint: str = "127.0.0.1:0",
             restarts: int = 0,     # how often all processes may be started again after one has died
 ) -> list:
     "The command line for one machine."
-    return [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(nodes), "--nproc-per-node", str(processes), "--max-restarts", str(restarts),
-            "--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, *(["--local-addr", "127.0.0.1"] if endpoint.startswith("127.") else []),
-            "-m", "crimenb.distributed", name, "--settings", json.dumps(settings or {}), "--out", str(out)]
+    return [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes", str(nodes), "--nproc-per-node",
+        str(processes), "--max-restarts", str(restarts), "--rdzv-backend", "c10d",
+        "--rdzv-endpoint", endpoint,
+        *(["--local-addr", "127.0.0.1"] if endpoint.startswith("127.") else []), "-m",
+        "crimenb.distributed", name, "--settings", json.dumps(settings or {}), "--out", str(out)]
 
 # %% ../nbs/42_distributed.ipynb #90082f4b
 def main(argv=None,  # the arguments; those of the process if not given
 ) -> int:
-    "What each process of `torchrun -m crimenb.distributed` does: join, run the job, hand the result to rank 0, which writes them."
-    parser = argparse.ArgumentParser(prog="torchrun … -m crimenb.distributed", description="Run a function in every process that torchrun starts.")
+    """What each process of `torchrun -m crimenb.distributed` does: join, run the job, hand the
+    result to rank 0, which writes them."""
+    parser = argparse.ArgumentParser(
+        prog="torchrun … -m crimenb.distributed",
+        description="Run a function in every process that torchrun starts.")
     parser.add_argument("job", help="module:function or file.py:function")
-    parser.add_argument("--settings", type=json.loads, default={}, metavar="JSON", help="what the function is called with")
-    parser.add_argument("--out", required=True, metavar="FILE", help="where rank 0 writes the list of what the ranks returned")
-    parser.add_argument("--backend", choices=("gloo", "nccl"), help="default: nccl if each process has a GPU of its own, else gloo")
+    parser.add_argument(
+        "--settings", type=json.loads, default={}, metavar="JSON",
+        help="what the function is called with")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE",
+        help="where rank 0 writes the list of what the ranks returned")
+    parser.add_argument(
+        "--backend", choices=("gloo", "nccl"),
+        help="default: nccl if each process has a GPU of its own, else gloo")
     options = parser.parse_args(argv)
     if "RANK" not in os.environ: parser.error("start this with torchrun")
-    if int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) and os.environ.get("TORCH_DISABLE_SHARE_RDZV_TCP_STORE") != "1":
-        parser.error("export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 first: processes that are started again may else look for dead ones")
-    own_gpu = torch.cuda.is_available() and torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
+    if (
+        int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+        and os.environ.get("TORCH_DISABLE_SHARE_RDZV_TCP_STORE") != "1"):
+        parser.error(
+            "export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 first: processes that are started "
+            "again may else look for dead ones")
+    own_gpu = torch.cuda.is_available() and torch.cuda.device_count() >= int(
+        os.environ["LOCAL_WORLD_SIZE"])
     backend = options.backend or ("nccl" if own_gpu else "gloo")
     if backend == "nccl": torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group(backend)
@@ -100,6 +124,7 @@ def main(argv=None,  # the arguments; those of the process if not given
     dist.destroy_process_group()
     return 0
 
+# %% ../nbs/42_distributed.ipynb #3b4baf91
 # a notebook has no file
 if __name__ == "__main__" and "__file__" in globals(): sys.exit(main())
 
@@ -108,13 +133,18 @@ def launch(name: str,                      # a job, as for `job`
            settings: "dict | None" = None, # what the function is called with
            processes: int = 2,             # on each "machine"
            nodes: int = 1,                 # how many torchruns, each standing for a machine
-           restarts: int = 0,              # how often all processes may be started again after one has died
+           # how often all processes may be started again after one has died
+           restarts: int = 0,
            timeout: float = 600.           # seconds
 ) -> list:
-    "Run a job in many processes on this machine; returns what each rank returned: tensors, numbers, strings, lists, dictionaries."
+    """Run a job in many processes on this machine; returns what each rank returned: tensors,
+    numbers, strings, lists, dictionaries."""
     for what, value in (("processes", processes), ("nodes", nodes)): within(value, what, 1)
-    loopback = next(interface for _, interface in socket.if_nameindex() if interface.startswith("lo"))
-    environment = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": loopback, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **os.environ}
+    loopback = next(
+        interface for _, interface in socket.if_nameindex() if interface.startswith("lo"))
+    environment = {
+        "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": loopback,
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **os.environ}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         endpoint = f"127.0.0.1:{free.getsockname()[1]}"
@@ -123,7 +153,9 @@ def launch(name: str,                      # a job, as for `job`
         line = command(name, out, settings, processes, nodes, endpoint, restarts)
         # a file each: a pipe that nobody reads while another is waited for would fill up
         said = [open(Path(folder) / f"{node}.txt", "w+") for node in range(nodes)]
-        started = [subprocess.Popen(line, env=environment, stdout=log, stderr=subprocess.STDOUT) for log in said]
+        started = [
+            subprocess.Popen(line, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            for log in said]
         try:
             deadline = time.monotonic() + timeout
             for process in started: process.wait(max(.1, deadline - time.monotonic()))
@@ -141,7 +173,8 @@ def launch(name: str,                      # a job, as for `job`
             lines = text.splitlines()
             for line in lines:
                 if line.startswith("crimenb: "): raise InputError(line.removeprefix("crimenb: "))
-            # what the processes said themselves, if they could; torchrun's own report is long and has no cause in it
+            # what the processes said themselves, if they could; torchrun's own report is long and
+            # has no cause in it
             told = "\n".join([line for line in lines if line.startswith("[rank")] or lines)
             raise RuntimeError(f"{name} broke: {told[-5000:]}")
         return torch.load(out, weights_only=True)
@@ -150,7 +183,10 @@ def launch(name: str,                      # a job, as for `job`
 def sent() -> int:
     "Bytes that this process has written so far, to sockets and to files (Linux)."
     try: lines = Path("/proc/self/io").read_text().splitlines()
-    except OSError: raise InputError("bytes are counted by /proc/self/io, which this machine does not have: use Linux") from None
+    except OSError:
+        raise InputError(
+            "bytes are counted by /proc/self/io, which this machine does not have: use Linux"
+        ) from None
     return int(next(line.split()[1] for line in lines if line.startswith("wchar")))
 
 # %% ../nbs/42_distributed.ipynb #310b209c
@@ -159,16 +195,18 @@ HOW = ("threads", "processes")
 # %% ../nbs/42_distributed.ipynb #5c6cfaa7
 class Loaded:
     "An epoch's batches, `make(item)` for each item of `plan` in turn, made ahead by others."
-    def __init__(self, plan,            # a list with one item a batch, such as the indices of its cases
-                 make,                  # gives the batch for an item
-                 workers: int = 0,      # how many make batches ahead; 0: none
-                 how: str = "threads",  # one of `HOW`
-                 ahead: int = 2,        # batches ahead for each worker
-                 share=share_cases,     # how an item is shared between ranks, as in `train`
+    def __init__(
+        self, plan,            # a list with one item a batch, such as the indices of its cases
+        make,                  # gives the batch for an item
+        workers: int = 0,      # how many make batches ahead; 0: none
+        how: str = "threads",  # one of `HOW`
+        ahead: int = 2,        # batches ahead for each worker
+        share=share_cases,     # how an item is shared between ranks, as in `train`
     ):
         within(workers, "workers", 0)
         within(ahead, "ahead", 1)
-        self.plan, self.make, self.workers, self.how, self.ahead, self.share = plan, make, workers, one_of(how, HOW, "way to load"), ahead, share
+        self.plan, self.make, self.workers, self.how, self.ahead, self.share = (
+            plan, make, workers, one_of(how, HOW, "way to load"), ahead, share)
 
     def __len__(self): return len(self.plan)
 
@@ -183,8 +221,10 @@ class Loaded:
         if not self.workers: return map(self.__getitem__, range(len(self)))
         if self.how == "threads": return self._threads()
         # a generator of its own: the loader would else draw from the one that training uses
-        return iter(DataLoader(self, batch_size=None, shuffle=False, num_workers=self.workers, prefetch_factor=self.ahead,
-                               collate_fn=_as_it_is, generator=torch.Generator()))
+        return iter(
+            DataLoader(
+                self, batch_size=None, shuffle=False, num_workers=self.workers,
+                prefetch_factor=self.ahead, collate_fn=_as_it_is, generator=torch.Generator()))
 
     def _threads(self):
         with ThreadPoolExecutor(self.workers) as pool:
@@ -199,7 +239,8 @@ def _as_it_is(batch): return batch
 
 # %% ../nbs/42_distributed.ipynb #a9280627
 def data_parallel(model: torch.nn.Module) -> torch.nn.Module:
-    "`model` on all GPUs of this process by `DataParallel`; unchanged where there are less than two."
+    """`model` on all GPUs of this process by `DataParallel`; unchanged where there are less than
+    two."""
     return torch.nn.DataParallel(model.cuda()) if torch.cuda.device_count() > 1 else model
 
 # %% ../nbs/42_distributed.ipynb #b27f0f82
@@ -214,36 +255,50 @@ def micro_batches(n: int,      # cases in a batch
     return max(m for m in range(1, min(n, micro) + 1) if n % m == 0)
 
 # %% ../nbs/42_distributed.ipynb #7950ccc9
-def fit_pipeline(stages: list,                   # a module for each rank, the same on all; alone, any number. Each takes and gives one tensor
-                 batches,                        # `batches(epoch, rng)` gives a list of (x, y); all randomness from `rng`
-                 loss,                           # `loss(output, y)`, a mean over the cases
-                 epochs: int,                    # passes over `batches`
-                 micro: int = 4,                 # micro-batches in a batch, at most
-                 lr: float = 1e-3,               # Adam's learning rate
-                 seed: int = 0,                  # everything random depends on this and the epoch
-                 schedule: str = "linear",# of the learning rate, one of `training.SCHEDULES`
-                 weight_decay: float = 0.,# AdamW's
-                 device=None,                    # default: `best_device()`
-                 checkpoint=None,                # a path: saved there after each epoch, all stages in one file; resumed from there if it exists
-                 settings: "dict | None" = None, # what the checkpoint must agree on, next to the arguments above
+def fit_pipeline(
+    # a module for each rank, the same on all; alone, any number. Each takes and gives one tensor
+    stages: list,
+    # `batches(epoch, rng)` gives a list of (x, y); all randomness from `rng`
+    batches,
+    loss,                           # `loss(output, y)`, a mean over the cases
+    epochs: int,                    # passes over `batches`
+    micro: int = 4,                 # micro-batches in a batch, at most
+    lr: float = 1e-3,               # Adam's learning rate
+    seed: int = 0,                  # everything random depends on this and the epoch
+    schedule: str = "linear",# of the learning rate, one of `training.SCHEDULES`
+    weight_decay: float = 0.,# AdamW's
+    device=None,                    # default: `best_device()`
+    # a path: saved there after each epoch, all stages in one file; resumed from there if it exists
+    checkpoint=None,
+    settings: "dict | None" = None, # what the checkpoint must agree on, next to the arguments above
 ) -> pd.DataFrame:
-    """Train `stages` in place, one a rank, and give all ranks all weights at the end; returns the log: `epoch, loss, seconds`.
+    """Train `stages` in place, one a rank, and give all ranks all weights at the end; returns the
+    log: `epoch, loss, seconds`.
 
-    GPipe (Huang et al. 2019) by `torch.distributed.pipelining`. Alone it is `train` of the stages in a row."""
+    GPipe (Huang et al. 2019) by `torch.distributed.pipelining`. Alone it is `train` of the
+    stages in a row."""
     rank, world = ranks()
     within(epochs, "epochs", 1)
     within(micro, "micro", 1)
     if world == 1:
-        return train(torch.nn.Sequential(*stages), batches, lambda model, batch, t: loss(model(batch[0]), batch[1]), epochs, lr, seed,
-                     schedule, weight_decay=weight_decay, device=device, checkpoint=checkpoint, settings=settings)[["epoch", "loss", "seconds"]]
-    if len(stages) != world: raise InputError(f"there are {len(stages)} stages for {world} ranks: cut the network into one stage a rank")
+        return train(
+            torch.nn.Sequential(*stages), batches,
+            lambda model, batch, t: loss(model(batch[0]), batch[1]), epochs, lr, seed, schedule,
+            weight_decay=weight_decay, device=device, checkpoint=checkpoint,
+            settings=settings)[["epoch", "loss", "seconds"]]
+    if len(stages) != world:
+        raise InputError(
+            f"there are {len(stages)} stages for {world} ranks: cut the network into one stage "
+            "a rank")
     device = torch.device(device) if device else best_device()
     note(device=describe_device(device), precision="float32")
     travels = _travels(device)
     own = stages[rank].to(device).train()
     optimizer = torch.optim.AdamW(own.parameters(), lr=lr, weight_decay=weight_decay)
     plans, rows = {}, []
-    settings = {**(settings or {}), "stages": world, "epochs": epochs, "micro": micro, "lr": lr, "seed": seed, "schedule": schedule, "weight_decay": weight_decay}
+    settings = {
+        **(settings or {}), "stages": world, "epochs": epochs, "micro": micro, "lr": lr,
+        "seed": seed, "schedule": schedule, "weight_decay": weight_decay}
     if state := _found(checkpoint, settings):
         own.load_state_dict(state["stages"][rank])
         optimizer.load_state_dict(state["optimizers"][rank])
@@ -253,10 +308,12 @@ def fit_pipeline(stages: list,                   # a module for each rank, the s
         with seeded(seed, epoch) as rng: todo = batches(epoch, rng)
         with seeded(seed, epoch, rank):
             for i, (x, y) in enumerate(todo):
-                for group in optimizer.param_groups: group["lr"] = learning_rate((epoch + i / len(todo)) / epochs, lr, schedule)
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate((epoch + i / len(todo)) / epochs, lr, schedule)
                 # the shapes that travel belong to a plan: one for each size of batch
                 if len(x) not in plans:
-                    plans[len(x)] = _Elsewhere(own, device, travels).schedule(rank, world, micro_batches(len(x), micro), loss)
+                    plans[len(x)] = _Elsewhere(own, device, travels).schedule(
+                        rank, world, micro_batches(len(x), micro), loss)
                 optimizer.zero_grad(set_to_none=True)
                 if rank == 0: plans[len(x)].step(x.to(travels))
                 elif rank < world - 1: plans[len(x)].step()
@@ -266,22 +323,34 @@ def fit_pipeline(stages: list,                   # a module for each rank, the s
                     total += torch.stack([value.detach() for value in losses]).mean().to(device)
                 optimizer.step()
         _by_wire(total, lambda there: dist.broadcast(there, src=world - 1))
-        rows.append({"epoch": epoch + 1, "loss": total.item() / len(todo), "seconds": clock(device) - began})
+        rows.append(
+            {"epoch": epoch + 1, "loss": total.item() / len(todo), "seconds": clock(device) - began}
+        )
         if checkpoint:
             every: list = [None]*world
             dist.all_gather_object(every, (own.state_dict(), optimizer.state_dict()))
-            once(lambda: save_checkpoint(checkpoint, {"settings": settings, "log": rows, "stages": [s for s, _ in every], "optimizers": [o for _, o in every]}))
+            once(
+                lambda: save_checkpoint(
+                    checkpoint,
+                    {
+                        "settings": settings, "log": rows, "stages": [s for s, _ in every],
+                        "optimizers": [o for _, o in every]}))
     for source, stage in enumerate(stages):
-        for value in stage.to(device).eval().state_dict().values(): _by_wire(value, lambda there: dist.broadcast(there, src=source))
+        for value in stage.to(device).eval().state_dict().values():
+            _by_wire(value, lambda there: dist.broadcast(there, src=source))
     return pd.DataFrame(rows)
 
 # %% ../nbs/42_distributed.ipynb #89164186
 def _found(checkpoint, settings):
     "What the checkpoint holds, on every rank; None where there is none yet."
-    return once(lambda: load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists() else None)
+    return once(
+        lambda: (
+            load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists()
+            else None))
 
 def _travels(device):
-    "Where tensors must lie that are sent: gloo sends from main memory, and of one GPU that two processes share NCCL knows nothing."
+    """Where tensors must lie that are sent: gloo sends from main memory, and of one GPU that two
+    processes share NCCL knows nothing."""
     return device if dist.get_backend() == "nccl" else torch.device("cpu")
 
 def _by_wire(value, send):
@@ -291,12 +360,14 @@ def _by_wire(value, send):
     if there is not value: value.copy_(there)
 
 class _Elsewhere(torch.nn.Module):
-    "A stage that computes on its device, and whose input and output lie where what travels must lie, in memory in their own order."
+    """A stage that computes on its device, and whose input and output lie where what travels must
+    lie, in memory in their own order."""
     def __init__(self, stage, device, travels):
         super().__init__()
         self.stage, self.device, self.travels = stage, device, travels
 
-    def forward(self, x): return self.stage(_PackedGradient.apply(x).to(self.device)).to(self.travels).contiguous()
+    def forward(self, x):
+        return self.stage(_PackedGradient.apply(x).to(self.device)).to(self.travels).contiguous()
 
     def schedule(self, rank, world, micro, loss):
         "GPipe over these stages, with so many micro-batches."
@@ -307,6 +378,7 @@ class _Elsewhere(torch.nn.Module):
         self.stage.to(self.device)
         return ScheduleGPipe(ends, micro, loss_fn=there)
 
+# %% ../nbs/42_distributed.ipynb #7fe07496
 class _PackedGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x): return x.view_as(x)
@@ -316,64 +388,99 @@ class _PackedGradient(torch.autograd.Function):
 
 # %% ../nbs/42_distributed.ipynb #74d86aa3
 def federate(model: torch.nn.Module,          # trained in place
-             load,                            # `load(site)` gives the site's cases, a tuple of tensors; called only where the site belongs
-             sites,                           # names of all sites; rank r has each world-th from the r-th on
-             loss,                            # `loss(model, cases, t)`, a mean over the cases; as in `train`
+             # `load(site)` gives the site's cases, a tuple of tensors; called only where the site
+             # belongs
+             load,
+             # names of all sites; rank r has each world-th from the r-th on
+             sites,
+             # `loss(model, cases, t)`, a mean over the cases; as in `train`
+             loss,
              rounds: int,                     # how often weights are averaged
              local_epochs: int = 1,           # passes of a site over its cases in a round
              lr: float = .1,                  # learning rate at the sites
              batch: "int | None" = None,      # cases in a site's step at most; None: all of them
              part: float = 1.,                # share of the sites that take part in a round
-             seed: int = 0,                   # everything random depends on this, the round and the site
+             # everything random depends on this, the round and the site
+             seed: int = 0,
              optimizer=torch.optim.SGD,       # made anew for each site and round
              evaluate=None,                   # `evaluate(model)` gives a dictionary of scores
              device=None,                     # default: `best_device()`
-             checkpoint=None,                 # a path: the common weights are saved there after each round, and resumed from there
-             settings: "dict | None" = None,  # what the checkpoint must agree on, next to the arguments above
+             # a path: the common weights are saved there after each round, and resumed from there
+             checkpoint=None,
+             # what the checkpoint must agree on, next to the arguments above
+             settings: "dict | None" = None,
 ) -> pd.DataFrame:
-    "Federated averaging (McMahan et al. 2017); returns the log: `round, loss` (mean over the local steps), `sites, cases, seconds` and the scores."
-    for what, value in (("rounds", rounds), ("local_epochs", local_epochs), ("batch", batch or 1)): within(value, what, 1)
+    """Federated averaging (McMahan et al. 2017); returns the log: `round, loss` (mean over the
+    local steps), `sites, cases, seconds` and the scores."""
+    for what, value in (("rounds", rounds), ("local_epochs", local_epochs), ("batch", batch or 1)):
+        within(value, what, 1)
     within(part, "part", 0, 1)
     sites, (rank, world) = list(sites), ranks()
     device = torch.device(device) if device else best_device()
     note(device=describe_device(device), precision="float32")
-    own = {k: tuple(member.to(device) for member in load(sites[k])) for k in range(rank, len(sites), world)}
-    if empty := [sites[k] for k, cases in own.items() if not len(cases[0])]: raise InputError(f"site {empty[0]} has no cases: leave it out")
-    # sums are made in the weights' own type, at least 32 bits; integers (counters, indices) in 64 bits, and rounded
-    state = sorted(model.to(device).train().state_dict().values(), key=lambda value: not value.is_floating_point())
-    exact = functools.reduce(torch.promote_types, {v.dtype for v in state if v.is_floating_point()}, torch.float32)
-    groups = {kind: [v for v in state if v.is_floating_point() == (kind == "weights")] for kind in ("weights", "integers")}
+    own = {
+        k: tuple(member.to(device) for member in load(sites[k]))
+        for k in range(rank, len(sites), world)}
+    if empty := [sites[k] for k, cases in own.items() if not len(cases[0])]:
+        raise InputError(f"site {empty[0]} has no cases: leave it out")
+    # sums are made in the weights' own type, at least 32 bits; integers (counters, indices) in 64
+    # bits, and rounded
+    state = sorted(
+        model.to(device).train().state_dict().values(),
+        key=lambda value: not value.is_floating_point())
+    exact = functools.reduce(
+        torch.promote_types, {v.dtype for v in state if v.is_floating_point()}, torch.float32)
+    groups = {
+        kind: [v for v in state if v.is_floating_point() == (kind == "weights")]
+        for kind in ("weights", "integers")}
     types = {"weights": exact, "integers": torch.float64}
     if world > 1:
         for value in state: _by_wire(value, lambda there: dist.broadcast(there, src=0))
-    settings = {**(settings or {}), "sites": [str(site) for site in sites], "rounds": rounds, "local_epochs": local_epochs, "lr": lr, "batch": batch, "part": part, "seed": seed}
+    settings = {
+        **(settings or {}), "sites": [str(site) for site in sites], "rounds": rounds,
+        "local_epochs": local_epochs, "lr": lr, "batch": batch, "part": part, "seed": seed}
     rows = []
     if kept := _found(checkpoint, settings):
         rows = kept["log"]
         for value, saved in zip(state, kept["weights"]): value.copy_(saved)
     for r in range(len(rows), rounds):
         began = clock(device)
-        with seeded(seed, r) as rng: chosen = set(rng.choice(len(sites), max(1, round(part * len(sites))), replace=False).tolist())
+        with seeded(seed, r) as rng:
+            chosen = set(
+                rng.choice(len(sites), max(1, round(part * len(sites))), replace=False).tolist())
         common = [value.clone() for value in state]
         # sum of n w for each group, and sum of n, sum of n times the site's loss
-        total = {kind: torch.zeros(sum(map(torch.numel, some)) + 2, dtype=types[kind], device=device) for kind, some in groups.items() if some}
+        total = {
+            kind: torch.zeros(sum(map(torch.numel, some)) + 2, dtype=types[kind], device=device)
+            for kind, some in groups.items() if some}
         for k in sorted(chosen & own.keys()):
             for value, shared in zip(state, common): value.copy_(shared)
-            mean, n = _local(model, own[k], loss, optimizer(model.parameters(), lr=lr), local_epochs, batch, (seed, r, k), r / rounds)
+            mean, n = _local(
+                model, own[k], loss, optimizer(model.parameters(), lr=lr), local_epochs, batch,
+                (seed, r, k), r / rounds)
             for kind, summed in total.items():
-                summed += n * torch.cat([value.flatten().to(summed.dtype) for value in groups[kind]] + [summed.new_ones(1), mean.to(summed.dtype).view(1)])
+                summed += n * torch.cat(
+                    [value.flatten().to(summed.dtype) for value in groups[kind]]
+                    + [summed.new_ones(1), mean.to(summed.dtype).view(1)])
         for kind, summed in total.items():
             if world > 1: _by_wire(summed, dist.all_reduce)
             averaged, cases, losses = summed[:-2] / summed[-2], summed[-2].item(), summed[-1].item()
-            for value, new in zip(groups[kind], averaged.split([value.numel() for value in groups[kind]])):
+            for value, new in zip(
+                groups[kind], averaged.split([value.numel() for value in groups[kind]])):
                 value.copy_((new if kind == "weights" else new.round()).view_as(value))
-        row = {"round": r + 1, "loss": losses / cases, "sites": len(chosen), "cases": round(cases), "seconds": clock(device) - began}
+        row = {
+            "round": r + 1, "loss": losses / cases, "sites": len(chosen), "cases": round(cases),
+            "seconds": clock(device) - began}
         if evaluate:
             model.eval()
-            with torch.inference_mode(): row |= once(lambda: {key: float(value) for key, value in evaluate(model).items()})
+            with torch.inference_mode():
+                row |= once(lambda: {key: float(value) for key, value in evaluate(model).items()})
             model.train()
         rows.append(row)
-        if checkpoint: once(lambda: save_checkpoint(checkpoint, {"settings": settings, "log": rows, "weights": state}))
+        if checkpoint:
+            once(
+                lambda: save_checkpoint(
+                    checkpoint, {"settings": settings, "log": rows, "weights": state}))
     model.eval()
     return pd.DataFrame(rows)
 
@@ -404,7 +511,8 @@ class CostModel:
 
     @staticmethod
     def _terms(work, size, processes):
-        work, size, p = np.broadcast_arrays(*(np.asarray(v, float) for v in (work, size, processes)))
+        work, size, p = np.broadcast_arrays(
+            *(np.asarray(v, float) for v in (work, size, processes)))
         return np.stack([work / p, size * 2 * (p - 1) / p, np.log2(p), np.ones_like(p)], -1)
 
     @classmethod
@@ -412,25 +520,37 @@ class CostModel:
     ) -> "CostModel":
         "Least squares of the relative error, no constant below 0."
         if len(points) < 4 or (points.seconds <= 0).any() or points.processes.nunique() < 2:
-            raise InputError("a cost model needs at least four steps that were measured with at least two numbers of processes, in seconds above 0")
-        terms = cls._terms(points.work, points.bytes, points.processes) / points.seconds.to_numpy()[:, None]
+            raise InputError(
+                "a cost model needs at least four steps that were measured with at least two "
+                "numbers of processes, in seconds above 0")
+        terms = (
+            cls._terms(points.work, points.bytes, points.processes)
+            / points.seconds.to_numpy()[:, None])
         # columns of one length: the constants differ by many powers of ten
         scale = np.maximum(np.linalg.norm(terms, axis=0), np.finfo(float).tiny)
         constants = nnls(terms / scale, np.ones(len(points)))[0] / scale
-        return cls(*map(float, constants), largest=int(points.processes.max()))  # type: ignore[misc, arg-type]
+        largest = int(points.processes.max())
+        return cls(*map(float, constants), largest=largest)  # type: ignore[misc, arg-type]
 
-    def seconds(self, work: "np.ndarray | float", size: "np.ndarray | float", processes: "np.ndarray | float") -> np.ndarray:
+    def seconds(
+        self, work: "np.ndarray | float", size: "np.ndarray | float",
+        processes: "np.ndarray | float") -> np.ndarray:
         "Seconds of a step of that work, with that many bytes of gradient, on that many processes."
-        return self._terms(work, size, processes) @ np.array([self.work, self.byte, self.hop, self.fixed])
+        return self._terms(work, size, processes) @ np.array(
+            [self.work, self.byte, self.hop, self.fixed])
 
     def table(self, work: float,              # of a step
               size: float,                    # bytes of the gradient
               processes=(1, 2, 8, 64, 512),   # numbers of processes
-              grow: bool = False,             # the work grows with the processes: the batch of each stays the same
+              # the work grows with the processes: the batch of each stays the same
+              grow: bool = False,
     ) -> pd.DataFrame:
-        "Seconds a step, speed-up, efficiency, and whether a line is fitted (inside what was measured) or a prediction."
+        """Seconds a step, speed-up, efficiency, and whether a line is fitted (inside what was
+        measured) or a prediction."""
         p = np.asarray(processes)
         seconds = self.seconds(work * p if grow else work, size, p)
         speed_up = self.seconds(work, size, 1) / seconds * (p if grow else 1)
-        return pd.DataFrame({"processes": p, "what": np.where(p > self.largest, "PREDICTION", "fitted"), "ms a step": seconds * 1e3,
-                             "speed-up": speed_up, "efficiency": speed_up / p})
+        return pd.DataFrame(
+            {
+                "processes": p, "what": np.where(p > self.largest, "PREDICTION", "fitted"),
+                "ms a step": seconds * 1e3, "speed-up": speed_up, "efficiency": speed_up / p})

@@ -17,15 +17,19 @@ from .core import InputError, one_of
 # %% ../nbs/45_encoders.ipynb #8dd11680
 def place_in_row(row,          # (M,) int64, the row that each position lies in
                  n_rows: int) -> tuple:
-    "(M,) int64, how many of the positions before it lie in the same row, and the largest number of positions in a row."
+    """(M,) int64, how many of the positions before it lie in the same row, and the largest number
+    of positions in a row."""
     count = torch.bincount(row, minlength=n_rows)
     order = row.argsort(stable=True)
     before = torch.empty_like(row)
-    before[order] = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row[order]]
+    before[order] = (
+        torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row[order]])
     return before, int(count.max())
 
+# %% ../nbs/45_encoders.ipynb #78fd441d
 class TransformerLayer(nn.Module):
-    "Self-attention and a feed-forward part, each followed by a sum and a layer normalisation (post-norm, as in BERT)."
+    """Self-attention and a feed-forward part, each followed by a sum and a layer normalisation
+    (post-norm, as in BERT)."""
     def __init__(self, d: int, heads: int, inner: int, dropout: float):
         super().__init__()
         self.heads, self.dropout = heads, nn.Dropout(dropout)
@@ -33,30 +37,39 @@ class TransformerLayer(nn.Module):
         self.up, self.down = nn.Linear(d, inner), nn.Linear(inner, d)
         self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
 
-    def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    def attend(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, real: torch.Tensor
+    ) -> torch.Tensor:
         "Queries (B, H, d) to keys and values (B, L, d): (B, H, d)."
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=real).transpose(1, 2).flatten(2)
 
-    def forward(self, x: torch.Tensor, real: torch.Tensor, at: "torch.Tensor | None" = None) -> torch.Tensor:
-        "`x` (B, L, d), `real` (B, 1, 1, L) true where a token is no padding; returns (B, L, d), or (M, d) at the flat positions `at` (M,), best on the CPU."
+    def forward(
+        self, x: torch.Tensor, real: torch.Tensor, at: "torch.Tensor | None" = None
+    ) -> torch.Tensor:
+        """`x` (B, L, d), `real` (B, 1, 1, L) true where a token is no padding; returns (B, L, d),
+        or (M, d) at the flat positions `at` (M,), best on the CPU."""
         if at is None: mixed = self.attend(*self.qkv(x).chunk(3, -1), real)
         else:
             (B, L, d), row = x.shape, at // x.shape[1]
-            # positions that lie on the CPU are counted there: the host need not wait for a GPU to tell how many there are
+            # positions that lie on the CPU are counted there: the host need not wait for a GPU to
+            # tell how many there are
             nth, most = place_in_row(row, B)
             at, row, nth = (v.to(x.device, non_blocking=True) for v in (at, row, nth))
             k, v = F.linear(x, self.qkv.weight[d:], self.qkv.bias[d:]).chunk(2, -1)
             x = x.flatten(0, 1)[at]
             q = F.linear(x, self.qkv.weight[:d], self.qkv.bias[:d])
-            # the queries of a row side by side; what is left of a row asks for nothing and is not read
-            mixed = self.attend(q.new_zeros(B, most, d).index_put((row, nth), q), k, v, real)[row, nth]
+            # the queries of a row side by side; what is left of a row asks for nothing and is not
+            # read
+            mixed = self.attend(q.new_zeros(B, most, d).index_put((row, nth), q), k, v, real)[
+                row, nth]
         x = self.norm1(x + self.dropout(self.out(mixed)))
         return self.norm2(x + self.dropout(self.down(F.gelu(self.up(x)))))
 
 # %% ../nbs/45_encoders.ipynb #f2eb4ea2
 class Transformer(nn.Module):
-    "BERT4Rec's encoder (Sun et al., CIKM 2019): learned positions and `layers` bidirectional layers."
+    """BERT4Rec's encoder (Sun et al., CIKM 2019): learned positions and `layers` bidirectional
+    layers."""
     def __init__(self,
                  d: int = 64,          # width of the hidden vectors
                  length: int = 200,    # longest sequence
@@ -65,13 +78,19 @@ class Transformer(nn.Module):
                  inner: int = 256,     # width of the feed-forward part
                  dropout: float = .1): # share of values that training drops
         super().__init__()
-        if d % heads: raise InputError(f"width {d} can't be split over {heads} heads: take a multiple of {heads}")
+        if d % heads:
+            raise InputError(
+                f"width {d} can't be split over {heads} heads: take a multiple of {heads}")
         self.position = nn.Embedding(length, d)
         self.norm, self.dropout = nn.LayerNorm(d), nn.Dropout(dropout)
-        self.layers = nn.ModuleList(TransformerLayer(d, heads, inner, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            TransformerLayer(d, heads, inner, dropout) for _ in range(layers))
 
-    def forward(self, x: torch.Tensor, real: torch.Tensor, at: "torch.Tensor | None" = None) -> torch.Tensor:
-        "`x` (B, L, d) embedded tokens, `real` (B, L) bool; returns (B, L, d), or (M, d) at the flat positions `at` (M,)."
+    def forward(
+        self, x: torch.Tensor, real: torch.Tensor, at: "torch.Tensor | None" = None
+    ) -> torch.Tensor:
+        """`x` (B, L, d) embedded tokens, `real` (B, L) bool; returns (B, L, d), or (M, d) at the
+        flat positions `at` (M,)."""
         x = self.dropout(self.norm(x + self.position.weight[:x.shape[1]]))
         seen = real[:, None, None, :]
         for layer in self.layers[:-1]: x = layer(x, seen)
@@ -124,20 +143,26 @@ class TCN(nn.Module):
 ENCODERS = {"Transformer": Transformer, "GRU": GRU, "TCN": TCN}
 
 # %% ../nbs/45_encoders.ipynb #5a6d398a
-def chosen_vectors(encoder: nn.Module, x: torch.Tensor, real: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    "(M, d): the encoder's vectors of `x` (B, L, d) at the flat positions `at` (M,), by the shortest way that the encoder has."
+def chosen_vectors(
+    encoder: nn.Module, x: torch.Tensor, real: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """(M, d): the encoder's vectors of `x` (B, L, d) at the flat positions `at` (M,), by the
+    shortest way that the encoder has."""
     # a subclass has layers of its own
     if type(encoder) is Transformer: return encoder(x, real, at)
     return encoder(x, real).flatten(0, 1)[at.to(x.device)]
 
+# %% ../nbs/45_encoders.ipynb #7ec834b3
 class NextEvent(nn.Module):
-    "An embedding, an encoder and a tied head: tokens and positions in, logits over the event classes out."
+    """An embedding, an encoder and a tied head: tokens and positions in, logits over the event
+    classes out."""
     def __init__(self,
                  n_classes: int,                          # number of event classes, |I|
                  encoder: str = "Transformer",            # one of `ENCODERS`
                  d: int = 64,                             # width of embedding and hidden vectors
-                 embedding: "nn.Embedding | None" = None, # share this one (between peers) instead of making one
-                 init_std: float = .02,                   # deviation of the initial weights; BERT4Rec: .02
+                 # share this one (between peers) instead of making one
+                 embedding: "nn.Embedding | None" = None,
+                 # deviation of the initial weights; BERT4Rec: .02
+                 init_std: float = .02,
                  **kwargs: Any):                          # passed on to the encoder
         super().__init__()
         self.n_classes = n_classes
@@ -147,12 +172,15 @@ class NextEvent(nn.Module):
         self.dense, self.norm = nn.Linear(d, d), nn.LayerNorm(d)
         self.bias = nn.Parameter(torch.zeros(n_classes))
         # PyTorch's own start for embeddings has deviation 1: positions would drown the events
-        for module in [*self.encoder.modules(), self.dense, *([] if embedding else [self.embedding])]:
-            if isinstance(module, (nn.Linear, nn.Embedding)): nn.init.normal_(module.weight, std=init_std)
+        for module in [
+            *self.encoder.modules(), self.dense, *([] if embedding else [self.embedding])]:
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                nn.init.normal_(module.weight, std=init_std)
         with torch.no_grad(): self.embedding.weight[0] = 0
 
     def forward(self, tokens: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-        "`tokens` (B, L) int64, `at` (M,) int64 indices into the flattened (B·L) positions; returns logits (M, n_classes)."
+        """`tokens` (B, L) int64, `at` (M,) int64 indices into the flattened (B·L) positions;
+        returns logits (M, n_classes)."""
         # the encoder's precision, which on a GPU is not the embedding's
         hidden = chosen_vectors(self.encoder, self.embedding(tokens), tokens != 0, at)
         chosen = self.norm(F.gelu(self.dense(hidden)))

@@ -60,38 +60,51 @@ OPTIONAL = {
 # %% ../nbs/03_events.ipynb #09c72d1d
 def validate(events: pd.DataFrame,  # what claims to be an events table
 ) -> pd.DataFrame:
-    "`events` itself if it is an events table as `COLUMNS` and `OPTIONAL` say, else an `InputError` naming what is off."
+    """`events` itself if it is an events table as `COLUMNS` and `OPTIONAL` say, else an
+    `InputError` naming what is off."""
     if not isinstance(events, pd.DataFrame):
         raise InputError(f"events must be a pandas DataFrame, not {type(events).__name__}")
     missing = [name for name in COLUMNS if name not in events]
     if missing:
-        raise InputError(f"events lack the column(s) {', '.join(missing)}: an events table has {', '.join(COLUMNS)}")
+        raise InputError(
+            f"events lack the column(s) {', '.join(missing)}: an events table has "
+            f"{', '.join(COLUMNS)}")
     if not events.columns.is_unique:
         raise InputError("events have two columns of the same name: keep one of them")
     for name, dtype in {**COLUMNS, **OPTIONAL}.items():
         if name not in events: continue
-        if dtype == "str": right = isinstance(events[name].dtype, pd.StringDtype) or pd.api.types.infer_dtype(events[name], skipna=True) in ("string", "empty")
+        if dtype == "str":
+            right = isinstance(events[name].dtype, pd.StringDtype) or pd.api.types.infer_dtype(
+                events[name], skipna=True) in ("string", "empty")
         else: right = events[name].dtype == dtype
         if not right:
             raise InputError(f"events['{name}'] is {events[name].dtype}: make it {dtype}")
-        if dtype == "category" and pd.api.types.infer_dtype(events[name].cat.categories) not in ("string", "empty"):
-            raise InputError(f"the labels of events['{name}'] are not text: turn them into str first")
+        if dtype == "category" and pd.api.types.infer_dtype(events[name].cat.categories) not in (
+            "string", "empty"):
+            raise InputError(
+                f"the labels of events['{name}'] are not text: turn them into str first")
     for name in ("time", "category"):
         if unknown := int(events[name].isna().sum()):
-            raise InputError(f"events['{name}'] is missing in {unknown} row(s): drop them and count them")
+            raise InputError(
+                f"events['{name}'] is missing in {unknown} row(s): drop them and count them")
     for one, other in (("lon", "lat"), ("x", "y")):
         if (events[one].isna() != events[other].isna()).any():
-            raise InputError(f"some events have only one of {one} and {other}: set both to NaN there")
+            raise InputError(
+                f"some events have only one of {one} and {other}: set both to NaN there")
         if np.isinf(events[[one, other]].to_numpy()).any():
-            raise InputError(f"some events have an infinite {one} or {other}: set both to NaN there")
+            raise InputError(
+                f"some events have an infinite {one} or {other}: set both to NaN there")
     if (events["lon"].abs() > 180).any() or (events["lat"].abs() > 90).any():
-        raise InputError("some events have a lon beyond 180 or a lat beyond 90 degrees: are they swapped, or not in degrees?")
+        raise InputError(
+            "some events have a lon beyond 180 or a lat beyond 90 degrees: are they swapped, "
+            "or not in degrees?")
     return events
 
 # %% ../nbs/03_events.ipynb #c61dd8b4
 @dataclass(frozen=True)
 class Cleaned:
-    "Events and an account of the rows they came from: `rows_in == len(events) + sum(dropped.values())`, always."
+    """Events and an account of the rows they came from: `rows_in == len(events) +
+    sum(dropped.values())`, always."""
     events: pd.DataFrame
     rows_in: int
     # reason -> rows that are gone
@@ -115,7 +128,9 @@ class Cleaned:
     def report(self) -> pd.DataFrame:
         "What happened to the rows, one line a reason: columns `what`, `reason`, `rows`."
         lines = [("read", "", self.rows_in)]
-        lines += [(what, reason, n) for what in ("dropped", "mended", "notes") for reason, n in getattr(self, what).items()]
+        lines += [
+            (what, reason, n) for what in ("dropped", "mended", "notes")
+            for reason, n in getattr(self, what).items()]
         lines += [("kept", "", len(self.events))]
         return pd.DataFrame(lines, columns=["what", "reason", "rows"])
 
@@ -126,37 +141,53 @@ class Cleaned:
 # %% ../nbs/03_events.ipynb #78108409
 # west, south, east, north, in degrees
 WORLD = (-180.0, -90.0, 180.0, 90.0)
-# kilometres: nothing of a city is further from its middle than this, or than twenty times as far as half of the places
+# kilometres: nothing of a city is further from its middle than this, or than twenty times as far
+# as half of the places
 FAR = 100
 
 # %% ../nbs/03_events.ipynb #141185e2
 def _degrees(raw, card, what):
-    "Longitude, latitude and which rows say nothing, of the columns lon and lat, or else of x and y in the card's coordinate system."
+    """Longitude, latitude and which rows say nothing, of the columns lon and lat, or else of x and
+    y in the card's coordinate system."""
     if {"lon", "lat"} <= set(raw.column_names):
         (lon, no_lon), (lat, no_lat) = (floats(raw[name], True) for name in ("lon", "lat"))
         known = np.isfinite(lon) & np.isfinite(lat)
         beyond = known & ((np.abs(lon) > 180) | (np.abs(lat) > 90))
         if beyond.sum() > known.sum()/2:
             i = int(np.argmax(beyond))
-            raise InputError(f"{what} has places such as ({lon[i]:.10g}, {lat[i]:.10g}), which are no degrees: name the columns as x and y, and their coordinate system with crs")
+            raise InputError(
+                f"{what} has places such as ({lon[i]:.10g}, {lat[i]:.10g}), which are no "
+                "degrees: name the columns as x and y, and their coordinate system with crs")
         return lon, lat, no_lon | no_lat
     if not {"x", "y"} <= set(raw.column_names):
         nowhere = np.full(raw.num_rows, np.nan)
         return nowhere, nowhere.copy(), np.ones(raw.num_rows, bool)
     (x, no_x), (y, no_y) = floats(raw["x"]), floats(raw["y"])
-    if card.crs is None: raise InputError(f"{what} has places in columns x and y: say their coordinate system with crs, an EPSG number such as 26985 (4326 for degrees)")
+    if card.crs is None:
+        raise InputError(
+            f"{what} has places in columns x and y: say their coordinate system with crs, an "
+            "EPSG number such as 26985 (4326 for degrees)")
     try: system = pyproj.CRS.from_user_input(card.crs)
-    except pyproj.exceptions.CRSError: raise InputError(f"{card.crs!r} is no coordinate system: give an EPSG number such as 26985") from None
+    except pyproj.exceptions.CRSError:
+        raise InputError(
+            f"{card.crs!r} is no coordinate system: give an EPSG number such as 26985") from None
     known = np.isfinite(x) & np.isfinite(y) & ~((x == 0) & (y == 0))
-    if system.is_projected and (known & (np.abs(x) <= 180) & (np.abs(y) <= 90)).sum() > known.sum()/2:
-        raise InputError(f"{what} has places in degrees, not in EPSG:{card.crs}: name the columns as lon and lat")
+    if (
+        system.is_projected
+        and (known & (np.abs(x) <= 180) & (np.abs(y) <= 90)).sum() > known.sum() / 2):
+        raise InputError(
+            f"{what} has places in degrees, not in EPSG:{card.crs}: name the columns as lon and lat"
+        )
     lon, lat = pyproj.Transformer.from_crs(system, 4326, always_xy=True).transform(x, y)
     zero = (x == 0) & (y == 0)
     # what the projection has no place for is no place; 0, 0 is none in any system
     bad = ~np.isfinite(lon + lat) & ~(no_x | no_y | np.isnan(x) | np.isnan(y))
     _in_use(system, card, lon[known & ~bad], lat[known & ~bad], what)
-    lon, lat = np.where(zero, 0, np.where(bad, 999, lon)), np.where(zero, 0, np.where(bad, 999, lat))
-    return np.where(np.isnan(x) | np.isnan(y), np.nan, lon), np.where(np.isnan(x) | np.isnan(y), np.nan, lat), no_x | no_y
+    lon, lat = (
+        np.where(zero, 0, np.where(bad, 999, lon)), np.where(zero, 0, np.where(bad, 999, lat)))
+    return (
+        np.where(np.isnan(x) | np.isnan(y), np.nan, lon),
+        np.where(np.isnan(x) | np.isnan(y), np.nan, lat), no_x | no_y)
 
 # %% ../nbs/03_events.ipynb #8275890d
 def _in_use(system, card, lon, lat, what):
@@ -166,13 +197,19 @@ def _in_use(system, card, lon, lat, what):
     west, south, east, north = region.bounds
     middle = float(np.median(lon)), float(np.median(lat))
     # six degrees are the width of a zone of UTM, and a neighbour's zone is used now and then
-    if west - 6 <= middle[0] <= (east if west < east else east + 360) + 6 and south - 6 <= middle[1] <= north + 6: return
-    raise InputError(f"{what} has places near ({middle[0]:.1f}, {middle[1]:.1f}) degrees, where EPSG:{card.crs} is not "
-                     f"used ({region.name.split(';')[0]}): are x and y swapped, or is crs another one?")
+    if (
+        west - 6 <= middle[0] <= (east if west < east else east + 360) + 6
+        and south - 6 <= middle[1] <= north + 6):
+        return
+    raise InputError(
+        f"{what} has places near ({middle[0]:.1f}, {middle[1]:.1f}) degrees, where "
+        f"EPSG:{card.crs} is not "
+        f"used ({region.name.split(';')[0]}): are x and y swapped, or is crs another one?")
 
 def far_from_all(lon: np.ndarray, lat: np.ndarray,  # (n,) degrees, NaN where not known
 ) -> np.ndarray:
-    "(n,) which places are much further than the others from the middle of all, `FAR` says how much."
+    """(n,) which places are much further than the others from the middle of all, `FAR` says how
+    much."""
     known = (np.abs(lon) <= 180) & (np.abs(lat) <= 90) & ~((lon == 0) & (lat == 0))
     if not known.any(): return np.zeros(len(lon), bool)
     middle = float(np.median(lon[known])), float(np.median(lat[known]))
@@ -184,19 +221,24 @@ def places(raw: pa.Table,              # columns lon and lat, or x and y, or non
            card: Card = Card("table"), # the box, the coordinate system and the zone of the city
            what: str = "the table",    # what to call it in an error
 ) -> tuple:
-    "(n,) longitude and latitude, NaN where unusable, and for each fault the rows where it is the first one."
+    """(n,) longitude and latitude, NaN where unusable, and for each fault the rows where it is the
+    first one."""
     lon, lat, absent = _degrees(raw, card, what)
     west, south, east, north = WORLD if card.box is None else card.box
     inside = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
     _one_side(lon, lat, what)
-    reasons = {"coordinates missing": absent, "coordinates not a number": np.isnan(lon) | np.isnan(lat),
-               "coordinates 0, 0": (lon == 0) & (lat == 0), "coordinates outside the city": ~inside}
+    reasons = {
+        "coordinates missing": absent, "coordinates not a number": np.isnan(lon) | np.isnan(lat),
+        "coordinates 0, 0": (lon == 0) & (lat == 0), "coordinates outside the city": ~inside}
     if card.box is None: reasons["coordinates far from all others"] = far_from_all(lon, lat)
     bad, why = _first(reasons)
     known = np.isfinite(lon + lat)
     swapped = known & (lat >= west) & (lat <= east) & (lon >= south) & (lon <= north)
-    if card.box is not None and (swapped & ~inside).sum() > known.sum()/2: raise InputError(f"{what} has longitude and latitude in each other's column: swap lon and lat")
-    if card.box is None and card.zone and (~bad).any(): _on_the_right_side(float(np.median(lon[~bad])), card, what)
+    if card.box is not None and (swapped & ~inside).sum() > known.sum()/2:
+        raise InputError(
+            f"{what} has longitude and latitude in each other's column: swap lon and lat")
+    if card.box is None and card.zone and (~bad).any():
+        _on_the_right_side(float(np.median(lon[~bad])), card, what)
     return np.where(bad, np.nan, lon), np.where(bad, np.nan, lat), why
 
 def _one_side(lon, lat, what):
@@ -204,19 +246,25 @@ def _one_side(lon, lat, what):
     near = np.isfinite(lat) & (np.abs(lon) > 179) & (np.abs(lon) <= 180)
     east = int((near & (lon < 0)).sum())
     if near.sum() > .5*len(lon) and min(east, near.sum() - east) > .01*near.sum():
-        raise InputError(f"{what} has places on both sides of the date line ({near.sum() - east:,} near 180 and {east:,} near "
-                         "-180 degrees), which no map here crosses: read those of one side at a time")
+        raise InputError(
+            f"{what} has places on both sides of the date line ({near.sum() - east:,} near 180 "
+            f"and {east:,} near "
+            "-180 degrees), which no map here crosses: read those of one side at a time")
 
+# %% ../nbs/03_events.ipynb #1220c9c0
 def _on_the_right_side(lon, card, what):
     "An `InputError` where the places are not near the longitude of the city's clocks."
     hours = pd.Timestamp("2020-01-15", tz=card.zone).utcoffset() / pd.Timedelta(hours=1)
     # the clocks of western China are three hours ahead of the sun; those of no city more than four
     if abs((lon - 15*hours + 180) % 360 - 180) > 60:
-        raise InputError(f"{what} has places near {lon:.1f} degrees of longitude, where no clock shows the time of {card.zone}: are lon and lat swapped, or is it another zone?")
+        raise InputError(
+            f"{what} has places near {lon:.1f} degrees of longitude, where no clock shows the "
+            f"time of {card.zone}: are lon and lat swapped, or is it another zone?")
 
-# %% ../nbs/03_events.ipynb #1220c9c0
+# %% ../nbs/03_events.ipynb #27d10de5
 def _first(reasons):
-    "Which rows have any of the faults in `reasons` (name -> mask), and for each fault the rows where it comes first."
+    """Which rows have any of the faults in `reasons` (name -> mask), and for each fault the rows
+    where it comes first."""
     bad, why = np.zeros(len(next(iter(reasons.values()))), dtype=bool), {}
     for reason, mask in reasons.items():
         why[reason] = np.asarray(mask) & ~bad
@@ -232,9 +280,11 @@ def _count(masks, among) -> dict:
 EARLIEST = "1900-01-01"
 # nobody is older, but typing errors are
 OLDEST = 120
-# years without an event that make those beyond strangers, and the share of events that strangers can be
+# years without an event that make those beyond strangers, and the share of events that strangers
+# can be
 LONELY_YEARS, LONELY_SHARE = 5, .01
-# strangers from another lifetime can be a tenth: one row of 1900 in a small file, too, makes a million hours
+# strangers from another lifetime can be a tenth: one row of 1900 in a small file, too, makes a
+# million hours
 OTHER_LIFE, OTHER_SHARE = 50, .1
 
 @dataclass
@@ -254,6 +304,7 @@ class Judged:
     # sentences about the whole
     remarks: list
 
+# %% ../nbs/03_events.ipynb #5cf3540d
 def _limits(card, period):
     "Earliest and latest time that can be."
     def time(value):
@@ -262,23 +313,29 @@ def _limits(card, period):
     try:
         since, until = period
         since = time(card.since if card.since and since == EARLIEST else since)
-        now = pd.Timestamp.now(card.zone).tz_localize(None) if card.zone else pd.Timestamp.now() + pd.Timedelta(hours=14)
+        now = (
+            pd.Timestamp.now(card.zone).tz_localize(None) if card.zone
+            else pd.Timestamp.now() + pd.Timedelta(hours=14))
         return since.to_datetime64(), (now if until is None else time(until)).to_datetime64()
     except (ValueError, TypeError):
-        raise InputError(f"period {period!r} is not two dates: write it as ('2018-01-01', '2018-12-31 23:59:59')") from None
+        raise InputError(
+            f"period {period!r} is not two dates: write it as ('2018-01-01', '2018-12-31 23:59:59')"
+        ) from None
 
 # %% ../nbs/03_events.ipynb #c068c791
 def _when(raw, card, what, labelled):
     "The times of a table: of the column time with its clock, or of reported where it says nothing."
     names = [name for name in ("time", "reported") if name in raw.column_names]
     how = replace(card.writing, dated="clock" in raw.column_names)
-    found = [times(raw[name], how, f"{what}, column {card.columns.get(name, name)}", labelled.get(name))
-             for name in names]
+    found = [
+        times(raw[name], how, f"{what}, column {card.columns.get(name, name)}", labelled.get(name))
+        for name in names]
     first = found[0]
     for other in found[1:]:
         for name in ("time", "nothing", "wrong", "other", "exact"):
             getattr(first, name)[first.missing] = getattr(other, name)[first.missing]
-        first.missing, first.remarks = first.missing & other.missing, [*first.remarks, *other.remarks]
+        first.missing, first.remarks = (
+            first.missing & other.missing, [*first.remarks, *other.remarks])
         first.order = first.order or other.order
     if "clock" in raw.column_names:
         seconds, missing, wrong = clocks(raw["clock"])
@@ -292,6 +349,7 @@ def _when(raw, card, what, labelled):
         first.time[first.missing | first.nothing | first.wrong] = np.datetime64("NaT", "s")
     return first
 
+# %% ../nbs/03_events.ipynb #b3ab5362
 def _unreadable(raw, card, what):
     "The error of a table in which no time can be read."
     def first(name): return [v for v in as_text(raw[name]).drop_null()[:1].to_pylist() if v.strip()]
@@ -299,30 +357,50 @@ def _unreadable(raw, card, what):
     if "clock" in raw.column_names and example and dates(pa.array(example)).all():
         clock = first("clock")
         said = f"such as {clock[0][:40]!r}" if clock else "all of them empty"
-        return InputError(f"no time of the day in {what} can be read ({said}): write them as 23:15, 2315 or 11:15 PM, or leave the column out")
-    how = " or ".join(card.formats) or {"mdy": "01/31/2018 23:15, 01/31/2018 11:15:00 PM", "dmy": "31/01/2018 23:15"}.get(card.order or "", "31/01/2018 23:15") + " or 2018-01-31T23:15:00"
-    return InputError(f"no date in {what} can be read ({f'such as {example[0][:40]!r}' if example else 'all of them empty'}): write them as {how}, or say how they are written with formats")
+        return InputError(
+            f"no time of the day in {what} can be read ({said}): write them as 23:15, 2315 or "
+            "11:15 PM, or leave the column out")
+    how = (
+        " or ".join(card.formats)
+        or {"mdy": "01/31/2018 23:15, 01/31/2018 11:15:00 PM", "dmy": "31/01/2018 23:15"}.get(
+            card.order or "", "31/01/2018 23:15")
+        + " or 2018-01-31T23:15:00")
+    return InputError(
+        f"no date in {what} can be read "
+        f"({f'such as {example[0][:40]!r}' if example else 'all of them empty'}): write them "
+        f"as {how}, or say how they are written with formats")
 
 # %% ../nbs/03_events.ipynb #f55f8379
-def judge(raw: pa.Table,                 # columns with our names (`cities.OURS`), as they stand in the file
-          card: Card = Card("table"),    # how the city writes
-          what: str = "the table",       # what to call it in errors and remarks
-          period: tuple = (EARLIEST, None), # earliest and latest time that can be; no latest means now
-          numbers: "bool | None" = None, # are the labels of areas whole numbers? None: those that are
-          labelled: "dict | None" = None, # column of times -> the zone in which its text is written, where a file says so
+def judge(
+    # columns with our names (`cities.OURS`), as they stand in the file
+    raw: pa.Table,
+    card: Card = Card("table"),    # how the city writes
+    what: str = "the table",       # what to call it in errors and remarks
+    period: tuple = (EARLIEST, None), # earliest and latest time that can be; no latest means now
+    numbers: "bool | None" = None, # are the labels of areas whole numbers? None: those that are
+    # column of times -> the zone in which its text is written, where a file says so
+    labelled: "dict | None" = None,
 ) -> Judged:
     "What each row holds, and its faults, in the order in which they count."
     when = _when(raw, card, what, labelled or {})
     if raw.num_rows and np.isnat(when.time).all(): raise _unreadable(raw, card, what)
     since, until = _limits(card, period)
     lon, lat, placeless = places(raw, card, what)
-    found = {name: tidy_labels(as_text(raw[name]), numbers if name == "area" else False, card.missing.get(name, ()), card.known.get(name, ()))
-             for name, dtype in {**COLUMNS, **OPTIONAL}.items() if dtype == "category" and name in raw.column_names}
-    ages = {name: _ages(raw[name], card.missing.get(name, ())) for name, dtype in OPTIONAL.items() if dtype == "float64" and name in raw.column_names}
+    found = {
+        name: tidy_labels(
+            as_text(raw[name]), numbers if name == "area" else False, card.missing.get(name, ()),
+            card.known.get(name, ()))
+        for name, dtype in {**COLUMNS, **OPTIONAL}.items()
+        if dtype == "category" and name in raw.column_names}
+    ages = {
+        name: _ages(raw[name], card.missing.get(name, ())) for name, dtype in OPTIONAL.items()
+        if dtype == "float64" and name in raw.column_names}
     with np.errstate(invalid="ignore"): outside = ~((when.time >= since) & (when.time <= until))
-    faults = {"date or time missing": when.missing, "date stands for none": when.nothing,
-              "date in the other order": when.other, "date unparsable": when.wrong,
-              "date out of range": outside, "category missing": np.asarray(found["category"][0].codes) < 0}
+    faults = {
+        "date or time missing": when.missing, "date stands for none": when.nothing,
+        "date in the other order": when.other, "date unparsable": when.wrong,
+        "date out of range": outside,
+        "category missing": np.asarray(found["category"][0].codes) < 0}
     ids = record_ids(raw["record_id"]) if "record_id" in raw.column_names else None
     return Judged(when, lon, lat, found, ages, ids, faults, placeless, list(when.remarks))
 
@@ -335,7 +413,8 @@ def _ages(column, missing):
 # %% ../nbs/03_events.ipynb #e95d30a9
 def lonely(time: np.ndarray,  # (n,) datetime64[s], NaT allowed
 ) -> np.ndarray:
-    "(n,) which times lie more than `LONELY_YEARS` years from all others, if these are less than `LONELY_SHARE` of all; or `OTHER_LIFE` and `OTHER_SHARE`."
+    """(n,) which times lie more than `LONELY_YEARS` years from all others, if these are less than
+    `LONELY_SHARE` of all; or `OTHER_LIFE` and `OTHER_SHARE`."""
     known = ~np.isnat(time)
     year = np.where(known, time.astype("datetime64[Y]").astype(np.int64), 0)
     years, n = np.unique(year[known], return_counts=True)
@@ -373,7 +452,8 @@ def _alike_rows(judged, kept, raw):
 def contents(judged: Judged, # n rows
              file: "str | np.ndarray", # the name of their file, or (n,) names
 ) -> np.ndarray:
-    "(n,) uint64: what each row says of when, what and where, and of a row without a place the file's name."
+    """(n,) uint64: what each row says of when, what and where, and of a row without a place the
+    file's name."""
     seconds = judged.times.time.astype(np.int64)
     said = [pd.util.hash_array(seconds)]
     # the same to the tenth of a metre, and 0 is -0
@@ -388,7 +468,8 @@ def contents(judged: Judged, # n rows
     for one in said: content = content*np.uint64(1_000_003) + one
     nowhere = np.isnan(judged.lon) & (said[-1] == 0)
     names, at = np.unique(np.atleast_1d(file).astype(str), return_inverse=True)
-    return content + np.where(nowhere, pd.util.hash_array(names.astype(object), categorize=False)[at], 0)
+    return content + np.where(
+        nowhere, pd.util.hash_array(names.astype(object), categorize=False)[at], 0)
 
 class Occurrences:
     "How often each content came before, in a file that is read in pieces."
@@ -405,13 +486,15 @@ class Occurrences:
 
 # %% ../nbs/03_events.ipynb #99629fb1
 def _of_another_file(judged, bad, parts):
-    "Which usable rows without a number an earlier file has, too; `parts`: name and rows of each file."
+    """Which usable rows without a number an earlier file has, too; `parts`: name and rows of each
+    file."""
     again = np.zeros(len(bad), bool)
     if len(parts) < 2: return again
     unnumbered = ~bad if judged.record_id is None else ~bad & judged.record_id.isna().to_numpy()
     sizes = [n for _, n in parts]
     content = contents(judged, np.repeat([name for name, _ in parts], sizes))
-    table = pd.DataFrame({"file": np.repeat(np.arange(len(parts)), sizes), "content": content})[unnumbered]
+    table = pd.DataFrame({"file": np.repeat(np.arange(len(parts)), sizes), "content": content})[
+        unnumbered]
     table["nth"] = table.groupby(["file", "content"]).cumcount()
     again[unnumbered] = table.duplicated(["content", "nth"]).to_numpy()
     return again
@@ -428,8 +511,9 @@ def _table(judged, kept):
     "The events of the rows that are kept, in time order (ties in the order of the file)."
     rows = np.flatnonzero(kept)
     rows = rows[np.argsort(judged.times.time[rows], kind="stable")]
-    columns: dict = {"time": judged.times.time[rows], "lon": judged.lon[rows], "lat": judged.lat[rows],
-                     "x": np.full(len(rows), np.nan), "y": np.full(len(rows), np.nan)}
+    columns: dict = {
+        "time": judged.times.time[rows], "lon": judged.lon[rows], "lat": judged.lat[rows],
+        "x": np.full(len(rows), np.nan), "y": np.full(len(rows), np.nan)}
     empty = pd.Categorical.from_codes(np.full(len(rows), -1), categories=pd.Index([], dtype=str))
     for name in ("category", "premises", "area", *OPTIONAL):
         if name in judged.labels: columns[name] = _used(judged.labels[name][0], rows)
@@ -446,7 +530,8 @@ TWICE = "no record id, and the same in an earlier file"
 def _notes(judged, kept, raw):
     "remark -> rows that are kept as they are."
     exact = judged.times.exact
-    notes = _count({"day known, not the hour": exact == 1, "month known, not the day": exact == 2}, kept)
+    notes = _count(
+        {"day known, not the hour": exact == 1, "month known, not the day": exact == 2}, kept)
     if judged.record_id is not None:
         return notes | _count({"record id unknown": judged.record_id.isna().to_numpy()}, kept)
     alike = _alike_rows(judged, kept, raw)
@@ -456,11 +541,14 @@ def _notes(judged, kept, raw):
 def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stand in the file
           card: Card = Card("table"),  # how the city writes
           what: str = "the table",     # what to call it in an error: the path of the file
-          period: tuple = (EARLIEST, None), # earliest and latest time that can be; no latest means now
+          # earliest and latest time that can be; no latest means now
+          period: tuple = (EARLIEST, None),
           require_coordinates: bool = False, # drop rows without a place, instead of keeping them
           unreadable: int = 0,         # rows lost before, in reading
-          numbers: "bool | None" = None, # are the labels of areas whole numbers? None: those that are
-          labelled: "dict | None" = None, # column of times -> the zone its text is written in, if known
+          # are the labels of areas whole numbers? None: those that are
+          numbers: "bool | None" = None,
+          # column of times -> the zone its text is written in, if known
+          labelled: "dict | None" = None,
           parts: "list | tuple" = (),  # (name, rows) of each of several files that `raw` is made of
 ) -> Cleaned:
     "A city's values as a `Cleaned`: events in time order, and the books."
@@ -469,7 +557,8 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
     faults = judged.faults | (judged.placeless if require_coordinates else {})
     bad, _ = _first(faults)
     if card.since is None and period[0] == EARLIEST:
-        faults["date more than 5 years from all others"] = lonely(np.where(bad, np.datetime64("NaT", "s"), judged.times.time))
+        faults["date more than 5 years from all others"] = lonely(
+            np.where(bad, np.datetime64("NaT", "s"), judged.times.time))
         bad, _ = _first(faults)
     if judged.record_id is not None: faults["record id repeated"] = _repeated(judged.record_id, bad)
     faults[TWICE] = _of_another_file(judged, bad, parts)
@@ -482,7 +571,8 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
     mended = _count(judged.placeless, kept)
     for name, (column, nothing) in {**judged.labels, **judged.ages}.items():
         unknown = np.asarray(pd.isna(column))
-        mended |= _count({f"{name} unknown": unknown & nothing, f"{name} unusable": unknown & ~nothing}, kept)
+        mended |= _count(
+            {f"{name} unknown": unknown & nothing, f"{name} unusable": unknown & ~nothing}, kept)
     events = validate(_table(judged, kept))
     zone = (f"times are those of {card.zone}" if card.zone
             else "the city's time zone is not known: times stay as they are written")
@@ -493,17 +583,22 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
 # %% ../nbs/03_events.ipynb #5b2c6668
 def precision(events: pd.DataFrame,  # an events table, or any table with a column `time`
 ) -> dict:
-    "How exactly the times are known: `unit` (`hour`, `day` or `month`), and the shares of events at midnight, at the first midnight of a month, and in the hour of the day that has most."
+    """How exactly the times are known: `unit` (`hour`, `day` or `month`), and the shares of events
+    at midnight, at the first midnight of a month, and in the hour of the day that has most."""
     time = events["time"].to_numpy().astype("datetime64[s]")
     if not len(time): return {"unit": "hour", "midnight": 0., "first of month": 0., "one hour": 0.}
     days = time.astype("datetime64[D]")
     midnight = time == days
     first = midnight & (days == time.astype("datetime64[M]").astype("datetime64[D]"))
     hours = np.bincount((time - days).astype(np.int64)//3600, minlength=24)
-    shares = {"midnight": float(midnight.mean()), "first of month": float(first.mean()), "one hour": float(hours.max()/len(time))}
+    shares = {
+        "midnight": float(midnight.mean()), "first of month": float(first.mean()),
+        "one hour": float(hours.max() / len(time))}
     # of true times one in 1,440 is a midnight; the habits of desks make it one in twenty
     coarse = len(time) >= 20 and (shares["midnight"] > .2 or shares["one hour"] > .5)
-    return {"unit": ("month" if shares["first of month"] > .2 else "day") if coarse else "hour", **shares}
+    return {
+        "unit": ("month" if shares["first of month"] > 0.2 else "day") if coarse else "hour",
+        **shares}
 
 def needs_hours(events: pd.DataFrame,    # an events table
                 what: str = "an hourly map", # what needs them, for the sentence
@@ -511,10 +606,13 @@ def needs_hours(events: pd.DataFrame,    # an events table
     "`events` itself if their times are known to the hour, else an `InputError`."
     known = precision(events)
     if known["unit"] == "hour": return events
-    if known["unit"] == "month": where = f"{known['first of month']:.0%} of the events are at the first midnight of a month"
+    if known["unit"] == "month":
+        where = f"{known['first of month']:.0%} of the events are at the first midnight of a month"
     elif known["midnight"] > .2: where = f"{known['midnight']:.0%} of the events are at midnight"
     else: where = f"{known['one hour']:.0%} of the events are in one hour of the day"
-    raise InputError(f"{where}, so their times are known to the {known['unit']}, and {what} needs hours: use a view by week or year, or leave those events out")
+    raise InputError(
+        f"{where}, so their times are known to the {known['unit']}, and {what} needs hours: "
+        "use a view by week or year, or leave those events out")
 
 # %% ../nbs/03_events.ipynb #8ace2586
 # our column -> names that cities give it, in the order in which they are tried; without case,
@@ -586,20 +684,25 @@ def guess(table: pa.Table,   # the first rows of a file, with its own names
           named: dict,       # ours -> theirs, for what is known already
           formats: tuple = (), # strptime formats of the time, if they are known
 ) -> dict:
-    "Ours -> theirs, for columns that are not named: by the names that cities use, if the values look right."
-    free = {_plain(name): name for name in reversed(table.column_names) if name not in named.values()}
+    """Ours -> theirs, for columns that are not named: by the names that cities use, if the values
+    look right."""
+    free = {
+        _plain(name): name for name in reversed(table.column_names) if name not in named.values()}
     found = {}
     for ours, spellings in SPELLINGS.items():
         if ours in named: continue
         for spelling in spellings:
-            if spelling in free and free[spelling] not in found.values() and _looks_like(ours, free[spelling], table[free[spelling]], formats):
+            if (
+                spelling in free and free[spelling] not in found.values()
+                and _looks_like(ours, free[spelling], table[free[spelling]], formats)):
                 found[ours] = free[spelling]
                 break
     return _consistent({**named, **found}, found, table)
 
 # %% ../nbs/03_events.ipynb #13eea1ab
 def _consistent(all_, found, table):
-    "Guesses that go together: pairs of coordinates, a clock only beside a date without one, a record number only where it tells records apart."
+    """Guesses that go together: pairs of coordinates, a clock only beside a date without one, a
+    record number only where it tells records apart."""
     for one, other in (("lon", "lat"), ("x", "y")):
         if (one in all_) != (other in all_):
             for name in (one, other): found.pop(name, None)
@@ -608,11 +711,21 @@ def _consistent(all_, found, table):
     if "clock" in found and "time" in all_:
         column = table[all_["time"]]
         text = stripped(as_text(column)).drop_null()
-        if pa.types.is_timestamp(column.type): has_clock = bool(pc.any(pc.not_equal(pc.strftime(column, "%H:%M"), "00:00")).as_py())
-        else: has_clock = bool(pc.any(pc.match_substring_regex(text, r"(?:0[1-9]|[1-9]|1\d|2[0-3]):\d|:[0-5][1-9]|:[1-5]0")).as_py()) and not pc.all(pc.match_substring_regex(text, r"12:00(?::00)? ?[Aa][Mm]")).as_py()
+        if pa.types.is_timestamp(column.type):
+            has_clock = bool(pc.any(pc.not_equal(pc.strftime(column, "%H:%M"), "00:00")).as_py())
+        else:
+            has_clock = (
+                bool(
+                    pc.any(
+                        pc.match_substring_regex(
+                            text, r"(?:0[1-9]|[1-9]|1\d|2[0-3]):\d|:[0-5][1-9]|:[1-5]0")).as_py())
+                and not pc.all(pc.match_substring_regex(text, r"12:00(?::00)? ?[Aa][Mm]")).as_py())
         if has_clock: found.pop("clock")
     if "record_id" in found:
-        rows = pd.DataFrame({ours: as_text(table[theirs]).to_pandas() for ours, theirs in all_.items() if theirs in table.column_names})
+        rows = pd.DataFrame(
+            {
+                ours: as_text(table[theirs]).to_pandas() for ours, theirs in all_.items()
+                if theirs in table.column_names})
         ids = record_ids(table[found["record_id"]])
         rows = rows.assign(record_id=ids.to_numpy())[ids.notna().to_numpy()]
         # the number of a case stands at each of its crimes, which differ
@@ -622,7 +735,9 @@ def _consistent(all_, found, table):
 # %% ../nbs/03_events.ipynb #88d98ddb
 def _arrow(table):
     "A DataFrame as an Arrow table; its index too, if it has a name, or if it is one of times."
-    if table.index.name is None and isinstance(table.index, pd.DatetimeIndex) and "index" not in table:
+    if (
+        table.index.name is None and isinstance(table.index, pd.DatetimeIndex)
+        and "index" not in table):
         table = table.rename_axis("index")
     named = [name for name in table.index.names if name is not None and name not in table]
     if named: table = table.reset_index(named)
@@ -639,15 +754,21 @@ def _arrow(table):
 def files_of(source,  # a path; a pattern with * or ? in it, as text; or a list of these
              folder: Path = Path(), # what relative paths are relative to
 ) -> list:
-    "The paths that are meant: what is there under a name is that file, though its name may look like a pattern."
-    if not isinstance(source, (str, Path)): return [path for one in source for path in files_of(one, folder)]
+    """The paths that are meant: what is there under a name is that file, though its name may look
+    like a pattern."""
+    if not isinstance(source, (str, Path)):
+        return [path for one in source for path in files_of(one, folder)]
     path = folder/source
-    if path.exists() or isinstance(source, Path) or not re.search(r"[*?]", str(source)): return [path]
+    if path.exists() or isinstance(source, Path) or not re.search(r"[*?]", str(source)):
+        return [path]
     # brackets in a name are brackets
     found = sorted(path.parent.glob(path.name.replace("[", "[[]")))
-    if not found: raise InputError(f"no file is named like {path}: give the path of a table as CSV or Parquet")
+    if not found:
+        raise InputError(
+            f"no file is named like {path}: give the path of a table as CSV or Parquet")
     return found
 
+# %% ../nbs/03_events.ipynb #d2827fff
 def _beginning(path, header):
     "The names of a file's columns, and its first thousand rows under them, as text."
     names = list(header) or tables.header(path)
@@ -657,7 +778,8 @@ def _beginning(path, header):
 
 # %% ../nbs/03_events.ipynb #006586d0
 def _wanted(names, card, area, what):
-    "Our columns -> theirs, of those that a card names and a file has; an `InputError` for what is not right."
+    """Our columns -> theirs, of those that a card names and a file has; an `InputError` for what is
+    not right."""
     folded: dict = {}
     for name in names: folded.setdefault(fold(name), []).append(name)
     columns = dict(card.columns)
@@ -668,8 +790,9 @@ def _wanted(names, card, area, what):
     missing = [theirs for ours, theirs in columns.items()
                if fold(theirs) not in folded and ours not in card.optional]
     if missing:
-        raise InputError(f"{what} lacks the column(s) {', '.join(missing)}: is it another portal's file, "
-                         "or a part of an export?")
+        raise InputError(
+            f"{what} lacks the column(s) {', '.join(missing)}: is it another portal's file, "
+            "or a part of an export?")
     there = {ours: theirs for ours, theirs in columns.items() if fold(theirs) in folded}
     if twice := [theirs for theirs in there.values() if len(folded[fold(theirs)]) > 1]:
         raise InputError(f"{what} has the column {twice[0]} more than once: keep one of them")
@@ -677,12 +800,14 @@ def _wanted(names, card, area, what):
             if ours not in there and not (ours == "time" and "reported" in there)]
     if lost:
         with_, out_of = (", ".join(f"{ours}=" for ours in lost), ", ".join(map(str, names)))
-        raise InputError(f"{what} has no column that is known to be the {' or the '.join(lost)}: name "
-                         f"{'it' if len(lost) == 1 else 'them'} with {with_}, out of {out_of}")
+        raise InputError(
+            f"{what} has no column that is known to be the {' or the '.join(lost)}: name "
+            f"{'it' if len(lost) == 1 else 'them'} with {with_}, out of {out_of}")
     degrees, metres = [f"{columns.get(a, a)} and {columns.get(b, b)}"
                        for a, b in (("lon", "lat"), ("x", "y"))]
     if {"lon", "x"} <= {*columns} and not ({"lon", "lat"} <= {*there} or {"x", "y"} <= {*there}):
-        raise InputError(f"{what} lacks the column(s) {degrees}, and {metres}: it needs one of the two pairs")
+        raise InputError(
+            f"{what} lacks the column(s) {degrees}, and {metres}: it needs one of the two pairs")
     return {ours: folded[fold(theirs)][0] for ours, theirs in there.items()}
 
 # %% ../nbs/03_events.ipynb #9c1d7e30
@@ -696,7 +821,8 @@ def _guessed(card, table, what, remarks):
 
 # %% ../nbs/03_events.ipynb #bf03e66a
 def _raw(one, card, area, guessing, remarks):
-    "Of a file or table: values under our names, rows that are lost, the card with guesses, zones it says."
+    """Of a file or table: values under our names, rows that are lost, the card with guesses, zones
+    it says."""
     if isinstance(one, pd.DataFrame):
         if not len(one): raise InputError("the table has no rows: give one with some")
         table, what = _arrow(one), "the table"
@@ -708,20 +834,26 @@ def _raw(one, card, area, guessing, remarks):
     card = with_clock(card, names)
     if guessing: card = _guessed(card, _beginning(one, card.header), one, remarks)
     wanted = _wanted(names, card, area, one)
-    table, account = tables.read(one, list(dict.fromkeys(wanted.values())), names=list(card.header) or None)
+    table, account = tables.read(
+        one, list(dict.fromkeys(wanted.values())), names=list(card.header) or None)
     if account.foreign:
-        remarks.append(f"{account.foreign:,} lines of {one} are not UTF-8 and were read as Windows-1252")
-    zones = {ours: account.zones[theirs] for ours, theirs in wanted.items() if theirs in account.zones}
+        remarks.append(
+            f"{account.foreign:,} lines of {one} are not UTF-8 and were read as Windows-1252")
+    zones = {
+        ours: account.zones[theirs] for ours, theirs in wanted.items() if theirs in account.zones}
     raw = pa.table({ours: table[theirs] for ours, theirs in wanted.items()})
     return raw, account.unreadable, card, zones
 
-# rows of a file that are looked at, one piece after the other, until they show the order of its dates
+# rows of a file that are looked at, one piece after the other, until they show the order of its
+# dates
 LOOK = 20_000
 
 def _pieces(column): return (column.slice(i, LOOK) for i in range(0, len(column), LOOK))
 
+# %% ../nbs/03_events.ipynb #1813a5a0
 def _together(raws):
-    "Tables of several files as one; a column that is not the same kind in all of them becomes text."
+    """Tables of several files as one; a column that is not the same kind in all of them becomes
+    text."""
     if len(raws) == 1: return raws[0]
     names = list(dict.fromkeys(name for raw in raws for name in raw.column_names))
     columns = {}
@@ -738,25 +870,29 @@ def one_order(card: Card,      # of a city
               files: list,     # for each file its column of times, as pieces (Arrow arrays)
               names: "list[str]", # of the files
 ) -> Card:
-    "The card with the order of dates that several files show together, as `fields.agreed` finds it."
+    """The card with the order of dates that several files show together, as `fields.agreed` finds
+    it."""
     if len(names) < 2 or card.formats or (card.order and card.firm): return card
     return replace(card, order=agreed(files, names, card.order))
 
 def with_clock(card: Card,   # of a city
                names: list,  # of the columns of a file
 ) -> Card:
-    "The card with the clock in a column of its own, if it names two columns as that of the time: DATE,TIME."
+    """The card with the clock in a column of its own, if it names two columns as that of the time:
+    DATE,TIME."""
     time = card.columns.get("time", "")
     pair = [name.strip() for name in time.split(",")]
     if len(pair) != 2 or "clock" in card.columns or fold(time) in map(fold, names): return card
     return replace(card, columns={**card.columns, "time": pair[0], "clock": pair[1]})
 
 def _told(city, named, said):
-    "The card with what the caller says of columns and the rest; and which of its areas he wants, if any."
+    """The card with what the caller says of columns and the rest; and which of its areas he wants,
+    if any."""
     card = Card("table") if city is None else get(city)
     if isinstance(named["time"], (tuple, list)):
         if len(named["time"]) != 2:
-            raise InputError(f"time is {named['time']!r}: give a column, or a pair of date and clock")
+            raise InputError(
+                f"time is {named['time']!r}: give a column, or a pair of date and clock")
         named["time"], named["clock"] = named["time"]
     area, known = named["area"], {fold(name): name for name in card.area_columns}
     if area is not None and fold(area) in known: area = known[fold(named.pop("area"))]
@@ -777,7 +913,8 @@ def _sources(source):
     lists = isinstance(source, (list, tuple))
     in_memory = lists and any(isinstance(one, pd.DataFrame) for one in source)
     files = list(source) if in_memory else files_of(source)
-    if not files: raise InputError("the list of files is empty: give the path of a table as CSV or Parquet")
+    if not files:
+        raise InputError("the list of files is empty: give the path of a table as CSV or Parquet")
     return files
 
 # %% ../nbs/03_events.ipynb #a46421b0
@@ -815,25 +952,29 @@ def read(source, # a file (CSV, also .gz and .zip, or Parquet), a pattern such a
     numbers = cards[0].area_columns.get(area or next(iter(cards[0].area_columns), None))
     columns = [raw["time" if "time" in raw.column_names else "reported"] for raw in raws]
     card = one_order(cards[0], [_pieces(column) for column in columns], names)
-    if card.order != cards[0].order: remarks.append(f"dates of {what} are read as {card.order}, as they show together")
+    if card.order != cards[0].order:
+        remarks.append(f"dates of {what} are read as {card.order}, as they show together")
     found = clean(_together(raws), card, what, period, require_coordinates, sum(lost), numbers,
                   {name: zone for found in zones for name, zone in found.items()},
                   [(Path(name).name, raw.num_rows) for name, raw in zip(names, raws)])
     return replace(found, remarks=(*remarks, *found.remarks))
 
 # %% ../nbs/03_events.ipynb #5f0c73d5
-def read_chicago(path,                        # the portal's export: CSV (plain, .gz, .zip) or Parquet
-                 area="Community Area",      # which of the card's `area_columns` becomes `area`
-                 period=(EARLIEST, None),    # earliest and latest time to keep; no latest means now
-                 require_coordinates=False,  # drop rows without a usable place, instead of keeping them with NaN
+def read_chicago(
+    path,                        # the portal's export: CSV (plain, .gz, .zip) or Parquet
+    area="Community Area",      # which of the card's `area_columns` becomes `area`
+    period=(EARLIEST, None),    # earliest and latest time to keep; no latest means now
+    require_coordinates=False,  # drop rows without a usable place, instead of keeping them with NaN
 ) -> Cleaned:
     "An export of the Chicago Data Portal (Crimes, 2001 to present) as a `Cleaned`."
-    return read(path, city="chicago", area=area, period=period, require_coordinates=require_coordinates)
+    return read(
+        path, city="chicago", area=area, period=period, require_coordinates=require_coordinates)
 
 # %% ../nbs/03_events.ipynb #a82a395c
 def read_nypd(path,                        # the portal's export: CSV (plain, .gz, .zip) or Parquet
               period=(EARLIEST, None),    # earliest and latest time to keep; no latest means now
-              require_coordinates=False,  # drop rows without a usable place, instead of keeping them with NaN
+              # drop rows without a usable place, instead of keeping them with NaN
+              require_coordinates=False,
 ) -> Cleaned:
     "An export of NYPD Complaint Data Historic (NYC Open Data) as a `Cleaned`."
     return read(path, city="nyc", period=period, require_coordinates=require_coordinates)
@@ -842,7 +983,8 @@ def read_nypd(path,                        # the portal's export: CSV (plain, .g
 def read_lapd(path,                        # the portal's export: CSV (plain, .gz, .zip) or Parquet
               area="AREA NAME",           # which of the card's `area_columns` becomes `area`
               period=(EARLIEST, None),    # earliest and latest time to keep; no latest means now
-              require_coordinates=False,  # drop rows without a usable place, instead of keeping them with NaN
+              # drop rows without a usable place, instead of keeping them with NaN
+              require_coordinates=False,
 ) -> Cleaned:
     "An export of LAPD Crime Data (2010 to 2019, or 2020 to present) as a `Cleaned`."
     return read(path, city="la", area=area, period=period, require_coordinates=require_coordinates)
@@ -851,30 +993,39 @@ def read_lapd(path,                        # the portal's export: CSV (plain, .g
 def read_dc(path,                        # the portal's export: CSV (plain, .gz, .zip) or Parquet
             area="WARD",                # which of the card's `area_columns` becomes `area`
             period=(EARLIEST, None),    # earliest and latest time to keep; no latest means now
-            require_coordinates=False,  # drop rows without a usable place, instead of keeping them with NaN
+            # drop rows without a usable place, instead of keeping them with NaN
+            require_coordinates=False,
 ) -> Cleaned:
     "An export of the District of Columbia's Crime Incidents as a `Cleaned`."
     return read(path, city="dc", area=area, period=period, require_coordinates=require_coordinates)
 
 # %% ../nbs/03_events.ipynb #86a606be
-def read_nyc_2014_2015(path,                        # NYC_Crime.zip, or the CSV in it: CSV (plain, .gz, .zip) or Parquet
-                       period=(EARLIEST, None),    # earliest and latest time to keep; no latest means now
-                       require_coordinates=False,  # drop rows without a usable place, instead of keeping them with NaN
+def read_nyc_2014_2015(
+    # NYC_Crime.zip, or the CSV in it: CSV (plain, .gz, .zip) or Parquet
+    path,
+    period=(EARLIEST, None),    # earliest and latest time to keep; no latest means now
+    require_coordinates=False,  # drop rows without a usable place, instead of keeping them with NaN
 ) -> Cleaned:
-    "New York felonies of four types, 2014 and 2015 (the data set `nyc_2014_2015`), as a `Cleaned`; no premises, no record ids."
+    """New York felonies of four types, 2014 and 2015 (the data set `nyc_2014_2015`), as a
+    `Cleaned`; no premises, no record ids."""
     return read(path, city="nyc_2014_2015", period=period, require_coordinates=require_coordinates)
 
-def read_chicago_2016_2017(path,                        # CHI_Crime.zip, or the CSV in it: CSV (plain, .gz, .zip) or Parquet
-                           period=(EARLIEST, None),    # earliest and latest time to keep; no latest means now
-                           require_coordinates=False,  # drop rows without a usable place, instead of keeping them with NaN
+def read_chicago_2016_2017(
+    # CHI_Crime.zip, or the CSV in it: CSV (plain, .gz, .zip) or Parquet
+    path,
+    period=(EARLIEST, None),    # earliest and latest time to keep; no latest means now
+    require_coordinates=False,  # drop rows without a usable place, instead of keeping them with NaN
 ) -> Cleaned:
-    "Chicago crimes of four types, 2016 and 2017 (the data set `chicago_2016_2017`), as a `Cleaned`; no premises, areas, record ids."
-    return read(path, city="chicago_2016_2017", period=period, require_coordinates=require_coordinates)
+    """Chicago crimes of four types, 2016 and 2017 (the data set `chicago_2016_2017`), as a
+    `Cleaned`; no premises, areas, record ids."""
+    return read(
+        path, city="chicago_2016_2017", period=period, require_coordinates=require_coordinates)
 
 # %% ../nbs/03_events.ipynb #21569fd4
 def metres_per_degree(lat: float,  # degrees
 ) -> tuple:
-    "Length of one degree of longitude and one of latitude at `lat`, in metres, on the WGS84 ellipsoid."
+    """Length of one degree of longitude and one of latitude at `lat`, in metres, on the WGS84
+    ellipsoid."""
     a, flattening = 6378137.0, 1 / 298.257223563
     e2, phi = flattening * (2 - flattening), np.radians(lat)
     w = 1 - e2 * np.sin(phi)**2
@@ -896,21 +1047,29 @@ def metres_to_degrees(x, y,           # metres, of any shape
 
 # %% ../nbs/03_events.ipynb #7caf6d56
 def project(events: pd.DataFrame,  # an events table
-            crs=None,              # None: about the median place; (lon, lat): about that centre; or a function (lon, lat) -> (x, y)
+            # None: about the median place; (lon, lat): about that centre; or a function (lon, lat)
+            # -> (x, y)
+            crs=None,
 ) -> pd.DataFrame:
     "A copy of `events` with `x` and `y` in metres, NaN where lon and lat are."
     validate(events)
     known = events["lon"].notna().to_numpy()
     lon, lat = (events[name].to_numpy()[known] for name in ("lon", "lat"))
     if crs is None:
-        if not known.any(): raise InputError("no event has coordinates, so there is nothing to project about: give a centre (lon, lat)")
+        if not known.any():
+            raise InputError(
+                "no event has coordinates, so there is nothing to project about: give a centre "
+                "(lon, lat)")
         crs = (np.median(lon), np.median(lat))
     if not callable(crs):
         try: west_east, south_north = map(float, crs)
         except (TypeError, ValueError) as error:
-            raise InputError(f"crs {crs!r} is neither a centre (lon, lat) nor a function (lon, lat) -> (x, y)") from error
+            raise InputError(
+                f"crs {crs!r} is neither a centre (lon, lat) nor a function (lon, lat) -> (x, y)"
+            ) from error
         if not (abs(west_east) <= 180 and abs(south_north) < 90):
             raise InputError(f"crs {crs!r} is no centre: give (lon, lat) in degrees, in this order")
     x, y = np.full(len(events), np.nan), np.full(len(events), np.nan)
-    x[known], y[known] = crs(lon, lat) if callable(crs) else degrees_to_metres(lon, lat, (west_east, south_north))
+    x[known], y[known] = (
+        crs(lon, lat) if callable(crs) else degrees_to_metres(lon, lat, (west_east, south_north)))
     return events.assign(x=x, y=y)

@@ -28,11 +28,40 @@ from .core import one_of
 
 # %% ../nbs/01_fields.ipynb #e6a45a9a
 # what files write where there is nothing
-MISSING = ("", "(null)", "(NULL)", "null", "NULL", "Null", "<NULL>", "<null>", "NaN", "nan", "NAN", "NaT", "None",
-           "NA", "N/A", "n/a", "n.a.", "N.A.", "<NA>", "<na>", "\\N", "(blank)",
-           # a spreadsheet's errors
-           "#N/A", "#VALUE!", "#REF!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!")
+MISSING = (
+    "",
+    "(null)",
+    "(NULL)",
+    "null",
+    "NULL",
+    "Null",
+    "<NULL>",
+    "<null>",
+    "NaN",
+    "nan",
+    "NAN",
+    "NaT",
+    "None",
+    "NA",
+    "N/A",
+    "n/a",
+    "n.a.",
+    "N.A.",
+    "<NA>",
+    "<na>",
+    "\\N",
+    "(blank)",
+    # a spreadsheet's errors
+    "#N/A",
+    "#VALUE!",
+    "#REF!",
+    "#NAME?",
+    "#DIV/0!",
+    "#NUM!",
+    "#NULL!",
+)
 
+# %% ../nbs/01_fields.ipynb #90fbe562
 def fold(name: str) -> str:
     "A column's name without case, spaces and underscores."
     return "".join(name.split()).replace("_", "").lower()
@@ -44,7 +73,11 @@ def as_text(column,  # an Arrow column of any simple type, or anything that Arro
         try: column = pa.array(column, from_pandas=True)
         # a column of both numbers and words
         except (pa.ArrowInvalid, pa.ArrowTypeError):
-            column = pa.array([None if v is None or v != v else v.decode() if isinstance(v, bytes) else str(v) for v in column], pa.string())
+            column = pa.array(
+                [
+                    None if v is None or v != v else v.decode() if isinstance(v, bytes) else str(v)
+                    for v in column],
+                pa.string())
     if isinstance(column, pa.ChunkedArray): column = column.combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         raise InputError("a column has more than two gigabytes of text: read the file in parts")
@@ -55,30 +88,38 @@ def as_text(column,  # an Arrow column of any simple type, or anything that Arro
     if pa.types.is_floating(kind):
         column = column.cast(pa.float64())
         whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), 2.0**53))
-        return pc.if_else(whole, pc.if_else(whole, column, None).cast(pa.int64(), safe=False).cast(pa.string()), column.cast(pa.string()))
-    if pa.types.is_timestamp(kind): return pc.strftime(column, "%Y-%m-%dT%H:%M:%S" + ("%z" if kind.tz else ""))
-    if pa.types.is_nested(kind): raise InputError("a column holds lists or records: give one with a value a row")
+        return pc.if_else(
+            whole, pc.if_else(whole, column, None).cast(pa.int64(), safe=False).cast(pa.string()),
+            column.cast(pa.string()))
+    if pa.types.is_timestamp(kind):
+        return pc.strftime(column, "%Y-%m-%dT%H:%M:%S" + ("%z" if kind.tz else ""))
+    if pa.types.is_nested(kind):
+        raise InputError("a column holds lists or records: give one with a value a row")
     try: return column.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error: raise InputError(f"a column of {kind} cannot be read as text ({error})") from None
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"a column of {kind} cannot be read as text ({error})") from None
 
-# %% ../nbs/01_fields.ipynb #90fbe562
+# %% ../nbs/01_fields.ipynb #fe152493
 def stripped(text: pa.Array,  # Arrow text
 ) -> pa.Array:
     "Text without white space at its ends, null where it means that there is nothing."
     text = pc.utf8_trim_whitespace(text)
     nothing = pc.is_in(text, value_set=pa.array(MISSING, text.type))
-    return pc.if_else(nothing, pa.scalar(None, text.type), text) if pc.any(nothing).as_py() else text
+    return (
+        pc.if_else(nothing, pa.scalar(None, text.type), text) if pc.any(nothing).as_py() else text)
 
 # %% ../nbs/01_fields.ipynb #3ec17b85
 def record_ids(values,  # text or numbers, one a row
 ) -> pd.Series:
-    "The police's numbers of the records, each written in one way only; missing where there is none, or not all of its digits."
+    """The police's numbers of the records, each written in one way only; missing where there is
+    none, or not all of its digits."""
     text = as_text(values)
     # most record numbers are numbers
     try: number = text.cast(pa.int64())
     except pa.ArrowInvalid: text = stripped(text)
     else:
-        if (pc.min(number).as_py() or 0) >= 0: return number.cast(pa.string()).to_pandas(types_mapper=_as_str)
+        if (pc.min(number).as_py() or 0) >= 0:
+            return number.cast(pa.string()).to_pandas(types_mapper=_as_str)
         text = stripped(text)
     if not pc.all(pc.match_substring_regex(text, "^[1-9][0-9]*$")).as_py():
         nobody = pc.match_substring_regex(text, _NO_ID)
@@ -86,14 +127,16 @@ def record_ids(values,  # text or numbers, one a row
         # a spreadsheet's marks for "this is text", and a sign
         text = pc.replace_substring_regex(text, r'^="(.*)"$', r"\1")
         text = pc.replace_substring_regex(text, r"^['+]([0-9].*)$", r"\1")
-        grouped = pc.match_substring_regex(text, rf"^\d{{1,3}}(?:(?:{_SPACE}\d{{3}})+(?:\.0*)?|(?:\.\d{{3}}){{2,}})$")
+        grouped = pc.match_substring_regex(
+            text, rf"^\d{{1,3}}(?:(?:{_SPACE}\d{{3}})+(?:\.0*)?|(?:\.\d{{3}}){{2,}})$")
         bare = pc.replace_substring_regex(text, rf"{_SPACE}|\.(?:0*$)?", "")
         text = pc.if_else(grouped, bare, text)
         text = pc.replace_substring_regex(text, r"^0*([0-9]+?)(?:\.0*)?$", r"\1")
         power = pc.match_substring_regex(text, _POWER)
         if pc.any(power).as_py():
             words = text.to_pylist()
-            for i in np.flatnonzero(pc.fill_null(power, False).to_numpy(zero_copy_only=False)): words[i] = _all_digits(words[i])
+            for i in np.flatnonzero(pc.fill_null(power, False).to_numpy(zero_copy_only=False)):
+                words[i] = _all_digits(words[i])
             text = pa.array(words, pa.string())
     return text.cast(pa.string()).to_pandas(types_mapper=_as_str)
 
@@ -111,11 +154,15 @@ def _all_digits(word):
     "A whole number such as 1.307355E+06 with all its digits; None where some are lost."
     number = Decimal(word)
     exponent = number.as_tuple().exponent
-    return str(int(number)) if number < 2**53 and isinstance(exponent, int) and exponent <= 0 and number == int(number) else None
+    return (
+        str(int(number))
+        if number < 2**53 and isinstance(exponent, int) and exponent <= 0 and number == int(number)
+        else None)
 
 # %% ../nbs/01_fields.ipynb #a13896e9
 def _one_spelling(word, numbers):
-    "A label without white space at its ends; a whole number without zeros in front; None where `numbers` and it is none."
+    """A label without white space at its ends; a whole number without zeros in front; None where
+    `numbers` and it is none."""
     word = word.strip()
     if numbers is False: return word or None
     if numbers is None: word = " ".join(word.split())
@@ -128,16 +175,20 @@ def _one_spelling(word, numbers):
 
 def _in_order(words):
     "Numbers in the order of numbers, then words in the order of the alphabet."
-    return sorted(words, key=lambda w: (0, len(w), w) if re.fullmatch("0|[1-9][0-9]*", w) else (1, 0, w))
+    return sorted(
+        words, key=lambda w: (0, len(w), w) if re.fullmatch("0|[1-9][0-9]*", w) else (1, 0, w))
 
 def labels(values,                        # text or numbers, one a row, NaN where not known
-           numbers: "bool | None" = False, # are these whole numbers (32, "032" and 32.0 all being "32")? None: those that are
+           # are these whole numbers (32, "032" and 32.0 all being "32")? None: those that are
+           numbers: "bool | None" = False,
            missing=(),                    # words that mean that nothing is known, beside `MISSING`
            known=(),                      # the only words that mean something; none: all
 ) -> pd.Categorical:
-    "Values as a categorical of text, stripped; what is empty, or is no number where `numbers`, becomes NaN."
+    """Values as a categorical of text, stripped; what is empty, or is no number where `numbers`,
+    becomes NaN."""
     return tidy_labels(as_text(values), numbers, missing, known)[0]
 
+# %% ../nbs/01_fields.ipynb #b16b8a23
 def tidy_labels(text: pa.Array,  # Arrow text; the other arguments are those of `labels`
                 numbers: "bool | None", missing: tuple = (), known: tuple = (),
 ) -> tuple:
@@ -145,14 +196,17 @@ def tidy_labels(text: pa.Array,  # Arrow text; the other arguments are those of 
     encoded = text.dictionary_encode()
     words = stripped(encoded.dictionary).to_pylist()
     # a dash or a question mark says nothing
-    nothing = [w is None or w in missing or bool(known and w not in known) or not any(map(str.isalnum, w)) for w in words]
+    nothing = [
+        w is None or w in missing or bool(known and w not in known) or not any(map(str.isalnum, w))
+        for w in words]
     tidy = [None if empty else _one_spelling(word, numbers) for word, empty in zip(words, nothing)]
     order = _in_order({t for t in tidy if t is not None})
     place = {t: i for i, t in enumerate(order)} | {None: -1}
     # a missing value has code -1, which finds the last entry
     code = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     codes = np.array([place[t] for t in tidy] + [-1])[code]
-    return pd.Categorical.from_codes(codes, categories=pd.Index(order, dtype=str)), np.array([*nothing, True])[code]
+    return pd.Categorical.from_codes(codes, categories=pd.Index(order, dtype=str)), np.array(
+        [*nothing, True])[code]
 
 # %% ../nbs/01_fields.ipynb #e4e8a11e
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?:inf|Inf|INF)$"
@@ -162,9 +216,11 @@ _DECIMALS = r"^[+-]?(?:\d+|\d{1,3}(?:[. \x{00A0}]\d{3})+)?,\d+$"
 def _pointed(text, degrees):
     "Numbers with commas as numbers with a point or none."
     if not pc.any(pc.match_substring(text, ",")).as_py(): return text
-    large, small = (pc.fill_null(pc.match_substring_regex(text, p), False) for p in (_THOUSANDS, _DECIMALS))
+    large, small = (
+        pc.fill_null(pc.match_substring_regex(text, p), False) for p in (_THOUSANDS, _DECIMALS))
     both, only_large = pc.and_(large, small), pc.and_not(large, small)
-    n_large, n_small = (pc.sum(mask).as_py() or 0 for mask in (only_large, pc.and_not(small, large)))
+    n_large, n_small = (
+        pc.sum(mask).as_py() or 0 for mask in (only_large, pc.and_not(small, large)))
     if not degrees and not n_large and not n_small and pc.any(both).as_py():
         raise InputError(f"{text.filter(both)[0].as_py()!r} may be a thousand or a part of one: "
                          "write the numbers of this column with a point, or without commas")
@@ -173,6 +229,7 @@ def _pointed(text, degrees):
         return pc.if_else(small, pc.replace_substring(whole, ",", "."), text)
     return pc.if_else(large, pc.replace_substring(text, ",", ""), text)
 
+# %% ../nbs/01_fields.ipynb #1cab37f0
 def floats(column,        # an Arrow column of text or numbers
            degrees=False, # are these longitudes or latitudes, in which no comma means thousands?
 ) -> tuple:
@@ -180,7 +237,9 @@ def floats(column,        # an Arrow column of text or numbers
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         column = pc.fill_null(column.cast(pa.float64()), np.nan)
-        values = column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
+        values = (
+            column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array)
+            else column.to_numpy())
         return values, np.isnan(values)
     text = as_text(column)
     try: number = text.cast(pa.float64())
@@ -199,7 +258,8 @@ def zone_named(zone: str,  # such as "America/Chicago"
     # a name with dots or a slash in front would be looked for as a file
     try: return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        raise InputError(f"there is no time zone {zone!r}: use a name such as 'America/Chicago'") from None
+        raise InputError(
+            f"there is no time zone {zone!r}: use a name such as 'America/Chicago'") from None
 
 # how the parts of a date follow each other: month, day, year
 ORDERS = ("mdy", "dmy", "ymd")
@@ -207,18 +267,21 @@ ORDERS = ("mdy", "dmy", "ymd")
 @dataclass(frozen=True)
 class Writing:
     "How a city writes its times."
-    # how a date's parts follow each other, one of `ORDERS` (None: judged from the column), or strptime formats
+    # how a date's parts follow each other, one of `ORDERS` (None: judged from the column), or
+    # strptime formats
     order: "str | None" = None
     formats: tuple = ()
     # the zone of the city's clocks, such as "America/Chicago"
     zone: "str | None" = None
     # are times without a zone of their own UTC?
     utc: bool = False
-    # are the clocks in columns of times (Parquet) the city's own, whatever zone they are labelled with?
+    # are the clocks in columns of times (Parquet) the city's own, whatever zone they are labelled
+    # with?
     wall: bool = False
     # does only the day count, because the clock has a column of its own?
     dated: bool = False
-    # does the order hold whatever a column shows? False: it is a habit, and a clear column goes before
+    # does the order hold whatever a column shows? False: it is a habit, and a clear column goes
+    # before
     firm: bool = True
 
     def __post_init__(self):
@@ -271,15 +334,18 @@ def _month(text):
     names = [i for i, name in enumerate(_MONTHS, 1) if text[:3].lower() == name]
     return names[0] if names else 0
 
-# a spreadsheet counts days from here, and a crime of before 1980 or after 2100 is not one of its days
+# a spreadsheet counts days from here, and a crime of before 1980 or after 2100 is not one of its
+# days
 _DAY_0, _SERIALS = 25_569, (29_221, 73_051)
 
 def _counted(got, back):
-    "Seconds since 1970 of numbers that count them or days, in which zone, how exactly, and which can be."
+    """Seconds since 1970 of numbers that count them or days, in which zone, how exactly, and which
+    can be."""
     if "e" in got:
         number, digits = _whole(got["e"]), pc.utf8_length(got["e"]).to_numpy(zero_copy_only=False)
         return (number//10**(3*((digits - 10)//3).clip(0)))[back], 0, 0, np.ones(len(back), bool)
-    days = pc.replace_substring(got["x"], ",", ".").cast(pa.float64()).to_numpy(zero_copy_only=False)
+    days = (
+        pc.replace_substring(got["x"], ",", ".").cast(pa.float64()).to_numpy(zero_copy_only=False))
     can = (days >= _SERIALS[0]) & (days < _SERIALS[1])
     seconds = np.rint((days - _DAY_0)*86_400).astype(np.int64)
     return seconds[back], _NO_ZONE, 0 if (days % 1 > 0).any() else -1, can[back]
@@ -308,7 +374,8 @@ class _Parts:
 
 def _whole(column, default=-1):
     "Digits as int64; `default` where there are none."
-    return pc.cast(pc.if_else(pc.equal(column, ""), str(default), column), pa.int64()).to_numpy(zero_copy_only=False)
+    return pc.cast(pc.if_else(pc.equal(column, ""), str(default), column), pa.int64()).to_numpy(
+        zero_copy_only=False)
 
 # %% ../nbs/01_fields.ipynb #39cb0704
 def _of_match(rows, hit, back):
@@ -318,7 +385,8 @@ def _of_match(rows, hit, back):
         seconds, zone, hour, can = _counted(got, back)
         return _Parts(rows, -1, -1, since=seconds, zone=zone, hour=hour), can
     def number(name): return _whole(got[name])[back] if name in got else -1
-    def length(name): return pc.utf8_length(got[name]).to_numpy(zero_copy_only=False)[back] if name in got else 0
+    def length(name):
+        return pc.utf8_length(got[name]).to_numpy(zero_copy_only=False)[back] if name in got else 0
     def word(name, meaning, none):
         if name not in got: return none
         words = got[name].to_pylist()
@@ -334,8 +402,10 @@ def _of_match(rows, hit, back):
 def _some(parts, which):
     "The parts of some of their rows."
     values = {f.name: getattr(parts, f.name) for f in fields(_Parts)}
-    return _Parts(**{name: value[which] if np.ndim(value) else value for name, value in values.items()})
+    return _Parts(
+        **{name: value[which] if np.ndim(value) else value for name, value in values.items()})
 
+# %% ../nbs/01_fields.ipynb #9579ed7b
 def _by_pattern(text, rows):
     "The parts of some rows, by `_PATTERNS`, each text once, and the rows in which nothing stands."
     encoded, found = text.take(pa.array(rows)).dictionary_encode(), []
@@ -353,10 +423,12 @@ def _by_pattern(text, rows):
 
 # %% ../nbs/01_fields.ipynb #82586210
 def _alike(data, begin, rows, example):
-    "The parts of those rows that have the layout of an example; their texts begin at `begin` in the bytes `data`."
+    """The parts of those rows that have the layout of an example; their texts begin at `begin` in
+    the bytes `data`."""
     match = re.match(_PATTERNS[0], example)
     if not match or match["z"] or not match["b"].isdigit(): return None
-    if (np.diff(begin) == len(example)).all(): table = data[begin[0]:begin[0] + len(begin)*len(example)].reshape(len(begin), -1)
+    if (np.diff(begin) == len(example)).all():
+        table = data[begin[0]:begin[0] + len(begin)*len(example)].reshape(len(begin), -1)
     else: table = data[begin[:, None] + np.arange(len(example))]
     byte, ok = np.ascontiguousarray(table.T), np.ones(len(begin), bool)
     half = match.start("p") if match["p"] else -1
@@ -376,10 +448,14 @@ def _alike(data, begin, rows, example):
 
 # %% ../nbs/01_fields.ipynb #306b198d
 def _by_layout(text, rows, tries=16):
-    "As `_by_pattern`, but many rows of one layout at once; rows that fit none of the commonest layouts go there."
+    """As `_by_pattern`, but many rows of one layout at once; rows that fit none of the commonest
+    layouts go there."""
     size, kind = (8, np.int64) if pa.types.is_large_string(text.type) else (4, np.int32)
-    offsets = np.frombuffer(text.buffers()[1], kind, len(text) + 1, text.offset*size).astype(np.int64) if len(text) else np.zeros(1, np.int64)
-    data = np.frombuffer(text.buffers()[2], np.uint8) if text.buffers()[2] else np.empty(0, np.uint8)
+    offsets = (
+        np.frombuffer(text.buffers()[1], kind, len(text) + 1, text.offset * size).astype(np.int64)
+        if len(text) else np.zeros(1, np.int64))
+    data = (
+        np.frombuffer(text.buffers()[2], np.uint8) if text.buffers()[2] else np.empty(0, np.uint8))
     lengths, todo, found = np.diff(offsets), rows, []
     while len(todo) > 100 and tries:
         tries -= 1
@@ -406,8 +482,9 @@ class Untold(InputError):
     "Dates whose order nothing tells."
 
 def _two_kinds(told, what):
-    return InputError(f"{what} has {told['dmy']:,} dates that begin with the day and {told['mdy']:,} "
-                      "that begin with the month: read the two kinds apart")
+    return InputError(
+        f"{what} has {told['dmy']:,} dates that begin with the day and {told['mdy']:,} "
+        "that begin with the month: read the two kinds apart")
 
 def _asked(first, second, what):
     i = int(np.argmax(first != second))
@@ -422,7 +499,8 @@ def date_order(first: np.ndarray,   # (n,) the first number of each date that en
     told, n = _told(first, second), len(first)
     if min(told.values()) > .01*sum(told.values()): raise _two_kinds(told, what)
     # in a year three rows of five tell; a handful in thousands are typing errors
-    if any(told.values()) and (sum(told.values()) >= .05*n or n < 20): return max(told, key=told.get)
+    if any(told.values()) and (sum(told.values()) >= .05*n or n < 20):
+        return max(told, key=told.get)
     if (first == second).all(): return "mdy"
     raise _asked(first, second, what)
 
@@ -433,7 +511,8 @@ def _not_one_day(order, first, second, what):
     if len(np.unique(month)) >= max(3, 2*len(np.unique(day))): raise _asked(first, second, what)
 
 def _decided(how, first, second, what, remarks):
-    "The order of dates that end in their year: as it was said, if the column does not speak against it."
+    """The order of dates that end in their year: as it was said, if the column does not speak
+    against it."""
     first_one = {"dmy": "day", "mdy": "month"}
     def shown(order):
         return f"dates in {what} are read with the {first_one[order]} first, as the column shows"
@@ -462,7 +541,8 @@ def _decided(how, first, second, what, remarks):
 
 # %% ../nbs/01_fields.ipynb #095ee634
 def _year_first(parts, what, remarks):
-    "Do dates with a year of two digits begin with it? `parts`: a, b, c, their digits and names, (n,)."
+    """Do dates with a year of two digits begin with it? `parts`: a, b, c, their digits and names,
+    (n,)."""
     a, b, c, la, lc, named = parts
     soon = pd.Timestamp.now().year % 100 + 1
     def year(value, digits): return (digits == 2) & ((value >= 50) | (value <= soon))
@@ -470,19 +550,23 @@ def _year_first(parts, what, remarks):
     month = (b >= 1) & (b <= 12)
     first = year(a, la) & month & day(c)
     last = year(c, lc) & ((month & day(a)) | (~named & (a >= 1) & (a <= 12) & day(b)))
-    begin, end, n = int((first & ~last).sum()), int((last & ~first).sum()), int((first | last).sum())
+    begin, end, n = (
+        int((first & ~last).sum()), int((last & ~first).sum()), int((first | last).sum()))
     if min(begin, end) > .01*(begin + end):
-        raise InputError(f"{what} has {begin:,} dates that begin with the year and {end:,} that end in "
-                         "it: read the two kinds apart")
+        raise InputError(
+            f"{what} has {begin:,} dates that begin with the year and {end:,} that end in "
+            "it: read the two kinds apart")
     if begin + end and (begin + end >= .05*n or n < 20): return begin > end
     values_a, values_c = (len(np.unique(v[first & last])) for v in (a, c))
     if max(values_a, values_c) >= max(8, 3*min(values_a, values_c)): return values_a < values_c
     if not n: return False
     i = int(np.argmax(first | last))
     if not named[first | last].all():
-        raise Untold(f"nothing in {what} tells whether {a[i]:02}-{b[i]:02}-{c[i]:02} begins with the "
-                         "year or ends in it: say the order, ymd, dmy or mdy")
-    remarks.append(f"dates in {what} are read with the day before the month's name, and the year last")
+        raise Untold(
+            f"nothing in {what} tells whether {a[i]:02}-{b[i]:02}-{c[i]:02} begins with the "
+            "year or ends in it: say the order, ymd, dmy or mdy")
+    remarks.append(
+        f"dates in {what} are read with the day before the month's name, and the year last")
     return False
 
 # %% ../nbs/01_fields.ipynb #15d1483c
@@ -541,7 +625,8 @@ def _date(parts, order, year_first):
     return begin[place] + np.where(ok, day - 1, 0), ok, c < 0
 
 def _moments(parts, order, year_first=False):
-    "Seconds since 1970 of the written clock, which can be, and how exactly: 0 a clock, 1 a day, 2 a month."
+    """Seconds since 1970 of the written clock, which can be, and how exactly: 0 a clock, 1 a day, 2
+    a month."""
     n, hour, half = len(parts.rows), np.asarray(parts.hour), np.asarray(parts.half)
     if np.ndim(parts.since):
         return parts.since, np.ones(n, bool), np.full(n, 1 if parts.hour < 0 else 0, np.int8)
@@ -550,7 +635,9 @@ def _moments(parts, order, year_first=False):
     # 24:00 is the end of a day; an hour without minutes has AM or PM
     ok = ok & np.where(half >= 0, (hour >= 1) & (hour <= 12),
                        (hour <= 23) | ((hour == 24) & (minute == 0) & (second == 0)))
-    ok = ok & (minute <= 59) & (second <= 59) & ((hour < 0) | (half >= 0) | (np.asarray(parts.minute) >= 0))
+    ok = (
+        ok & (minute <= 59) & (second <= 59)
+        & ((hour < 0) | (half >= 0) | (np.asarray(parts.minute) >= 0)))
     exact = np.where(only_month, 2, np.where(hour < 0, 1, 0)).astype(np.int8)
     hour = np.where(half >= 0, hour % 12 + 12*half, np.maximum(hour, 0))
     seconds = date*86_400 + hour*3600 + minute*60 + second
@@ -562,7 +649,8 @@ class Times:
     "The times of a column on the city's clocks, and what is known about them; all arrays (n,)."
     # datetime64[s], NaT where there is none
     time: np.ndarray
-    # nothing stands there; something that means nothing, such as 1900-01-01; something that is no date
+    # nothing stands there; something that means nothing, such as 1900-01-01; something that is no
+    # date
     missing: np.ndarray
     nothing: np.ndarray
     wrong: np.ndarray
@@ -575,15 +663,19 @@ class Times:
     # the order of a date's parts, where it was judged
     order: "str | None" = None
 
-# days that programs write where there is none: of Excel, SAS and databases, and the beginning of the computers' count
+# days that programs write where there is none: of Excel, SAS and databases, and the beginning of
+# the computers' count
 NO_DATES = ("1899-12-30", "1899-12-31", "1900-01-01", "0001-01-01")
 
 def _nothing(seconds):
     # nearly all dates are later
     old, nothing = np.flatnonzero(seconds <= 0), np.zeros(len(seconds), bool)
-    nothing[old] = np.isin(seconds[old]//86_400, np.array(NO_DATES, "datetime64[D]").astype(np.int64)) | (seconds[old] == 0)
+    nothing[old] = np.isin(
+        seconds[old] // 86_400, np.array(NO_DATES, "datetime64[D]").astype(np.int64)
+    ) | (seconds[old] == 0)
     return nothing
 
+# %% ../nbs/01_fields.ipynb #c705c918
 def local_clock(seconds: np.ndarray,  # since 1970, in UTC
                 zone: str,            # such as "America/Chicago"
 ) -> np.ndarray:
@@ -591,7 +683,9 @@ def local_clock(seconds: np.ndarray,  # since 1970, in UTC
     different, code = np.unique(seconds//900, return_inverse=True)
     # clocks change at quarters of an hour: each quarter is looked up once
     utc = pd.DatetimeIndex((different*900).astype("datetime64[s]")).tz_localize("UTC")
-    shift = (utc.tz_convert(zone).tz_localize(None) - utc.tz_localize(None)).to_numpy().astype("timedelta64[s]").astype(np.int64)
+    shift = (
+        (utc.tz_convert(zone).tz_localize(None) - utc.tz_localize(None)) .to_numpy()
+        .astype("timedelta64[s]") .astype(np.int64))
     return seconds + shift[code]
 
 # %% ../nbs/01_fields.ipynb #5f72644b
@@ -603,7 +697,9 @@ def _in_zone(seconds, minutes, ok, how, what, remarks):
     if not zoned.any(): return seconds
     n = f"{int(zoned.sum()):,} times in {what}"
     if how.zone is None:
-        remarks.append(f"{n} have a zone of their own, and that of the city is not known: the clock stays as it is written (say tz='America/Chicago', or another zone)")
+        remarks.append(
+            f"{n} have a zone of their own, and that of the city is not known: the clock stays "
+            "as it is written (say tz='America/Chicago', or another zone)")
         return seconds
     remarks.append(f"{n} have a zone of their own, and became those of {how.zone}")
     seconds = seconds.copy()
@@ -614,10 +710,15 @@ def _labelled(seconds, minutes, label, how, what, remarks):
     "Seconds and zones of text of which the file says that it is in the zone `label`."
     if how.dated: return seconds, minutes
     if how.wall or how.zone in (None, label):
-        if how.zone != label: remarks.append(f"times in {what} are labelled {label}, which is taken off: the clock stays as it is")
+        if how.zone != label:
+            remarks.append(
+                f"times in {what} are labelled {label}, which is taken off: the clock stays as "
+                "it is")
         return seconds, minutes
     clock = pd.DatetimeIndex(seconds.astype("datetime64[s]"))
-    utc = clock.tz_localize(zone_named(label), ambiguous=np.zeros(len(clock), bool), nonexistent="shift_forward").tz_convert("UTC")
+    utc = clock.tz_localize(
+        zone_named(label), ambiguous=np.zeros(len(clock), bool), nonexistent="shift_forward"
+    ).tz_convert("UTC")
     moment = utc.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
     return np.where(minutes == _NO_ZONE, moment, seconds), np.where(minutes == _NO_ZONE, 0, minutes)
 
@@ -630,22 +731,30 @@ def _typed(column, how, what):
     missing = column.is_null().to_numpy(zero_copy_only=False)
     if zone and (how.wall or how.dated or how.zone is None):
         column = pc.local_timestamp(column)
-        if not how.dated: remarks.append(f"times in {what} are labelled {zone}, which is taken off: the clock stays as it is")
-    to_seconds = column.cast(pa.timestamp("s", getattr(column.type, "tz", None)), safe=False).cast(pa.int64())
+        if not how.dated:
+            remarks.append(
+                f"times in {what} are labelled {zone}, which is taken off: the clock stays as it is"
+            )
+    to_seconds = column.cast(pa.timestamp("s", getattr(column.type, "tz", None)), safe=False).cast(
+        pa.int64())
     seconds = pc.fill_null(to_seconds, 1).to_numpy(zero_copy_only=False)
     labelled = zone if getattr(column.type, "tz", None) else None
     nothing = ~missing & _nothing(seconds)
     good = ~missing & ~nothing
-    local = _in_zone(seconds, np.full(len(seconds), 0 if labelled else _NO_ZONE), good, how, what, remarks)
+    local = _in_zone(
+        seconds, np.full(len(seconds), 0 if labelled else _NO_ZONE), good, how, what, remarks)
     exact = np.full(len(seconds), 1 if pa.types.is_date(column.type) else 0)
     no = np.zeros(len(seconds), bool)
-    return Times(np.where(good, local, 0).astype("datetime64[s]"), missing, nothing, no, no.copy(), exact, remarks)
+    return Times(
+        np.where(good, local, 0).astype("datetime64[s]"), missing, nothing, no, no.copy(), exact,
+        remarks)
 
 # %% ../nbs/01_fields.ipynb #4a303f80
 def times(column,                     # an Arrow column of text, numbers or times
           how: "Writing | None" = None, # how times are written, and in which zone the city is
           what: str = "the column",   # what to call it in errors and remarks
-          label: "str | None" = None, # the zone in which text without a zone is written, where the file says so
+          # the zone in which text without a zone is written, where the file says so
+          label: "str | None" = None,
 ) -> Times:
     "A column as times on the city's clocks."
     how = how or Writing()
@@ -655,11 +764,13 @@ def times(column,                     # an Arrow column of text, numbers or time
     else:
         text = as_text(column)
         missing, nowhere = text.is_null().to_numpy(zero_copy_only=False), np.zeros(len(text), bool)
-        found = Times(np.zeros(len(missing), "datetime64[s]"), missing.copy(), nowhere, ~missing, nowhere.copy(),
-                      nowhere.astype(np.int8))
+        found = Times(
+            np.zeros(len(missing), "datetime64[s]"), missing.copy(), nowhere, ~missing,
+            nowhere.copy(), nowhere.astype(np.int8))
         for rows, seconds, ok, exact, minutes in _of_text(text, found, how, what):
             nothing = ok & _nothing(seconds)
-            if label: seconds, minutes = _labelled(seconds, minutes, label, how, what, found.remarks)
+            if label:
+                seconds, minutes = _labelled(seconds, minutes, label, how, what, found.remarks)
             local = _in_zone(seconds, minutes, ok & ~nothing, how, what, found.remarks)
             found.time[rows], found.exact[rows] = local.astype("datetime64[s]"), exact
             found.nothing[rows], found.wrong[rows] = nothing, ~ok
@@ -671,7 +782,8 @@ def dates(text: pa.Array,  # Arrow text
     "(n,) which texts are dates, with the day or the month first."
     found = np.zeros(len(text), bool)
     for parts in _by_pattern(text, np.arange(len(text)))[0]:
-        for how in (("dmy",), ("mdy",), ("ymd", True)): found[parts.rows] |= _moments(parts, *how)[1]
+        for how in (("dmy",), ("mdy",), ("ymd", True)):
+            found[parts.rows] |= _moments(parts, *how)[1]
     return found
 
 # %% ../nbs/01_fields.ipynb #4863884d
@@ -685,7 +797,8 @@ def _other_order(parts, ok, order):
     return other
 
 def _of_text(text, found, how, what):
-    "Of alike rows: which, seconds on the written clock, which are dates, how exact, the zone's minutes."
+    """Of alike rows: which, seconds on the written clock, which are dates, how exact, the zone's
+    minutes."""
     rows = np.flatnonzero(~found.missing)
     if how.formats:
         yield from _by_formats(text, rows, found, how.formats)
@@ -705,16 +818,22 @@ def _of_text(text, found, how, what):
 def _by_formats(text, rows, found, formats):
     "As `_of_text`, by strptime formats that somebody names."
     encoded = text.take(pa.array(rows)).dictionary_encode()
-    code, stripped_words = encoded.indices.to_numpy(zero_copy_only=False), stripped(encoded.dictionary)
+    code, stripped_words = (
+        encoded.indices.to_numpy(zero_copy_only=False), stripped(encoded.dictionary))
     empty = rows[stripped_words.is_null().to_numpy(zero_copy_only=False)[code]]
     found.missing[empty], found.wrong[empty] = True, False
-    words, todo = pd.Series(stripped_words.to_pylist(), dtype=object), stripped_words.is_valid().to_numpy(zero_copy_only=False)
+    words, todo = (
+        pd.Series(stripped_words.to_pylist(), dtype=object),
+        stripped_words.is_valid().to_numpy(zero_copy_only=False))
     for form in formats:
         at = np.flatnonzero(todo)
         if not len(at): break
         zoned = "%z" in form or "%Z" in form
         try: time = pd.to_datetime(words.iloc[at], format=form, errors="coerce", utc=zoned)
-        except ValueError as error: raise InputError(f"{form!r} is no strptime format ({error}): write one such as '%d/%m/%Y %H:%M'") from None
+        except ValueError as error:
+            raise InputError(
+                f"{form!r} is no strptime format ({error}): write one such as '%d/%m/%Y %H:%M'"
+            ) from None
         good = time.notna().to_numpy()
         if zoned: time = time.dt.tz_localize(None)
         at = at[good]
@@ -723,11 +842,14 @@ def _by_formats(text, rows, found, formats):
         seconds[at], here[at] = time[good].to_numpy().astype("datetime64[s]").astype(np.int64), True
         mine = here[code]
         exact = 0 if re.search("%[HIcTXp]", form) else 1 if re.search("%[djxD]", form) else 2
-        yield rows[mine], seconds[code[mine]], np.ones(mine.sum(), bool), exact, np.full(mine.sum(), 0 if zoned else _NO_ZONE)
+        yield (
+            rows[mine], seconds[code[mine]], np.ones(mine.sum(), bool), exact,
+            np.full(mine.sum(), 0 if zoned else _NO_ZONE))
 
 # %% ../nbs/01_fields.ipynb #a93e1f11
 def _shown_order(pieces, what):
-    "The order that a file's dates show, or a piece of the file if they have an order and show none."
+    """The order that a file's dates show, or a piece of the file if they have an order and show
+    none."""
     silent = None
     for piece in pieces:
         try: return times(piece, what=what).order, None
@@ -736,18 +858,22 @@ def _shown_order(pieces, what):
         except InputError: return None, None
     return None, silent
 
-def agreed(files: list,                 # for each file its column of times, as pieces (Arrow arrays)
-           names: "list[str]",          # what to call the files in errors
-           habit: "str | None" = None,  # the order where no file shows one
+def agreed(
+    files: list,                 # for each file its column of times, as pieces (Arrow arrays)
+    names: "list[str]",          # what to call the files in errors
+    habit: "str | None" = None,  # the order where no file shows one
 ) -> "str | None":
-    "The order of the dates of several files: what one shows goes for all; an `InputError` where two differ."
+    """The order of the dates of several files: what one shows goes for all; an `InputError` where
+    two differ."""
     found = [_shown_order(pieces, name) for pieces, name in zip(files, names)]
     shown: dict = {}
     for (order, _), name in zip(found, names): shown.setdefault(order, name)
     shown.pop(None, None)
     if len(shown) > 1:
-        raise InputError("the dates of these files are written in different ways ("
-                         + ", ".join(f"{order}: {name}" for order, name in shown.items()) + "): read the two kinds apart")
+        raise InputError(
+            "the dates of these files are written in different ways ("
+            + ", ".join(f"{order}: {name}" for order, name in shown.items())
+            + "): read the two kinds apart")
     order = next(iter(shown), habit)
     for (_, silent), name in zip(found, names):
         if silent is not None and order: times(silent, Writing(order, firm=False), name)
@@ -756,8 +882,10 @@ def agreed(files: list,                 # for each file its column of times, as 
 
 # %% ../nbs/01_fields.ipynb #b27af600
 # 14.30 beside a date is a time; alone it may be part of a day, or of an hour
-_CLOCKS = (rf"(?:^|[T ]){_CLOCK.replace('[:h.]', '[:h]')}(?:Z|\+00)?$", r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$",
-           r"^(?P<H>)(?P<M>\d{1,2})(?:\.0*)?$", r"^(?P<H>\d{1,2})(?P<M>\d{2})(?P<S>\d{2})(?:\.0*)?$")
+_CLOCKS = (
+    rf"(?:^|[T ]){_CLOCK.replace('[:h.]', '[:h]')}(?:Z|\+00)?$",
+    r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$", r"^(?P<H>)(?P<M>\d{1,2})(?:\.0*)?$",
+    r"^(?P<H>\d{1,2})(?P<M>\d{2})(?P<S>\d{2})(?:\.0*)?$")
 
 def _of_clocks(hit):
     "Seconds after midnight of times that fit a pattern, and which can be."
@@ -767,22 +895,32 @@ def _of_clocks(hit):
     half = np.full(len(hit), -1)
     if "p" in got: half = got["p"].to_pandas().str.lower().map({"a": 0, "p": 1, "": -1}).to_numpy()
     # 24:00 is the end of a day; an hour without minutes has AM or PM
-    good = np.where(half >= 0, (hour >= 1) & (hour <= 12), (minute >= 0) & (
-        (hour <= 23) | ((hour == 24) & (minute == 0) & (second == 0)))) & (minute <= 59) & (second <= 59)
+    good = (
+        np.where(
+            half >= 0, (hour >= 1) & (hour <= 12),
+            (minute >= 0) & ((hour <= 23) | ((hour == 24) & (minute == 0) & (second == 0))))
+        & (minute <= 59)
+        & (second <= 59))
     hour = np.where(half >= 0, hour % 12 + 12*half, hour)
     return hour*3600 + np.maximum(minute, 0)*60 + second, good
 
 def _pointed_clocks(words):
-    "Times of the day with a colon, where all have a point and two digits after it that are no parts of an hour; other hours with a point are none."
-    if not pc.any(pc.match_substring_regex(words, r"^(?:0?[1-9]|1\d|2\d)\.\d*[1-9]")).as_py(): return words
+    """Times of the day with a colon, where all have a point and two digits after it that are no
+    parts of an hour; other hours with a point are none."""
+    if not pc.any(pc.match_substring_regex(words, r"^(?:0?[1-9]|1\d|2\d)\.\d*[1-9]")).as_py():
+        return words
     minutes = {word[-2:] for word in words.to_pylist() if word}
     clock = pc.all(pc.match_substring_regex(words, r"^(?:[01]?\d|2[0-4])\.[0-5]\d$")).as_py()
-    if clock and len(words) > 2 and not minutes <= {"00", "25", "50"}: return pc.replace_substring(words, ".", ":")
+    if clock and len(words) > 2 and not minutes <= {"00", "25", "50"}:
+        return pc.replace_substring(words, ".", ":")
     # beside 14.5, 15.0 is not a quarter past midnight
-    return pc.if_else(pc.match_substring_regex(words, r"^\d{1,2}\.\d+$"), pc.if_else(pc.match_substring_regex(words, r"^0?\."), words, None), words)
+    return pc.if_else(
+        pc.match_substring_regex(words, r"^\d{1,2}\.\d+$"),
+        pc.if_else(pc.match_substring_regex(words, r"^0?\."), words, None), words)
 
 # %% ../nbs/01_fields.ipynb #8bddb030
-def clocks(column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430, 5 (five past midnight), .5
+def clocks(
+    column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430, 5 (five past midnight), .5
 ) -> tuple:
     "(n,) seconds after midnight, which rows say nothing, and which say no time of the day."
     text = stripped(as_text(column))
@@ -801,7 +939,8 @@ def clocks(column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430,
         at = todo[hit.is_valid().to_numpy(zero_copy_only=False)]
         seconds[at], ok[at] = _of_clocks(hit.drop_null())
     # a spreadsheet counts them as parts of a day
-    part = pc.fill_null(pc.match_substring_regex(words, r"^0?[.,]\d+$"), False).to_numpy(zero_copy_only=False)
+    part = pc.fill_null(pc.match_substring_regex(words, r"^0?[.,]\d+$"), False).to_numpy(
+        zero_copy_only=False)
     part = np.flatnonzero(part & ~ok[:-1])
     days = pc.replace_substring(words.take(pa.array(part)), ",", ".").cast(pa.float64()).to_numpy()
     seconds[part], ok[part] = np.rint(days*86_400).astype(np.int64), True

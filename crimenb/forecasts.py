@@ -23,15 +23,20 @@ from .pictures import EDGE, INK, LAND, MARK, RAMP, outlines, scale_bar
 #: what a forecast has, in this order; `category` only where there are several
 COLUMNS = ("period", "place", "category", "expected", "low", "high")
 #: stands under every map
-USE = ("Expected numbers of reported crimes, not of crimes, and of no person. Where police look more, more is reported: "
-       "do not take a forecast made from reports as a reason to look there again without asking what it feeds on.")
+USE = (
+    "Expected numbers of reported crimes, not of crimes, and of no person. Where police look "
+    "more, more is reported: "
+    "do not take a forecast made from reports as a reason to look there again without asking "
+    "what it feeds on.")
 
 # %% ../nbs/50_forecasts.ipynb #2b9159c5
 @dataclass(eq=False)
 class Forecast:
-    "What is expected after the last known period: a table (columns `COLUMNS`), the places, and how it was made."
+    """What is expected after the last known period: a table (columns `COLUMNS`), the places, and
+    how it was made."""
     table: pd.DataFrame
-    # a line a place, indexed by its name: `lon`, `lat` of the middle and, where known, `geometry` (shapely, degrees), `km2`
+    # a line a place, indexed by its name: `lon`, `lat` of the middle and, where known, `geometry`
+    # (shapely, degrees), `km2`
     places: pd.DataFrame = field(repr=False)
     # model, settings, level of the interval, last known period, unit of a period, …
     about: dict = field(default_factory=dict)
@@ -43,8 +48,11 @@ class Forecast:
 
     def __post_init__(self):
         if lost := [c for c in ("period", "place", "expected") if c not in self.table]:
-            raise InputError(f"a forecast needs the column {lost[0]}: it has {', '.join(self.table)}")
-        if self.table["expected"].isna().any(): raise InputError("a forecast has a place without a number: nothing can be written of it")
+            raise InputError(
+                f"a forecast needs the column {lost[0]}: it has {', '.join(self.table)}")
+        if self.table["expected"].isna().any():
+            raise InputError(
+                "a forecast has a place without a number: nothing can be written of it")
 
     def __len__(self) -> int: return len(self.table)
 
@@ -56,7 +64,8 @@ class Forecast:
     @property
     def placed(self) -> bool:
         "Is it known where the places lie?"
-        return "geometry" in self.places or ("lon" in self.places and self.places["lon"].notna().any())
+        return "geometry" in self.places or (
+            "lon" in self.places and self.places["lon"].notna().any())
 
     def located(self) -> pd.DataFrame:
         "The table with the columns of `places` beside it."
@@ -70,14 +79,16 @@ class Forecast:
 
     def to_file(self, path,  # .geojson, .gpkg, .shp, .parquet or .csv
     ) -> Path:
-        "The table with its shapes, by the ending of the path; GeoJSON needs nothing more, the others the extra `geo`."
+        """The table with its shapes, by the ending of the path; GeoJSON needs nothing more, the
+        others the extra `geo`."""
         if str(path).lower().endswith(".csv"): return self.to_csv(path)
         table = self.located()
         return write(table.assign(period=table["period"].astype(str)), path)
 
 # %% ../nbs/50_forecasts.ipynb #c7c620e5
 def _named(forecast, period):
-    "The period that is meant: the first where none is; next events have a name in the place of a time."
+    """The period that is meant: the first where none is; next events have a name in the place of a
+    time."""
     if period is None: return forecast.periods[0]
     return period if period in forecast.periods else pd.Timestamp(period)
 
@@ -85,11 +96,14 @@ def shown(forecast: Forecast,
           period=None,      # which; None: the first
           category=None,    # which; None: all together, or the most probable one
 ) -> pd.DataFrame:
-    "A line a place: `value`, `low`, `high`, `label`, `before` (what happened last), `rank` and `share` of all that is expected."
+    """A line a place: `value`, `low`, `high`, `label`, `before` (what happened last), `rank` and
+    `share` of all that is expected."""
     period = _named(forecast, period)
     table = forecast.table[forecast.table["period"] == one_of(period, forecast.periods, "period")]
     parts = "category" in table
-    if category is not None: table = table[table["category"] == one_of(category, list(table.get("category", ())), "category")]
+    if category is not None:
+        table = table[
+            table["category"] == one_of(category, list(table.get("category", ())), "category")]
     likely = forecast.about.get("values") == "probabilities"
     group = table.groupby("place", sort=False)
     if likely: found = table.loc[group["expected"].idxmax()].set_index("place")
@@ -111,13 +125,16 @@ def shown(forecast: Forecast,
 def classes(values,         # (n,) numbers
             many: int = 5,  # how many classes at most
 ) -> "tuple[np.ndarray, np.ndarray]":
-    """(n,) the quantile class of each number, and the edges between the classes; equal numbers are in one class.
+    """(n,) the quantile class of each number, and the edges between the classes; equal numbers are
+    in one class.
 
-    Where next to nothing is expected in many places (a lake, say), these are the first class, and the others are the quantiles of the rest."""
+    Where next to nothing is expected in many places (a lake, say), these are the first class,
+    and the others are the quantiles of the rest."""
     values = np.asarray(values, float)
     faint, quantiles = values.mean()/100, np.linspace(0, 1, many + 1)[1:-1]
     if (values > faint).mean() <= 1 - 1/many and (values > faint).any():
-        edges = np.unique(np.r_[faint, np.quantile(values[values > faint], np.linspace(0, 1, many)[1:-1])])
+        edges = np.unique(
+            np.r_[faint, np.quantile(values[values > faint], np.linspace(0, 1, many)[1:-1])])
     else: edges = np.unique(np.quantile(values, quantiles))
     return np.searchsorted(edges, values, side="left"), edges
 
@@ -146,16 +163,20 @@ def _draw(ax, rings, colours, marked):
         xy = np.array([place[0][0] for place in rings])
         order = np.argsort(marked, kind="stable")
         edge = np.where(marked, MARK, INK)[order]
-        ax.scatter(*xy[order].T, c=np.asarray(colours)[order], s=16, edgecolor=edge, linewidth=np.where(marked, 1.2, .25)[order])
+        ax.scatter(
+            *xy[order].T, c=np.asarray(colours)[order], s=16, edgecolor=edge,
+            linewidth=np.where(marked, 1.2, 0.25)[order])
     else:
         flat = [(r, c, m) for place, c, m in zip(rings, colours, marked) for r in place]
         # marked places last, so that no neighbour is drawn over their edge
         flat.sort(key=lambda one: bool(one[2]))
         # of hundreds of squares the lines would be all that is seen
         line = (lambda c: c) if len(rings) > 300 else (lambda c: EDGE)
-        ax.add_collection(PolyCollection(
-            [r for r, _, _ in flat], facecolors=[c for _, c, _ in flat],
-            edgecolors=[MARK if m else line(c) for _, c, m in flat], linewidths=[1.6 if m else .3 for _, _, m in flat]))
+        ax.add_collection(
+            PolyCollection(
+                [r for r, _, _ in flat], facecolors=[c for _, c, _ in flat],
+                edgecolors=[MARK if m else line(c) for _, c, m in flat],
+                linewidths=[1.6 if m else 0.3 for _, _, m in flat]))
     ax.autoscale_view()
     ax.set_aspect("equal")
     ax.axis("off")
@@ -198,24 +219,44 @@ def draw(forecast: Forecast, period=None, category=None,  # which; None: the fir
     if two:
         assert forecast.before is not None
         last = found["before"].fillna(0).to_numpy()
-        _draw(axes[0, 0], rings, ramp[np.searchsorted(edges, last, side="left")], np.zeros(len(found), bool))
-        axes[0, 0].set_title(f"what happened\n{_title(forecast, pd.Timestamp(forecast.before['period'].iloc[0]))}", loc="left", fontsize=10)
+        _draw(
+            axes[0, 0], rings, ramp[np.searchsorted(edges, last, side="left")],
+            np.zeros(len(found), bool))
+        axes[0, 0].set_title(
+            f"what happened\n{_title(forecast, pd.Timestamp(forecast.before['period'].iloc[0]))}",
+            loc="left", fontsize=10)
     ax = axes[0, -1]
     _draw(ax, rings, ramp[code], marked)
     scale_bar(ax)
     what = "" if category is None else f"{category}, "
-    ax.set_title(f"{what}expected by {forecast.about.get('model', 'the model')}\n{_title(forecast, period)}", loc="left", fontsize=10)
-    handles = [Patch(facecolor=c, edgecolor=EDGE, label=label) for c, label in zip(ramp, legend(edges))]
-    handles.append(Patch(facecolor="none", edgecolor=MARK, label=_first(forecast, found, marked, share, km2)))
-    fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(.01, .78/height), ncols=3, fontsize=9, frameon=False, borderaxespad=0)
-    fig.text(.012, .68/height, "\n".join(textwrap.wrap(USE, int(14.2*width))), fontsize=9, color="#444444", va="top")
+    ax.set_title(
+        f"{what}expected by {forecast.about.get('model', 'the model')}\n{_title(forecast, period)}",
+        loc="left", fontsize=10)
+    handles = [
+        Patch(facecolor=c, edgecolor=EDGE, label=label) for c, label in zip(ramp, legend(edges))]
+    handles.append(
+        Patch(facecolor="none", edgecolor=MARK, label=_first(forecast, found, marked, share, km2)))
+    fig.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.78 / height), ncols=3,
+        fontsize=9, frameon=False, borderaxespad=0)
+    fig.text(
+        0.012,
+        0.68 / height,
+        "\n".join(textwrap.wrap(USE, int(14.2 * width))),
+        fontsize=9,
+        color="#444444",
+        va="top",
+    )
     return fig
 
 # %% ../nbs/50_forecasts.ipynb #f0b8109a
 def _first(forecast, found, marked, share, km2):
     "What the marked places are."
-    if forecast.about.get("values") == "probabilities": return f"the surest {share:.0%} of the places"
-    return f"first {share:.0%} of the {'area' if km2 is not None else 'places'} with {found['share'][marked].sum():.0%} of all expected"
+    if forecast.about.get("values") == "probabilities":
+        return f"the surest {share:.0%} of the places"
+    return (
+        f"first {share:.0%} of the {'area' if km2 is not None else 'places'} with "
+        f"{found['share'][marked].sum():.0%} of all expected")
 
 # %% ../nbs/50_forecasts.ipynb #6f148695
 def _columns(forecast, edges, ramp, share):
@@ -229,13 +270,19 @@ def _columns(forecast, edges, ramp, share):
         for period in forecast.periods:
             one = shown(forecast, period, category)
             code = np.searchsorted(edges, one["value"], side="left")
-            between = [f"{a:.0f} to {b:.0f}" for a, b in zip(one["low"], one["high"])] if {"low", "high"} <= {*one} else [""]*len(one)
-            before = [number(v) for v in one["before"].fillna(0)] if "before" in one else [""]*len(one)
+            between = (
+                [f"{a:.0f} to {b:.0f}" for a, b in zip(one["low"], one["high"])]
+                if {"low", "high"} <= {*one} else [""] * len(one))
+            before = (
+                [number(v) for v in one["before"].fillna(0)] if "before" in one else [""] * len(one)
+            )
             marked = top(one, share, _sizes(forecast))
             found[f"{_title(forecast, period)}", category or "all together"] = {
-                "line": [MARK if m else LINE for m in marked], "wide": [2.5 if m else .5 for m in marked],
-                "colour": [ramp[c] for c in code], "label": [str(v) for v in one["label"]], "value": [number(v) for v in one["value"]],
-                "between": between, "before": before, "rank": [f"{r:.0f} of {len(one)}" for r in one["rank"]]}
+                "line": [MARK if m else LINE for m in marked],
+                "wide": [2.5 if m else 0.5 for m in marked], "colour": [ramp[c] for c in code],
+                "label": [str(v) for v in one["label"]], "value": [number(v) for v in one["value"]],
+                "between": between, "before": before,
+                "rank": [f"{r:.0f} of {len(one)}" for r in one["rank"]]}
         if "before" not in one or forecast.before is None: continue
         # what happened last, to look at in the place of the forecast
         last = one["before"].fillna(0)
@@ -264,7 +311,8 @@ def interactive(forecast: Forecast,
     from bokeh.resources import INLINE
     rings = outlines(forecast.places)
     _, edges = classes(np.concatenate([shown(forecast, p)["value"] for p in forecast.periods]))
-    ramp = np.array(RAMP)[np.linspace(0, len(RAMP) - 1, len(edges) + 1).round().astype(int)].tolist()
+    ramp = np.array(RAMP)[
+        np.linspace(0, len(RAMP) - 1, len(edges) + 1).round().astype(int)].tolist()
     data = _columns(forecast, edges, ramp, share)
     first = next(iter(data))
     # a place of several parts is several patches with the same words
@@ -272,18 +320,24 @@ def interactive(forecast: Forecast,
     flat = [r for place in rings for r in place]
     places = [str(name) for name in forecast.places.index]
     spread = lambda columns: {name: [values[i] for i in part] for name, values in columns.items()}
-    source = ColumnDataSource({"place": [places[i] for i in part], "xs": [r[:, 0].round(1).tolist() for r in flat],
-                               "ys": [r[:, 1].round(1).tolist() for r in flat], **spread(data[first])})
-    plot = figure(match_aspect=True, sizing_mode="stretch_width", height=620, tools="pan,wheel_zoom,tap,reset",
-                  active_scroll="wheel_zoom", toolbar_location="above", background_fill_color=LAND)
+    source = ColumnDataSource(
+        {
+            "place": [places[i] for i in part], "xs": [r[:, 0].round(1).tolist() for r in flat],
+            "ys": [r[:, 1].round(1).tolist() for r in flat], **spread(data[first])})
+    plot = figure(
+        match_aspect=True, sizing_mode="stretch_width", height=620,
+        tools="pan,wheel_zoom,tap,reset", active_scroll="wheel_zoom", toolbar_location="above",
+        background_fill_color=LAND)
     if all(len(r) == 1 for r in flat):
         source.data["x"], source.data["y"] = ([r[0, k] for r in flat] for k in (0, 1))
         # twenty thousand street units are a map only where they don't cover each other
         size = float(np.clip(420/len(flat)**.5, 3, 8))
         plot.scatter("x", "y", source=source, size=size, fill_color="colour",
                      line_color="line" if size == 8 else None, line_width="wide")
-    else: plot.patches("xs", "ys", source=source, fill_color="colour", line_color="line", line_width="wide",
-                       hover_line_color=INK)
+    else:
+        plot.patches(
+            "xs", "ys", source=source, fill_color="colour", line_color="line", line_width="wide",
+            hover_line_color=INK)
     _orient(plot)
     plot.add_tools(HoverTool(tooltips=_tooltips(data[first], forecast)))
     plot.axis.visible, plot.grid.visible = False, False
@@ -301,7 +355,9 @@ def _selects(data, source, part):
     from bokeh.models import CustomJS
     from bokeh.models.widgets.inputs import Select
     when, what = (list(dict.fromkeys(key[k] for key in data)) for k in (0, 1))
-    selects = [Select(title=title, value=options[0], options=options) for title, options in (("when", when), ("what", what))]
+    selects = [
+        Select(title=title, value=options[0], options=options)
+        for title, options in (("when", when), ("what", what))]
     columns = {f"{p}|{c}": v for (p, c), v in data.items()}
     change = CustomJS(args=dict(source=source, data=columns, part=part, when=selects[0], what=selects[1]), code="""
         // bokeh hands mappings over as Map
@@ -315,42 +371,67 @@ def _selects(data, source, part):
 
 # %% ../nbs/50_forecasts.ipynb #e11760cb
 def _tooltips(columns, forecast):
-    words = {"label": "most probable", "value": "expected", "between": f"{forecast.about.get('level', .9):.0%} between", "before": "last time", "rank": "rank"}
+    words = {
+        "label": "most probable", "value": "expected",
+        "between": f"{forecast.about.get('level', 0.9):.0%} between", "before": "last time",
+        "rank": "rank"}
     if forecast.about.get("values") == "probabilities": words["value"] = "probability"
     else: words.pop("label")
-    return [("", "@place"), *((text, f"@{name}") for name, text in words.items() if any(columns[name]))]
+    return [
+        ("", "@place"),
+        *((text, f"@{name}") for name, text in words.items() if any(columns[name]))]
 
 # %% ../nbs/50_forecasts.ipynb #c44bf5dc
 def _orient(plot):
     "A bar of kilometres, and where north is."
     from bokeh.models.annotations import Label, ScaleBar
     from bokeh.models.annotations.dimensional import Metric
-    plot.add_layout(ScaleBar(range=plot.x_range, unit="m", dimensional=Metric(base_unit="m"), orientation="horizontal", location="bottom_left",
-                             background_fill_alpha=.6, border_line_color=None))
-    plot.add_layout(Label(x=8, y=8, x_units="screen", y_units="screen", text="N ↑", text_color=INK, text_font_size="14px", text_align="left", x_offset=0,
-                          y_offset=60))
+    plot.add_layout(
+        ScaleBar(
+            range=plot.x_range, unit="m", dimensional=Metric(base_unit="m"),
+            orientation="horizontal", location="bottom_left", background_fill_alpha=0.6,
+            border_line_color=None))
+    plot.add_layout(
+        Label(
+            x=8, y=8, x_units="screen", y_units="screen", text="N ↑", text_color=INK,
+            text_font_size="14px", text_align="left", x_offset=0, y_offset=60))
 
+# %% ../nbs/50_forecasts.ipynb #5c1aefd4
 def _head(forecast, ramp, edges, share):
     from html import escape
-    boxes = "".join(f'<span style="white-space:nowrap;margin-right:1em"><span style="display:inline-block;width:1em;height:1em;background:{c};'
-                    f'border:1px solid #888;vertical-align:-2px"></span> {escape(label)}</span>' for c, label in zip(ramp, legend(edges)))
+    boxes = "".join(
+        '<span style="white-space:nowrap;margin-right:1em"><span '
+        f'style="display:inline-block;width:1em;height:1em;background:{c};'
+        f'border:1px solid #888;vertical-align:-2px"></span> {escape(label)}</span>'
+        for c, label in zip(ramp, legend(edges))
+    )
     first = shown(forecast)
     marked, km2 = top(first, share, _sizes(forecast)), _sizes(forecast)
-    boxes += (f'<span style="white-space:nowrap"><span style="display:inline-block;width:1em;height:1em;border:2px solid {MARK};vertical-align:-3px"></span> '
-              f'{escape(_first(forecast, first, marked, share, km2))}</span>')
+    boxes += (
+        '<span style="white-space:nowrap"><span '
+        'style="display:inline-block;width:1em;height:1em;border:2px solid '
+        f'{MARK};vertical-align:-3px"></span> '
+        f'{escape(_first(forecast, first, marked, share, km2))}</span>')
     about = forecast.about
     said = [_title(forecast, forecast.periods[0])]
-    if "last known period" in about: said.append(f"last known {about.get('unit', 'period')}: {about['last known period']}")
-    return (f"<h2 style='margin:0'>Expected by {escape(str(about.get('model', 'the model')))}</h2>"
-            f"<p style='margin:.3em 0'>{escape('; '.join(said))}</p><p style='margin:.3em 0'>{boxes}</p>")
+    if "last known period" in about:
+        said.append(f"last known {about.get('unit', 'period')}: {about['last known period']}")
+    return (
+        f"<h2 style='margin:0'>Expected by {escape(str(about.get('model', 'the model')))}</h2>"
+        f"<p style='margin:.3em 0'>{escape('; '.join(said))}</p><p style='margin:.3em "
+        f"0'>{boxes}</p>")
 
-def draw_to(forecast: Forecast, path,  # .html for the map to click on; .png, .svg or .pdf for the one for paper
-            period=None, category=None,  # as in `draw`
+# %% ../nbs/50_forecasts.ipynb #daad0446
+def draw_to(
+    # .html for the map to click on; .png, .svg or .pdf for the one for paper
+    forecast: Forecast, path,
+    period=None, category=None,  # as in `draw`
 ) -> Path:
     "Draw a forecast into a file, by the ending of its name."
     kind = Path(path).suffix.lower()
     if kind == ".html": return interactive(forecast, path)
-    if kind not in (".png", ".svg", ".pdf"): raise InputError(f"a map ends in .html, .png, .svg or .pdf, not in {kind or 'nothing'}")
+    if kind not in (".png", ".svg", ".pdf"):
+        raise InputError(f"a map ends in .html, .png, .svg or .pdf, not in {kind or 'nothing'}")
     import io
     figure, body = draw(forecast, period, category), io.BytesIO()
     figure.savefig(body, format=kind[1:], dpi=150)

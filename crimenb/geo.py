@@ -600,7 +600,8 @@ class Points:
         return np.column_stack([self.x, self.y])
     @cached_property
     def fingerprint(self) -> str:
-        "What tells these places from others, in whatever order they come: a hash, to the decimetre."
+        """What tells these places from others, in whatever order they come: a hash, to the
+        decimetre."""
         places = np.round(self.xy*10).astype(np.int64)
         return hashlib.sha256(places[np.lexsort(places.T)].tobytes()).hexdigest()[:16]
     def where(self, keep: np.ndarray, reason: str) -> "Points":

@@ -53,7 +53,8 @@ class _Lattice:
 
 @dataclass(frozen=True)
 class _Box(_Lattice):
-    "A box in degrees cut into `rows` × `columns` equal cells; row 0 is the northern edge, column 0 the western one."
+    """A box in degrees cut into `rows` × `columns` equal cells; row 0 is the northern edge, column
+    0 the western one."""
     west: float
     south: float
     east: float
@@ -63,27 +64,36 @@ class _Box(_Lattice):
 
     def __post_init__(self):
         if not (-180 <= self.west < self.east <= 180 and -90 <= self.south < self.north <= 90):
-            raise InputError(f"the box {self.west, self.south, self.east, self.north} is not (west, south, east, north) in degrees")
+            raise InputError(
+                f"the box {self.west, self.south, self.east, self.north} is not (west, south, "
+                "east, north) in degrees")
         for name in ("rows", "columns"):
             if not isinstance(getattr(self, name), Integral) or getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)!r}: use a whole number of at least 1")
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}: use a whole number of at least 1")
 
 # %% ../nbs/25_grids.ipynb #1e482945
 class Grid(_Box):
-    "A box in degrees cut into `rows` × `columns` equal cells; row 0 is the northern edge, column 0 the western one."
-    def _cells(self) -> Cells: return degree_cells((self.west, self.south, self.east, self.north), self.rows, self.columns)
+    """A box in degrees cut into `rows` × `columns` equal cells; row 0 is the northern edge, column
+    0 the western one."""
+    def _cells(self) -> Cells:
+        return degree_cells((self.west, self.south, self.east, self.north), self.rows, self.columns)
 
     @property
     def km2(self) -> float:
         "Area of a cell in the middle of the box, in km²."
         east, north = metres_per_degree((self.south + self.north) / 2)
-        return (self.east - self.west) * east * (self.north - self.south) * north / self.n_cells / 1e6
+        return (
+            (self.east - self.west) * east * (self.north - self.south) * north / self.n_cells / 1e6)
 
     def cells(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-        "(n,) int64: row * columns + column of each place; -1 where it's outside the box or unknown."
+        """(n,) int64: row * columns + column of each place; -1 where it's outside the box or
+        unknown."""
         lon, lat = np.asarray(lon, float), np.asarray(lat, float)
         inside = (lon >= self.west) & (lon <= self.east) & (lat >= self.south) & (lat <= self.north)
-        shares = (lon - self.west) / (self.east - self.west), (self.north - lat) / (self.north - self.south)
+        shares = (
+            (lon - self.west) / (self.east - self.west),
+            (self.north - lat) / (self.north - self.south))
         across, down = (np.where(inside, part, 0) for part in shares)
         column = np.minimum(across * self.columns, self.columns - 1).astype(np.int64)
         row = np.minimum(down * self.rows, self.rows - 1).astype(np.int64)
@@ -91,22 +101,29 @@ class Grid(_Box):
 
     def centres(self) -> tuple:
         "lon and lat of the middle of every cell, each (rows, columns)."
-        across, down = (np.arange(self.columns) + .5) / self.columns, (np.arange(self.rows) + .5) / self.rows
-        lon, lat = np.meshgrid(self.west + across * (self.east - self.west), self.north - down * (self.north - self.south))
+        across, down = (
+            (np.arange(self.columns) + 0.5) / self.columns,
+            (np.arange(self.rows) + 0.5) / self.rows)
+        lon, lat = np.meshgrid(
+            self.west + across * (self.east - self.west),
+            self.north - down * (self.north - self.south))
         return lon, lat
 
     @classmethod
     def around(cls, events: pd.DataFrame, rows: int = 16, columns: int = 16) -> "Grid":
-        "The smallest grid that holds every event with a place that can be right (see `geo.misplaced`)."
+        """The smallest grid that holds every event with a place that can be right (see
+        `geo.misplaced`)."""
         lon, lat = events.lon.to_numpy(float), events.lat.to_numpy(float)
         known = np.isfinite(lon) & np.isfinite(lat)
         if not known.any(): raise InputError("no event has coordinates: a grid needs some")
         right = known & ~np.any([~known, *misplaced(lon, lat, 4326).values()], axis=0)
-        return cls(lon[right].min(), lat[right].min(), lon[right].max(), lat[right].max(), rows, columns)
+        return cls(
+            lon[right].min(), lat[right].min(), lon[right].max(), lat[right].max(), rows, columns)
 
     @classmethod
     def of(cls, city: Any, rows: int = 16, columns: int = 16) -> "Grid":
-        "The grid over a simulated city's whole map. The city numbers its rows from the south: compare with `expected_counts(…)[:, ::-1]`."
+        """The grid over a simulated city's whole map. The city numbers its rows from the south:
+        compare with `expected_counts(…)[:, ::-1]`."""
         (west, south), metres = city.corner, city.side * city.cell_m
         east, north = (float(v) for v in metres_to_degrees(metres, metres, city.corner))
         return cls(west, south, east, north, rows, columns)
@@ -114,7 +131,8 @@ class Grid(_Box):
 # %% ../nbs/25_grids.ipynb #f03462fc
 @dataclass(frozen=True)
 class Squares(_Lattice):
-    "Squares of `size` metres: `rows` × `columns` from a south-western corner, in a system in metres; row 0 is the northern edge."
+    """Squares of `size` metres: `rows` × `columns` from a south-western corner, in a system in
+    metres; row 0 is the northern edge."""
     west: float
     south: float
     size: float
@@ -123,7 +141,10 @@ class Squares(_Lattice):
     # EPSG number
     crs: int
 
-    def _cells(self) -> Cells: return Cells(self.west, self.south, self.size, self.size, self.rows, self.columns, self.crs, north_first=True)
+    def _cells(self) -> Cells:
+        return Cells(
+            self.west, self.south, self.size, self.size, self.rows, self.columns, self.crs,
+            north_first=True)
     @property
     def km2(self) -> float:
         "Area of a cell, in km²."
@@ -134,34 +155,49 @@ class Squares(_Lattice):
     def centres(self) -> tuple:
         "lon and lat of the middle of every cell, each (rows, columns)."
         places = self.places()
-        return tuple(places[name].to_numpy().reshape(self.rows, self.columns) for name in ("lon", "lat"))
+        return tuple(
+            places[name].to_numpy().reshape(self.rows, self.columns) for name in ("lon", "lat"))
 
-def squares(over,          # a box in degrees, areas, or events with lon and lat (places that can't be right are not covered)
-            size: float,   # side of a cell in metres
+def squares(
+    # a box in degrees, areas, or events with lon and lat (places that can't be right are not
+    # covered)
+    over,
+    size: float,   # side of a cell in metres
 ) -> Squares:
     "Square cells that cover something."
     found = square_cells(over, size, keep="all")
     return Squares(found.west, found.south, found.width, found.rows, found.columns, found.crs)
 
 # %% ../nbs/25_grids.ipynb #a2e5494e
-def as_grid(grid,         # a Grid or Squares, a side in metres, a city's name, card or its path, what `schema` holds of a grid, or None
-            events=None,  # an events table, to cover where nothing else says what
-            rows: "int | None" = None, columns: "int | None" = None,  # of a box; None: as it is, else 16
+def as_grid(
+    # a Grid or Squares, a side in metres, a city's name, card or its path, what `schema` holds of
+    # a grid, or None
+    grid,
+    events=None,  # an events table, to cover where nothing else says what
+    rows: "int | None" = None, columns: "int | None" = None,  # of a box; None: as it is, else 16
 ) -> "Grid | Squares":
     "The grid that is meant."
     if isinstance(grid, dict): return Squares(**grid) if "size" in grid else Grid(**grid)
     if isinstance(grid, (str, Path, Card)):
         card = get(grid)
         over = card.grid_box or events
-        if over is None: raise InputError(f"the card {card.name} has no grid_box: add one, or give the events that the grid shall cover")
+        if over is None:
+            raise InputError(
+                f"the card {card.name} has no grid_box: add one, or give the events that the "
+                "grid shall cover")
         if card.cell_m: grid = squares(over, card.cell_m)
         else: grid = Grid(*card.grid_box) if card.grid_box else None
     if isinstance(grid, (int, float)) and not isinstance(grid, bool):
-        if events is None: raise InputError(f"squares of {grid} metres need something to cover: give events")
+        if events is None:
+            raise InputError(f"squares of {grid} metres need something to cover: give events")
         grid = squares(events, grid)
     if grid is None: grid = Grid.around(events)
-    if not isinstance(grid, (Grid, Squares)): raise InputError(f"grid is {grid!r}: give a Grid, a side in metres, a city's name or the path of its card")
-    shape = {name: value for name, value in (("rows", rows), ("columns", columns)) if value is not None}
+    if not isinstance(grid, (Grid, Squares)):
+        raise InputError(
+            f"grid is {grid!r}: give a Grid, a side in metres, a city's name or the path of "
+            "its card")
+    shape = {
+        name: value for name, value in (("rows", rows), ("columns", columns)) if value is not None}
     return replace(grid, **shape) if shape and isinstance(grid, Grid) else grid
 
 # %% ../nbs/25_grids.ipynb #7fc79b04
@@ -181,13 +217,16 @@ def _whole_hour(time, what):
 def reached(times,  # of the events; those of the last week suffice
             first,  # the time of the first event
 ) -> tuple:
-    "The end of the last hour that the events reach, and a sentence where the hour of the last event is not complete."
+    """The end of the last hour that the events reach, and a sentence where the hour of the last
+    event is not complete."""
     last = times.max()
     hour = last.floor("h")
     recent = times[times > last - pd.Timedelta(days=7)]
     usual = min(last - first, pd.Timedelta(days=7)) / len(recent)
-    # five times the usual pause and nothing happened: a file that was cut, more likely than a quiet hour; most files end with a day
-    if hour.hour == 23 or hour + pd.Timedelta(hours=1) - last <= 5 * usual or hour <= first: return hour + pd.Timedelta(hours=1), ()
+    # five times the usual pause and nothing happened: a file that was cut, more likely than a
+    # quiet hour; most files end with a day
+    if hour.hour == 23 or hour + pd.Timedelta(hours=1) - last <= 5 * usual or hour <= first:
+        return hour + pd.Timedelta(hours=1), ()
     return hour, (f"the events end at {last}, within an hour, so the hour from {hour} on is left out: say end={str(hour + pd.Timedelta(hours=1))!r} to have it",)
 
 # %% ../nbs/25_grids.ipynb #0d2af1bb
@@ -195,18 +234,27 @@ def no_odd_ones(t,           # (n,) different times, or days, of events, in orde
                 n,           # (n,) how many events each has
                 start, end,  # as in `from_events`
 ) -> None:
-    "An `InputError` if a few events lie years away from all others, or the hours would be too many."
+    """An `InputError` if a few events lie years away from all others, or the hours would be too
+    many."""
     if start is None or end is None:
         gaps = np.diff(t)
-        if len(gaps) and gaps.max() > np.timedelta64(3 * 365, "D") and gaps.max() > (t[-1] - t[0]) / 2:
+        if (
+            len(gaps) and gaps.max() > np.timedelta64(3 * 365, "D")
+            and gaps.max() > (t[-1] - t[0]) / 2):
             at, many = int(gaps.argmax()), int(n.sum())
             before = int(n[:at + 1].sum())
             few, when = (before, t[at]) if before <= many - before else (many - before, t[at + 1])
-            raise InputError(f"{few} of {many} events, one of {pd.Timestamp(when).date()}, lie {gaps.max() / np.timedelta64(365, 'D'):.0f} years from all others: "
-                             "leave them out, or give start and end")
-    start, end = pd.Timestamp(t[0]) if start is None else start, pd.Timestamp(t[-1]) if end is None else end
+            raise InputError(
+                f"{few} of {many} events, one of {pd.Timestamp(when).date()}, lie "
+                f"{gaps.max() / np.timedelta64(365, 'D'):.0f} years from all others: "
+                "leave them out, or give start and end")
+    start, end = (
+        pd.Timestamp(t[0]) if start is None else start,
+        pd.Timestamp(t[-1]) if end is None else end)
     if (end - start) / pd.Timedelta(hours=1) > MOST_HOURS:
-        raise InputError(f"from {start} to {end} are more than {MOST_HOURS} hours: give a later start or an earlier end")
+        raise InputError(
+            f"from {start} to {end} are more than {MOST_HOURS} hours: give a later start or an "
+            "earlier end")
 
 # %% ../nbs/25_grids.ipynb #d7b2a339
 def count(events: pd.DataFrame, grid: Any,
@@ -214,8 +262,12 @@ def count(events: pd.DataFrame, grid: Any,
 ) -> tuple:
     "(hours, rows, columns) counts, and how many events of these hours are in no cell."
     hours = int((end - start) / pd.Timedelta(hours=1))
-    if hours < 1: raise InputError(f"the hours from {start} to {end} are none: end must be later than start")
-    if hours * grid.n_cells > 2**31: raise InputError(f"{hours} hours of {grid.n_cells} cells do not fit into memory: use larger cells, or fewer hours")
+    if hours < 1:
+        raise InputError(f"the hours from {start} to {end} are none: end must be later than start")
+    if hours * grid.n_cells > 2**31:
+        raise InputError(
+            f"{hours} hours of {grid.n_cells} cells do not fit into memory: use larger cells, "
+            "or fewer hours")
     hour = (events.time - start).dt.total_seconds().to_numpy() // 3600
     cell = grid.cells(events.lon, events.lat)
     now = (hour >= 0) & (hour < hours)
@@ -269,42 +321,69 @@ class _Hours(View):
     @property
     def places(self) -> list: return self.grid.names
     def where(self) -> pd.DataFrame: return self.grid.places()
-    def _with(self, counts, first): return replace(self, counts=counts, start=self.start + pd.Timedelta(hours=first))
+    def _with(self, counts, first):
+        return replace(self, counts=counts, start=self.start + pd.Timedelta(hours=first))
 
 # %% ../nbs/25_grids.ipynb #842992b2
-def _days(holidays): return holidays if holidays is None or isinstance(holidays, str) else sorted(str(pd.Timestamp(day).date()) for day in holidays)
+def _days(holidays):
+    return (
+        holidays if holidays is None or isinstance(holidays, str)
+        else sorted(str(pd.Timestamp(day).date()) for day in holidays))
 
+# %% ../nbs/25_grids.ipynb #da096a93
 @dataclass(frozen=True, eq=False)
 class _Verbs(_Hours):
-    "How maps are written down, joined and brought up to date, and what is known of an hour beside its crimes."
+    """How maps are written down, joined and brought up to date, and what is known of an hour beside
+    its crimes."""
     # makes maps from events: `HourlyMaps` has it
     from_events: ClassVar[Any]
 
     def schema(self) -> dict:
-        return {"period": "hour", "grid": asdict(self.grid), "holidays": self.holidays, "weather": None if self.weather is None else list(self.weather)}
+        return {
+            "period": "hour", "grid": asdict(self.grid), "holidays": self.holidays,
+            "weather": None if self.weather is None else list(self.weather)}
 
     def joined(self, later: Any, gap: str = "refuse") -> Any:
         found = super().joined(later, gap)
-        weather = None if self.weather is None else pd.concat([self.weather, later.weather[later.weather.index > self.weather.index[-1]]]).asfreq("h")
+        weather = (
+            None
+            if self.weather is None
+            else pd.concat(
+                [self.weather, later.weather[later.weather.index > self.weather.index[-1]]]
+            ).asfreq("h"))
         if weather is not None: weather = weather.interpolate("linear")
-        return replace(found, weather=weather, outside=self.outside + later.outside, notes=(*self.notes, *later.notes))
+        return replace(
+            found, weather=weather, outside=self.outside + later.outside,
+            notes=(*self.notes, *later.notes))
 
     def update(self, events: pd.DataFrame, gap: str = "refuse", weather=None) -> Any:
-        "The maps with the events that came since; `gap` as in `joined`, `weather` of the new hours where the maps have weather."
+        """The maps with the events that came since; `gap` as in `joined`, `weather` of the new
+        hours where the maps have weather."""
         if not len(events): return self
         known = self.until(self.known)
         end, first = known.start + pd.Timedelta(hours=len(known)), events.time.min()
-        if first < end: raise InputError(f"the later events begin at {first}, and the hours up to {end} are known already: give what comes from {end} on")
-        return known.joined(type(self).from_events(events, None, max(end, first.normalize()), None, weather, like=self.schema()), gap)
+        if first < end:
+            raise InputError(
+                f"the later events begin at {first}, and the hours up to {end} are known "
+                f"already: give what comes from {end} on")
+        return known.joined(
+            type(self).from_events(
+                events, None, max(end, first.normalize()), None, weather, like=self.schema()),
+            gap)
 
     def external(self, columns=None,            # which of `ALL_EXTERNAL`; None: `EXTERNAL`
                  ranges: "dict | None" = None,  # as from `weather_ranges`; None: of the known hours
                  hours: slice = slice(None),    # which, where the ranges are given
     ) -> np.ndarray:
-        "(T, len(columns)) float32 in [0, 1]: what is known of each hour beside its crimes; ahead, weather is that hour of the day's mean (`weather_ahead`)."
-        weather = self.weather if self.weather is None or self.known == len(self) else weather_ahead(self.weather, self.starts)
+        """(T, len(columns)) float32 in [0, 1]: what is known of each hour beside its crimes; ahead,
+        weather is that hour of the day's mean (`weather_ahead`)."""
+        weather = (
+            self.weather if self.weather is None or self.known == len(self)
+            else weather_ahead(self.weather, self.starts))
         first = self.known if hours == slice(None) else None
-        return external_features(self.starts[hours], weather, self.holidays, columns or EXTERNAL, first, ranges).to_numpy(np.float32)
+        return external_features(
+            self.starts[hours], weather, self.holidays, columns or EXTERNAL, first, ranges
+        ).to_numpy(np.float32)
 
 # %% ../nbs/25_grids.ipynb #25e69cb4
 @dataclass(frozen=True, eq=False)
@@ -312,20 +391,29 @@ class HourlyMaps(_Verbs):
     "Crime counts by hour and cell, and where and when they are from."
     @classmethod
     def from_events(cls, events: pd.DataFrame,  # an events table
-                    grid=None,                  # as in `as_grid`; None: a box of 16 × 16 around the events
-                    start=None, end=None,       # first hour, hour after the last; None: the first event's midnight, and what the events reach
+                    # as in `as_grid`; None: a box of 16 × 16 around the events
+                    grid=None,
+                    # first hour, hour after the last; None: the first event's midnight, and what
+                    # the events reach
+                    start=None, end=None,
                     weather=None,               # from `read_weather`; None: no weather
-                    holidays=None,              # a country or country-state code, a list of days; None: the card's, or none
-                    like: "dict | None" = None, # the schema of another view: its grid and holidays are taken
+                    # a country or country-state code, a list of days; None: the card's, or none
+                    holidays=None,
+                    # the schema of another view: its grid and holidays are taken
+                    like: "dict | None" = None,
     ) -> "HourlyMaps":
-        "How many events each hour and cell had. What happens before `start` or from `end` on does not count; what lies outside the grid is in `outside`."
+        """How many events each hour and cell had. What happens before `start` or from `end` on does
+        not count; what lies outside the grid is in `outside`."""
         if like is not None: grid, holidays = like["grid"], like["holidays"]
         if holidays is None and isinstance(grid, (str, Path, Card)): holidays = get(grid).holidays
-        start, end = (None if t is None else _whole_hour(t, what) for t, what in ((start, "start"), (end, "end")))
+        start, end = (
+            None if t is None else _whole_hour(t, what)
+            for t, what in ((start, "start"), (end, "end")))
         some, notes = events, ()
         if start is not None: some = some[some.time >= start]
         if end is not None: some = some[some.time < end]
-        if (start is None or end is None) and not len(some): raise InputError("there is no event: give start and end, or other events")
+        if (start is None or end is None) and not len(some):
+            raise InputError("there is no event: give start and end, or other events")
         needs_hours(some)
         if len(some): no_odd_ones(*np.unique(some.time.to_numpy(), return_counts=True), start, end)
         if start is None: start = some.time.min().normalize()
@@ -338,19 +426,24 @@ class HourlyMaps(_Verbs):
 
 # %% ../nbs/25_grids.ipynb #61358a93
 def _day_starts(n, first_hour: int, day):
-    if not isinstance(first_hour, Integral) or not 0 <= first_hour < day: raise InputError(f"first_hour is {first_hour!r}: use a whole number from 0 to {day - 1}")
+    if not isinstance(first_hour, Integral) or not 0 <= first_hour < day:
+        raise InputError(f"first_hour is {first_hour!r}: use a whole number from 0 to {day - 1}")
     return (np.arange(n) + first_hour) % day == 0
 
 def diurnal_sum(counts,              # (T, …) counts
                 first_hour: int = 0, # hour of the day of counts[0]
                 day=24,              # frames a day
 ) -> np.ndarray:
-    "Equation (1): (T, …) the sum since midnight, this hour included. The same dtype; exact for whole numbers."
+    """Equation (1): (T, …) the sum since midnight, this hour included. The same dtype; exact for
+    whole numbers."""
     counts = np.asarray(counts)
     _day_starts(0, first_hour, day)
     # whole days, with zeros before the first hour and after the last
     before, after = first_hour, -(first_hour + len(counts)) % day
-    padded = np.concatenate([np.zeros((before, *counts.shape[1:]), counts.dtype), counts, np.zeros((after, *counts.shape[1:]), counts.dtype)])
+    padded = np.concatenate(
+        [
+            np.zeros((before, *counts.shape[1:]), counts.dtype), counts,
+            np.zeros((after, *counts.shape[1:]), counts.dtype)])
     summed = padded.reshape(-1, day, *counts.shape[1:]).cumsum(1, dtype=counts.dtype)
     return summed.reshape(padded.shape)[before:before + len(counts)]
 
@@ -371,18 +464,25 @@ INTERPOLATIONS = ("bilinear", "cubic", "spline")
 
 @lru_cache
 def _operator(n, how):
-    "(2n, n) the interpolation of one axis as a matrix, and (n, 2n) its left inverse of least squares."
+    """(2n, n) the interpolation of one axis as a matrix, and (n, 2n) its left inverse of least
+    squares."""
     if how == "spline": up = np.stack([zoom(cell, 2, order=2) for cell in np.eye(n)], 1)
     else:
         # 24 mirrored cells more on both sides: the spline's memory of them is below 1e-13
         order = {"bilinear": 1, "cubic": 3}[how]
-        up = np.stack([zoom(np.pad(cell, 24, "symmetric"), 2, order=order, mode="reflect", grid_mode=True)[48:-48] for cell in np.eye(n)], 1)
+        up = np.stack(
+            [
+                zoom(np.pad(cell, 24, "symmetric"), 2, order=order, mode="reflect", grid_mode=True)[
+                    48:-48]
+                for cell in np.eye(n)],
+            1)
     return up, np.linalg.pinv(up)
 
 def _apply(rows, maps, columns):
     if hasattr(maps, "detach"):
         import torch
-        rows, columns = (torch.as_tensor(m, dtype=maps.dtype, device=maps.device) for m in (rows, columns))
+        rows, columns = (
+            torch.as_tensor(m, dtype=maps.dtype, device=maps.device) for m in (rows, columns))
         return rows @ maps @ columns.T
     maps = np.asarray(maps)
     if not np.issubdtype(maps.dtype, np.floating): maps = maps.astype(np.float64)
@@ -391,23 +491,31 @@ def _apply(rows, maps, columns):
 def super_resolve(maps,           # (…, r, c) maps, numpy or torch
                   how="bilinear", # one of `INTERPOLATIONS`
 ) -> "np.ndarray | torch.Tensor":
-    "(…, 2r, 2c) the interpolated maps, in events per cell of the *coarse* size. `bilinear` and `cubic` sum to 4 times what `maps` sum to."
+    """(…, 2r, 2c) the interpolated maps, in events per cell of the *coarse* size. `bilinear` and
+    `cubic` sum to 4 times what `maps` sum to."""
     one_of(how, INTERPOLATIONS, "interpolation")
     return _apply(_operator(maps.shape[-2], how)[0], maps, _operator(maps.shape[-1], how)[0])
 
+# %% ../nbs/25_grids.ipynb #a487812c
 def recover(maps,           # (…, 2r, 2c) maps, numpy or torch
             how="bilinear", # how they were interpolated
 ) -> "np.ndarray | torch.Tensor":
-    "(…, r, c) the maps whose interpolation is closest to `maps`: the exact left inverse of `super_resolve`. `bilinear` and `cubic` sum to a quarter of what `maps` sum to."
+    """(…, r, c) the maps whose interpolation is closest to `maps`: the exact left inverse of
+    `super_resolve`. `bilinear` and `cubic` sum to a quarter of what `maps` sum to."""
     one_of(how, INTERPOLATIONS, "interpolation")
-    if maps.shape[-2] % 2 or maps.shape[-1] % 2: raise InputError(f"the maps have {maps.shape[-2]} × {maps.shape[-1]} cells: a doubled map has even numbers")
-    return _apply(_operator(maps.shape[-2] // 2, how)[1], maps, _operator(maps.shape[-1] // 2, how)[1])
+    if maps.shape[-2] % 2 or maps.shape[-1] % 2:
+        raise InputError(
+            f"the maps have {maps.shape[-2]} × {maps.shape[-1]} cells: a doubled map has even "
+            "numbers")
+    return _apply(
+        _operator(maps.shape[-2] // 2, how)[1], maps, _operator(maps.shape[-1] // 2, how)[1])
 
 # %% ../nbs/25_grids.ipynb #843a0674
 def double_time(series,       # (T, …) frames
                 how="linear", # "linear", or "spline": the authors' zoom of order 2
 ) -> np.ndarray:
-    "(2T, …) interpolated frames. `linear`: frame 2t is frame t, 2t + 1 the mean of t and t + 1 (the last one is repeated). Every interpolated frame uses *later* frames."
+    """(2T, …) interpolated frames. `linear`: frame 2t is frame t, 2t + 1 the mean of t and t + 1
+    (the last one is repeated). Every interpolated frame uses *later* frames."""
     one_of(how, ("linear", "spline"), "interpolation of time")
     series = np.asarray(series)
     if not np.issubdtype(series.dtype, np.floating): series = series.astype(np.float64)
@@ -423,7 +531,9 @@ AUTHORS_LAGS = {"nearby": (2, 3, 4), "periodic": (24, 48, 72), "trend": (168, 33
 def _flat(lags):
     flat = [lag for group in lags.values() for lag in group]
     if not flat or any(not isinstance(lag, Integral) or lag < 1 for lag in flat):
-        raise InputError(f"the lags are {dict(lags)}: each must be a whole number of at least 1, since a frame at or after its target is the future")
+        raise InputError(
+            f"the lags are {dict(lags)}: each must be a whole number of at least 1, since a "
+            "frame at or after its target is the future")
     return np.asarray(flat, np.int64)
 
 def first_target(lags=LAGS, # group -> lags in frames
@@ -434,51 +544,72 @@ def first_target(lags=LAGS, # group -> lags in frames
 def frame_index(targets,   # (n,) frames to forecast
                 lags=LAGS, # group -> lags in frames
 ) -> np.ndarray:
-    "(n, number of lags) int64: which frames each target looks at, group after group. Every one of them is before its target."
+    """(n, number of lags) int64: which frames each target looks at, group after group. Every one of
+    them is before its target."""
     targets = np.atleast_1d(np.asarray(targets, np.int64))
-    if len(targets) and targets.min() < (first := first_target(lags)): raise InputError(f"frame {targets.min()} lacks some of its earlier frames: the first target is {first}")
+    if len(targets) and targets.min() < (first := first_target(lags)):
+        raise InputError(
+            f"frame {targets.min()} lacks some of its earlier frames: the first target is {first}")
     return targets[:, None] - _flat(lags)
 
 # %% ../nbs/25_grids.ipynb #15b537d1
 class Frames:
-    "Batches `(nearby, periodic, trend, external, target)` gathered from one shared tensor; nothing is copied until a batch asks for it."
-    def __init__(self, series,          # (T, r, c) frames to look at, numpy or torch; a numpy array of float32 is shared, not copied
-                       lags=LAGS,       # group -> lags in frames
-                       external=None,   # (T, E) features of each frame, read at the target's own frame; None: E = 0
-                       target=None,     # (T, r', c') frames to forecast; None: the series itself
+    """Batches `(nearby, periodic, trend, external, target)` gathered from one shared tensor;
+    nothing is copied until a batch asks for it."""
+    def __init__(
+        # (T, r, c) frames to look at, numpy or torch; a numpy array of float32 is shared, not
+        # copied
+        self, series,
+        lags=LAGS,       # group -> lags in frames
+        # (T, E) features of each frame, read at the target's own frame; None: E = 0
+        external=None,
+        target=None,     # (T, r', c') frames to forecast; None: the series itself
     ):
         import torch
         self.series = torch.as_tensor(series)
         self.target = self.series if target is None else torch.as_tensor(target)
-        self.external = self.series.new_zeros(len(self.series), 0) if external is None else torch.as_tensor(np.asarray(external), dtype=self.series.dtype)
-        if self.series.ndim != 3 or self.target.ndim != 3: raise InputError(f"the series has shape {tuple(self.series.shape)}, its target {tuple(self.target.shape)}: give frames (T, rows, columns)")
+        self.external = (
+            self.series.new_zeros(len(self.series), 0) if external is None
+            else torch.as_tensor(np.asarray(external), dtype=self.series.dtype))
+        if self.series.ndim != 3 or self.target.ndim != 3:
+            raise InputError(
+                f"the series has shape {tuple(self.series.shape)}, its target "
+                f"{tuple(self.target.shape)}: give frames (T, rows, columns)")
         if not len(self.series) == len(self.target) == len(self.external):
-            raise InputError(f"there are {len(self.series)} frames, {len(self.target)} targets and external features of {len(self.external)}: give one of each a frame")
+            raise InputError(
+                f"there are {len(self.series)} frames, {len(self.target)} targets and external "
+                f"features of {len(self.external)}: give one of each a frame")
         self.lags, self.first = dict(lags), first_target(lags)
-        self._lags, self._sizes = torch.as_tensor(_flat(lags)), [len(group) for group in lags.values()]
+        self._lags, self._sizes = (
+            torch.as_tensor(_flat(lags)), [len(group) for group in lags.values()])
 
     def to(self, device: "str | torch.device") -> "Frames":
         "The same frames on another device."
         moved = object.__new__(Frames)
-        moved.__dict__ = {k: v.to(device) if hasattr(v, "detach") else v for k, v in self.__dict__.items()}
+        moved.__dict__ = {
+            k: v.to(device) if hasattr(v, "detach") else v for k, v in self.__dict__.items()}
         return moved
 
     def __len__(self): return len(self.series)
 
     def batch(self, targets, # (B,) frames to forecast
     ) -> tuple:
-        "One (B, lags, r, c) tensor a group of lags, then external (B, E) and target (B, 1, r', c')."
+        """One (B, lags, r, c) tensor a group of lags, then external (B, E) and target (B, 1, r',
+        c')."""
         import torch
         targets = torch.as_tensor(targets, dtype=torch.int64)
         if len(targets) and (int(targets.min()) < self.first or int(targets.max()) >= len(self)):
-            raise InputError(f"targets go from {int(targets.min())} to {int(targets.max())}: they must lie between {self.first} and {len(self) - 1}")
+            raise InputError(
+                f"targets go from {int(targets.min())} to {int(targets.max())}: they must lie "
+                f"between {self.first} and {len(self) - 1}")
         targets = targets.to(self.series.device)
         seen = self.series[targets[:, None] - self._lags]
         return (*seen.split(self._sizes, 1), self.external[targets], self.target[targets][:, None])
 
     def batches(self, targets,  # (n,) frames to forecast
                 size,           # targets a batch
-                rng=None,       # a NumPy generator to shuffle the targets with; None: in the order given
+                # a NumPy generator to shuffle the targets with; None: in the order given
+                rng=None,
     ) -> Iterator:
         "`batch` after `batch`, until all targets have had their turn; the last one may be smaller."
         within(size, "the size of a batch", 1)
@@ -490,28 +621,47 @@ class Frames:
 WEATHER = ("temperature", "wind", "event", "rain", "fog", "thunder")
 # the event code as a share of 3: an inference from when the values occur in the authors' file
 EVENT_CODES = {"rain": 1 / 3, "fog": 2 / 3, "thunder": 1.}
-_WEATHER_NAMES = {"windspeed": "wind", "temp": "temperature", "events": "event", "thunderstorm": "thunder",
-                  "timestamp": "time", "datetime": "time", "date": "time", "dateandtime": "time", "hour": "time"}
+_WEATHER_NAMES = {
+    "windspeed": "wind", "temp": "temperature", "events": "event", "thunderstorm": "thunder",
+    "timestamp": "time", "datetime": "time", "date": "time", "dateandtime": "time", "hour": "time"}
 #: hours without a reading that are filled without a word
 SHORT_GAP = 3
 
 def _readings(table):
     "The columns of `WEATHER` as numbers; what stations write where they have none is missing."
-    values = table[[name for name in WEATHER if name in table]].apply(pd.to_numeric, errors="coerce").astype(float)
+    values = (
+        table[[name for name in WEATHER if name in table]] .apply(pd.to_numeric, errors="coerce")
+        .astype(float))
     # -9999, -999, -99 and 999.9, 9999: no thermometer shows that, and no wind blows backwards
-    odd = (values.abs() >= 999) | (values <= -98) | ~np.isfinite(values.fillna(0)) | (values[[c for c in values if c != "temperature"]] < 0).reindex(columns=values.columns, fill_value=False)
+    odd = (
+        (values.abs() >= 999)
+        | (values <= -98)
+        | ~np.isfinite(values.fillna(0))
+        | (values[[c for c in values if c != "temperature"]] < 0).reindex(
+            columns=values.columns, fill_value=False))
     return values.mask(odd), int(odd.sum().sum())
 
+# %% ../nbs/25_grids.ipynb #8d1d3172
 def _weather_times(column, path, zone):
-    "Local times of a weather table, and remarks: numbers are seconds or milliseconds since 1970, a written zone is converted."
+    """Local times of a weather table, and remarks: numbers are seconds or milliseconds since 1970,
+    a written zone is converted."""
     numbers = pd.api.types.is_numeric_dtype(column) and bool((column.abs() >= 1e8).all())
-    text = pd.Series(column) if numbers else column.astype(object).where(column.notna(), None).map(lambda v: None if v is None else str(v))
-    found = read_times(pa.array(text.round().astype("int64") if numbers else text, from_pandas=True), Writing(order="ymd", zone=zone), str(path))
+    text = (
+        pd.Series(column) if numbers else column.astype(object) .where(column.notna(), None)
+        .map(lambda v: None if v is None else str(v)))
+    found = read_times(
+        pa.array(text.round().astype("int64") if numbers else text, from_pandas=True),
+        Writing(order="ymd", zone=zone), str(path))
     if (lost := pd.isna(found.time)).any():
-        raise InputError(f"{path} has times that cannot be read, such as {column[lost].iloc[0]!r}: write them as 2018-01-31 14:00, or as seconds since 1970")
+        raise InputError(
+            f"{path} has times that cannot be read, such as {column[lost].iloc[0]!r}: write "
+            "them as 2018-01-31 14:00, or as seconds since 1970")
     if found.remarks and zone is None and not numbers:
-        raise InputError(f"{path} has times with a zone, and that of the city is not known: say zone='America/Chicago', or another one")
-    return pd.DatetimeIndex(found.time).floor("h"), [remark.replace("say tz=", "say zone=") for remark in found.remarks]
+        raise InputError(
+            f"{path} has times with a zone, and that of the city is not known: say "
+            "zone='America/Chicago', or another one")
+    return pd.DatetimeIndex(found.time).floor("h"), [
+        remark.replace("say tz=", "say zone=") for remark in found.remarks]
 
 # %% ../nbs/25_grids.ipynb #ce14f36f
 def _gaps(hourly):
@@ -519,37 +669,64 @@ def _gaps(hourly):
     empty = hourly.isna()
     runs = [(empty[name].groupby((~empty[name]).cumsum()).sum(), name) for name in hourly]
     long = [(run[run > SHORT_GAP], name) for run, name in runs if (run > SHORT_GAP).any()]
-    return [f"{name} has {len(run)} gap{'s' if len(run) > 1 else ''} of more than {SHORT_GAP} hours, the longest of {int(run.max())}, filled by straight lines" for run, name in long]
+    return [
+        (
+            f"{name} has {len(run)} gap{'s' if len(run) > 1 else ''} of more than {SHORT_GAP} "
+            f"hours, the longest of {int(run.max())}, filled by straight lines")
+        for run, name in long]
 
 # %% ../nbs/25_grids.ipynb #8558d20c
-def read_weather(path,       # CSV with a header: `temperature`, `wind`, and `event` (0 to 1) or `rain`, `fog`, `thunder` (0 or 1) where there are any
-                 start=None, # the first line's hour, for a file of one line an hour that has no column `time`
-                 zone: "str | None" = None, # of the city's clocks, such as "America/Chicago": seconds since 1970 and written zones become its local time
+def read_weather(
+    # CSV with a header: `temperature`, `wind`, and `event` (0 to 1) or `rain`, `fog`, `thunder` (0
+    # or 1) where there are any
+    path,
+    start=None, # the first line's hour, for a file of one line an hour that has no column `time`
+    # of the city's clocks, such as "America/Chicago": seconds since 1970 and written zones become
+    # its local time
+    zone: "str | None" = None,
 ) -> pd.DataFrame:
-    """Weather by hour: an index of local hours without gaps, and those columns of `WEATHER` that the file has.
+    """Weather by hour: an index of local hours without gaps, and those columns of `WEATHER` that
+    the file has.
 
-    Several readings in an hour are averaged, hours without one interpolated linearly; what there is to know of that stands in `attrs["notes"]`."""
+    Several readings in an hour are averaged, hours without one interpolated linearly; what there
+    is to know of that stands in `attrs["notes"]`."""
     path = Path(path)
-    if not path.is_file(): raise InputError(f"there is no file {path}: give the path of a weather table, or None for no weather")
+    if not path.is_file():
+        raise InputError(
+            f"there is no file {path}: give the path of a weather table, or None for no weather")
     try:
         with warnings.catch_warnings():
-            # of a row longer than the header pandas makes row labels, or leaves its end away; empty ends don't matter
+            # of a row longer than the header pandas makes row labels, or leaves its end away;
+            # empty ends don't matter
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(path, index_col=False)
-    except pd.errors.ParserWarning: raise InputError(f"{path} has rows of more fields than its header names: name every column, or take away the commas that are too many") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error: raise InputError(f"{path} cannot be read as CSV: {str(error).strip()}") from None
+    except pd.errors.ParserWarning:
+        raise InputError(
+            f"{path} has rows of more fields than its header names: name every column, or take "
+            "away the commas that are too many") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as CSV: {str(error).strip()}") from None
     names = [fold(str(name)) for name in table.columns]
-    table.columns = [name if _WEATHER_NAMES.get(name) == "time" and "time" in names else _WEATHER_NAMES.get(name, name) for name in names]
+    table.columns = [
+        name if _WEATHER_NAMES.get(name) == "time" and "time" in names
+        else _WEATHER_NAMES.get(name, name) for name in names]
     if not table.columns.is_unique or not {"temperature", "wind"} <= set(table.columns):
-        raise InputError(f"{path} has the columns {', '.join(table.columns)}: it needs temperature and wind, once each")
+        raise InputError(
+            f"{path} has the columns {', '.join(table.columns)}: it needs temperature and "
+            "wind, once each")
     if not len(table): raise InputError(f"{path} has a header but no rows")
     remarks: list = []
     if "time" in table: time, remarks = _weather_times(table["time"], path, zone)
-    elif start is None: raise InputError(f"{path} has no column time: give start, the hour of its first line")
+    elif start is None:
+        raise InputError(f"{path} has no column time: give start, the hour of its first line")
     else: time = pd.date_range(_whole_hour(start, "start"), periods=len(table), freq="h")
-    if (time.max() - time.min()) / pd.Timedelta(hours=1) > MOST_HOURS: raise InputError(f"{path} goes from {time.min()} to {time.max()}: leave out the times that can't be")
+    if (time.max() - time.min()) / pd.Timedelta(hours=1) > MOST_HOURS:
+        raise InputError(
+            f"{path} goes from {time.min()} to {time.max()}: leave out the times that can't be")
     values, odd = _readings(table)
-    if values.isna().all().any(): raise InputError(f"{path} has no number in the column {values.columns[values.isna().all()][0]}")
+    if values.isna().all().any():
+        raise InputError(
+            f"{path} has no number in the column {values.columns[values.isna().all()][0]}")
     if odd: remarks = [*remarks, f"{odd} readings such as -9999 are taken as missing"]
     # a marker such as M is a gap like an hour without a line
     hourly = values.groupby(np.asarray(time)).mean().asfreq("h").rename_axis("time")
@@ -562,19 +739,25 @@ def weather_ahead(weather: pd.DataFrame,   # from `read_weather`
                   times: pd.DatetimeIndex, # hours, some of which may lie after the last reading
                   days: int = 28,          # that are averaged
 ) -> pd.DataFrame:
-    "The weather, and after its last hour what that hour of the day had on average in the last days: nobody measured it."
+    """The weather, and after its last hour what that hour of the day had on average in the last
+    days: nobody measured it."""
     later = times[times > weather.index[-1]].floor("h")
     if not len(later): return weather
     usual = weather.iloc[-24*days:]
-    usual = usual.groupby(usual.index.hour).mean().reindex(range(24)).interpolate("linear", limit_direction="both")
+    usual = (
+        usual.groupby(usual.index.hour) .mean() .reindex(range(24))
+        .interpolate("linear", limit_direction="both"))
     return pd.concat([weather, usual.loc[later.hour].set_axis(later)])
 
 def weather_ranges(weather: "pd.DataFrame | None",
                    first: pd.Timestamp, until: pd.Timestamp) -> dict:
-    "Least and largest temperature and wind from one hour until before another, for scaling; empty without weather."
+    """Least and largest temperature and wind from one hour until before another, for scaling; empty
+    without weather."""
     if weather is None: return {}
     known = weather[(weather.index >= first) & (weather.index < until)]
-    return {name: (float(known[name].min()), float(known[name].max())) for name in ("temperature", "wind")}
+    return {
+        name: (float(known[name].min()), float(known[name].max()))
+        for name in ("temperature", "wind")}
 
 # %% ../nbs/25_grids.ipynb #a5fa3885
 EXTERNAL = ("hour", "holiday", "temperature", "wind", "event")
@@ -588,7 +771,8 @@ def read_day_numbers(path,               # a file with one number a line, 1 is t
     if not path.is_file(): raise InputError(f"there is no file {path}: give a list of day numbers")
     try: numbers = [int(word) for word in path.read_text().split()]
     except ValueError: raise InputError(f"{path} should hold whole numbers, one a line") from None
-    if min(numbers, default=1) < 1: raise InputError(f"{path} has the day {min(numbers)}: numbers start at 1")
+    if min(numbers, default=1) < 1:
+        raise InputError(f"{path} has the day {min(numbers)}: numbers start at 1")
     return [(pd.Timestamp(start) + pd.Timedelta(days=n - 1)).date() for n in numbers]
 
 # %% ../nbs/25_grids.ipynb #a0711fdc
@@ -597,32 +781,53 @@ def _holidays(name, years):
     country, _, state = name.partition("-")
     try: return calendars.country_holidays(country, subdiv=state or None, years=years)
     # this is how the library says that it does not know a country or a state
-    except NotImplementedError as error: raise InputError(f"there are no holidays for {name!r}: use a code such as US or US-IL, a list of days, or None") from error
+    except NotImplementedError as error:
+        raise InputError(
+            f"there are no holidays for {name!r}: use a code such as US or US-IL, a list of "
+            "days, or None") from error
 
+# %% ../nbs/25_grids.ipynb #5d673f58
 def external_features(times,            # (T,) local times of the hours
                       weather=None,     # from `read_weather`; None: no weather, those columns are 0
                       holidays="US",    # a country or country-state code, a list of days, or None
                       columns=EXTERNAL, # which of `ALL_EXTERNAL`
-                      fit_hours=None,   # temperature and wind are scaled by the least and the largest of so many first hours; None: of all
+                      # temperature and wind are scaled by the least and the largest of so many
+                      # first hours; None: of all
+                      fit_hours=None,
                       ranges=None,      # or by these, name -> (least, largest)
 ) -> pd.DataFrame:
-    "(T, len(columns)) features in [0, 1], float32, indexed by time: what ST-ResNet is told of the hour it forecasts."
+    """(T, len(columns)) features in [0, 1], float32, indexed by time: what ST-ResNet is told of the
+    hour it forecasts."""
     times = pd.DatetimeIndex(times)
-    if times.tz is not None or times.hasnans or not len(times): raise InputError("times must be local, without a zone, all known, and at least one")
+    if times.tz is not None or times.hasnans or not len(times):
+        raise InputError("times must be local, without a zone, all known, and at least one")
     for name in columns: one_of(name, ALL_EXTERNAL, "external feature")
     if fit_hours is not None: within(fit_hours, "fit_hours", 1, len(times))
     days = times.normalize()
-    if isinstance(holidays, str): holidays = _holidays(holidays, sorted({int(year) for year in times.year}))
+    if isinstance(holidays, str):
+        holidays = _holidays(holidays, sorted({int(year) for year in times.year}))
     free = set() if holidays is None else {pd.Timestamp(day) for day in holidays}
-    found = {"hour": times.hour / 23, "weekday": times.day_of_week / 6, "holiday": days.isin(list(free))}
+    found = {
+        "hour": times.hour / 23, "weekday": times.day_of_week / 6,
+        "holiday": days.isin(list(free))}
     if weather is not None:
         now = weather.reindex(times.floor("h"))
-        if now.isna().any(axis=None): raise InputError(f"the weather goes from {weather.index.min()} to {weather.index.max()}, the hours from {times.min()} to {times.max()}: give weather for all of them")
+        if now.isna().any(axis=None):
+            raise InputError(
+                f"the weather goes from {weather.index.min()} to {weather.index.max()}, the "
+                f"hours from {times.min()} to {times.max()}: give weather for all of them")
         for name in ("temperature", "wind"):
-            low, high = (ranges or {}).get(name) or (now[name].iloc[:fit_hours].min(), now[name].iloc[:fit_hours].max())
+            low, high = (ranges or {}).get(name) or (
+                now[name].iloc[:fit_hours].min(), now[name].iloc[:fit_hours].max())
             found[name] = (now[name] - low) / ((high - low) or 1)
-        codes = {name: now[name] if name in now else (abs(now["event"] - code) < .01) * 1. if "event" in now else 0 * now["wind"] for name, code in EVENT_CODES.items()}
+        codes = {
+            name: now[name] if name in now else (abs(now["event"] - code) < 0.01) * 1.0
+            if "event" in now else 0 * now["wind"] for name, code in EVENT_CODES.items()}
         found |= codes
-        found["event"] = now["event"] if "event" in now else np.maximum.reduce([code * codes[name] for name, code in EVENT_CODES.items()])
-    table = pd.DataFrame({name: np.asarray(found.get(name, np.zeros(len(times))), np.float32) for name in columns}, index=times)
+        found["event"] = (
+            now["event"] if "event" in now
+            else np.maximum.reduce([code * codes[name] for name, code in EVENT_CODES.items()]))
+    table = pd.DataFrame(
+        {name: np.asarray(found.get(name, np.zeros(len(times))), np.float32) for name in columns},
+        index=times)
     return table.clip(0, 1)

@@ -20,59 +20,80 @@ from .core import InputError, one_of, within
 
 # %% ../nbs/05_metrics.ipynb #5db4e3bd
 def _array(values, what):
-    "`values` (numpy, torch, list) as a numpy array; a torch tensor of less than 32 bits is widened, which changes no order."
+    """`values` (numpy, torch, list) as a numpy array; a torch tensor of less than 32 bits is
+    widened, which changes no order."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         if values.is_floating_point() and values.element_size() < 4: values = values.float()
     values = np.asarray(values)
-    if values.dtype.kind not in "fiub": raise InputError(f"{what} must be real numbers, not {values.dtype}")
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"{what} must be real numbers, not {values.dtype}")
     return values
 
 def _class_ids(values, n_classes, what):
     "Class ids as an int64 array, checked to lie in 0 … n_classes-1."
     values = _array(values, what)
-    if values.dtype.kind not in "iu": raise InputError(f"{what} must be class ids (integers), not {values.dtype}")
+    if values.dtype.kind not in "iu":
+        raise InputError(f"{what} must be class ids (integers), not {values.dtype}")
     if values.size and not (0 <= values.min() and values.max() < n_classes):
-        raise InputError(f"{what} has class ids from {values.min()} to {values.max()}, but scores have the classes 0 to {n_classes - 1}")
+        raise InputError(
+            f"{what} has class ids from {values.min()} to {values.max()}, but scores have the "
+            f"classes 0 to {n_classes - 1}")
     return values.astype("int64", copy=False)
 
 def _seen(seen, shape):
     "The mask of classes a spot has had, as bool."
     seen = _array(seen, "seen")
-    if seen.dtype != bool or seen.shape != shape: raise InputError(f"seen must be true or false for each spot and class, bool of the shape {shape}, not {seen.dtype} of {seen.shape}: compare counts with 0 first")
+    if seen.dtype != bool or seen.shape != shape:
+        raise InputError(
+            f"seen must be true or false for each spot and class, bool of the shape {shape}, "
+            f"not {seen.dtype} of {seen.shape}: compare counts with 0 first")
     return seen
 
 # %% ../nbs/05_metrics.ipynb #35a221c1
-def rank_counts(scores,          # (n, n_classes) scores, higher is more likely; numpy or torch, on any device
-                target,          # (n,) class id of what happened
-                candidates=None, # (n, 1+m) class ids that compete, the target in column 0; None: all classes compete
-                seen=None,       # (n, n_classes) bool: classes that the spot has had before, which go before all others whatever the scores; None: scores alone
+def rank_counts(
+    scores,          # (n, n_classes) scores, higher is more likely; numpy or torch, on any device
+    target,          # (n,) class id of what happened
+    # (n, 1+m) class ids that compete, the target in column 0; None: all classes compete
+    candidates=None,
+    # (n, n_classes) bool: classes that the spot has had before, which go before all others
+    # whatever the scores; None: scores alone
+    seen=None,
 ) -> "tuple[np.ndarray, np.ndarray]":
-    """How many competitors score above the target, and how many others score the same: two int arrays (n,).
+    """How many competitors score above the target, and how many others score the same: two int
+    arrays (n,).
 
-    With `seen` classes are ordered by (seen, score): a rule that any method can be given, so that all are compared with it and without.
+    With `seen` classes are ordered by (seen, score): a rule that any method can be given, so that
+    all are compared with it and without.
     Raises `InputError` on scores with NaN, on shapes that do not fit, on ids that are not classes,
     and on candidates that do not have the target in column 0 and nowhere else."""
     scores = _array(scores, "scores")
-    if scores.ndim != 2: raise InputError(f"scores must have the shape (n, n_classes), not {scores.shape}")
-    if np.isnan(scores).any(): raise InputError("scores contain NaN, which has no rank: look for where the model diverged")
+    if scores.ndim != 2:
+        raise InputError(f"scores must have the shape (n, n_classes), not {scores.shape}")
+    if np.isnan(scores).any():
+        raise InputError("scores contain NaN, which has no rank: look for where the model diverged")
     n, n_classes = scores.shape
     target = _class_ids(target, n_classes, "target")
-    if target.shape != (n,): raise InputError(f"target must have the shape ({n},) to fit the scores, not {target.shape}")
+    if target.shape != (n,):
+        raise InputError(f"target must have the shape ({n},) to fit the scores, not {target.shape}")
     # positions in the flattened scores: four times as fast as picking by row and column
     flat, row = scores.ravel(), n_classes*np.arange(n)[:, None]
     own = flat.take(row + target[:, None])
     before = None if seen is None else _seen(seen, scores.shape).ravel()
     own_before = None if before is None else before.take(row + target[:, None])
-    if candidates is None: rivals, rivals_before = scores, None if before is None else before.reshape(scores.shape)
+    if candidates is None:
+        rivals, rivals_before = scores, None if before is None else before.reshape(scores.shape)
     else:
         candidates = _class_ids(candidates, n_classes, "candidates")
         if candidates.ndim != 2 or len(candidates) != n:
-            raise InputError(f"candidates must have the shape ({n}, 1+m) to fit the scores, not {candidates.shape}")
+            raise InputError(
+                f"candidates must have the shape ({n}, 1+m) to fit the scores, not "
+                f"{candidates.shape}")
         is_target = candidates == target[:, None]
         if not (is_target[:, :1].all() and is_target.sum() == n):
             raise InputError("candidates must have the target in column 0 and in no other column")
-        rivals, rivals_before = flat.take(row + candidates), None if before is None else before.take(row + candidates)
+        rivals, rivals_before = (
+            flat.take(row + candidates), None if before is None else before.take(row + candidates))
     above, tied = rivals > own, rivals == own
     if before is not None:
         alike = rivals_before == own_before
@@ -83,23 +104,34 @@ def rank_counts(scores,          # (n, n_classes) scores, higher is more likely;
 # %% ../nbs/05_metrics.ipynb #7504185b
 TIES = "expected", "pessimistic", "optimistic"
 
-def ranking_scores(above,            # (n,) competitors that score above the target, from `rank_counts`
-                   tied,             # (n,) other candidates that score the same as the target
-                   ties="expected",  # "expected": exact mean over random orders of the tied; "pessimistic": the target comes last among them; "optimistic": first
-                   ks=(5, 10),       # cuts of HR@k and NDCG@k
+def ranking_scores(
+    above,            # (n,) competitors that score above the target, from `rank_counts`
+    tied,             # (n,) other candidates that score the same as the target
+    # "expected": exact mean over random orders of the tied; "pessimistic": the target comes last
+    # among them; "optimistic": first
+    ties="expected",
+    ks=(5, 10),       # cuts of HR@k and NDCG@k
 ) -> pd.DataFrame:
-    "HR@k, NDCG@k and reciprocal rank (column MRR) of each of the n spots with one relevant class each (CrimeAlarm, section 4.1); n rows, to be averaged or given to `summary`."
+    """HR@k, NDCG@k and reciprocal rank (column MRR) of each of the n spots with one relevant class
+    each (CrimeAlarm, section 4.1); n rows, to be averaged or given to `summary`."""
     one_of(ties, TIES, "rule for ties")
-    if any(k != int(k) or k < 1 for k in ks): raise InputError(f"ks must be whole numbers from 1 up, not {tuple(ks)}")
+    if any(k != int(k) or k < 1 for k in ks):
+        raise InputError(f"ks must be whole numbers from 1 up, not {tuple(ks)}")
     above, tied = _array(above, "above"), _array(tied, "tied")
-    if above.ndim != 1 or above.shape != tied.shape: raise InputError(f"above and tied must have the same shape (n,), not {above.shape} and {tied.shape}")
-    if not {above.dtype.kind, tied.dtype.kind} <= set("iu"): raise InputError("above and tied must be counts (integers), as rank_counts gives them")
-    if (above < 0).any() or (tied < 0).any(): raise InputError("above and tied must be counts, and a count is never negative")
+    if above.ndim != 1 or above.shape != tied.shape:
+        raise InputError(
+            f"above and tied must have the same shape (n,), not {above.shape} and {tied.shape}")
+    if not {above.dtype.kind, tied.dtype.kind} <= set("iu"):
+        raise InputError("above and tied must be counts (integers), as rank_counts gives them")
+    if (above < 0).any() or (tied < 0).any():
+        raise InputError("above and tied must be counts, and a count is never negative")
     if ties == "pessimistic": above = above + tied
     if ties != "expected": tied = np.zeros_like(tied)
     rank = np.arange(1, int((above + tied).max(initial=0)) + 2)
     gain = 1/np.log2(rank + 1)
-    gains = {f"HR@{k}": rank <= k for k in ks} | {f"NDCG@{k}": gain*(rank <= k) for k in ks} | {"MRR": 1/rank}
+    gains = (
+        {f"HR@{k}": rank <= k for k in ks} | {f"NDCG@{k}": gain * (rank <= k) for k in ks}
+        | {"MRR": 1 / rank})
     def expected(g):
         G = np.concatenate([[0.], np.cumsum(g, dtype="float64")])
         return (G[above + tied + 1] - G[above])/(tied + 1)
@@ -109,12 +141,20 @@ def ranking_scores(above,            # (n,) competitors that score above the tar
 def bootstrap_means(values,        # (n,) or (n, m): one row a spot, one column a metric
                     n_boot=2000,   # number of resamples
                     seed=0,        # of the resampling
-                    entries=2**20, # entries of the count matrix that are in memory at once; no influence on the result
+                    # entries of the count matrix that are in memory at once; no influence on the
+                    # result
+                    entries=2**20,
 ) -> np.ndarray:
-    "Means of `n_boot` resamples of the rows with replacement: (n_boot,) or (n_boot, m). Raises `InputError` on fewer than two rows, or on values that are NaN or infinite."
+    """Means of `n_boot` resamples of the rows with replacement: (n_boot,) or (n_boot, m). Raises
+    `InputError` on fewer than two rows, or on values that are NaN or infinite."""
     values = _array(values, "values").astype("float64")
-    if values.ndim not in (1, 2) or len(values) < 2: raise InputError(f"a bootstrap needs the values of at least two spots, shape (n,) or (n, m), not {values.shape}")
-    if not np.isfinite(values).all(): raise InputError("values contain NaN or infinity: drop those spots, and say how many they were")
+    if values.ndim not in (1, 2) or len(values) < 2:
+        raise InputError(
+            "a bootstrap needs the values of at least two spots, shape (n,) or (n, m), not "
+            f"{values.shape}")
+    if not np.isfinite(values).all():
+        raise InputError(
+            "values contain NaN or infinity: drop those spots, and say how many they were")
     if n_boot < 1: raise InputError(f"n_boot must be at least 1, not {n_boot}")
     n, rng, means = len(values), np.random.default_rng(seed), []
     step = max(1, entries//n)
@@ -138,11 +178,16 @@ def widened(value,         # estimate, any shape
             least=-np.inf, # smallest value that the metric can take
             most=np.inf,   # largest
 ) -> "tuple[np.ndarray, np.ndarray]":
-    """Ends of an interval that covers though its blocks are few, from nothing but the estimate, its percentile ends and their number; unchanged from `MANY_BLOCKS` on.
+    """Ends of an interval that covers though its blocks are few, from nothing but the estimate, its
+    percentile ends and their number; unchanged from `MANY_BLOCKS` on.
 
-    Student's t for the normal quantile, sqrt(n/(n-1)) for the bootstrap's variance, 1 + 1/(4n) for the bias of a standard deviation; the longer side is drawn out further, for a skewed statistic (Hall 1992, section 3.10)."""
-    value, low, high, n = np.broadcast_arrays(*(np.asarray(v, "float64") for v in (value, low, high, blocks)))
-    if not 0 < level < 1: raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
+    Student's t for the normal quantile, sqrt(n/(n-1)) for the bootstrap's variance, 1 + 1/(4n)
+    for the bias of a standard deviation; the longer side is drawn out further, for a skewed
+    statistic (Hall 1992, section 3.10)."""
+    value, low, high, n = np.broadcast_arrays(
+        *(np.asarray(v, "float64") for v in (value, low, high, blocks)))
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
     if (n < 2).any(): raise InputError(f"an interval needs at least two blocks, not {n.min():g}")
     z = ndtri((1 + level)/2)
     wide = stdtrit(n - 1, (1 + level)/2)/z*np.sqrt(n/(n - 1))*(1 + 1/(4*n))
@@ -152,7 +197,8 @@ def widened(value,         # estimate, any shape
         lean = np.clip(((2*z**2 + 1)/(z**2 - 1) + 60/n)*(above - below)/2, -half, half)
         below, above = np.maximum(below, half - lean), np.maximum(above, half + lean)
     few = n < MANY_BLOCKS
-    return np.where(few, np.maximum(value - wide*below, least), low), np.where(few, np.minimum(value + wide*above, most), high)
+    return np.where(few, np.maximum(value - wide * below, least), low), np.where(
+        few, np.minimum(value + wide * above, most), high)
 
 
 # %% ../nbs/05_metrics.ipynb #a5efd9c2
@@ -201,37 +247,49 @@ def interval(values,      # (n,) one metric, a value a spot
              seed=0,      # of the resampling
              level=.95,   # probability that the interval should cover
 ) -> "tuple[float, float, float]":
-    "Mean over spots, with the lower and upper end of its bootstrap interval, `widened` where spots are few."
+    """Mean over spots, with the lower and upper end of its bootstrap interval, `widened` where
+    spots are few."""
     values = _array(values, "values")
-    if values.ndim != 1: raise InputError(f"interval takes one metric, shape (n,), not {values.shape}: use summary for a table")
+    if values.ndim != 1:
+        raise InputError(
+            f"interval takes one metric, shape (n,), not {values.shape}: use summary for a table")
     draws, mean = bootstrap_means(values, n_boot, seed), values.mean(dtype="float64")
     low, high = drawn_interval(mean, draws, len(values), level)
     return float(mean), float(low), float(high)
 
 def paired_interval(a,           # (n,) one metric of model A, a value a spot
-                    b,           # (n,) the same metric of model B on the same spots, in the same order
+                    # (n,) the same metric of model B on the same spots, in the same order
+                    b,
                     n_boot=2000, # number of resamples
                     seed=0,      # of the resampling
                     level=.95,   # probability that the interval should cover
 ) -> "tuple[float, float, float]":
-    "Mean of a-b over spots, with its bootstrap interval; spots are resampled in pairs. An interval without 0 says that the two differ."
+    """Mean of a-b over spots, with its bootstrap interval; spots are resampled in pairs. An
+    interval without 0 says that the two differ."""
     a, b = _array(a, "a").astype("float64"), _array(b, "b").astype("float64")
-    if a.shape != b.shape: raise InputError(f"a and b must be of the same spots, not of the shapes {a.shape} and {b.shape}")
+    if a.shape != b.shape:
+        raise InputError(
+            f"a and b must be of the same spots, not of the shapes {a.shape} and {b.shape}")
     return interval(a - b, n_boot, seed, level)
 
+# %% ../nbs/05_metrics.ipynb #511df3e5
 def summary(scores: pd.DataFrame, # one row a spot, one column a metric, from `ranking_scores`
             n_boot=2000,          # number of resamples
             seed=0,               # of the resampling
             level=.95,            # probability that each interval should cover
 ) -> pd.DataFrame:
-    "One row a metric: `metric`, `value` (mean over spots), `low`, `high`, `n`, `blocks` (here the same): what a result file holds."
-    return _rows(list(scores.columns), scores.mean().to_numpy(), bootstrap_means(scores.to_numpy(), n_boot, seed), len(scores), level, len(scores))
+    """One row a metric: `metric`, `value` (mean over spots), `low`, `high`, `n`, `blocks` (here the
+    same): what a result file holds."""
+    return _rows(
+        list(scores.columns), scores.mean().to_numpy(),
+        bootstrap_means(scores.to_numpy(), n_boot, seed), len(scores), level, len(scores))
 
 # %% ../nbs/05_metrics.ipynb #68db92a5
 MOST_BLOCKS = 10_000
 
 def block_labels(blocks: "np.ndarray | None", shape: tuple) -> tuple:
-    "Block number of each case, flattened, and how many blocks: from None, a label a case, or a label a row."
+    """Block number of each case, flattened, and how many blocks: from None, a label a case, or a
+    label a row."""
     n = int(np.prod(shape))
     if blocks is None:
         count = min(n, MOST_BLOCKS)
@@ -239,22 +297,29 @@ def block_labels(blocks: "np.ndarray | None", shape: tuple) -> tuple:
     else:
         blocks = np.asarray(blocks.detach().cpu() if hasattr(blocks, "detach") else blocks)
         if blocks.shape not in (shape, shape[:1]):
-            raise InputError(f"blocks must have a label for each case, shape {shape}, or for each row, shape {shape[:1]}, not {blocks.shape}")
+            raise InputError(
+                f"blocks must have a label for each case, shape {shape}, or for each row, "
+                f"shape {shape[:1]}, not {blocks.shape}")
         labels, known = pd.factorize(blocks.ravel())
-        if (labels < 0).any(): raise InputError("blocks contain a missing label: every case belongs to some block")
+        if (labels < 0).any():
+            raise InputError("blocks contain a missing label: every case belongs to some block")
         count = len(known)
         if blocks.shape != shape: labels = np.repeat(labels, n//len(labels))
     if count < 2: raise InputError(f"a bootstrap needs at least two blocks, not {count}")
     return labels, count
 
 def block_sums(columns: list, labels: np.ndarray, count: int) -> np.ndarray:
-    "(blocks, columns) sums of each column over the cases of each block; a column None counts the cases."
-    return np.stack([np.bincount(labels, None if c is None else np.ravel(c), count) for c in columns], 1)
+    """(blocks, columns) sums of each column over the cases of each block; a column None counts the
+    cases."""
+    return np.stack(
+        [np.bincount(labels, None if c is None else np.ravel(c), count) for c in columns], 1)
 
 def _of_sums(names, function, sums, n, n_boot, seed, level):
     "Rows for metrics that `function` makes from sums (blocks, columns) → (…, metrics)."
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _rows(names, function(sums.mean(0)), function(bootstrap_means(sums, n_boot, seed)), n, level, len(sums))
+        return _rows(
+            names, function(sums.mean(0)), function(bootstrap_means(sums, n_boot, seed)), n, level,
+            len(sums))
 
 # %% ../nbs/05_metrics.ipynb #2b32da09
 from scipy.special import xlogy
@@ -262,24 +327,40 @@ from scipy.special import xlogy
 # %% ../nbs/05_metrics.ipynb #a581f69f
 def _counts(expected, observed):
     "Both as float64 arrays of one shape, checked."
-    expected, observed = _array(expected, "expected").astype("float64"), _array(observed, "observed").astype("float64")
+    expected, observed = (
+        _array(expected, "expected").astype("float64"),
+        _array(observed, "observed").astype("float64"))
     if expected.shape != observed.shape or not expected.size:
-        raise InputError(f"expected and observed must have the same shape with at least one case, not {expected.shape} and {observed.shape}")
+        raise InputError(
+            "expected and observed must have the same shape with at least one case, not "
+            f"{expected.shape} and {observed.shape}")
     for what, values in (("expected", expected), ("observed", observed)):
-        if not np.isfinite(values).all(): raise InputError(f"{what} counts contain NaN or infinity: look for where they come from, or drop those cases and say how many they were")
-    if observed.min() < 0: raise InputError(f"observed counts must not be negative, and one is {observed.min():g}")
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"{what} counts contain NaN or infinity: look for where they come from, or "
+                "drop those cases and say how many they were")
+    if observed.min() < 0:
+        raise InputError(f"observed counts must not be negative, and one is {observed.min():g}")
     return expected, observed
 
+# %% ../nbs/05_metrics.ipynb #d3e0197d
 def poisson_deviance(expected,  # forecast of the mean count of each case, any shape
                      observed,  # count of each case, the same shape
                      floor=0.,  # smaller forecasts are raised to it: for rules that forecast 0
 ) -> np.ndarray:
-    "Poisson deviance of each case, 2(y log(y/mu) - y + mu) with 0 log 0 = 0, the shape of the input. Raises `InputError` where the forecast is negative, or 0 and something happened."
+    """Poisson deviance of each case, 2(y log(y/mu) - y + mu) with 0 log 0 = 0, the shape of the
+    input. Raises `InputError` where the forecast is negative, or 0 and something happened."""
     expected, observed = _counts(expected, observed)
     within(floor, "floor", 0)
     expected = np.maximum(expected, floor) if floor else expected
-    if expected.min() < 0: raise InputError(f"expected counts must not be negative, and one is {expected.min():g}: give a floor, such as floor=.01")
-    if (observed[expected == 0] > 0).any(): raise InputError("a forecast of 0 where something happened has an infinite Poisson deviance: give a floor, such as floor=.01")
+    if expected.min() < 0:
+        raise InputError(
+            f"expected counts must not be negative, and one is {expected.min():g}: give a "
+            "floor, such as floor=.01")
+    if (observed[expected == 0] > 0).any():
+        raise InputError(
+            "a forecast of 0 where something happened has an infinite Poisson deviance: give a "
+            "floor, such as floor=.01")
     # 0 for both is a perfect forecast; the ratio of nothing to nothing is set to 1
     ratio = np.divide(observed, expected, out=np.ones_like(expected), where=expected > 0)
     return 2*(xlogy(observed, ratio) - observed + expected)
@@ -293,7 +374,8 @@ def _count_error(expected, observed, metric, floor):
     return (expected - observed)**2 if metric == "RMSE" else abs(expected - observed)
 
 def count_scores(expected: np.ndarray, observed: np.ndarray, floor: float = 0.) -> pd.DataFrame:
-    "Squared error, absolute error and Poisson deviance of each case (flattened), to be averaged. `floor` is for the deviance alone, as in `poisson_deviance`."
+    """Squared error, absolute error and Poisson deviance of each case (flattened), to be averaged.
+    `floor` is for the deviance alone, as in `poisson_deviance`."""
     errors = [_count_error(expected, observed, metric, floor).ravel() for metric in COUNT_METRICS]
     return pd.DataFrame(dict(zip(("squared error", "absolute error", "Poisson deviance"), errors)))
 
@@ -303,20 +385,29 @@ from scipy.special import gammaincc, gammaln
 # %% ../nbs/05_metrics.ipynb #a90b7de9
 def poisson_floor(expected, # true mean counts, any shape, all at least 0
 ) -> pd.DataFrame:
-    "The least RMSE, MAE and Poisson deviance that any forecast has on average, if counts are Poisson with these means: those of the means, and for MAE of the medians. Rows metric, value, low and high (NaN: it is exact), n."
+    """The least RMSE, MAE and Poisson deviance that any forecast has on average, if counts are
+    Poisson with these means: those of the means, and for MAE of the medians. Rows metric, value,
+    low and high (NaN: it is exact), n."""
     lam, _ = _counts(expected, np.zeros(np.shape(expected)))
-    if lam.min() < 0: raise InputError(f"expected counts must not be negative, and one is {lam.min():g}")
+    if lam.min() < 0:
+        raise InputError(f"expected counts must not be negative, and one is {lam.min():g}")
     n, lam = lam.size, lam[lam > 0]
     log_lam = np.log(lam)
     def from_whole(m):   # E|y - m|; gammaincc(k + 1, lam) is the chance of at most k
         return lam - m + 2*(m*gammaincc(m, lam) - lam*gammaincc(np.maximum(m - 1, 0), lam))
     # the median lies between lam - log 2 and lam + 1/3 (Choi 1994)
-    absolute = np.min([from_whole(np.maximum(np.floor(lam) + step, 0)) for step in (-1, 0, 1)], 0) if len(lam) else lam
+    absolute = (
+        np.min([from_whole(np.maximum(np.floor(lam) + step, 0)) for step in (-1, 0, 1)], 0)
+        if len(lam) else lam)
     log_next, largest = np.zeros_like(lam), lam.max(initial=0)
     for y in range(1, int(largest + 12*np.sqrt(largest)) + 25):
         log_next += np.exp(y*log_lam - lam - gammaln(y + 1))*np.log(y + 1)
     deviance = 2*lam*(log_next - log_lam)
-    return pd.DataFrame({"metric": COUNT_METRICS, "value": [np.sqrt(lam.sum()/n), absolute.sum()/n, deviance.sum()/n], "low": np.nan, "high": np.nan, "n": n})
+    return pd.DataFrame(
+        {
+            "metric": COUNT_METRICS,
+            "value": [np.sqrt(lam.sum() / n), absolute.sum() / n, deviance.sum() / n],
+            "low": np.nan, "high": np.nan, "n": n})
 
 # %% ../nbs/05_metrics.ipynb #d637fc19
 def _count_values(sums):
@@ -326,13 +417,16 @@ def _count_values(sums):
 
 def count_summary(expected,    # forecast of the mean count of each case, any shape
                   observed,    # count of each case, the same shape
-                  blocks=None, # label of the block that each case belongs to, or each row (first axis); None: see above
+                  # label of the block that each case belongs to, or each row (first axis); None:
+                  # see above
+                  blocks=None,
                   n_boot=1000, # number of resamples
                   seed=0,      # of the resampling
                   level=.95,   # probability that each interval should cover
                   floor=0.,    # for the deviance alone: smaller forecasts are raised to it
 ) -> pd.DataFrame:
-    "RMSE, MAE and Poisson deviance over all cases with block-bootstrap intervals: rows metric, value, low, high, n, blocks."
+    """RMSE, MAE and Poisson deviance over all cases with block-bootstrap intervals: rows metric,
+    value, low, high, n, blocks."""
     scores, shape = count_scores(expected, observed, floor), np.shape(expected)
     labels, count = block_labels(blocks, shape)
     sums = block_sums([*scores.to_numpy().T, None], labels, count)
@@ -349,43 +443,62 @@ def paired_count_interval(a,            # forecast of model A, any shape
                           level=.95,    # probability that the interval should cover
                           floor=0.,     # for the deviance alone
 ) -> "tuple[float, float, float]":
-    "Metric of A minus metric of B, with its interval: both are taken over the same resampled blocks. Below 0: A is better."
+    """Metric of A minus metric of B, with its interval: both are taken over the same resampled
+    blocks. Below 0: A is better."""
     one_of(metric, COUNT_METRICS, "count metric")
     errors = [_count_error(x, observed, metric, floor) for x in (a, b)]
-    if errors[0].shape != errors[1].shape: raise InputError(f"a and b must be of the same cases, not of the shapes {errors[0].shape} and {errors[1].shape}")
+    if errors[0].shape != errors[1].shape:
+        raise InputError(
+            f"a and b must be of the same cases, not of the shapes {errors[0].shape} and "
+            f"{errors[1].shape}")
     labels, count = block_labels(blocks, errors[0].shape)
     def difference(sums):
         mean = sums[..., :2]/sums[..., 2:]
         if metric == "RMSE": mean = np.sqrt(mean)
         return mean[..., :1] - mean[..., 1:]
-    row = _of_sums([f"{metric}, A less B"], difference, block_sums([*errors, None], labels, count), errors[0].size, n_boot, seed, level)
+    row = _of_sums(
+        [f"{metric}, A less B"], difference, block_sums([*errors, None], labels, count),
+        errors[0].size, n_boot, seed, level)
     return tuple(row.loc[0, ["value", "low", "high"]].astype(float))
 
 # %% ../nbs/05_metrics.ipynb #8dc3ed8a
 SPREADS = ("linear", "quadratic")
 
 def _distribution(expected, spread, form):
-    "The frozen scipy distribution of counts with these means; where the spread (or the mean) is 0 the Poisson distribution stands in."
+    """The frozen scipy distribution of counts with these means; where the spread (or the mean) is 0
+    the Poisson distribution stands in."""
     from scipy import stats   # slow to import: only who asks for a distribution waits for it
     one_of(form, SPREADS, "form of the spread")
-    expected, spread = _array(expected, "expected").astype("float64"), _array(spread, "spread").astype("float64")
+    expected, spread = (
+        _array(expected, "expected").astype("float64"), _array(spread, "spread").astype("float64"))
     for what, values in (("expected counts", expected), ("spread", spread)):
-        if not np.isfinite(values).all() or (values < 0).any(): raise InputError(f"{what} must be numbers of at least 0: look for where a negative one, NaN or infinity comes from")
+        if not np.isfinite(values).all() or (values < 0).any():
+            raise InputError(
+                f"{what} must be numbers of at least 0: look for where a negative one, NaN or "
+                "infinity comes from")
     try: expected, spread = np.broadcast_arrays(expected, spread)
-    except ValueError: raise InputError(f"the spread must be one number or fit the expected counts, shape {expected.shape}, not {spread.shape}") from None
+    except ValueError:
+        raise InputError(
+            "the spread must be one number or fit the expected counts, shape "
+            f"{expected.shape}, not {spread.shape}") from None
     excess = spread if form == "linear" else spread*expected          # variance = mean (1 + excess)
     poisson = excess*expected < 1e-12
     size = np.divide(expected, excess, out=np.ones_like(expected), where=~poisson)
     wide = stats.nbinom(size, 1/(1 + excess))
     return poisson, stats.poisson(expected), wide
 
+# %% ../nbs/05_metrics.ipynb #7cdac281
 def count_interval(expected,      # mean count of each case, any shape
                    spread=0.,     # one number, or one a case: see `SPREADS`; 0 is Poisson
                    level=.95,     # probability that the interval holds at least
-                   form="linear", # variance mean*(1 + spread), or "quadratic": mean + spread*mean**2
+                   # variance mean*(1 + spread), or "quadratic": mean + spread*mean**2
+                   form="linear",
 ) -> "tuple[np.ndarray, np.ndarray]":
-    "Lower and upper count (int64, the shape of `expected`) between which, both included, a count lies with a probability of at least `level`: quantiles of the Poisson or negative binomial distribution (Cameron and Trivedi, section 3.3)."
-    if not 0 < level < 1: raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
+    """Lower and upper count (int64, the shape of `expected`) between which, both included, a count
+    lies with a probability of at least `level`: quantiles of the Poisson or negative binomial
+    distribution (Cameron and Trivedi, section 3.3)."""
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
     none, narrow, wide = _distribution(expected, spread, form)
     ends = [np.where(none, narrow.ppf(q), wide.ppf(q)) for q in ((1 - level)/2, (1 + level)/2)]
     low, high = (end.clip(0).astype("int64") for end in ends)
@@ -398,17 +511,25 @@ def count_log_score(expected,      # mean count of each case, any shape
                     form="linear", # as in `count_interval`
                     floor=0.,      # smaller means are raised to it: for rules that forecast 0
 ) -> np.ndarray:
-    "Minus the log of the probability that the forecast gave to what happened, in nats: the shape of the input. Raises `InputError` where the mean is 0 and something happened."
+    """Minus the log of the probability that the forecast gave to what happened, in nats: the shape
+    of the input. Raises `InputError` where the mean is 0 and something happened."""
     expected, observed = _counts(expected, observed)
     expected = np.maximum(expected, within(floor, "floor", 0)) if floor else expected
-    if (observed != np.floor(observed)).any(): raise InputError("observed counts must be whole numbers to have a probability: give the counts themselves, not rates or means")
-    if (observed[expected == 0] > 0).any(): raise InputError("a forecast of 0 where something happened gave it no probability: give a floor, such as floor=.01")
+    if (observed != np.floor(observed)).any():
+        raise InputError(
+            "observed counts must be whole numbers to have a probability: give the counts "
+            "themselves, not rates or means")
+    if (observed[expected == 0] > 0).any():
+        raise InputError(
+            "a forecast of 0 where something happened gave it no probability: give a floor, "
+            "such as floor=.01")
     none, narrow, wide = _distribution(expected, spread, form)
     return 0. - np.where(none, narrow.logpmf(observed), wide.logpmf(observed))
 
 # %% ../nbs/05_metrics.ipynb #87e1ac77
 def _surprise(mu, y, log_factor, spread, form):
-    "The sum of `count_log_score` where nothing needs to be checked, many times as fast: most counts are 0."
+    """The sum of `count_log_score` where nothing needs to be checked, many times as fast: most
+    counts are 0."""
     from scipy.special import betaln
     excess = spread if form == "linear" else spread*mu
     log = np.log1p(excess)
@@ -419,15 +540,18 @@ def _surprise(mu, y, log_factor, spread, form):
     some = (y > 0) & none
     total[some] += log_factor[some] - y[some]*np.log(mu[some])
     some = (y > 0) & ~none
-    n, excess, log = y[some], np.broadcast_to(excess, mu.shape)[some], np.broadcast_to(log, mu.shape)[some]
+    n, excess, log = (
+        y[some], np.broadcast_to(excess, mu.shape)[some], np.broadcast_to(log, mu.shape)[some])
     total[some] += np.log(n) + betaln(size[some], n) - n*(np.log(excess) - log)
     return float(total.sum())
 
-def fit_spread(expected,  # forecast of the mean count of each case, any shape, made without seeing `observed`
-               observed,  # count of each case, the same shape
-               floor=0.,  # as in `count_log_score`
+def fit_spread(
+    expected,  # forecast of the mean count of each case, any shape, made without seeing `observed`
+    observed,  # count of each case, the same shape
+    floor=0.,  # as in `count_log_score`
 ) -> "tuple[str, float]":
-    "Form and spread with the largest likelihood for these counts, the means held fixed; (\"linear\", 0.) where no spread gains more than one nat over Poisson."
+    """Form and spread with the largest likelihood for these counts, the means held fixed;
+    ("linear", 0.) where no spread gains more than one nat over Poisson."""
     from scipy.optimize import minimize_scalar
     best = "linear", 0., float(count_log_score(expected, observed, floor=floor).sum())
     from scipy.special import gammaln
@@ -435,20 +559,28 @@ def fit_spread(expected,  # forecast of the mean count of each case, any shape, 
     mu = np.maximum(mu, floor)
     log_factor = gammaln(y + 1)
     for form in SPREADS:
-        def loss(log_spread, form=form): return _surprise(mu, y, log_factor, np.exp(log_spread), form)
+        def loss(log_spread, form=form):
+            return _surprise(mu, y, log_factor, np.exp(log_spread), form)
         found = minimize_scalar(loss, bounds=(-12, 7), method="bounded", options={"xatol": 1e-5})
         # a parameter that means nothing gains about one nat from noise (Akaike)
-        if found.fun < best[2] - (best[1] == 0): best = form, float(np.exp(found.x)), float(found.fun)
+        if found.fun < best[2] - (best[1] == 0):
+            best = form, float(np.exp(found.x)), float(found.fun)
     return best[:2]
 
 # %% ../nbs/05_metrics.ipynb #4c3ce4ed
 def coverage(low: np.ndarray, high: np.ndarray, observed: np.ndarray) -> float:
     "Share of the cases, all of one shape, that lie between `low` and `high`, both included."
-    low, high, observed = (_array(v, what) for v, what in ((low, "low"), (high, "high"), (observed, "observed")))
+    low, high, observed = (
+        _array(v, what) for v, what in ((low, "low"), (high, "high"), (observed, "observed")))
     if not low.shape == high.shape == observed.shape or not observed.size:
-        raise InputError(f"low, high and observed must have the same shape with at least one case, not {low.shape}, {high.shape} and {observed.shape}")
-    if any(v.dtype.kind == "f" and np.isnan(v).any() for v in (low, high, observed)): raise InputError("an interval or a count is NaN: drop those cases, and say how many they were")
-    if (low > high).any(): raise InputError("an interval has its low above its high: exchange the two")
+        raise InputError(
+            "low, high and observed must have the same shape with at least one case, not "
+            f"{low.shape}, {high.shape} and {observed.shape}")
+    if any(v.dtype.kind == "f" and np.isnan(v).any() for v in (low, high, observed)):
+        raise InputError(
+            "an interval or a count is NaN: drop those cases, and say how many they were")
+    if (low > high).any():
+        raise InputError("an interval has its low above its high: exchange the two")
     return float(((low <= observed) & (observed <= high)).mean())
 
 # %% ../nbs/05_metrics.ipynb #a839ac17
@@ -456,41 +588,67 @@ RANKS, SIZES, HOT_SPOT_TIES = ("count", "density"), ("units", "area"), ("expecte
 
 def convention(by: str = "units", rank: str = "count", ties: str = "expected") -> str:
     "The convention in words, for a table."
-    return f"share of {one_of(by, SIZES, 'size')}, ranked by {one_of(rank, RANKS, 'rank')}, ties {one_of(ties, HOT_SPOT_TIES, 'rule for ties')}"
+    return (
+        f"share of {one_of(by, SIZES, 'size')}, ranked by {one_of(rank, RANKS, 'rank')}, ties "
+        f"{one_of(ties, HOT_SPOT_TIES, 'rule for ties')}")
 
+# %% ../nbs/05_metrics.ipynb #c6e26947
 def _maps(predicted, observed, area, by, rank, ties, training):
-    "Checked: predicted, observed, training as (times, units) float64, area as (units,), sizes as (units,), and what is ranked."
+    """Checked: predicted, observed, training as (times, units) float64, area as (units,), sizes as
+    (units,), and what is ranked."""
     convention(by, rank, ties)
-    predicted, observed = _array(predicted, "predicted").astype("float64"), _array(observed, "observed").astype("float64")
+    predicted, observed = (
+        _array(predicted, "predicted").astype("float64"),
+        _array(observed, "observed").astype("float64"))
     if predicted.shape != observed.shape or predicted.ndim not in (1, 2) or not predicted.size:
-        raise InputError(f"predicted and observed must both have the shape (units,) or (times, units), not {predicted.shape} and {observed.shape}")
+        raise InputError(
+            "predicted and observed must both have the shape (units,) or (times, units), not "
+            f"{predicted.shape} and {observed.shape}")
     predicted, observed = np.atleast_2d(predicted), np.atleast_2d(observed)
-    if not np.isfinite(predicted).all(): raise InputError("predicted contains NaN or infinity, which can not be ranked")
+    if not np.isfinite(predicted).all():
+        raise InputError("predicted contains NaN or infinity, which can not be ranked")
     units = predicted.shape[1]
     if area is None:
-        if by == "area" or rank == "density": raise InputError("a share of the area, or a ranking by density, needs the area of each unit: give area=")
+        if by == "area" or rank == "density":
+            raise InputError(
+                "a share of the area, or a ranking by density, needs the area of each unit: "
+                "give area=")
         area = np.ones(units)
     area = _array(area, "area").astype("float64")
-    if area.shape != (units,) or not (np.isfinite(area).all() and (area > 0).all()): raise InputError(f"area must have a positive number for each of the {units} units")
+    if area.shape != (units,) or not (np.isfinite(area).all() and (area > 0).all()):
+        raise InputError(f"area must have a positive number for each of the {units} units")
     if training is not None:
         training = np.atleast_2d(_array(training, "training").astype("float64"))
-        if training.shape not in ((1, units), predicted.shape): raise InputError(f"training must have the shape ({units},) or {predicted.shape}, not {training.shape}")
+        if training.shape not in ((1, units), predicted.shape):
+            raise InputError(
+                f"training must have the shape ({units},) or {predicted.shape}, not "
+                f"{training.shape}")
         training = np.broadcast_to(training, predicted.shape)
     for what, counts in (("observed", observed), ("training", training)):
         if counts is None: continue
-        if not (np.isfinite(counts).all() and counts.min() >= 0): raise InputError(f"{what} counts must be numbers of at least 0, without NaN")
-        if not counts.any(): raise InputError(f"there is no event in the {what} counts, so that nothing can be hit")
-    return predicted/area if rank == "density" else predicted, observed, area if by == "area" else np.ones(units), training
+        if not (np.isfinite(counts).all() and counts.min() >= 0):
+            raise InputError(f"{what} counts must be numbers of at least 0, without NaN")
+        if not counts.any():
+            raise InputError(f"there is no event in the {what} counts, so that nothing can be hit")
+    return (
+        predicted / area if rank == "density" else predicted, observed,
+        area if by == "area" else np.ones(units), training)
 
+# %% ../nbs/05_metrics.ipynb #4ea27cb0
 def _shares(shares):
     shares = np.atleast_1d(np.asarray(shares, "float64"))
-    if shares.ndim != 1 or not ((shares > 0) & (shares <= 1)).all(): raise InputError(f"shares must lie above 0 and at most 1, as .05 does, not {shares}")
+    if shares.ndim != 1 or not ((shares > 0) & (shares <= 1)).all():
+        raise InputError(f"shares must lie above 0 and at most 1, as .05 does, not {shares}")
     return shares
 
 # %% ../nbs/05_metrics.ipynb #a16db9a3
 def _order(key, size, observed, training, ties):
-    "Order of the units of each map, highest key first, and where in it a new group of equals begins: every unit, where ties are pessimistic (few events first, and then many training events)."
-    order = np.lexsort((-training/size, observed/size, -key)) if ties == "pessimistic" else np.argsort(-key, -1, kind="stable")
+    """Order of the units of each map, highest key first, and where in it a new group of equals
+    begins: every unit, where ties are pessimistic (few events first, and then many training
+    events)."""
+    order = (
+        np.lexsort((-training / size, observed / size, -key)) if ties == "pessimistic"
+        else np.argsort(-key, -1, kind="stable"))
     ordered = np.take_along_axis(key, order, -1)
     new = np.ones(order.shape, bool)
     if ties == "expected": new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
@@ -501,7 +659,8 @@ def _cumulated(values):
     return np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(values, -1)], -1)
 
 def _at(shares, size, values):
-    "(shares, rows) of each cumulated array in `values`, where cumulated `size` reaches each share of its total; a straight line between two units."
+    """(shares, rows) of each cumulated array in `values`, where cumulated `size` reaches each share
+    of its total; a straight line between two units."""
     row, found = np.arange(len(size)), []
     for share in shares:
         budget = share*size[:, -1]
@@ -513,20 +672,24 @@ def _at(shares, size, values):
 
 # %% ../nbs/05_metrics.ipynb #f8d20aef
 def _captured(key, observed, size, training, ties, shares):
-    "(4, shares, times): events hit, events that the best map would hit, training events hit, units flagged."
+    """(4, shares, times): events hit, events that the best map would hit, training events hit,
+    units flagged."""
     times, units = key.shape
     training = observed if training is None else training
     order, new = _order(key, size, observed, training, ties)
     group = np.cumsum(new.ravel()) - 1
     sizes = np.broadcast_to(size, key.shape)
-    ordered = [np.take_along_axis(v, order, 1).ravel() for v in (sizes, observed, training)] + [np.ones(key.size)]
+    ordered = [np.take_along_axis(v, order, 1).ravel() for v in (sizes, observed, training)] + [
+        np.ones(key.size)]
     if not new.all():
         total = np.bincount(group, ordered[0])
         ordered[1:] = [(np.bincount(group, v)/total)[group]*ordered[0] for v in ordered[1:]]
     s, *rest = [_cumulated(v.reshape(times, units)) for v in ordered]
     hit, trained, flagged = _at(shares, s, rest)
     best, _ = _order(observed/size, size, observed, training, "expected")
-    most, = _at(shares, _cumulated(np.take_along_axis(sizes, best, 1)), [_cumulated(np.take_along_axis(observed, best, 1))])
+    (most,) = _at(
+        shares, _cumulated(np.take_along_axis(sizes, best, 1)),
+        [_cumulated(np.take_along_axis(observed, best, 1))])
     return np.stack([hit, most, trained, flagged])
 
 # %% ../nbs/05_metrics.ipynb #56c13fc6
@@ -534,62 +697,96 @@ def _hot_spot_values(hit, most, trained, total, total_trained, shares):
     "(…, shares, 4) hit rate, PAI, PEI, RRI (NaN where no training event was flagged)."
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = hit/total
-        return np.stack([rate, rate/shares, hit/most, np.where(trained > 0, rate/(trained/total_trained), np.nan)], -1)
+        return np.stack(
+            [
+                rate, rate / shares, hit / most,
+                np.where(trained > 0, rate / (trained / total_trained), np.nan)],
+            -1)
 
 HOT_SPOT_METRICS = ["hit rate", "PAI", "PEI", "RRI"]
 
-def hot_spots(predicted,               # (units,) or (times, units): anything that ranks; each time flags its own units
-              observed,                # the same shape: counts of what happened then
-              shares=(.01, .05, .1),   # shares of the city that are flagged
-              area=None,               # (units,) size of each unit, any one measure
-              by="units",              # what the shares are of: "units" or "area"
-              rank="count",            # order by the forecast, or by forecast/area: "count" or "density"
-              ties="expected",         # "expected": exact mean over all orders of the tied; "pessimistic": the worst order
-              training=None,           # counts of the period the map was made from, for RRI: (units,) or (times, units)
+# %% ../nbs/05_metrics.ipynb #a11c4ab0
+def hot_spots(
+    # (units,) or (times, units): anything that ranks; each time flags its own units
+    predicted,
+    observed,                # the same shape: counts of what happened then
+    shares=(.01, .05, .1),   # shares of the city that are flagged
+    area=None,               # (units,) size of each unit, any one measure
+    by="units",              # what the shares are of: "units" or "area"
+    rank="count",            # order by the forecast, or by forecast/area: "count" or "density"
+    # "expected": exact mean over all orders of the tied; "pessimistic": the worst order
+    ties="expected",
+    # counts of the period the map was made from, for RRI: (units,) or (times, units)
+    training=None,
 ) -> pd.DataFrame:
-    """One row a share: share, hit rate, PAI (Chainey et al. 2008), PEI (Hunt 2016), RRI (Levine 2008; NaN without `training`), flagged units (a map), and the convention.
+    """One row a share: share, hit rate, PAI (Chainey et al. 2008), PEI (Hunt 2016), RRI (Levine
+    2008; NaN without `training`), flagged units (a map), and the convention.
 
-    PEI compares with the best map of the same share; R's ptools with the best at the same number of units, NIJ's contest as `pei_star`. ptools' RRI is another thing, `rri_ptools`; its ties are those of ties="pessimistic".
+    PEI compares with the best map of the same share; R's ptools with the best at the same number of
+    units, NIJ's contest as `pei_star`. ptools' RRI is another thing, `rri_ptools`; its ties are
+    those of ties="pessimistic".
     Over many times hits and totals are added up first. The unit at the edge counts in part."""
     shares = _shares(shares)
     key, observed, size, training = _maps(predicted, observed, area, by, rank, ties, training)
     hit, most, trained, flagged = _captured(key, observed, size, training, ties, shares).sum(2)
-    values = _hot_spot_values(hit, most, trained, observed.sum(), np.nan if training is None else training.sum(), shares)
-    return pd.DataFrame({"share": shares, **dict(zip(HOT_SPOT_METRICS, values.T)), "flagged units": flagged/len(key), "by": by, "rank": rank, "ties": ties})
+    values = _hot_spot_values(
+        hit, most, trained, observed.sum(), np.nan if training is None else training.sum(), shares)
+    return pd.DataFrame(
+        {
+            "share": shares, **dict(zip(HOT_SPOT_METRICS, values.T)),
+            "flagged units": flagged / len(key), "by": by, "rank": rank, "ties": ties})
 
 # %% ../nbs/05_metrics.ipynb #9175aa0b
 def pei_star(flagged,   # (units,) 0 or 1, or the share of each unit that is flagged
              observed,  # (units,) counts of what happened then
              area=None, # (units,) size of each unit; None: all alike
 ) -> float:
-    "PEI* of NIJ's Real-Time Crime Forecasting Challenge (2017): events in the flagged units over the most that the same area could have held."
+    """PEI* of NIJ's Real-Time Crime Forecasting Challenge (2017): events in the flagged units over
+    the most that the same area could have held."""
     flagged = _array(flagged, "flagged").astype("float64")
-    if flagged.ndim != 1 or not ((0 <= flagged) & (flagged <= 1)).all(): raise InputError("flagged must have a number from 0 to 1 for each unit: the share of it that is flagged")
-    _, observed, size, _ = _maps(flagged, observed, area, "units" if area is None else "area", "count", "expected", None)
+    if flagged.ndim != 1 or not ((0 <= flagged) & (flagged <= 1)).all():
+        raise InputError(
+            "flagged must have a number from 0 to 1 for each unit: the share of it that is flagged")
+    _, observed, size, _ = _maps(
+        flagged, observed, area, "units" if area is None else "area", "count", "expected", None)
     if not flagged.any(): raise InputError("no unit is flagged: there is nothing to judge")
     share = float((flagged*size).sum()/size.sum())
-    most = _captured(flagged[None], observed, size, None, "expected", np.array([min(share, 1.)]))[1].sum()
+    most = _captured(flagged[None], observed, size, None, "expected", np.array([min(share, 1.0)]))[
+        1].sum()
     return float((flagged*observed[0]).sum()/most)
 
 def rri_ptools(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    "(units,) RRI as R's ptools has it: predicted over observed counts, both cumulated in the order of the forecast (equals: fewest events first); 1 is a calibrated map, infinite until something was hit."
+    """(units,) RRI as R's ptools has it: predicted over observed counts, both cumulated in the
+    order of the forecast (equals: fewest events first); 1 is a calibrated map, infinite until
+    something was hit."""
     predicted, observed, _, _ = _maps(predicted, observed, None, "units", "count", "expected", None)
-    if len(predicted) > 1 or (predicted < 0).any(): raise InputError("rri_ptools needs one map, shape (units,), of forecasts that are expected counts, none below 0")
+    if len(predicted) > 1 or (predicted < 0).any():
+        raise InputError(
+            "rri_ptools needs one map, shape (units,), of forecasts that are expected counts, "
+            "none below 0")
     order, _ = _order(predicted, np.ones(predicted.shape[1]), observed, observed, "pessimistic")
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.cumsum(predicted[0, order[0]])/np.cumsum(observed[0, order[0]])
 
 # %% ../nbs/05_metrics.ipynb #61ba35a2
-def capture_curve(predicted: np.ndarray, observed: np.ndarray, shares: "tuple | None" = None, area: "np.ndarray | None" = None, by: str = "units", rank: str = "count", ties: str = "expected") -> pd.DataFrame:
-    "Hit rate at every share (default: .01, .02, … 1; 0 is put in front), to be drawn; arguments as in `hot_spots`. Columns share, hit rate, best (hit rate of the best possible map)."
+def capture_curve(
+    predicted: np.ndarray, observed: np.ndarray, shares: "tuple | None" = None,
+    area: "np.ndarray | None" = None, by: str = "units", rank: str = "count",
+    ties: str = "expected") -> pd.DataFrame:
+    """Hit rate at every share (default: .01, .02, … 1; 0 is put in front), to be drawn; arguments
+    as in `hot_spots`. Columns share, hit rate, best (hit rate of the best possible map)."""
     shares = np.linspace(.01, 1, 100) if shares is None else _shares(shares)
     key, observed, size, _ = _maps(predicted, observed, area, by, rank, ties, None)
     hit, most, _, _ = _captured(key, observed, size, None, ties, shares).sum(2)/observed.sum()
-    return pd.DataFrame({"share": np.append(0, shares), "hit rate": np.append(0, hit), "best": np.append(0, most)})
+    return pd.DataFrame(
+        {"share": np.append(0, shares), "hit rate": np.append(0, hit), "best": np.append(0, most)})
 
 # %% ../nbs/05_metrics.ipynb #db7aca0c
-def _hot_spot_draws(predicted, observed, shares, area, by, rank, ties, training, blocks, n_boot, seed, entries=2**20):
-    "Values (shares, 4) and resampled values (n_boot, shares, 4), the number of cases, and that of blocks for each share."
+def _hot_spot_draws(
+    predicted, observed, shares, area, by, rank, ties, training, blocks, n_boot, seed, entries=2**20
+):
+    """Values (shares, 4) and resampled values (n_boot, shares, 4), the number of cases, and that of
+    blocks for each share."""
     shares = _shares(shares)
     key, observed, size, training = _maps(predicted, observed, area, by, rank, ties, training)
     trained = observed if training is None else training
@@ -598,10 +795,13 @@ def _hot_spot_draws(predicted, observed, shares, area, by, rank, ties, training,
     point = _hot_spot_values(*captured[:3].sum(2), observed.sum(), trained.sum(), shares)
     if times > 1:
         labels, count = block_labels(blocks, (times,))
-        sums = block_sums([*captured[:3].reshape(-1, times), observed.sum(1), trained.sum(1)], labels, count)
+        sums = block_sums(
+            [*captured[:3].reshape(-1, times), observed.sum(1), trained.sum(1)], labels, count)
         means = bootstrap_means(sums, n_boot, seed)
         hit, most, caught = means[:, :-2].reshape(n_boot, 3, -1).transpose(1, 0, 2)
-        return point, _hot_spot_values(hit, most, caught, means[:, -2:-1], means[:, -1:], shares), times, np.full(len(shares), count)
+        return (
+            point, _hot_spot_values(hit, most, caught, means[:, -2:-1], means[:, -1:], shares),
+            times, np.full(len(shares), count))
     if n_boot < 1: raise InputError(f"n_boot must be at least 1, not {n_boot}")
     labels, count = np.arange(units), units
     if blocks is not None: labels, count = block_labels(blocks, (units,))
@@ -609,13 +809,16 @@ def _hot_spot_draws(predicted, observed, shares, area, by, rank, ties, training,
     sorts = []
     for k, rule in ((key, ties), (observed/size, "expected")):
         order, new = (a[0] for a in _order(k, size, observed, trained, rule))
-        sorts.append((order, np.flatnonzero(new), np.stack([size, observed[0], trained[0]])[:, order]))
+        sorts.append(
+            (order, np.flatnonzero(new), np.stack([size, observed[0], trained[0]])[:, order]))
     rng, draws = np.random.default_rng(seed), []
     step = max(1, entries//units)
     for start in range(0, n_boot, step):
         rows = min(step, n_boot - start)
         drawn = rng.integers(0, count, (rows, count)) + count*np.arange(rows)[:, None]
-        weight = np.bincount(drawn.ravel(), minlength=rows*count).reshape(rows, count).astype("float64")[:, labels]
+        weight = (
+            np.bincount(drawn.ravel(), minlength=rows * count) .reshape(rows, count)
+            .astype("float64")[:, labels])
         found = []
         for order, starts, ordered in sorts:
             drawn_order = weight[:, order]
@@ -623,37 +826,72 @@ def _hot_spot_draws(predicted, observed, shares, area, by, rank, ties, training,
             found.append(_at(shares, cumulated[0], cumulated[1:]))
         (hit, caught), (most, _) = found
         total, total_trained = weight @ observed[0], weight @ trained[0]
-        draws.append(_hot_spot_values(hit.T, most.T, caught.T, total[:, None], total_trained[:, None], shares))
+        draws.append(
+            _hot_spot_values(
+                hit.T, most.T, caught.T, total[:, None], total_trained[:, None], shares))
     # only what is flagged has a say in the hits: so many independent parts a share rests on
-    return point, np.concatenate(draws), units, np.clip(np.round(shares*count), 2, count).astype(int)
+    return (
+        point, np.concatenate(draws), units,
+        np.clip(np.round(shares * count), 2, count).astype(int))
 
 # %% ../nbs/05_metrics.ipynb #d31d2c26
-def hot_spot_summary(predicted: np.ndarray, observed: np.ndarray, shares: tuple = (.01, .05, .1), area: "np.ndarray | None" = None, by: str = "units", rank: str = "count", ties: str = "expected", training: "np.ndarray | None" = None,
-                     blocks=None, # label of the block of each unit, or of each time for maps over time; None: each its own
-                     n_boot=1000, # number of resamples
-                     seed=0,      # of the resampling
-                     level=.95,   # probability that each interval should cover
+def hot_spot_summary(
+    predicted: np.ndarray,
+    observed: np.ndarray,
+    shares: tuple = (0.01, 0.05, 0.1),
+    area: "np.ndarray | None" = None,
+    by: str = "units",
+    rank: str = "count",
+    ties: str = "expected",
+    training: "np.ndarray | None" = None,
+    # label of the block of each unit, or of each time for maps over time; None: each its own
+    blocks=None,
+    n_boot=1000,  # number of resamples
+    seed=0,  # of the resampling
+    level=0.95,  # probability that each interval should cover
 ) -> pd.DataFrame:
-    """Hit rate, PAI, PEI (and RRI with `training`) at each share with bootstrap intervals: rows metric ("PAI@1%", …), value, low, high, n, blocks. Arguments as in `hot_spots`.
+    """Hit rate, PAI, PEI (and RRI with `training`) at each share with bootstrap intervals: rows
+    metric ("PAI@1%", …), value, low, high, n, blocks. Arguments as in `hot_spots`.
 
-    One map: units are resampled, and `blocks` is the number of those that are flagged, on which the hits rest. Maps over time: times are."""
-    point, draws, n, blocks = _hot_spot_draws(predicted, observed, shares, area, by, rank, ties, training, blocks, n_boot, seed)
+    One map: units are resampled, and `blocks` is the number of those that are flagged, on which
+    the hits rest. Maps over time: times are."""
+    point, draws, n, blocks = _hot_spot_draws(
+        predicted, observed, shares, area, by, rank, ties, training, blocks, n_boot, seed)
     m = 4 if training is not None else 3
-    names = [f"{metric}@{100*share:g}%" for share in _shares(shares) for metric in HOT_SPOT_METRICS[:m]]
-    return _rows(names, point[:, :m].ravel(), draws[..., :m].reshape(len(draws), -1), n, level, np.repeat(blocks, m))
+    names = [
+        f"{metric}@{100 * share:g}%" for share in _shares(shares) for metric in HOT_SPOT_METRICS[:m]
+    ]
+    return _rows(
+        names, point[:, :m].ravel(), draws[..., :m].reshape(len(draws), -1), n, level,
+        np.repeat(blocks, m))
 
-def paired_hot_spot_interval(a,            # forecast of model A, (units,) or (times, units)
-                             b,            # forecast of model B, the same shape
-                             observed,     # counts of what happened then
-                             share,        # share of the city that is flagged
-                             metric="PAI", # one of `HOT_SPOT_METRICS`
-                             area: "np.ndarray | None" = None, by: str = "units", rank: str = "count", ties: str = "expected", training: "np.ndarray | None" = None, blocks: "np.ndarray | None" = None, n_boot: int = 1000, seed: int = 0, level: float = .95,
+# %% ../nbs/05_metrics.ipynb #d1771300
+def paired_hot_spot_interval(
+    a,  # forecast of model A, (units,) or (times, units)
+    b,  # forecast of model B, the same shape
+    observed,  # counts of what happened then
+    share,  # share of the city that is flagged
+    metric="PAI",  # one of `HOT_SPOT_METRICS`
+    area: "np.ndarray | None" = None,
+    by: str = "units",
+    rank: str = "count",
+    ties: str = "expected",
+    training: "np.ndarray | None" = None,
+    blocks: "np.ndarray | None" = None,
+    n_boot: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> "tuple[float, float, float]":
-    "Metric of A minus metric of B at one share, with its interval: both are taken over the same resampled units (or times). Above 0: A is better."
+    """Metric of A minus metric of B at one share, with its interval: both are taken over the same
+    resampled units (or times). Above 0: A is better."""
     which = HOT_SPOT_METRICS.index(one_of(metric, HOT_SPOT_METRICS, "hot spot metric"))
-    if metric == "RRI" and training is None: raise InputError("RRI needs the counts that the map was made from: give training=")
-    (pa, da, n, count), (pb, db, *_) = (_hot_spot_draws(x, observed, share, area, by, rank, ties, training, blocks, n_boot, seed) for x in (a, b))
-    row = _rows([f"{metric}, A less B"], (pa - pb)[:, which], (da - db)[:, :, which], n, level, count)
+    if metric == "RRI" and training is None:
+        raise InputError("RRI needs the counts that the map was made from: give training=")
+    (pa, da, n, count), (pb, db, *_) = (
+        _hot_spot_draws(x, observed, share, area, by, rank, ties, training, blocks, n_boot, seed)
+        for x in (a, b))
+    row = _rows(
+        [f"{metric}, A less B"], (pa - pb)[:, which], (da - db)[:, :, which], n, level, count)
     return tuple(row.loc[0, ["value", "low", "high"]].astype(float))
 
 # %% ../nbs/05_metrics.ipynb #1e7a2d7d
@@ -662,11 +900,21 @@ LEVEL_METRICS = ["accuracy", "macro-F1", "ordinal error", "log loss", "Brier", "
 def _levels(probabilities, level):
     "Checked probabilities (n, k) float64 and levels (n,) int64."
     probabilities = _array(probabilities, "probabilities").astype("float64")
-    if probabilities.ndim != 2 or not probabilities.size: raise InputError(f"probabilities must have the shape (n, levels) with at least one case, not {probabilities.shape}")
-    if not (np.isfinite(probabilities).all() and probabilities.min() >= 0 and (abs(probabilities.sum(1) - 1) < 1e-3).all()):
-        raise InputError("each row of probabilities must be at least 0 and sum to 1: apply a softmax to logits first")
+    if probabilities.ndim != 2 or not probabilities.size:
+        raise InputError(
+            "probabilities must have the shape (n, levels) with at least one case, not "
+            f"{probabilities.shape}")
+    if not (
+        np.isfinite(probabilities).all() and probabilities.min() >= 0
+        and (abs(probabilities.sum(1) - 1) < 1e-3).all()):
+        raise InputError(
+            "each row of probabilities must be at least 0 and sum to 1: apply a softmax to "
+            "logits first")
     level = _class_ids(level, probabilities.shape[1], "level")
-    if level.shape != (len(probabilities),): raise InputError(f"level must have the shape ({len(probabilities)},) to fit the probabilities, not {level.shape}")
+    if level.shape != (len(probabilities),):
+        raise InputError(
+            f"level must have the shape ({len(probabilities)},) to fit the probabilities, not "
+            f"{level.shape}")
     return probabilities, level
 
 def _confidence(probabilities, bins):
@@ -674,6 +922,7 @@ def _confidence(probabilities, bins):
     confidence = np.minimum(probabilities.max(1), 1)
     return confidence, np.minimum((confidence*bins).astype(int), bins - 1)
 
+# %% ../nbs/05_metrics.ipynb #c8ef39f7
 def _level_sums(probabilities, level, labels, count, bins=10):
     "(blocks, 5 + 3 levels + 2 bins) sums from which `_level_values` makes the metrics."
     n, k = probabilities.shape
@@ -681,10 +930,13 @@ def _level_sums(probabilities, level, labels, count, bins=10):
     own = np.maximum(probabilities[np.arange(n), level], 1e-15)
     right = called == level
     brier = (probabilities**2).sum(1) - 2*probabilities[np.arange(n), level] + 1
-    def table(column, wide, weights=None): return np.bincount(labels*wide + column, weights, count*wide).reshape(count, wide)
-    return np.hstack([block_sums([None, right, abs(called - level), -np.log(own), brier], labels, count),
-                      table(level, k, right.astype(float)), table(called, k), table(level, k),
-                      table(confidence_bin[1], bins, confidence_bin[0] - right)])
+    def table(column, wide, weights=None):
+        return np.bincount(labels*wide + column, weights, count*wide).reshape(count, wide)
+    return np.hstack(
+        [
+            block_sums([None, right, abs(called - level), -np.log(own), brier], labels, count),
+            table(level, k, right.astype(float)), table(called, k), table(level, k),
+            table(confidence_bin[1], bins, confidence_bin[0] - right)])
 
 def _level_values(sums, k):
     "(…, 6) `LEVEL_METRICS` from sums (…, columns) of `_level_sums`."
@@ -692,7 +944,8 @@ def _level_values(sums, k):
     mean = sums[..., 1:5]/n
     right, called, there = (sums[..., 5 + i*k:5 + (i + 1)*k] for i in range(3))
     size = called + there
-    f1 = np.divide(2*right, size, out=np.zeros_like(size), where=size > 0).sum(-1)/(size > 0).sum(-1)
+    f1 = np.divide(2 * right, size, out=np.zeros_like(size), where=size > 0).sum(-1) / (
+        size > 0).sum(-1)
     gap = abs(sums[..., 5 + 3*k:]).sum(-1)/n[..., 0]
     return np.stack([mean[..., 0], f1, *np.moveaxis(mean[..., 1:], -1, 0), gap], -1)
 
@@ -703,51 +956,72 @@ def level_scores(probabilities, # (n, k) probability of each level, rows sum to 
     "The six `LEVEL_METRICS`: rows metric, value, n."
     probabilities, level = _levels(probabilities, level)
     sums = _level_sums(probabilities, level, np.zeros(len(level), int), 1)[0]
-    return pd.DataFrame({"metric": LEVEL_METRICS, "value": _level_values(sums, probabilities.shape[1]), "n": len(level)})
+    return pd.DataFrame(
+        {
+            "metric": LEVEL_METRICS, "value": _level_values(sums, probabilities.shape[1]),
+            "n": len(level)})
 
 def level_summary(probabilities: np.ndarray, level: np.ndarray,
-                  blocks=None, # label of the block that each case belongs to; None: as in `count_summary`
+                  # label of the block that each case belongs to; None: as in `count_summary`
+                  blocks=None,
                   n_boot=1000, # number of resamples
                   seed=0,      # of the resampling
                   coverage=.95,# probability that each interval should cover
 ) -> pd.DataFrame:
-    "The six `LEVEL_METRICS` with block-bootstrap intervals: rows metric, value, low, high, n, blocks. Arguments as in `level_scores`."
+    """The six `LEVEL_METRICS` with block-bootstrap intervals: rows metric, value, low, high, n,
+    blocks. Arguments as in `level_scores`."""
     probabilities, level = _levels(probabilities, level)
     labels, count = block_labels(blocks, level.shape)
     sums = _level_sums(probabilities, level, labels, count)
-    return _of_sums(LEVEL_METRICS, lambda s: _level_values(s, probabilities.shape[1]), sums, len(level), n_boot, seed, coverage)
+    return _of_sums(
+        LEVEL_METRICS, lambda s: _level_values(s, probabilities.shape[1]), sums, len(level), n_boot,
+        seed, coverage)
 
 # %% ../nbs/05_metrics.ipynb #fef69771
 def reliability(probabilities: np.ndarray, level: np.ndarray, bins: int = 10) -> pd.DataFrame:
-    "The reliability diagram: columns low, high (of the bin), n, confidence (mean), accuracy; empty bins are left out. Arguments as in `level_scores`."
+    """The reliability diagram: columns low, high (of the bin), n, confidence (mean), accuracy;
+    empty bins are left out. Arguments as in `level_scores`."""
     probabilities, level = _levels(probabilities, level)
     confidence, which = _confidence(probabilities, int(within(bins, "bins", 1)))
     n, right = np.bincount(which, minlength=bins), probabilities.argmax(1) == level
     edges, some = np.arange(bins + 1)/bins, n > 0
     sums = [np.bincount(which, v, bins)[some]/n[some] for v in (confidence, right)]
-    return pd.DataFrame({"low": edges[:-1][some], "high": edges[1:][some], "n": n[some], "confidence": sums[0], "accuracy": sums[1]})
+    return pd.DataFrame(
+        {
+            "low": edges[:-1][some], "high": edges[1:][some], "n": n[some], "confidence": sums[0],
+            "accuracy": sums[1]})
 
 # %% ../nbs/05_metrics.ipynb #ddb79a4b
 def _flags(values, what, n=None):
     "0/1 or bool (n,) as bool."
     values = _array(values, what)
-    if values.ndim != 1 or not len(values) or (n is not None and len(values) != n): raise InputError(f"{what} must have the shape ({'n' if n is None else n},) with at least one case, not {values.shape}")
-    if not np.isin(values, (0, 1)).all(): raise InputError(f"{what} must be 0 or 1 for each case: apply a threshold first")
+    if values.ndim != 1 or not len(values) or (n is not None and len(values) != n):
+        raise InputError(
+            f"{what} must have the shape ({'n' if n is None else n},) with at least one case, "
+            f"not {values.shape}")
+    if not np.isin(values, (0, 1)).all():
+        raise InputError(f"{what} must be 0 or 1 for each case: apply a threshold first")
     return values.astype(bool)
 
 def _group_codes(group, n):
     "Code of each case's group, and the labels in order."
     group = np.asarray(group.detach().cpu() if hasattr(group, "detach") else group)
-    if group.shape != (n,): raise InputError(f"group must have a label for each of the {n} cases, not the shape {group.shape}")
+    if group.shape != (n,):
+        raise InputError(
+            f"group must have a label for each of the {n} cases, not the shape {group.shape}")
     codes, labels = pd.factorize(group, sort=True)
-    if (codes < 0).any(): raise InputError("group contains a missing label: name it, for instance 'unknown', or drop those cases and say how many they were")
+    if (codes < 0).any():
+        raise InputError(
+            "group contains a missing label: name it, for instance 'unknown', or drop those "
+            "cases and say how many they were")
     return codes, labels
 
 # %% ../nbs/05_metrics.ipynb #b63b2c15
 RATES = ["selection rate", "true positive rate", "false positive rate", "base rate"]
 
 def _rates(sums):
-    "(…, groups, 4) `RATES` from (…, groups, 4) sums of: cases, flagged, happened, flagged and happened."
+    """(…, groups, 4) `RATES` from (…, groups, 4) sums of: cases, flagged, happened, flagged and
+    happened."""
     n, flagged, happened, both = np.moveaxis(sums, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.stack([flagged/n, both/happened, (flagged - both)/(n - happened), happened/n], -1)
@@ -756,40 +1030,51 @@ def _fair_sums(flagged, outcome, group, labels, count):
     flagged = _flags(flagged, "flagged"); outcome = _flags(outcome, "outcome", len(flagged))
     codes, names = _group_codes(group, len(flagged))
     cell, wide = labels*len(names) + codes, len(names)
-    columns = [np.bincount(cell, w, count*wide) for w in (None, flagged, outcome, flagged & outcome)]
+    columns = [
+        np.bincount(cell, w, count * wide) for w in (None, flagged, outcome, flagged & outcome)]
     return np.stack(columns, -1).reshape(count, wide, 4), names
 
 def group_rates(flagged, # (n,) 0 or 1: what the forecast says, after its threshold
                 outcome, # (n,) 0 or 1: what happened (or was recorded)
                 group,   # (n,) label of the group of each case
 ) -> pd.DataFrame:
-    "One row a group (the index, sorted): n, selection rate, true and false positive rate (NaN where nothing, or everything, happened), base rate."
+    """One row a group (the index, sorted): n, selection rate, true and false positive rate (NaN
+    where nothing, or everything, happened), base rate."""
     sums, names = _fair_sums(flagged, outcome, group, 0, 1)
-    return pd.DataFrame(_rates(sums[0]), index=pd.Index(names, name="group"), columns=RATES).assign(n=sums[0, :, 0].astype(int))[["n", *RATES]]
+    return pd.DataFrame(_rates(sums[0]), index=pd.Index(names, name="group"), columns=RATES).assign(
+        n=sums[0, :, 0].astype(int))[["n", *RATES]]
 
 # %% ../nbs/05_metrics.ipynb #1e4bfc28
 def _gaps(rates):
-    "(…, 2) demographic parity difference, equalised odds difference from rates (…, groups, 4); groups without a rate are left out."
+    """(…, 2) demographic parity difference, equalised odds difference from rates (…, groups, 4);
+    groups without a rate are left out."""
     masked = np.ma.masked_invalid(rates[..., :3])
     gap = np.ma.filled(masked.max(-2) - masked.min(-2), np.nan)
     return np.stack([gap[..., 0], np.fmax(gap[..., 1], gap[..., 2])], -1)
 
 def demographic_parity_difference(flagged: np.ndarray, group: np.ndarray) -> float:
     "Largest selection rate of a group less the smallest: 0 is parity."
-    return float(_gaps(group_rates(flagged, np.zeros(len(flagged), int), group)[RATES].to_numpy())[0])
+    return float(
+        _gaps(group_rates(flagged, np.zeros(len(flagged), int), group)[RATES].to_numpy())[0])
 
 def equalized_odds_difference(flagged: np.ndarray, outcome: np.ndarray, group: np.ndarray) -> float:
-    "The larger of the gaps between groups in true and in false positive rate: 0 is equal odds. Groups without such a rate are left out."
+    """The larger of the gaps between groups in true and in false positive rate: 0 is equal odds.
+    Groups without such a rate are left out."""
     return float(_gaps(group_rates(flagged, outcome, group)[RATES].to_numpy())[1])
 
 def fairness_summary(flagged: np.ndarray, outcome: np.ndarray, group: np.ndarray,
-                     blocks=None, # label of the block that each case belongs to; None: as in `count_summary`
+                     # label of the block that each case belongs to; None: as in `count_summary`
+                     blocks=None,
                      n_boot=1000, # number of resamples
                      seed=0,      # of the resampling
                      level=.95,   # probability that each interval should cover
 ) -> pd.DataFrame:
-    "Both differences with block-bootstrap intervals: rows metric, value, low, high, n, blocks. A difference is never negative, so noise alone makes it positive: compare with a model that ignores the group."
+    """Both differences with block-bootstrap intervals: rows metric, value, low, high, n, blocks. A
+    difference is never negative, so noise alone makes it positive: compare with a model that
+    ignores the group."""
     labels, count = block_labels(blocks, np.shape(flagged))
     sums, names = _fair_sums(flagged, outcome, group, labels, count)
     def gaps(flat): return _gaps(_rates(flat.reshape(*flat.shape[:-1], len(names), 4)))
-    return _of_sums(["demographic parity difference", "equalised odds difference"], gaps, sums.reshape(count, -1), len(labels), n_boot, seed, level)
+    return _of_sums(
+        ["demographic parity difference", "equalised odds difference"], gaps,
+        sums.reshape(count, -1), len(labels), n_boot, seed, level)

@@ -25,12 +25,14 @@ import pandas as pd
 
 from .core import InputError, needs, one_of, progress, within, write_atomic
 from .forecasts import Forecast
-from .metrics import count_interval, count_summary, coverage, fit_spread, hot_spot_summary, poisson_deviance
+from .metrics import (
+    count_interval, count_summary, coverage, fit_spread, hot_spot_summary, poisson_deviance)
 from .views import Split, View, periods_of
 
 # %% ../nbs/55_models.ipynb #5e771695
 class Settings:
-    "What is set in the constructor and stored under its name: scikit-learn's manners, without the second that it takes to load."
+    """What is set in the constructor and stored under its name: scikit-learn's manners, without the
+    second that it takes to load."""
     @classmethod
     def _names(cls):
         own = [] if cls.__init__ is object.__init__ else inspect.signature(cls).parameters
@@ -59,20 +61,24 @@ class Settings:
 def clone(model: Any) -> Any:
     "A model of the same settings that has learnt nothing."
     settings = model.get_params(deep=False).items()
-    return type(model)(**{name: clone(value) if isinstance(value, Settings) else copy.deepcopy(value)
-                          for name, value in settings})
+    return type(model)(
+        **{
+            name: clone(value) if isinstance(value, Settings) else copy.deepcopy(value)
+            for name, value in settings})
 
 
 # %% ../nbs/55_models.ipynb #340bad12
 class Estimator(Settings):
-    "What can be fitted and asked. A subclass of `Model` sets these five and has `_fit` and `_predict`."
+    """What can be fitted and asked. A subclass of `Model` sets these five and has `_fit` and
+    `_predict`."""
     #: what tables and the command line call it
     name: str = ""
     #: trivial, baseline, practitioner, paper or ours
     role: str = "baseline"
     #: name of the class of views that it takes; "View": every view of counts
     view: str = "View"
-    #: "recursive": later periods are forecast from the forecasts of earlier ones; "direct": all at once
+    # : "recursive": later periods are forecast from the forecasts of earlier ones; "direct": all
+    # at once
     further: str = "recursive"
     #: an expected count is never below it, so that a deviance exists
     least: float = 1e-3
@@ -93,10 +99,13 @@ class Estimator(Settings):
 
     def _takes(self, view):
         kinds = [kind.__name__ for kind in type(view).__mro__]
-        if self.view not in kinds: raise InputError(f"{self.name or type(self).__name__} takes {self.view}, not {kinds[0]}")
+        if self.view not in kinds:
+            raise InputError(
+                f"{self.name or type(self).__name__} takes {self.view}, not {kinds[0]}")
 
     def _fits(self, view):
-        if not hasattr(self, "schema_"): raise InputError(f"{self.name or type(self).__name__} is not fitted: call fit first")
+        if not hasattr(self, "schema_"):
+            raise InputError(f"{self.name or type(self).__name__} is not fitted: call fit first")
         self._takes(view)
         view.check(self.schema_, self.name or type(self).__name__)
 
@@ -105,7 +114,8 @@ class Fitted(Estimator):
     "Learning and forecasting known periods."
     def fit(self, view,                    # what happened
             train: "slice | None" = None,  # periods to learn from; None: all that are known
-            valid: "slice | None" = None,  # later periods, to choose on and for the width of the intervals
+            # later periods, to choose on and for the width of the intervals
+            valid: "slice | None" = None,
     ) -> Any:
         "Learn from `train`; returns the model."
         self._takes(view)
@@ -119,10 +129,13 @@ class Fitted(Estimator):
     def predict(self, view,  # the view it was fitted on, or another with the same schema
                 at,          # periods to forecast: a slice, or increasing numbers
     ) -> np.ndarray:
-        "(n, …) what is expected in each period of `at`, from the periods before it and nothing else."
+        """(n, …) what is expected in each period of `at`, from the periods before it and nothing
+        else."""
         self._fits(view)
         at = periods_of(at, len(view))
-        if at[-1] > view.known: raise InputError(f"period {at[-1]} can't be told from the {view.known} that are known: use forecast")
+        if at[-1] > view.known:
+            raise InputError(
+                f"period {at[-1]} can't be told from the {view.known} that are known: use forecast")
         return self._predict(view, at)
 
     def loss(self, values, view, at,  # forecasts, and the view and periods that they are of
@@ -130,13 +143,15 @@ class Fitted(Estimator):
         "What `choose` makes small: here the mean Poisson deviance of expected counts."
         return float(poisson_deviance(values, view.observed(at), floor=self.least).mean())
 
-    def scores(self, values, view, at, level: float = .9,  # of the interval whose coverage is counted
+    def scores(
+        self, values, view, at, level: float = .9,  # of the interval whose coverage is counted
     ) -> pd.DataFrame:
         "Rows `metric`, `value`, `low`, `high`, `n` of forecasts `values` of the periods `at`."
         return count_rows(self, values, view, at, level)
 
     def _spread(self, view, train, valid):
-        # without validation the last fifth of what was learnt: a little too narrow, for it was learnt
+        # without validation the last fifth of what was learnt: a little too narrow, for it was
+        # learnt
         begin, end, _ = (train if valid is None else valid).indices(view.known)
         at = np.arange(begin if valid is not None else max(end - max((end - begin)//5, 1), 1), end)
         return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
@@ -182,22 +197,34 @@ class Forecasts(Fitted):
         "What comes after the last known period of `view`, as a table."
         longer, values = self.ahead(view, periods)
         if np.isnan(values).any():
-            raise InputError(f"{self.name} looks back on {view.period}s of which nothing is known: give their events too")
+            raise InputError(
+                f"{self.name} looks back on {view.period}s of which nothing is known: give "
+                "their events too")
         at, last = np.arange(view.known, view.known + periods), view.known - 1
-        table = longer.frame([values, *self.interval(values, level)], at, ("expected", "low", "high"))
-        return Forecast(table, view.where(), self._about(view, level), view.frame(view.observed([last]), [last]))
+        table = longer.frame(
+            [values, *self.interval(values, level)], at, ("expected", "low", "high"))
+        return Forecast(
+            table, view.where(), self._about(view, level), view.frame(view.observed([last]), [last])
+        )
 
     def _about(self, view, level):
-        return {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "level": level, "further": self.further,
-                "last known period": _day(view.starts[view.known - 1]), "unit": view.period, "fitted on periods": self.until_}
+        return {
+            "model": self.name, "role": self.role, "settings": self.get_params(deep=False),
+            "level": level, "further": self.further,
+            "last known period": _day(view.starts[view.known - 1]), "unit": view.period,
+            "fitted on periods": self.until_}
 
 # %% ../nbs/55_models.ipynb #54869728
 def transfer(model, view,  # fitted elsewhere; and what happened here, to forecast from
 ) -> Any:
     "The fitted model as it is, for the view of another place."
-    if not hasattr(model, "schema_"): raise InputError(f"{model.name or type(model).__name__} is not fitted: call fit first")
+    if not hasattr(model, "schema_"):
+        raise InputError(f"{model.name or type(model).__name__} is not fitted: call fit first")
     model._takes(view)
-    if not model.travels: raise InputError(f"{model.name} has learnt each of its places by itself and does not travel: fit it on the other view")
+    if not model.travels:
+        raise InputError(
+            f"{model.name} has learnt each of its places by itself and does not travel: fit it "
+            "on the other view")
     schema = view.schema()
     view.check({**model.schema_, **{name: schema[name] for name in view.local}}, model.name)
     moved = copy.copy(model)
@@ -210,7 +237,8 @@ def settled(model, view,           # fitted; what it shall build on
             passes: int = 100,     # at most so many times forecasts are put in and asked for again
             tol: float = 1e-3,     # moved sums, as a share of all, that are small enough
 ) -> "tuple[np.ndarray, float]":
-    "What is expected in the periods to come, known at the start of the first, and how far the sums of the places still moved in the last pass."
+    """What is expected in the periods to come, known at the start of the first, and how far the
+    sums of the places still moved in the last pass."""
     known, longer = view.known, view.ahead(within(periods, "periods", 1))
     at, values, moved = np.arange(known, known + periods), np.asarray(start, float), np.inf
     for _ in range(within(passes, "passes", 1)):
@@ -232,13 +260,23 @@ def _named(thing): return f"{type(thing).__module__}:{type(thing).__qualname__}"
 def _class(name):
     module, _, inside = name.partition(":")
     # a model of one's own, defined before its file is read
-    if mine := [kind for kind in below(Model) if f"{kind.__module__}:{kind.__qualname__}" == name]: return mine[0]
+    if mine := [kind for kind in below(Model) if f"{kind.__module__}:{kind.__qualname__}" == name]:
+        return mine[0]
     # a file must not be able to name any class of the machine
-    if not module.startswith("crimenb."): raise InputError(f"the file's model is {name!r}, which is not of this library: import or define it first")
+    if not module.startswith("crimenb."):
+        raise InputError(
+            f"the file's model is {name!r}, which is not of this library: import or define it first"
+        )
     try: found = needs(module)
-    except ModuleNotFoundError: raise InputError(f"this version of crimenb has no module {module!r}: load the model with the version that wrote it") from None
+    except ModuleNotFoundError:
+        raise InputError(
+            f"this version of crimenb has no module {module!r}: load the model with the "
+            "version that wrote it") from None
     for part in inside.split("."): found = getattr(found, part, None)
-    if found is None: raise InputError(f"this version of crimenb has no {name!r}: load the model with the version that wrote it")
+    if found is None:
+        raise InputError(
+            f"this version of crimenb has no {name!r}: load the model with the version that "
+            "wrote it")
     return found
 
 # %% ../nbs/55_models.ipynb #2f8d5945
@@ -249,23 +287,43 @@ def _encode(value, arrays):
         return f"a{len(arrays) - 1}"
     inner = lambda v: _encode(v, arrays)
     if isinstance(value, (bool, str, type(None))): return value
-    if isinstance(value, (int, float, np.generic)) and not isinstance(value, np.datetime64): return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, (int, float, np.generic)) and not isinstance(value, np.datetime64):
+        return value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (pd.Timestamp, np.datetime64)): return {"time": str(pd.Timestamp(value))}
     if isinstance(value, dict): return {"dict": [[inner(k), inner(v)] for k, v in value.items()]}
-    if isinstance(value, (list, tuple)) and hasattr(value, "_fields"): return {"record": _named(value), "of": {n: inner(getattr(value, n)) for n in value._fields}}
+    if isinstance(value, (list, tuple)) and hasattr(value, "_fields"):
+        return {"record": _named(value), "of": {n: inner(getattr(value, n)) for n in value._fields}}
     if isinstance(value, (list, tuple)): return {type(value).__name__: [inner(v) for v in value]}
     if isinstance(value, slice): return {"slice": [value.start, value.stop, value.step]}
     if isinstance(value, np.ndarray) and value.dtype != object: return {"array": aside(value)}
-    if isinstance(value, np.ndarray): return {"objects": [inner(v) for v in value.ravel()], "shape": value.shape}
+    if isinstance(value, np.ndarray):
+        return {"objects": [inner(v) for v in value.ravel()], "shape": value.shape}
     if isinstance(value, pd.Index): return {"index": inner(value.to_numpy()), "name": value.name}
-    if isinstance(value, pd.DataFrame): return {"table": {"columns": [[inner(c), inner(value[c].to_numpy())] for c in value], "index": inner(value.index)}}
-    if hasattr(value, "state_dict"): return {"network": {name: aside(t.detach().cpu().numpy()) for name, t in value.state_dict().items()}}
+    if isinstance(value, pd.DataFrame):
+        return {
+            "table": {
+                "columns": [[inner(c), inner(value[c].to_numpy())] for c in value],
+                "index": inner(value.index)}}
+    if hasattr(value, "state_dict"):
+        return {
+            "network": {
+                name: aside(t.detach().cpu().numpy()) for name, t in value.state_dict().items()}}
     if hasattr(value, "detach"): return {"tensor": aside(value.detach().cpu().numpy())}
-    if isinstance(value, Model): return {"model": _named(value), "parameters": inner(value.get_params(deep=False)), "learnt": inner(value.learnt())}
-    if type(value).__module__.startswith("sklearn."): return {"estimator": aside(np.frombuffer(_skops().dumps(value), np.uint8))}
-    if is_dataclass(value): return {"record": _named(value), "of": {f.name: inner(getattr(value, f.name)) for f in fields(value) if f.init}}
-    raise TypeError(f"a {type(value).__name__} can't be saved: keep what is learnt in arrays, tables, networks or records")
+    if isinstance(value, Model):
+        return {
+            "model": _named(value), "parameters": inner(value.get_params(deep=False)),
+            "learnt": inner(value.learnt())}
+    if type(value).__module__.startswith("sklearn."):
+        return {"estimator": aside(np.frombuffer(_skops().dumps(value), np.uint8))}
+    if is_dataclass(value):
+        return {
+            "record": _named(value),
+            "of": {f.name: inner(getattr(value, f.name)) for f in fields(value) if f.init}}
+    raise TypeError(
+        f"a {type(value).__name__} can't be saved: keep what is learnt in arrays, tables, "
+        "networks or records")
 
+# %% ../nbs/55_models.ipynb #a0db6308
 def _skops():
     import skops.io
     return skops.io
@@ -299,12 +357,19 @@ def _decode(value, arrays, model=None):
         return network.eval()
     if kind == "estimator":
         data = arrays[what].tobytes()
-        strange = [t for t in _skops().get_untrusted_types(data=data) if not t.startswith(("sklearn.", "numpy.", "scipy."))]
-        if strange: raise InputError(f"the model's file holds {strange[0]}, which is not scikit-learn's: it was not written by Model.save")
+        strange = [
+            t for t in _skops().get_untrusted_types(data=data)
+            if not t.startswith(("sklearn.", "numpy.", "scipy."))]
+        if strange:
+            raise InputError(
+                f"the model's file holds {strange[0]}, which is not scikit-learn's: it was not "
+                "written by Model.save")
         return _skops().loads(data, trusted=_skops().get_untrusted_types(data=data))
     if kind == "model": return restored(value, arrays)
     if kind == "record": return _class(what)(**{name: inner(v) for name, v in value["of"].items()})
-    raise InputError(f"the model's file has a part of kind {kind!r}: load it with the version of crimenb that wrote it")
+    raise InputError(
+        f"the model's file has a part of kind {kind!r}: load it with the version of crimenb "
+        "that wrote it")
 
 # %% ../nbs/55_models.ipynb #94a33081
 def restored(value: dict,   # what `_encode` makes of a model
@@ -313,24 +378,31 @@ def restored(value: dict,   # what `_encode` makes of a model
     "A model with its settings and all that it had learnt."
     model = _class(value["model"])(**_decode(value["parameters"], arrays))
     # networks are built from the schema and the other things that were learnt: they come last
-    parts = sorted(value["learnt"]["dict"], key=lambda pair: isinstance(pair[1], dict) and "network" in pair[1])
+    parts = sorted(
+        value["learnt"]["dict"], key=lambda pair: isinstance(pair[1], dict) and "network" in pair[1]
+    )
     for name, part in parts: setattr(model, name, _decode(part, arrays, model))
     return model
 
 # %% ../nbs/55_models.ipynb #80429e50
 class Model(Forecasts):
-    """A forecaster. Settings are arguments of the constructor; what it has learnt ends in an underscore.
+    """A forecaster. Settings are arguments of the constructor; what it has learnt ends in an
+    underscore.
 
-    A subclass sets `name`, `role` and `view`, and has `_fit(view, train, valid)` and `_predict(view, at)`; with a network also `network()`."""
-    def tested(self, view, test, valid,    # blocks to forecast, and before them to validate on: numbers or shares
-               periods: int = 1, refit: "int | None" = None, level: float = .9) -> pd.DataFrame:
+    A subclass sets `name`, `role` and `view`, and has `_fit(view, train, valid)` and
+    `_predict(view, at)`; with a network also `network()`."""
+    def tested(
+        # blocks to forecast, and before them to validate on: numbers or shares
+        self, view, test, valid,
+        periods: int = 1, refit: "int | None" = None, level: float = .9) -> pd.DataFrame:
         "Fit and forecast the last blocks as `backtest` says: rows as result files hold them."
         parts: Split = view.split(valid, test)
         values = self.fit(view, parts.train, parts.valid).trial(view, parts, periods, refit)[1]
         return self.reported(values, view, parts.test, periods, level)
 
     def trial(self, view: Any, parts: Split, periods: int = 1, refit: "int | None" = None) -> tuple:
-        "Forecasts of the periods of validation (None where there are none) and of the test, each made so far ahead."
+        """Forecasts of the periods of validation (None where there are none) and of the test, each
+        made so far ahead."""
         valid, test = (np.arange(*part.indices(view.known)) for part in (parts.valid, parts.test))
         chosen = rolled(self, view, valid, periods) if len(valid) else None
         # the further ahead, the wider the intervals
@@ -356,31 +428,41 @@ class Model(Forecasts):
 
     def learnt(self) -> dict:
         "All that `fit` found out: name -> value."
-        return {name: value for name, value in vars(self).items() if name.endswith("_") and not name.startswith("_")}
+        return {
+            name: value for name, value in vars(self).items()
+            if name.endswith("_") and not name.startswith("_")}
 
     def save(self, path,  # where to write; ends in .crimenb
     ) -> Path:
         "Write settings and what was learnt, and no data, into one file."
         if Path(path).suffix.lower() != ".crimenb":
             raise InputError(f"{path} does not end in .crimenb, as a saved model does: name it so")
-        if not hasattr(self, "schema_"): raise InputError(f"{self.name or type(self).__name__} is not fitted: there is nothing to save")
+        if not hasattr(self, "schema_"):
+            raise InputError(
+                f"{self.name or type(self).__name__} is not fitted: there is nothing to save")
         arrays: dict = {}
         about = json.dumps(_encode(self, arrays), allow_nan=True).encode()
         body = io.BytesIO()
         np.savez_compressed(body, about=np.frombuffer(about, np.uint8), **arrays)
         content = body.getvalue()
-        return write_atomic(path, MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        return write_atomic(
+            path, MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 # %% ../nbs/55_models.ipynb #d2083a22
 def load(path,  # of a file that `Model.save` wrote
 ) -> Model:
     "The fitted model in a file, checked bit for bit."
     try: content = Path(path).read_bytes()
-    except OSError as error: raise InputError(f"{path} cannot be read ({error.strerror}): give the path of a saved model") from error
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}): give the path of a saved model") from error
     head, body = content[:len(MAGIC) + 65], content[len(MAGIC) + 65:]
-    if not head.startswith(MAGIC): raise InputError(f"{path} is no saved model: write one with model.save")
+    if not head.startswith(MAGIC):
+        raise InputError(f"{path} is no saved model: write one with model.save")
     if hashlib.sha256(body).hexdigest().encode() + b"\n" != head[len(MAGIC):]:
-        raise InputError(f"{path} is damaged (its fingerprint is another one): save the model again, or copy the file again")
+        raise InputError(
+            f"{path} is damaged (its fingerprint is another one): save the model again, or "
+            "copy the file again")
     with np.load(io.BytesIO(body), allow_pickle=False) as held: arrays = dict(held)
     return restored(json.loads(arrays.pop("about").tobytes()), arrays)
 
@@ -392,13 +474,16 @@ class Last(Model):
     ): self.season = season
 
     def _fit(self, view, train, valid): within(self.season, "season", 1, self.until_)
-    def _predict(self, view, at): return np.maximum(view.counts[at - self.season].astype(float), self.least)
+    def _predict(self, view, at):
+        return np.maximum(view.counts[at - self.season].astype(float), self.least)
 
 class Mean(Model):
     "The mean of the last periods, of the same time of the season where there is one."
     name, role = "mean", "trivial"
-    def __init__(self, window: "int | None" = None,  # periods (of that time of the season) to average; None: all before
-                 season: int = 1,                    # 24 in hours: each hour of the day has its own mean
+    def __init__(
+        # periods (of that time of the season) to average; None: all before
+        self, window: "int | None" = None,
+        season: int = 1,                    # 24 in hours: each hour of the day has its own mean
     ): self.window, self.season = window, season
 
     def _fit(self, view, train, valid):
@@ -410,32 +495,43 @@ class Mean(Model):
         for t in at:
             same = view.counts[t % self.season:t:self.season]
             # periods of which nothing is known are no periods without events
-            if (unknown := np.isnan(same).reshape(len(same), -1).any(1)).any(): same = same[~unknown]
+            if (unknown := np.isnan(same).reshape(len(same), -1).any(1)).any():
+                same = same[~unknown]
             same = same if self.window is None else same[-self.window:]
-            if not len(same): raise InputError(f"period {t} has no earlier one of its time of the season: give a longer view")
+            if not len(same):
+                raise InputError(
+                    f"period {t} has no earlier one of its time of the season: give a longer view")
             found.append(same.mean(0, dtype=float))
         return np.maximum(np.stack(found), self.least)
 
 # %% ../nbs/55_models.ipynb #8022575e
-def choose(model: Any,              # a `Model` with the settings that all share, or a list of several
-           view,                    # what happened
-           grid: dict,              # setting -> values to try; all combinations are tried
-           train: slice,            # periods to learn from
-           valid: slice,            # periods to choose on
-           loss: Any = None,        # what is made small, a function: values, view, at -> number; None: the model's own `loss`
-           refit: "int | None" = None,  # fit again after so many periods, as in `rolled`; None: never
+def choose(
+    model: Any,              # a `Model` with the settings that all share, or a list of several
+    view,                    # what happened
+    grid: dict,              # setting -> values to try; all combinations are tried
+    train: slice,            # periods to learn from
+    valid: slice,            # periods to choose on
+    # what is made small, a function: values, view, at -> number; None: the model's own `loss`
+    loss: Any = None,
+    refit: "int | None" = None,  # fit again after so many periods, as in `rolled`; None: never
 ) -> "tuple[Model, pd.DataFrame]":
     "The best settings as an unfitted model, and the table of all that were tried, best first."
     several = list(model) if isinstance(model, (list, tuple)) else [model]
-    for name, one in product(grid, several): one_of(name, one.get_params(deep=False), f"setting of {one.name}")
-    tried, every = [], [(one, dict(zip(grid, values))) for one in several for values in product(*grid.values())]
+    for name, one in product(grid, several):
+        one_of(name, one.get_params(deep=False), f"setting of {one.name}")
+    tried, every = (
+        [],
+        [(one, dict(zip(grid, values))) for one in several for values in product(*grid.values())])
     for one, settings in every:
         fitted = clone(one).set_params(**settings).fit(view, train, valid)
         row = {"model": fitted.name, **settings} if len(several) > 1 else settings
-        values = rolled(fitted, view, periods_of(valid, view.known), 1, refit) if refit else fitted.predict(view, valid)
+        values = (
+            rolled(fitted, view, periods_of(valid, view.known), 1, refit) if refit
+            else fitted.predict(view, valid))
         tried.append({**row, "loss": (loss or fitted.loss)(values, view, valid)})
     one, settings = every[min(range(len(tried)), key=lambda i: tried[i]["loss"])]
-    return clone(one).set_params(**settings), pd.DataFrame(tried).sort_values("loss", kind="stable", ignore_index=True)
+    return clone(one).set_params(**settings), pd.DataFrame(tried).sort_values(
+        "loss", kind="stable", ignore_index=True)
 
 # %% ../nbs/55_models.ipynb #082feb8f
 def rolled(model: Model, view,             # fitted, and a view it knows
@@ -449,7 +545,9 @@ def rolled(model: Model, view,             # fitted, and a view it knows
         some = at[begin:begin + (refit or len(at))]
         if begin: model = clone(model).fit(view, slice(0, int(some[0])))
         if periods == 1: found.append(model.predict(view, some))
-        else: found.append(np.concatenate(model.from_origins(view, some[::periods], periods))[:len(some)])
+        else:
+            found.append(
+                np.concatenate(model.from_origins(view, some[::periods], periods))[: len(some)])
     return np.concatenate(found)
 
 # %% ../nbs/55_models.ipynb #5437c47c
@@ -457,10 +555,13 @@ def refits(first: int,  # the first period to forecast
            last: int,   # the last fit
            every: int,  # periods between two fits
 ) -> list:
-    "Periods before which a model is fitted: `first`, then those that lie whole multiples of `every` before `last`, and `last`."
+    """Periods before which a model is fitted: `first`, then those that lie whole multiples of
+    `every` before `last`, and `last`."""
     within(every, "periods between two fits", 1)
     within(last, "the last fit", first)
-    return [first, *(t for t in range(last - (last - first)//every*every, last + 1, every) if t > first)]
+    return [
+        first,
+        *(t for t in range(last - (last - first) // every * every, last + 1, every) if t > first)]
 
 def fitted_anew(model: Model, view,  # unfitted, and what happened
                 fits,                # periods, as from `refits`
@@ -472,9 +573,11 @@ def fitted_anew(model: Model, view,  # unfitted, and what happened
 def by_latest(pairs: list,     # from `fitted_anew`
               view, at,        # a view and periods of it, increasing
 ) -> np.ndarray:
-    "(n, …) each period's forecast by the last model that was fitted before it began; by the first one where none was."
+    """(n, …) each period's forecast by the last model that was fitted before it began; by the first
+    one where none was."""
     at = np.asarray(at)
-    which = np.maximum(np.searchsorted([begin for begin, _ in pairs], view.starts[at], side="right") - 1, 0)
+    which = np.maximum(
+        np.searchsorted([begin for begin, _ in pairs], view.starts[at], side="right") - 1, 0)
     return np.concatenate([pairs[k][1]._predict(view, at[which == k]) for k in np.unique(which)])
 
 # %% ../nbs/55_models.ipynb #334c689a
@@ -482,14 +585,17 @@ def count_rows(model, values, view, at,       # forecasts of the periods `at`
                level: float = .9,             # of the intervals whose coverage is counted
                shares: tuple = (.01, .05, .1), # hot spots: shares of the area, or of the places
 ) -> pd.DataFrame:
-    "Rows `metric`, `value`, `low`, `high`, `n` of forecasts of counts: errors, hot spots, coverage."
+    """Rows `metric`, `value`, `low`, `high`, `n` of forecasts of counts: errors, hot spots,
+    coverage."""
     happened, blocks = view.observed(at), np.asarray(at)//view.block
     expected = np.maximum(values, model.least)
     # of one year, or one day, what can be drawn again are its counts
     one = len(np.unique(blocks)) == 1
     rows = [count_summary(expected.ravel(), happened.ravel(), floor=model.least) if one
             else count_summary(expected, happened, blocks=blocks, floor=model.least)]
-    by_place = [np.asarray(a, float).reshape(len(at), len(view.places), -1).sum(2) for a in (values, happened)]
+    by_place = [
+        np.asarray(a, float).reshape(len(at), len(view.places), -1).sum(2)
+        for a in (values, happened)]
     if by_place[1].sum():
         size = view.sizes()
         how = dict(area=size, by="area", rank="density") if size is not None else {}
@@ -497,22 +603,27 @@ def count_rows(model, values, view, at,       # forecasts of the periods `at`
         rows.append(hot_spot_summary(by_place[0], by_place[1], shares=shares, blocks=blocks, **how))
     low, high = model.interval(values, level)
     covered = coverage(low, high, happened)
-    rows.append(pd.DataFrame([{"metric": f"coverage of {level:.0%}", "value": covered, "n": happened.size}]))
+    rows.append(
+        pd.DataFrame([{"metric": f"coverage of {level:.0%}", "value": covered, "n": happened.size}])
+    )
     return pd.concat(rows, ignore_index=True)
 
 # %% ../nbs/55_models.ipynb #4278f205
-#: view -> module -> its models. The first module of a view has all trivial rules, and none of them needs a network
+# : view -> module -> its models. The first module of a view has all trivial rules, and none of
+# them needs a network
 MODULES: dict = {
     "View": {"models": ("last period", "mean")},
     "HourlyMaps": {
         "baselines.hourly_map": (
-            "all zero", "persistence", "reset + hourly mean", "reset + mean of the hour of the week",
-            "shrunken average", "KNN, hourly", "HA, cumulative", "KNN, cumulative",
-            "ARIMA(25,0,26), cumulative", "ARIMA, hourly", "KDE hot spots", "self-exciting",
-            "Poisson regression", "boosted trees"),
-        "baselines.hourly_networks": ("Poisson regression + recurrent", "Poisson regression + graph"),
-        "papers.stresnet": ("ST-ResNet, sound", "ternary ST-ResNet, sound", "ST-ResNet, Poisson",
-                            "Poisson regression + ST-ResNet")},
+            "all zero", "persistence", "reset + hourly mean",
+            "reset + mean of the hour of the week", "shrunken average", "KNN, hourly",
+            "HA, cumulative", "KNN, cumulative", "ARIMA(25,0,26), cumulative", "ARIMA, hourly",
+            "KDE hot spots", "self-exciting", "Poisson regression", "boosted trees"),
+        "baselines.hourly_networks": (
+            "Poisson regression + recurrent", "Poisson regression + graph"),
+        "papers.stresnet": (
+            "ST-ResNet, sound", "ternary ST-ResNet, sound", "ST-ResNet, Poisson",
+            "Poisson regression + ST-ResNet")},
     "Panel": {
         "baselines.area_panel": (
             "decision tree", "random forest", "SVM", "gradient boosting", "Poisson GLM",
@@ -522,8 +633,8 @@ MODULES: dict = {
     "Sequences": {
         "baselines.next_event": ("popularity", "spot counts", "smoothed counts", "markov"),
         "baselines.count_mixer": ("count mixer",),
-        "baselines.sequence_networks": ("DuroNet", "HAIL", "CLC", "STOSA", "Informer",
-                                        "Transformer", "GRU", "TCN"),
+        "baselines.sequence_networks": (
+            "DuroNet", "HAIL", "CLC", "STOSA", "Informer", "Transformer", "GRU", "TCN"),
         "papers.crimealarm": ("DML", "DKD", "CrimeAlarm")},
     "Terrain": {
         "baselines.hot_spots": (
@@ -536,7 +647,8 @@ MODULES: dict = {
 REPLACED = {"Terrain": ("last period", "mean")}
 
 class Catalogue(Mapping):
-    "name -> class, of the models that take a view; a module is loaded when one of its models is asked for."
+    """name -> class, of the models that take a view; a module is loaded when one of its models is
+    asked for."""
     def __init__(self, views,  # names of views
     ):
         self.views = [name for name in views if name in MODULES]
@@ -567,7 +679,8 @@ def catalogue(view,  # a view, or the name of its class
         one_of(view, MODULES, "view")
         return Catalogue([view] if view == "Sequences" else ["View", view])
     if not hasattr(type(view), "schema"):
-        raise InputError(f"{type(view).__name__} is no view: give {', '.join(MODULES)}, or one of its kind")
+        raise InputError(
+            f"{type(view).__name__} is no view: give {', '.join(MODULES)}, or one of its kind")
     return Catalogue([kind.__name__ for kind in reversed(type(view).__mro__)])
 
 # %% ../nbs/55_models.ipynb #84d7b5c3
@@ -582,18 +695,25 @@ def with_rules(models,  # a model, a list of them, or their names
     # where a model forecasts something else than counts, rules that can't are left out
     task = models[0].get_params(deep=False).get("task", "counts") if models else "counts"
     if task != "counts":
-        rules = [rule.set_params(task=task) for rule in rules if "task" in rule.get_params(deep=False)]
+        rules = [
+            rule.set_params(task=task) for rule in rules if "task" in rule.get_params(deep=False)]
     return models + [rule for rule in rules if rule.name not in [m.name for m in models]]
 
 # %% ../nbs/55_models.ipynb #109c90a9
-def backtest(models,                        # a model, or several; the trivial rules of the view are added
-             view,                          # what happened
-             test=.2,                       # blocks to forecast: a number, or a share
-             valid=.1,                      # blocks before them, for the width of the intervals and for early stopping
-             periods: int = 1,              # how far ahead each origin looks
-             refit: "int | None" = None,    # fit again after so many periods; None: never
-             level: float = .9,             # of the intervals
+def backtest(
+    models,                        # a model, or several; the trivial rules of the view are added
+    view,                          # what happened
+    test=.2,                       # blocks to forecast: a number, or a share
+    # blocks before them, for the width of the intervals and for early stopping
+    valid=.1,
+    periods: int = 1,              # how far ahead each origin looks
+    refit: "int | None" = None,    # fit again after so many periods; None: never
+    level: float = .9,             # of the intervals
 ) -> pd.DataFrame:
-    "A row a model and metric, as result files hold them: method, role, protocol, split, metric, value, low, high, n."
-    rows = [clone(model).tested(view, test, valid, periods, refit, level) for model in with_rules(models, view)]
-    return pd.concat(rows, ignore_index=True)[["method", "kind", "protocol", "split", "metric", "value", "low", "high", "n"]]
+    """A row a model and metric, as result files hold them: method, role, protocol, split, metric,
+    value, low, high, n."""
+    rows = [
+        clone(model).tested(view, test, valid, periods, refit, level)
+        for model in with_rules(models, view)]
+    return pd.concat(rows, ignore_index=True)[
+        ["method", "kind", "protocol", "split", "metric", "value", "low", "high", "n"]]

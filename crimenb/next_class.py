@@ -32,20 +32,28 @@ class Questions(NamedTuple):
     # (n, n_classes) bool: what the spot has had before
     seen: np.ndarray
 
+# %% ../nbs/57_next_class.ipynb #16624a4d
 def questions(view: Sequences,     # what happened
-              at,                  # positions that are asked for; spots without an event there are left out
-              protocols=None,      # names from `sequences.PROTOCOLS`; None: all whose rivals can be drawn
+              # positions that are asked for; spots without an event there are left out
+              at,
+              # names from `sequences.PROTOCOLS`; None: all whose rivals can be drawn
+              protocols=None,
               seed: int = 0,       # of the drawn rivals
               n: "int | None" = None, # how many rivals; None: what the protocol's name says
 ) -> Questions:
-    "The questions at these positions. Rivals are classes that the spot never has in the whole view, as in the paper."
+    """The questions at these positions. Rivals are classes that the spot never has in the whole
+    view, as in the paper."""
     at = view.positions(at)
     target = view.observed(at)
     spot = np.flatnonzero(target >= 0)
-    if not len(spot): raise InputError("no spot has an event at these positions: there is nothing to be asked")
+    if not len(spot):
+        raise InputError("no spot has an event at these positions: there is nothing to be asked")
     history, asked = view.until(at), view.pick(target >= 0)
-    # the paper's popularity: all but the last two events of each spot; under one date for all, what is known by then
-    paper = len(spot) == view.n_spots and view.lengths.min() > 2 and ((view.lengths - at) == (view.lengths - at)[0]).all() and (view.lengths - at)[0] <= 2
+    # the paper's popularity: all but the last two events of each spot; under one date for all,
+    # what is known by then
+    paper = (
+        len(spot) == view.n_spots and view.lengths.min() > 2
+        and ((view.lengths - at) == (view.lengths - at)[0]).all() and (view.lengths - at)[0] <= 2)
     popular = None if paper else np.bincount(history.events, minlength=view.n_classes)
     if protocols is None:
         room = view.n_classes - (asked.counts > 0).sum(1).max()
@@ -62,26 +70,30 @@ def seen_first(scores,     # (n, n_classes) the higher the likelier
                seen,       # (n, n_classes) bool
                target,     # (n,) class ids
 ) -> np.ndarray:
-    "Scores with the same order among classes that are, like the target, seen or unseen, and the others above or below all of these."
+    """Scores with the same order among classes that are, like the target, seen or unseen, and the
+    others above or below all of these."""
     own = np.take_along_axis(seen, np.asarray(target)[:, None], 1)
     return np.where(seen == own, scores, np.where(seen, np.inf, -np.inf))
 
-def case_scores(scores,          # (n_spots, n_classes) of all spots: probabilities, or anything that ranks
-                asked: Questions, # from `questions`
-                protocol: str,   # one of `asked.rivals`, with `SEEN_FIRST` or without
-                log_loss: bool = False, # whether scores are probabilities whose log loss is wanted too
+def case_scores(
+    scores,          # (n_spots, n_classes) of all spots: probabilities, or anything that ranks
+    asked: Questions, # from `questions`
+    protocol: str,   # one of `asked.rivals`, with `SEEN_FIRST` or without
+    log_loss: bool = False, # whether scores are probabilities whose log loss is wanted too
 ) -> pd.DataFrame:
     "HR@5, HR@10, NDCG@5, NDCG@10, MRR of each question, and `log loss` where it is asked for."
     scores = np.asarray(scores)[asked.spot]
     name = protocol.removesuffix(SEEN_FIRST)
     ordered = scores if name == protocol else seen_first(scores, asked.seen, asked.target)
     found = ranking_scores(*rank_counts(ordered, asked.target, asked.rivals[name]))
-    if log_loss: found["log loss"] = -np.log(np.take_along_axis(scores, asked.target[:, None], 1)[:, 0])
+    if log_loss:
+        found["log loss"] = -np.log(np.take_along_axis(scores, asked.target[:, None], 1)[:, 0])
     return found
 
 # %% ../nbs/57_next_class.ipynb #8d5593a4
 class NextClass(Model):
-    "A model of the next event of each spot. Probabilities, (n_spots, n_classes), sum to one over all classes."
+    """A model of the next event of each spot. Probabilities, (n_spots, n_classes), sum to one over
+    all classes."""
     view = "Sequences"
     further = "direct"
     #: probability that is spread evenly over all classes
@@ -90,12 +102,14 @@ class NextClass(Model):
     def fit(self, view,       # what happened
             train=None,       # positions: so many events of each spot are learnt from; None: all
             valid=None,       # positions whose events are validated on; None: no validation
-            **how: Any,       # about the run and not the model: `device` and `checkpoint` of networks
+            # about the run and not the model: `device` and `checkpoint` of networks
+            **how: Any,
     ) -> Any:
         "Learn from what lies before `train`; returns the model."
         self._takes(view)
         train = view.positions(train)
-        if not train.sum(): raise InputError("no event lies before train: give later positions or more events")
+        if not train.sum():
+            raise InputError("no event lies before train: give later positions or more events")
         self.schema_, self.until_ = view.schema(), int(train.sum())
         self._fit(view, train, None if valid is None else view.positions(valid), **how)
         return self
@@ -105,7 +119,8 @@ class NextClass(Model):
     def predict(self, view,   # the view it was fitted on, or one with the same classes
                 at=None,      # positions; None: behind the last event of each spot
     ) -> np.ndarray:
-        "(n_spots, n_classes) probabilities of each class at each position, from the events before it and nothing else."
+        """(n_spots, n_classes) probabilities of each class at each position, from the events before
+        it and nothing else."""
         self._fits(view)
         return self._predict(view, view.positions(at))
 
@@ -119,7 +134,8 @@ class NextClass(Model):
     def proper(self, weights: np.ndarray, history: Sequences) -> np.ndarray:
         "(…, n_spots, n_classes) float64 probabilities in proportion to weights from 0 up."
         weights = np.array(weights, np.float64)
-        weights[..., history.lengths == 0, :] = np.bincount(history.events, minlength=history.n_classes) + 1e-12
+        weights[..., history.lengths == 0, :] = (
+            np.bincount(history.events, minlength=history.n_classes) + 1e-12)
         weights *= (1 - self.trace)/weights.sum(-1, keepdims=True)
         weights += self.trace/history.n_classes
         return weights
@@ -132,10 +148,14 @@ class NextClass(Model):
     def scores(self, values, view, at, level: float = .95, # of the intervals, over spots
                protocols=None,                             # None: all whose rivals can be drawn
     ) -> pd.DataFrame:
-        "Rows `protocol`, `metric`, `value`, `low`, `high`, `n` of probabilities `values` at the positions `at`."
+        """Rows `protocol`, `metric`, `value`, `low`, `high`, `n` of probabilities `values` at the
+        positions `at`."""
         asked = questions(view, at, protocols)
-        each = {line: case_scores(values, asked, line, line == "full") for line in lines(asked.rivals)}
-        return pd.concat([summary(table, level=level).assign(protocol=line) for line, table in each.items()], ignore_index=True)
+        each = {
+            line: case_scores(values, asked, line, line == "full") for line in lines(asked.rivals)}
+        return pd.concat(
+            [summary(table, level=level).assign(protocol=line) for line, table in each.items()],
+            ignore_index=True)
 
 # %% ../nbs/57_next_class.ipynb #e1948f07
 class Foretelling(NextClass):
@@ -148,31 +168,48 @@ class Foretelling(NextClass):
                  level: float = .9,            # of no meaning here: probabilities have no interval
                  top: "int | None" = 5,        # classes a spot, the likeliest; None: all
     ) -> Forecast:
-        "The next event of each spot, as a table: `period`, `place`, `category`, `expected` (a probability)."
-        if not 0 < level < 1: raise InputError(f"level is {level}: it must lie between 0 and 1, as .9 does")
+        """The next event of each spot, as a table: `period`, `place`, `category`, `expected` (a
+        probability)."""
+        if not 0 < level < 1:
+            raise InputError(f"level is {level}: it must lie between 0 and 1, as .9 does")
         view, p = self.ahead(view, periods)
         top = view.n_classes if top is None else min(within(top, "top", 1), view.n_classes)
         best = np.argsort(-p, 1, kind="stable")[:, :top]
         spots, names = np.repeat(view.places, top), np.asarray(view.categories, object)
-        table = pd.DataFrame({"period": "next event", "place": spots, "category": names[best.ravel()], "expected": np.take_along_axis(p, best, 1).ravel()})
-        about = {"model": self.name, "role": self.role, "settings": self.get_params(deep=False), "unit": view.period, "values": "probabilities", "fitted on events": self.until_,
-                 "last known event": str(view.times.max()) if view.times is not None else None,
-                 "spots without history, which get the city's shares": int((view.lengths == 0).sum())}
+        table = pd.DataFrame(
+            {
+                "period": "next event", "place": spots, "category": names[best.ravel()],
+                "expected": np.take_along_axis(p, best, 1).ravel()})
+        about = {
+            "model": self.name, "role": self.role, "settings": self.get_params(deep=False),
+            "unit": view.period, "values": "probabilities", "fitted on events": self.until_,
+            "last known event": str(view.times.max()) if view.times is not None else None,
+            "spots without history, which get the city's shares": int((view.lengths == 0).sum())}
         return Forecast(table, view.where(), about)
 
-    def tested(self, view, test=.2, # "last", a date, or the share of the time that is tested; without times always "last"
-               valid=None,          # date from which is validated; None: as long before the test as it lasts
-               periods: int = 1, refit: Any = None, level: float = .95) -> pd.DataFrame:
-        "Fit, forecast the test events and score them: rows as result files hold them. `refit` is of no meaning: each spot is asked once."
-        if periods != 1: raise InputError(f"periods is {periods}: of a spot only the next event is foretold")
+    def tested(
+        # "last", a date, or the share of the time that is tested; without times always "last"
+        self, view, test=.2,
+        # date from which is validated; None: as long before the test as it lasts
+        valid=None,
+        periods: int = 1, refit: Any = None, level: float = .95) -> pd.DataFrame:
+        """Fit, forecast the test events and score them: rows as result files hold them. `refit` is
+        of no meaning: each spot is asked once."""
+        if periods != 1:
+            raise InputError(f"periods is {periods}: of a spot only the next event is foretold")
         last = view.times is None or (isinstance(test, str) and test == "last")
-        if not last and isinstance(test, float): test = view.times.min() + (1 - test)*(view.times.max() - view.times.min())
-        parts = view.split("last" if last else test, None if last or isinstance(valid, (int, float)) else valid)
+        if not last and isinstance(test, float):
+            test = view.times.min() + (1 - test)*(view.times.max() - view.times.min())
+        parts = view.split(
+            "last" if last else test, None if last or isinstance(valid, (int, float)) else valid)
         # with one date for all, nothing later is there at all
         self.fit(view if last else view.until(parts.test), parts.train, parts.valid)
         rows = self.scores(self.predict(view, parts.test), view, parts.test, level)
-        return rows.assign(method=self.name, kind=self.role, split="test", protocol=rows["protocol"] + ("" if last else IN_TIME))
+        return rows.assign(
+            method=self.name, kind=self.role, split="test",
+            protocol=rows["protocol"] + ("" if last else IN_TIME))
 
+# %% ../nbs/57_next_class.ipynb #35539bfd
 #: what a protocol is called where one date splits all spots
 IN_TIME = ", in time"
 
@@ -183,7 +220,9 @@ def misses(protocol: str = "full",    # one of `sequences.PROTOCOLS`
            seed: int = 0,             # of the drawn rivals
 ) -> Any:
     "A loss for `models.choose`: values, view, at -> 1 less the mean of the metric."
-    def loss(values, view, at): return 1 - float(case_scores(values, questions(view, at, (protocol,), seed, n), protocol)[metric].mean())
+    def loss(values, view, at):
+        return 1 - float(
+            case_scores(values, questions(view, at, (protocol,), seed, n), protocol)[metric].mean())
     return loss
 
 # %% ../nbs/57_next_class.ipynb #a66c3c7a

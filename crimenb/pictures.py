@@ -392,8 +392,9 @@ def _mark(ax, y, row):
 
 def _key(lines):
     Line2D = needs("matplotlib.lines", "reproduce").Line2D
-    names = {"trivial": "rule that counts", "baseline": "other network", "paper": "the paper's network",
-             "ours": "ours", "practitioner": "practitioner's", "floor": "floor"}
+    names = {
+        "trivial": "rule that counts", "baseline": "other network", "paper": "the paper's network",
+        "ours": "ours", "practitioner": "practitioner's", "floor": "floor"}
     found = [Line2D([], [], color=KINDS[k], marker=MARKERS[k], lw=2.2, ms=7, label=names[k])
              for k in KINDS if k in set(lines["kind"])]
     if lines["printed"].notna().any():

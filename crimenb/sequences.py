@@ -42,15 +42,19 @@ class Lists(Joined):
     times: "np.ndarray | None" = None
     # one row a spot: `lon` and `lat`, the medians of its events, or None
     points: "pd.DataFrame | None" = None
-    # how it was made: slot_hours, preparation, … or the name of a file whose numbers the class ids are
+    # how it was made: slot_hours, preparation, … or the name of a file whose numbers the class ids
+    # are
     how: dict = field(default_factory=dict)
 
     period = "next event"
 
     def __post_init__(self):
         steps = np.diff(self.offsets)
-        if len(self.offsets) < 2 or self.offsets[0] != 0 or self.offsets[-1] != len(self.events) or steps.min() < 0:
-            raise InputError(f"offsets should rise from 0 to the number of events, {len(self.events)}")
+        if (
+            len(self.offsets) < 2 or self.offsets[0] != 0 or self.offsets[-1] != len(self.events)
+            or steps.min() < 0):
+            raise InputError(
+                f"offsets should rise from 0 to the number of events, {len(self.events)}")
         if len(self.events) and (self.events.min() < 0 or self.events.max() >= self.n_classes):
             raise InputError(f"class ids should lie between 0 and {self.n_classes - 1}: "
                              f"found {self.events.min()} to {self.events.max()}")
@@ -87,44 +91,55 @@ class Counted(Lists):
     @property
     def counts(self) -> np.ndarray: # type: ignore[override]
         "(n_spots, n_classes) float32: how often each spot had each class."
-        cells = np.bincount(self.spot_of * self.n_classes + self.events, minlength=self.n_spots * self.n_classes)
+        cells = np.bincount(
+            self.spot_of * self.n_classes + self.events, minlength=self.n_spots * self.n_classes)
         return cells.reshape(self.n_spots, self.n_classes).astype(np.float32)
 
     def sparse_counts(self) -> csr_array:
         "The same numbers, without the zeros: for very many spots."
         ones = np.ones(len(self.events), np.float32)
-        table = csr_array((ones, self.events.astype(np.int32), self.offsets), shape=(self.n_spots, self.n_classes))
+        table = csr_array(
+            (ones, self.events.astype(np.int32), self.offsets), shape=(self.n_spots, self.n_classes)
+        )
         table.sum_duplicates()
         return table
 
     def take(self, keep: np.ndarray) -> Any:
         "The same spots with only the events where the (n_records,) bool array `keep` is True."
         offsets = np.concatenate([[0], np.cumsum(keep)])[self.offsets]
-        return replace(self, events=self.events[keep], offsets=offsets, dropped=None, times=None if self.times is None else self.times[keep])
+        return replace(
+            self, events=self.events[keep], offsets=offsets, dropped=None,
+            times=None if self.times is None else self.times[keep])
 
     def pick(self, keep: np.ndarray) -> Any:
         "The sequences of the spots where the (n_spots,) bool array `keep` is True."
         events = np.repeat(keep, self.lengths)
         def rows(table): return None if table is None else table[keep].reset_index(drop=True)
-        return replace(self, events=self.events[events], offsets=np.append(0, np.cumsum(self.lengths[keep])), dropped=None,
-                       times=None if self.times is None else self.times[events], spots=rows(self.spots), points=rows(self.points))
+        return replace(
+            self, events=self.events[events], offsets=np.append(0, np.cumsum(self.lengths[keep])),
+            dropped=None, times=None if self.times is None else self.times[events],
+            spots=rows(self.spots), points=rows(self.points))
 
     def drop_last(self, k: int) -> Any:
         "Every spot without its last `k` events; an `InputError` if a spot would have none left."
         if self.lengths.min() <= k:
-            raise InputError(f"a spot has no event left without its last {k}: keep only spots with at least {k + 1} events")
+            raise InputError(
+                f"a spot has no event left without its last {k}: keep only spots with at least "
+                f"{k + 1} events")
         return self.take(self.to_end >= k)
 
 # %% ../nbs/20_sequences.ipynb #1223b3e9
 class Split(NamedTuple):
-    "Positions, (n_spots,) each: so many events are learnt from, so many known when validation asks, and when the test asks."
+    """Positions, (n_spots,) each: so many events are learnt from, so many known when validation
+    asks, and when the test asks."""
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
 
 # %% ../nbs/20_sequences.ipynb #cd9711e5
 class Positions(Counted):
-    "Cut at positions: `at` is None (behind the last event), a date (all events before it), or (n_spots,) whole numbers."
+    """Cut at positions: `at` is None (behind the last event), a date (all events before it), or
+    (n_spots,) whole numbers."""
     @property
     def known(self) -> int:
         "How many events are known."
@@ -136,16 +151,24 @@ class Positions(Counted):
         if isinstance(at, (str, pd.Timestamp, np.datetime64)): return self._before(at)
         at = np.asarray(at)
         if at.shape != (self.n_spots,) or at.dtype.kind not in "iu":
-            raise InputError(f"at should be a date, or say for each of the {self.n_spots} spots how many events are known: its shape is {at.shape}")
+            raise InputError(
+                f"at should be a date, or say for each of the {self.n_spots} spots how many "
+                f"events are known: its shape is {at.shape}")
         if (at < 0).any() or (at > self.lengths).any():
             spot = int(np.flatnonzero((at < 0) | (at > self.lengths))[0])
-            raise InputError(f"at is {at[spot]} for spot {spot}, which has {self.lengths[spot]} events: it must lie between 0 and that")
+            raise InputError(
+                f"at is {at[spot]} for spot {spot}, which has {self.lengths[spot]} events: it "
+                "must lie between 0 and that")
         return at.astype(np.int64)
 
     def _before(self, date):
-        if self.times is None: raise InputError("these sequences say no times, only an order: split them with 'last', or make them from events")
+        if self.times is None:
+            raise InputError(
+                "these sequences say no times, only an order: split them with 'last', or make "
+                "them from events")
         try: date = np.datetime64(pd.Timestamp(date).floor("s").to_datetime64(), "s")
-        except ValueError: raise InputError(f"{date!r} is no date: write it as 2018-06-01") from None
+        except ValueError:
+            raise InputError(f"{date!r} is no date: write it as 2018-06-01") from None
         return np.bincount(self.spot_of[self.times < date], minlength=self.n_spots).astype(np.int64)
 
     def until(self, at: Any) -> Any:
@@ -154,13 +177,16 @@ class Positions(Counted):
         return self.take(nth < np.repeat(self.positions(at), self.lengths))
 
     def ahead(self, periods: int = 1) -> np.ndarray:
-        "(n_spots,) the positions behind the last event of each spot: what comes next, and no further."
-        if periods != 1: raise InputError(f"periods is {periods}: of a spot only the next event is foretold")
+        """(n_spots,) the positions behind the last event of each spot: what comes next, and no
+        further."""
+        if periods != 1:
+            raise InputError(f"periods is {periods}: of a spot only the next event is foretold")
         return self.lengths
 
     def filled(self, at: Any, values: Any) -> Any:
         "Refused: what is foretold of a spot can't be built on."
-        raise InputError("of a spot only the next event is foretold: there is no later one to build on it")
+        raise InputError(
+            "of a spot only the next event is foretold: there is no later one to build on it")
 
     def observed(self, at: Any) -> np.ndarray:
         "(n_spots,) int64: the class of the event at each position, -1 where it has not happened."
@@ -173,16 +199,30 @@ class Positions(Counted):
 # %% ../nbs/20_sequences.ipynb #0e022a80
 class Named(Positions):
     "Spots and classes by their names, and two ways to split."
-    def split(self, test: Any = "last", valid: Any = None) -> Split: # type: ignore[override] # "last", or a date from which is tested, and one from which is validated
-        "Leave-last-out (paper, section 4.1), or one date for all spots, after which nothing is known."
+    def split(  # type: ignore[override]
+        self,
+        test: Any = "last",  # "last", or a date from which is tested
+        valid: Any = None,   # a date from which is validated
+    ) -> Split:
+        """Leave-last-out (paper, section 4.1), or one date for all spots, after which nothing is
+        known."""
         if isinstance(test, str) and test == "last":
             known = self.drop_last(2).lengths
             return Split(known, known, known + 1)
         at = self._before(test)
-        begin, end, date = self.times.min(), self.times.max(), np.datetime64(pd.Timestamp(test), "s") # type: ignore[union-attr]
-        if not begin < date <= end: raise InputError(f"the date {test} does not lie in the time of the events, {begin} to {end}: choose one within")
-        valid = np.datetime64(pd.Timestamp(valid), "s") if valid is not None else max(date - (end - date), begin + (date - begin)//2)
-        if not begin < valid < date: raise InputError(f"the date of validation, {valid}, must lie between the first event, {begin}, and {date}")
+        begin, end = self.times.min(), self.times.max()  # type: ignore[union-attr]
+        date = np.datetime64(pd.Timestamp(test), "s")
+        if not begin < date <= end:
+            raise InputError(
+                f"the date {test} does not lie in the time of the events, {begin} to {end}: "
+                "choose one within")
+        valid = (
+            np.datetime64(pd.Timestamp(valid), "s") if valid is not None
+            else max(date - (end - date), begin + (date - begin) // 2))
+        if not begin < valid < date:
+            raise InputError(
+                f"the date of validation, {valid}, must lie between the first event, {begin}, "
+                f"and {date}")
         known = self._before(valid)
         return Split(known, known, at)
 
@@ -192,65 +232,100 @@ class Named(Positions):
         numbers = [f"spot {i + 1}" for i in range(self.n_spots)]
         if self.spots is None: return numbers
         labels = [" · ".join(map(str, row)) for row in self.spots.to_numpy(object)]
-        return [n if lost else label for label, n, lost in zip(labels, numbers, self.spots.isna().any(axis=1))]
+        return [
+            n if lost else label
+            for label, n, lost in zip(labels, numbers, self.spots.isna().any(axis=1))]
 
     @property
     def categories(self) -> list:
         "(n_classes,) the names of the classes; their numbers where they have none."
-        numbers, hours = [f"class {c + 1}" for c in range(self.n_classes)], self.how.get("slot_hours")
+        numbers, hours = (
+            [f"class {c + 1}" for c in range(self.n_classes)], self.how.get("slot_hours"))
         if self.classes is None: return numbers
-        def label(category, slot): return f"{category}, {f'{slot*hours:02d}–{(slot + 1)*hours:02d} h' if hours else f'slot {slot}'}"
+        def label(category, slot):
+            return (
+                f"{category}, "
+                f"{f'{slot * hours:02d}–{(slot + 1) * hours:02d} h' if hours else f'slot {slot}'}")
         rows = zip(self.classes["category"], self.classes["slot"], numbers)
-        return [n if pd.isna(category) else label(category, int(slot)) for category, slot, n in rows]
+        return [
+            n if pd.isna(category) else label(category, int(slot)) for category, slot, n in rows]
 
     def where(self) -> pd.DataFrame:
-        "A line a spot, indexed by `place`: `lon`, `lat` and `geometry`, the median place of its events, where known."
+        """A line a spot, indexed by `place`: `lon`, `lat` and `geometry`, the median place of its
+        events, where known."""
         index = pd.Index(self.places, name="place")
         if self.points is None: return pd.DataFrame(index=index)
         import shapely
         table = self.points.set_axis(index)
         lost = table["lon"].isna().to_numpy()
-        shapes = np.where(lost, None, shapely.points(table["lon"].fillna(0), table["lat"].fillna(0)))
+        shapes = np.where(
+            lost, None, shapely.points(table["lon"].fillna(0), table["lat"].fillna(0)))
         return table.assign(geometry=shapes)
 
 # %% ../nbs/20_sequences.ipynb #12031163
 class Sequences(Named):
-    """The events of every spot, in time order, one spot after the other in one flat array; a view like the others.
+    """The events of every spot, in time order, one spot after the other in one flat array; a view
+    like the others.
 
     `InputError` if the arrays do not fit together."""
     def schema(self) -> dict:
         "How classes and spots are named and numbered, and how they were made."
-        def rows(table, n): return list(range(1, n + 1)) if table is None else [tuple(None if pd.isna(v) else v for v in row) for row in table.itertuples(index=False, name=None)]
+        def rows(table, n):
+            return (
+                list(range(1, n + 1))
+                if table is None
+                else [
+                    tuple(None if pd.isna(v) else v for v in row)
+                    for row in table.itertuples(index=False, name=None)])
         classes = None if "numbering" in self.how else self.classes
-        return {"n_classes": self.n_classes, **self.how, "classes": rows(classes, self.n_classes), "spots": rows(self.spots, self.n_spots)}
+        return {
+            "n_classes": self.n_classes, **self.how, "classes": rows(classes, self.n_classes),
+            "spots": rows(self.spots, self.n_spots)}
 
     def check(self, schema: dict, what: str = "the model") -> "Sequences":
-        "The sequences themselves if their classes have the names and numbers of this schema, else an `InputError`; spots may differ."
+        """The sequences themselves if their classes have the names and numbers of this schema, else
+        an `InputError`; spots may differ."""
         free = ("spots", "min_events")
-        if why := differs(*({k: v for k, v in s.items() if k not in free} for s in (schema, self.schema()))):
-            raise InputError(f"{what} numbers its classes in another way ({why}): make the sequences with like=model.schema_, "
-                             "renumber them with numbered_as, or fit anew")
+        if why := differs(
+            *({k: v for k, v in s.items() if k not in free} for s in (schema, self.schema()))):
+            raise InputError(
+                f"{what} numbers its classes in another way ({why}): make the sequences with "
+                "like=model.schema_, "
+                "renumber them with numbered_as, or fit anew")
         return self
 
     def numbered_as(self, schema: dict) -> "Sequences":
-        "The same events with the class numbers of this schema, by their names; events of a class that it does not have are dropped and counted."
+        """The same events with the class numbers of this schema, by their names; events of a class
+        that it does not have are dropped and counted."""
         names = {name: i for i, name in enumerate(schema["classes"])}
         mine = self.schema()["classes"]
-        if self.classes is None or not isinstance(schema["classes"][0], tuple): raise InputError("classes without names can't be renumbered: name them first")
+        if self.classes is None or not isinstance(schema["classes"][0], tuple):
+            raise InputError("classes without names can't be renumbered: name them first")
         number = np.array([names.get(name, -1) for name in mine], np.int32)
         keep = number[self.events] >= 0
-        if not keep.any(): raise InputError("no event has a class of this schema: compare the names of the categories")
+        if not keep.any():
+            raise InputError(
+                "no event has a class of this schema: compare the names of the categories")
         kept, lost = self.take(keep), int((~keep).sum())
         classes = pd.DataFrame(schema["classes"], columns=list(self.classes))
         how = {**self.how, **{k: v for k, v in schema.items() if k in self.how}}
-        return replace(kept, events=number[kept.events], n_classes=len(names), classes=classes, how=how, dropped={**(self.dropped or {}), "class that is not in the schema": lost})
+        return replace(
+            kept, events=number[kept.events], n_classes=len(names), classes=classes, how=how,
+            dropped={**(self.dropped or {}), "class that is not in the schema": lost})
 
     def frame(self, values: Any, at: Any = None, names: tuple = ("expected",)) -> pd.DataFrame:
-        "Columns `period`, `place`, `category` and `names`; a line for each class of each spot, spots first."
+        """Columns `period`, `place`, `category` and `names`; a line for each class of each spot,
+        spots first."""
         at, shape = self.positions(at), (self.n_spots, self.n_classes)
-        columns = {"period": "next event", "place": np.repeat(self.places, self.n_classes), "category": np.tile(self.categories, self.n_spots)}
-        for name, array in zip(names, [values] if len(names) == 1 and np.ndim(values) == 2 else list(values)):
-            if np.shape(array) != shape: raise InputError(f"{name} should be one number for each spot and class, {shape}, not {np.shape(array)}")
+        columns = {
+            "period": "next event", "place": np.repeat(self.places, self.n_classes),
+            "category": np.tile(self.categories, self.n_spots)}
+        for name, array in zip(
+            names, [values] if len(names) == 1 and np.ndim(values) == 2 else list(values)):
+            if np.shape(array) != shape:
+                raise InputError(
+                    f"{name} should be one number for each spot and class, {shape}, not "
+                    f"{np.shape(array)}")
             columns[name] = np.ravel(array)
         return pd.DataFrame(columns)
 
@@ -269,35 +344,49 @@ class Sequences(Named):
 
 # %% ../nbs/20_sequences.ipynb #467be082
 def read_sequences(path: "str | Path") -> Sequences:
-    "Read a file of `spot event` lines: ids from 1, a spot's lines together and in time order. `InputError` on anything else."
+    """Read a file of `spot event` lines: ids from 1, a spot's lines together and in time order.
+    `InputError` on anything else."""
     path = Path(path)
-    if not path.is_file(): raise InputError(f"there is no file {path}: fetch the data set or name another file")
+    if not path.is_file():
+        raise InputError(f"there is no file {path}: fetch the data set or name another file")
     rule = "every line should be two whole numbers, `spot event`"
     try: pairs = pd.read_csv(path, sep=r"\s+", header=None, dtype=np.int64, quoting=3).to_numpy()
     except pd.errors.EmptyDataError: raise InputError(f"{path} is empty: {rule}") from None
-    except (ValueError, OverflowError) as e: raise InputError(f"{path} cannot be read ({str(e).strip()}): {rule}") from None
+    except (ValueError, OverflowError) as e:
+        raise InputError(f"{path} cannot be read ({str(e).strip()}): {rule}") from None
     if pairs.shape[1] != 2: raise InputError(f"{path} has {pairs.shape[1]} columns: {rule}")
     if pairs.min() < 1: raise InputError(f"{path} has the id {pairs.min()}: ids start at 1")
     spot, event = pairs.T
-    if event.max() > 1_000_000: raise InputError(f"{path} has the class id {event.max()}: number the classes 1, 2, 3 … without gaps")
+    if event.max() > 1_000_000:
+        raise InputError(
+            f"{path} has the class id {event.max()}: number the classes 1, 2, 3 … without gaps")
     starts = np.flatnonzero(np.diff(spot, prepend=0))
-    if len(np.unique(spot[starts])) < len(starts): raise InputError(f"{path} comes back to a spot after another one: sort it by spot, and by time inside a spot")
-    return Sequences((event - 1).astype(np.int32), np.append(starts, len(spot)), int(event.max()), how={"numbering": path.stem})
+    if len(np.unique(spot[starts])) < len(starts):
+        raise InputError(
+            f"{path} comes back to a spot after another one: sort it by spot, and by time "
+            "inside a spot")
+    return Sequences(
+        (event - 1).astype(np.int32), np.append(starts, len(spot)), int(event.max()),
+        how={"numbering": path.stem})
 
 # %% ../nbs/20_sequences.ipynb #8bd8c750
 def table1(seqs: Sequences) -> pd.DataFrame:
-    "The columns of the paper's Table 1 on both bases that it mixes: whole sequences, and sequences less their last two events (std: population)."
+    """The columns of the paper's Table 1 on both bases that it mixes: whole sequences, and
+    sequences less their last two events (std: population)."""
     rows = {}
     for basis, part in (("whole sequences", seqs), ("less the last two", seqs.drop_last(2))):
         n = part.lengths
-        rows[basis] = {"spots": part.n_spots, "records": len(part.events), "max": n.max(), "min": n.min(),
-                       "avg": round(n.mean(), 2), "std": round(n.std(), 2), "classes": len(np.unique(part.events))}
+        rows[basis] = {
+            "spots": part.n_spots, "records": len(part.events), "max": n.max(), "min": n.min(),
+            "avg": round(n.mean(), 2), "std": round(n.std(), 2),
+            "classes": len(np.unique(part.events))}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("basis")
 
 # %% ../nbs/20_sequences.ipynb #1228e199
 UNKNOWN = "(unknown)"
 
-# how rows without a place are treated: areas that are none, and categories that are kept without premises
+# how rows without a place are treated: areas that are none, and categories that are kept without
+# premises
 PREPARATIONS: dict = {
     "plain": {"no_areas": (), "keep_unplaced": ()},
     "crimealarm-chicago": {"no_areas": ("0",), "keep_unplaced": ("DECEPTIVE PRACTICE",)},
@@ -307,9 +396,11 @@ PREPARATIONS: dict = {
 SPOTS = ("area and premises", "area", "cell")
 
 def label_codes(column: pd.Series) -> "tuple[np.ndarray, np.ndarray]":
-    "Codes of a column's labels in alphabetical order, (n,) int64 with -1 where there is none, and the labels as text."
+    """Codes of a column's labels in alphabetical order, (n,) int64 with -1 where there is none, and
+    the labels as text."""
     column = column.astype("category")
-    names, order = np.unique(column.cat.categories.astype(str).to_numpy(object), return_inverse=True)
+    names, order = np.unique(
+        column.cat.categories.astype(str).to_numpy(object), return_inverse=True)
     codes = column.cat.codes.to_numpy()
     return np.where(codes < 0, -1, np.append(order, -1)[codes]), names
 
@@ -333,43 +424,61 @@ class How(NamedTuple):
         "The same, or an `InputError`."
         one_of(self.preparation, PREPARATIONS, "preparation")
         one_of(self.kind, SPOTS, "kind of spot")
-        if not 0 < self.slot_hours <= 24 or 24 % self.slot_hours: raise InputError(f"slots of {self.slot_hours} hours do not fill a day: use a divisor of 24")
-        if self.min_events < 1: raise InputError(f"min_events is {self.min_events}: a spot has at least one event")
+        if not 0 < self.slot_hours <= 24 or 24 % self.slot_hours:
+            raise InputError(
+                f"slots of {self.slot_hours} hours do not fill a day: use a divisor of 24")
+        if self.min_events < 1:
+            raise InputError(f"min_events is {self.min_events}: a spot has at least one event")
         return self
 
 # %% ../nbs/20_sequences.ipynb #7046205b
 def cells_of(events: pd.DataFrame, # with lon and lat, degrees
              cell: tuple,          # metres, EPSG number
 ) -> pd.Categorical:
-    "The name of the square that each event lies in, such as 'E448 N4637': counted in sides of a square from the origin of the coordinates."
+    """The name of the square that each event lies in, such as 'E448 N4637': counted in sides of a
+    square from the origin of the coordinates."""
     from pyproj import Transformer
     side, epsg = cell
-    x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(events["lon"].to_numpy(float), events["lat"].to_numpy(float))
+    x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(
+        events["lon"].to_numpy(float), events["lat"].to_numpy(float))
     known = np.isfinite(x) & np.isfinite(y)
-    column, row = (np.where(known, np.floor(np.where(known, v, 0)/side), 0).astype(np.int64) for v in (x, y))
+    column, row = (
+        np.where(known, np.floor(np.where(known, v, 0) / side), 0).astype(np.int64) for v in (x, y))
     number, codes = np.unique(np.stack([column, row]), axis=1, return_inverse=True)
-    return pd.Categorical.from_codes(np.where(known, codes.ravel(), -1), [f"E{a} N{b}" for a, b in number.T])
+    return pd.Categorical.from_codes(
+        np.where(known, codes.ravel(), -1), [f"E{a} N{b}" for a, b in number.T])
 
 def utm_of(events: pd.DataFrame) -> int:
     "The EPSG number of the UTM zone that the middle of the events lies in."
     lon, lat = events["lon"].median(), events["lat"].median()
     return int(32601 + (lon + 180)//6) + (100 if lat < 0 else 0)
 
+# %% ../nbs/20_sequences.ipynb #bb54d04e
 def _coded(events, how):
-    "Codes and labels of area, premises and category of each event; premises is one label where a spot has none."
-    needed = ["time", "category", *{"cell": ("lon", "lat"), "area": ("area",)}.get(how.kind, ("premises", "area"))]
+    """Codes and labels of area, premises and category of each event; premises is one label where a
+    spot has none."""
+    needed = [
+        "time", "category",
+        *{"cell": ("lon", "lat"), "area": ("area",)}.get(how.kind, ("premises", "area"))]
     if missing := [c for c in needed if c not in events]:
-        raise InputError(f"the events have no column {', '.join(missing)}: make the table with a reader of crimenb.events")
+        raise InputError(
+            f"the events have no column {', '.join(missing)}: make the table with a reader of "
+            "crimenb.events")
     if not (isinstance(events.time.dtype, np.dtype) and events.time.dtype.kind == "M"):
-        raise InputError(f"the column time is {events.time.dtype}: make it datetime64, local time without a zone")
+        raise InputError(
+            f"the column time is {events.time.dtype}: make it datetime64, local time without a zone"
+        )
     area = pd.Series(cells_of(events, how.cell)) if how.kind == "cell" else events.area
     alone = how.kind != "area and premises"
-    premises = (np.zeros(len(events), np.int64), np.array([""], object)) if alone else label_codes(events.premises)
+    premises = (
+        (np.zeros(len(events), np.int64), np.array([""], object)) if alone
+        else label_codes(events.premises))
     return label_codes(area), premises, label_codes(events.category)
 
 # %% ../nbs/20_sequences.ipynb #c821c34f
 def _left(events, area, place, category, how):
-    "Which events have all that is needed, (n,) bool, their spots before numbering, and reason -> how many were dropped."
+    """Which events have all that is needed, (n,) bool, their spots before numbering, and reason ->
+    how many were dropped."""
     rules, left, dropped = PREPARATIONS[how.preparation], np.ones(len(events), bool), {}
     def drop(reason, which):
         dropped[reason] = int((left & which).sum())
@@ -379,13 +488,15 @@ def _left(events, area, place, category, how):
     drop("no time", events.time.isna().to_numpy())
     drop("no category", category < 0)
     drop("no area", (area < 0) | np.isin(area, called(rules["no_areas"], areas)))
-    drop("no premises", (place < 0) & ~np.isin(category, called(rules["keep_unplaced"], categories)))
+    drop(
+        "no premises", (place < 0) & ~np.isin(category, called(rules["keep_unplaced"], categories)))
     spot = area*(len(places) + 1) + np.where(place < 0, len(places), place)
     return left, spot, dropped
 
 # %% ../nbs/20_sequences.ipynb #abdaec50
 def spotted(events: pd.DataFrame, how: How) -> tuple:
-    "The sequences, or None where nothing is left; what was dropped; and which rows of the table their events are, in their order."
+    """The sequences, or None where nothing is left; what was dropped; and which rows of the table
+    their events are, in their order."""
     area, place, category = _coded(events, how)
     left, spot, dropped = _left(events, area, place, category, how)
     if not left.any(): return None, dropped, np.flatnonzero(left)
@@ -397,7 +508,8 @@ def spotted(events: pd.DataFrame, how: How) -> tuple:
     if not left.any(): return None, dropped, np.flatnonzero(left)
     rows = _ordered(events, spot, np.flatnonzero(left))
     slots = 24//how.slot_hours
-    key = category[0][rows]*slots + (events.time.dt.hour.to_numpy()[rows]//how.slot_hours).astype(np.int64)
+    key = category[0][rows] * slots + (
+        events.time.dt.hour.to_numpy()[rows] // how.slot_hours).astype(np.int64)
     occurs = np.flatnonzero(np.bincount(key))
     number = np.zeros(occurs[-1] + 1, np.int32)
     number[occurs] = np.arange(len(occurs))
@@ -405,12 +517,22 @@ def spotted(events: pd.DataFrame, how: How) -> tuple:
     labels = {"area": area[1][kept//len(places)], "premises": places[kept % len(places)]}
     if how.kind != "area and premises": labels = {"area": labels["area"]}
     offsets = np.concatenate([[0], np.cumsum(size[kept])])
-    return Sequences(
-        number[key], offsets, len(occurs), spots=pd.DataFrame(labels), dropped=dropped,
-        classes=pd.DataFrame({"category": category[1][occurs//slots], "slot": occurs % slots}),
-        times=events.time.to_numpy()[rows].astype("datetime64[s]"), points=_points(events, rows, offsets),
-        how={k: v for k, v in how._asdict().items() if v is not None}), dropped, rows
+    return (
+        Sequences(
+            number[key],
+            offsets,
+            len(occurs),
+            spots=pd.DataFrame(labels),
+            dropped=dropped,
+            classes=pd.DataFrame(
+                {"category": category[1][occurs // slots], "slot": occurs % slots}),
+            times=events.time.to_numpy()[rows].astype("datetime64[s]"),
+            points=_points(events, rows, offsets),
+            how={k: v for k, v in how._asdict().items() if v is not None}),
+        dropped,
+        rows)
 
+# %% ../nbs/20_sequences.ipynb #30534548
 def _ordered(events, spot, rows):
     "The rows by spot, inside a spot by time, and at one time as in the table."
     time = events.time.to_numpy()[rows]
@@ -425,46 +547,69 @@ def _points(events, rows, offsets):
     return events[["lon", "lat"]].iloc[rows].astype(float).groupby(spot).median()
 
 # %% ../nbs/20_sequences.ipynb #4f8589da
-def from_events(events: pd.DataFrame,              # the canonical table; needs time, category, and what makes a spot
-                slot_hours: int = 3,               # how long a slot of the day is; has to divide 24
-                min_events: int = 5,               # spots with fewer are left out
-                preparation: str = "plain",        # a name in PREPARATIONS
-                kind: "str | None" = None,         # of spots, one of SPOTS; None: the finest that the columns can tell
-                cell: float = 500.,                # side of a cell in metres, where a spot is a cell
-                like: "dict | None" = None,        # a schema: its classes and numbers, and how they were made
+def from_events(
+    # the canonical table; needs time, category, and what makes a spot
+    events: pd.DataFrame,
+    slot_hours: int = 3,               # how long a slot of the day is; has to divide 24
+    min_events: int = 5,               # spots with fewer are left out
+    preparation: str = "plain",        # a name in PREPARATIONS
+    # of spots, one of SPOTS; None: the finest that the columns can tell
+    kind: "str | None" = None,
+    cell: float = 500.,                # side of a cell in metres, where a spot is a cell
+    like: "dict | None" = None,        # a schema: its classes and numbers, and how they were made
 ) -> Sequences:
-    """One sequence a spot (area × premises) of event classes (category × slot of the day), paper section 4.1.
+    """One sequence a spot (area × premises) of event classes (category × slot of the day), paper
+    section 4.1.
 
-    Classes are numbered by category and slot, spots by area and premises, and only those that occur get a number.
-    `dropped` of the result counts the rows that were left out, by reason: with the events kept they add up to the table's."""
+    Classes are numbered by category and slot, spots by area and premises, and only those that occur
+    get a number.
+    `dropped` of the result counts the rows that were left out, by reason: with the events kept
+    they add up to the table's."""
     if like is not None: return _in_words_of(like, events)
     how = How(slot_hours, min_events, preparation, kind or what_is_a_spot(events)).checked()
     if how.kind == "cell": how = how._replace(cell=(float(cell), utm_of(events)))
     seqs, dropped, _ = spotted(events, how)
     if seqs is not None: return seqs
-    if len(dropped) < 5: raise InputError("no event has a time, a category, an area and premises: give a table with these four filled")
+    if len(dropped) < 5:
+        raise InputError(
+            "no event has a time, a category, an area and premises: give a table with these "
+            "four filled")
     raise InputError(f"no spot has {min_events} events: give more events or a smaller min_events")
 
+# %% ../nbs/20_sequences.ipynb #37448d4c
 def _in_words_of(schema, events):
-    "Sequences in the vocabulary of a schema: its classes; its spots that have events, however few, and new ones that have enough."
-    if "slot_hours" not in schema: raise InputError("like names no slots and no preparation: give the schema of sequences that were made from events")
+    """Sequences in the vocabulary of a schema: its classes; its spots that have events, however
+    few, and new ones that have enough."""
+    if "slot_hours" not in schema:
+        raise InputError(
+            "like names no slots and no preparation: give the schema of sequences that were "
+            "made from events")
     how = How(**{k: schema[k] for k in How._fields if k in schema})
     seqs, dropped, _ = spotted(events, how._replace(min_events=1))
-    if seqs is None: raise InputError("no event has a time, a category and a place: give a table with these filled")
+    if seqs is None:
+        raise InputError(
+            "no event has a time, a category and a place: give a table with these filled")
     known = set(schema["spots"])
-    few = np.array([tuple(row) not in known for row in seqs.spots.itertuples(index=False, name=None)]) & (seqs.lengths < how.min_events)
+    few = np.array(
+        [tuple(row) not in known for row in seqs.spots.itertuples(index=False, name=None)]
+    ) & (seqs.lengths < how.min_events)
     lost, seqs = int(seqs.lengths[few].sum()), seqs.pick(~few) if not few.all() else None
-    if seqs is None: raise InputError(f"no spot is known or has {how.min_events} events: give more events")
+    if seqs is None:
+        raise InputError(f"no spot is known or has {how.min_events} events: give more events")
     dropped = {reason: n for reason, n in dropped.items() if not reason.startswith("spot with")}
     dropped[f"new spot with fewer than {how.min_events} events"] = lost
-    return replace(seqs, dropped=dropped, how={**seqs.how, "min_events": how.min_events}).numbered_as(schema)
+    return replace(
+        seqs, dropped=dropped, how={**seqs.how, "min_events": how.min_events}).numbered_as(schema)
 
 # %% ../nbs/20_sequences.ipynb #c8341403
 def append(parts: list,   # sequences, each later than the one before it
-           spot: list,    # for each, (n_spots,) the number of its spots in the whole, -1 for spots that are left out
+           # for each, (n_spots,) the number of its spots in the whole, -1 for spots that are left
+           # out
+           spot: list,
            n_spots: int,  # of the whole
 ) -> "tuple[list, np.ndarray]":
-    "For each part (n_records,) where its events go in the flat array of the whole, -1 for nowhere; and the offsets of the whole."
+    """For each part (n_records,) where its events go in the flat array of the whole, -1 for
+    nowhere; and the offsets of the whole."""
     size = np.zeros(n_spots, np.int64)
     for at, part in zip(spot, parts): size[at[at >= 0]] += part.lengths[at >= 0]
     offsets = np.append(0, np.cumsum(size))
@@ -495,30 +640,43 @@ def follow(earlier: Sequences,     # what is known
     "One sequence after the other, spot by spot; new spots come behind the known ones."
     one_of(gap, ("refuse", "unknown"), "gap")
     later.check(earlier.schema(), "the earlier view")
-    if earlier.times is not None and later.times is not None: _one_after_the_other(earlier.times, later.times, gap)
+    if earlier.times is not None and later.times is not None:
+        _one_after_the_other(earlier.times, later.times, gap)
     names = {place: i for i, place in enumerate(earlier.places)}
     for place in later.places: names.setdefault(place, len(names))
     spot = [np.array([names[place] for place in part.places]) for part in (earlier, later)]
     where, offsets = append([earlier, later], spot, len(names))
     new = spot[1] >= earlier.n_spots
-    def more(one, other): return None if one is None or other is None else pd.concat([one, other[new]], ignore_index=True)
+    def more(one, other):
+        return (
+            None if one is None or other is None
+            else pd.concat([one, other[new]], ignore_index=True))
     timed = earlier.times is not None and later.times is not None
-    return replace(earlier, events=scatter(where, [earlier.events, later.events], offsets[-1]), offsets=offsets, spots=more(earlier.spots, later.spots),
-                   points=more(earlier.points, later.points), dropped=added([earlier.dropped or {}, later.dropped or {}]),
-                   times=scatter(where, [earlier.times, later.times], offsets[-1]) if timed else None)
+    return replace(
+        earlier, events=scatter(where, [earlier.events, later.events], offsets[-1]),
+        offsets=offsets, spots=more(earlier.spots, later.spots),
+        points=more(earlier.points, later.points),
+        dropped=added([earlier.dropped or {}, later.dropped or {}]),
+        times=scatter(where, [earlier.times, later.times], offsets[-1]) if timed else None)
 
 def _one_after_the_other(known, times, gap):
     "Refuse times that overlap, and a pause that is far longer than the city ever made."
     begin, end = times.min(), known.max()
-    if begin < end: raise InputError(f"the later events begin at {begin}, but all up to {end} are known already: give only what comes after")
+    if begin < end:
+        raise InputError(
+            f"the later events begin at {begin}, but all up to {end} are known already: give "
+            "only what comes after")
     pauses = np.diff(np.sort(known))
     usual = max([np.timedelta64(1, "D"), *([pauses.max()] if len(pauses) else [])])
     if gap == "refuse" and begin - end > 2*usual:
-        raise InputError(f"nothing is known from {end} to {begin}, and the city never paused so long: give the events between, or say gap='unknown'")
+        raise InputError(
+            f"nothing is known from {end} to {begin}, and the city never paused so long: give "
+            "the events between, or say gap='unknown'")
 
 # %% ../nbs/20_sequences.ipynb #ba388af0
 def patterns(seqs: Sequences, m: int) -> "tuple[np.ndarray, np.ndarray]":
-    "The spots with at least `m` events, (k,), and where in its spot the class of each of the first `m` events came first, (k, m)."
+    """The spots with at least `m` events, (k,), and where in its spot the class of each of the
+    first `m` events came first, (k, m)."""
     spots = np.flatnonzero(seqs.lengths >= m)
     head = seqs.events[seqs.offsets[spots, None] + np.arange(m)]
     return spots, (head[:, :, None] == head[:, None, :]).argmax(2)
@@ -529,17 +687,21 @@ class Match:
     "What `recover_labels` found."
     # (named.n_classes,) the class in the nameless sequences that each named class is, -1 for none
     class_of: np.ndarray
-    # (named.n_spots,) the spot in the nameless sequences that each named spot is, -1 where too little agrees
+    # (named.n_spots,) the spot in the nameless sequences that each named spot is, -1 where too
+    # little agrees
     spot_of: np.ndarray
-    # (named.n_spots,) the share of the spot's (rarity-weighted) runs of three that its best partner has too
+    # (named.n_spots,) the share of the spot's (rarity-weighted) runs of three that its best
+    # partner has too
     similarity: np.ndarray
-    # how many events of the named sequences stand in the same order, in the same class, in their partners
+    # how many events of the named sequences stand in the same order, in the same class, in their
+    # partners
     aligned: int
     # the nameless sequences, now with labels (missing where nothing was found)
     sequences: Sequences
 
 def best_pairs(votes: np.ndarray) -> np.ndarray:
-    "(columns,) the row that each column is assigned, one to one and with the most votes in all; -1 for a column without a vote."
+    """(columns,) the row that each column is assigned, one to one and with the most votes in all;
+    -1 for a column without a vote."""
     from scipy.optimize import linear_sum_assignment
     rows, columns = linear_sum_assignment(votes, maximize=True)
     pairs = np.full(votes.shape[1], -1)
@@ -549,7 +711,8 @@ def best_pairs(votes: np.ndarray) -> np.ndarray:
 
 # %% ../nbs/20_sequences.ipynb #8a8282d7
 def shared_runs(a: Sequences, b: Sequences, classes: np.ndarray) -> "tuple[np.ndarray, np.ndarray]":
-    """The runs of three events that two spots share, weighted by rarity in `a`, (b.n_spots, a.n_spots), and the weight of all runs of each spot of `b`, (b.n_spots,).
+    """The runs of three events that two spots share, weighted by rarity in `a`, (b.n_spots,
+    a.n_spots), and the weight of all runs of each spot of `b`, (b.n_spots,).
 
     `classes` reads b's class ids as a's, -1 where it cannot."""
     def runs(seqs, ids):
@@ -559,49 +722,68 @@ def shared_runs(a: Sequences, b: Sequences, classes: np.ndarray) -> "tuple[np.nd
     spot_a, run_a = runs(a, a.events.astype(np.int64))
     spot_b, run_b = runs(b, np.where(classes < 0, a.n_classes, classes)[b.events])
     known, index = np.unique(np.concatenate([run_a, run_b]), return_inverse=True)
-    def table(spot, run, n): return csr_array((np.ones(len(run)), (spot, run)), shape=(n, len(known))).astype(bool).astype(float)
-    has_a, has_b = table(spot_a, index[:len(run_a)], a.n_spots), table(spot_b, index[len(run_a):], b.n_spots)
+    def table(spot, run, n):
+        return (
+            csr_array((np.ones(len(run)), (spot, run)), shape=(n, len(known))) .astype(bool)
+            .astype(float))
+    has_a, has_b = (
+        table(spot_a, index[: len(run_a)], a.n_spots),
+        table(spot_b, index[len(run_a) :], b.n_spots))
     has_b = has_b * np.log((1 + a.n_spots) / (1 + has_a.sum(0)))
     return (has_b @ has_a.T).toarray(), np.asarray(has_b.sum(1))
 
 # %% ../nbs/20_sequences.ipynb #3d81cdeb
 def recover_labels(nameless: Sequences, # sequences whose classes and spots have no names
-                   named: Sequences,    # sequences of (some of) the same spots from the start of the same time, with names
+                   # sequences of (some of) the same spots from the start of the same time, with
+                   # names
+                   named: Sequences,
                    m: int = 16,         # how many events make the pattern of the first guess
                    rounds: int = 2,     # how often spots are matched and classes voted on
                    enough: float = .5,  # the similarity above which two spots are the same
 ) -> Match:
-    "Find which class and which spot of `named` each of `nameless` is, from the order of the events alone. Needs memory for n_spots × n_spots numbers."
+    """Find which class and which spot of `named` each of `nameless` is, from the order of the
+    events alone. Needs memory for n_spots × n_spots numbers."""
     for part in (nameless, named):
         if part.lengths.max() < m: raise InputError(f"no spot has {m} events: use a smaller m")
     votes = np.zeros((nameless.n_classes, named.n_classes))
     def alone(seqs):
         spots, where = patterns(seqs, m)
-        return pd.DataFrame({"spot": spots, "pattern": list(map(bytes, where))}).drop_duplicates("pattern", keep=False)
+        return pd.DataFrame({"spot": spots, "pattern": list(map(bytes, where))}).drop_duplicates(
+            "pattern", keep=False)
     for a, b in alone(nameless).merge(alone(named), on="pattern")[["spot_x", "spot_y"]].to_numpy():
         np.add.at(votes, (nameless.spot(a)[:m], named.spot(b)[:m]), 1)
     for _ in range(rounds):
         class_of = best_pairs(votes)
         shared, total = shared_runs(nameless, named, class_of)
         spot_of = best_pairs(shared.T)
-        similarity = np.where(spot_of < 0, 0, shared[np.arange(named.n_spots), spot_of] / np.maximum(total, 1e-9))
+        similarity = np.where(
+            spot_of < 0, 0, shared[np.arange(named.n_spots), spot_of] / np.maximum(total, 1e-9))
         spot_of[similarity <= enough] = -1
         votes[:], aligned = 0, 0
         for b in np.flatnonzero(spot_of >= 0):
             theirs, ours = nameless.spot(spot_of[b]), named.spot(b)
             theirs = theirs[:len(ours) * 11 // 10 + 5]
-            for kind, i, i_end, j, j_end in difflib.SequenceMatcher(None, theirs.tolist(), class_of[ours].tolist(), autojunk=False).get_opcodes():
+            for kind, i, i_end, j, j_end in difflib.SequenceMatcher(
+                None, theirs.tolist(), class_of[ours].tolist(), autojunk=False).get_opcodes():
                 if kind == "equal": aligned += i_end - i
                 if i_end - i == j_end - j: np.add.at(votes, (theirs[i:i_end], ours[j:j_end]), 1)
     class_of = best_pairs(votes)
-    def labels(frame, of, n): return frame[of >= 0].set_axis(of[of >= 0]).reindex(range(n)).convert_dtypes()
-    return Match(class_of, spot_of, similarity, aligned,
-                 replace(nameless, spots=labels(named.spots, spot_of, nameless.n_spots), classes=labels(named.classes, class_of, nameless.n_classes)))
+    def labels(frame, of, n):
+        return frame[of >= 0].set_axis(of[of >= 0]).reindex(range(n)).convert_dtypes()
+    return Match(
+        class_of,
+        spot_of,
+        similarity,
+        aligned,
+        replace(
+            nameless, spots=labels(named.spots, spot_of, nameless.n_spots),
+            classes=labels(named.classes, class_of, nameless.n_classes)))
 
 # %% ../nbs/20_sequences.ipynb #9baa3303
 @dataclass(frozen=True, eq=False)
 class Windows:
-    "Pieces of sequences as index arithmetic, nothing copied: window `j` is `events[start[j]:start[j]+length[j]]`."
+    """Pieces of sequences as index arithmetic, nothing copied: window `j` is
+    `events[start[j]:start[j]+length[j]]`."""
     # (n_windows,) which spot it is cut from
     spot: np.ndarray
     # (n_windows,) where it starts in the flat array of events
@@ -612,8 +794,12 @@ class Windows:
     def __len__(self) -> int: return len(self.start)
 
 def windows(seqs: Sequences, length: int = 200, stride: int = 100) -> Windows:
-    "Cut every sequence from right to left: the last `length` events, those `stride` before, …, at last the first `length`. None for a spot without events."
-    if not 0 < stride <= length: raise InputError(f"windows of {length} every {stride} events would leave events out: use 0 < stride <= length")
+    """Cut every sequence from right to left: the last `length` events, those `stride` before, …, at
+    last the first `length`. None for a spot without events."""
+    if not 0 < stride <= length:
+        raise InputError(
+            f"windows of {length} every {stride} events would leave events out: use 0 < stride "
+            "<= length")
     n = seqs.lengths
     pieces = np.where(n > length, -(-(n - length) // stride) + 1, np.minimum(n, 1))
     spot = np.repeat(np.arange(seqs.n_spots), pieces)
@@ -623,20 +809,27 @@ def windows(seqs: Sequences, length: int = 200, stride: int = 100) -> Windows:
     return Windows(spot, seqs.offsets[spot] + start, np.minimum(n[spot], length))
 
 def last_windows(seqs: Sequences, length: int = 200) -> Windows:
-    "The last `length` events of every spot, fewer where it has fewer: what a model sees before it is asked. One window a spot."
+    """The last `length` events of every spot, fewer where it has fewer: what a model sees before it
+    is asked. One window a spot."""
     n = np.minimum(seqs.lengths, length)
     return Windows(np.arange(seqs.n_spots), seqs.offsets[1:] - n, n)
 
 # %% ../nbs/20_sequences.ipynb #bfe0e61b
 def token_batches(lengths,                        # (n,) how many tokens each window has
-                  max_tokens: int,                # the most tokens a batch may have, padding included
+                  # the most tokens a batch may have, padding included
+                  max_tokens: int,
                   generator: np.random.Generator, # where the shuffling comes from
-                  jitter: float = 0.1,            # before sorting, lengths are stretched by up to this share
+                  # before sorting, lengths are stretched by up to this share
+                  jitter: float = 0.1,
 ) -> Iterator:
-    "Yield index arrays that hold every window once, windows of like length together, `len(batch) * longest <= max_tokens`, in random order."
+    """Yield index arrays that hold every window once, windows of like length together, `len(batch)
+    * longest <= max_tokens`, in random order."""
     lengths = np.asarray(lengths)
     if len(lengths) == 0: return
-    if lengths.max() > max_tokens: raise InputError(f"a window of {lengths.max()} tokens does not fit into batches of {max_tokens}: allow more tokens or cut shorter windows")
+    if lengths.max() > max_tokens:
+        raise InputError(
+            f"a window of {lengths.max()} tokens does not fit into batches of {max_tokens}: "
+            "allow more tokens or cut shorter windows")
     order = np.argsort(-lengths * (1 + jitter * generator.random(len(lengths))), kind="stable")
     cuts, longest = [0], 0
     for i, n in enumerate(lengths[order].tolist()):
@@ -668,35 +861,53 @@ PROTOCOLS = ("popularity-100", "uniform-99", "full")
 def candidates(seqs: Sequences,        # whole sequences: what a spot ever had is no negative for it
                target,                 # (n_spots,) class ids
                how: str,               # one of PROTOCOLS
-               n: "int | None" = None, # how many negatives; by default the number in the protocol's name
+               # how many negatives; by default the number in the protocol's name
+               n: "int | None" = None,
                seed: int = 0,          # the same seed draws the same
-               popular: "np.ndarray | None" = None, # (n_classes,) by which popularity-100 draws; None: counts of all but the last two events
+               # (n_classes,) by which popularity-100 draws; None: counts of all but the last two
+               # events
+               popular: "np.ndarray | None" = None,
 ) -> "np.ndarray | None":
-    """(n_spots, 1+n) int64: the target in column 0, then `n` classes that the spot never had, drawn without replacement.
+    """(n_spots, 1+n) int64: the target in column 0, then `n` classes that the spot never had, drawn
+    without replacement.
 
-    'popularity-100' (paper, section 4.1) draws by class counts in the training part, all but the last two events; 'uniform-99' evenly; 'full' is None: all classes compete.
+    'popularity-100' (paper, section 4.1) draws by class counts in the training part, all but the
+    last two events; 'uniform-99' evenly; 'full' is None: all classes compete.
     `InputError` if a spot has fewer than `n` classes that it never had."""
     one_of(how, PROTOCOLS, "protocol")
     if how == "full": return None
-    if np.shape(target) != (seqs.n_spots,): raise InputError(f"there are {np.size(target)} targets for {seqs.n_spots} spots: give one a spot")
+    if np.shape(target) != (seqs.n_spots,):
+        raise InputError(
+            f"there are {np.size(target)} targets for {seqs.n_spots} spots: give one a spot")
     if n is None: n = int(how.split("-")[1])
     seen = np.zeros(seqs.n_spots * seqs.n_classes, bool)
     seen[seqs.spot_of * seqs.n_classes + seqs.events] = True
     seen = seen.reshape(seqs.n_spots, seqs.n_classes)
     fewest = seqs.n_classes - seen.sum(1).max()
-    if not 0 < n <= fewest: raise InputError(f"{n} negatives cannot be drawn where a spot has {fewest} classes that it never had: use 0 < n <= {fewest}, or the protocol 'full'")
+    if not 0 < n <= fewest:
+        raise InputError(
+            f"{n} negatives cannot be drawn where a spot has {fewest} classes that it never "
+            f"had: use 0 < n <= {fewest}, or the protocol 'full'")
     weight = np.ones(seqs.n_classes, np.float32)
-    if how.startswith("popularity") and popular is not None: weight = np.maximum(popular, 1e-9).astype(np.float32)
+    if how.startswith("popularity") and popular is not None:
+        weight = np.maximum(popular, 1e-9).astype(np.float32)
     elif how.startswith("popularity"):
-        if seqs.lengths.min() < 3: raise InputError("a spot has fewer than 3 events, so no popularity before its last two: keep only longer spots")
+        if seqs.lengths.min() < 3:
+            raise InputError(
+                "a spot has fewer than 3 events, so no popularity before its last two: keep "
+                "only longer spots")
         last = seqs.offsets[1:] - 1
-        counts = [np.bincount(seqs.events[i], minlength=seqs.n_classes) for i in (slice(None), last, last - 1)]
+        counts = [
+            np.bincount(seqs.events[i], minlength=seqs.n_classes)
+            for i in (slice(None), last, last - 1)]
         weight = np.maximum(counts[0] - counts[1] - counts[2], 1e-9).astype(np.float32)
     rng = np.random.default_rng(seed)
     out = np.empty((seqs.n_spots, 1 + n), np.int64)
     out[:, 0] = target
-    # the bits of positive floats sort like the floats; the lowest carry the class, so that a plain partition of whole numbers,
-    # six times as fast as argpartition, gives the classes. Times are told apart to a share of 2**(bits - 23)
+    # the bits of positive floats sort like the floats; the lowest carry the class, so that a plain
+    # partition of whole numbers,
+    # six times as fast as argpartition, gives the classes. Times are told apart to a share of
+    # 2**(bits - 23)
     bits = int(seqs.n_classes - 1).bit_length()
     # so many spots at a time that the random numbers take some 16 MB
     block = max(1, 4_000_000 // seqs.n_classes)
@@ -723,10 +934,16 @@ def subsample(seqs: Sequences,
               seed: int = 0,
               keep_last: int = 2,  # so many last events of each spot always stay: the targets
 ) -> Sequences:
-    "Drop events at random inside each spot, so that length × (1 - drop_rate) remain, rounded down (paper, Figure 5), but at least one before the last `keep_last`."
-    if not 0 <= drop_rate < 1: raise InputError(f"the drop rate is {drop_rate}: use 0 <= drop_rate < 1")
-    if seqs.lengths.min() <= keep_last: raise InputError(f"a spot has no more than the {keep_last} events that always stay: keep only longer spots")
-    remain = np.maximum(np.floor(seqs.lengths * (1 - drop_rate) + 1e-9).astype(np.int64), keep_last + 1)
+    """Drop events at random inside each spot, so that length × (1 - drop_rate) remain, rounded down
+    (paper, Figure 5), but at least one before the last `keep_last`."""
+    if not 0 <= drop_rate < 1:
+        raise InputError(f"the drop rate is {drop_rate}: use 0 <= drop_rate < 1")
+    if seqs.lengths.min() <= keep_last:
+        raise InputError(
+            f"a spot has no more than the {keep_last} events that always stay: keep only "
+            "longer spots")
+    remain = np.maximum(
+        np.floor(seqs.lengths * (1 - drop_rate) + 1e-9).astype(np.int64), keep_last + 1)
     lot = np.random.default_rng(seed).random(len(seqs.events))
     # the lots of the last ones are the lowest
     lot[seqs.to_end < keep_last] = -1

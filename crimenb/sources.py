@@ -33,7 +33,8 @@ from .geo import read_polygons
 # %% ../nbs/10_sources.ipynb #7eda5407
 @cache
 def registry() -> dict:
-    "name -> what it is, rows of its main table, source, licence, and its files (name -> bytes, sha256, url)."
+    """name -> what it is, rows of its main table, source, licence, and its files (name -> bytes,
+    sha256, url)."""
     return json.loads((resources.files("crimenb") / "registry.json").read_text(encoding="utf-8"))
 
 # %% ../nbs/10_sources.ipynb #29b719d6
@@ -44,27 +45,33 @@ def places(name: str, # of a data set
     found = [cache_folder() / name / file]
     if own := os.environ.get("CRIMENB_DATA"):
         if not Path(own).is_dir():
-            raise InputError(f"CRIMENB_DATA is {own}, which is not a folder: set it to the folder that holds the data sets, or unset it")
+            raise InputError(
+                f"CRIMENB_DATA is {own}, which is not a folder: set it to the folder that "
+                "holds the data sets, or unset it")
         found.insert(0, Path(own) / name / file)
     return found
 
 def _sha256(path):
     try: return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}): make it a readable file, or remove it") from error
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or error}): make it a readable file, or "
+            "remove it") from error
 
 # %% ../nbs/10_sources.ipynb #9d6d0b58
 def locate(name: str, # of a data set
            file: str, # one of its files
 ) -> "Path | None":
-    "The verified path of a file that is on this machine, or None if there is none; one with a wrong SHA-256 is an `InputError`."
+    """The verified path of a file that is on this machine, or None if there is none; one with a
+    wrong SHA-256 is an `InputError`."""
     entry = registry()[name]["files"][file]
     for path in places(name, file):
         if not path.exists(): continue
         found = _sha256(path)
         if found != entry["sha256"]:
-            raise InputError(f"{path} has SHA-256 {found}, but {name}/{file} has {entry['sha256']}: "
-                             f"remove it to have it downloaded again, or put there what {entry['url']} serves")
+            raise InputError(
+                f"{path} has SHA-256 {found}, but {name}/{file} has {entry['sha256']}: "
+                f"remove it to have it downloaded again, or put there what {entry['url']} serves")
         return path
     return None
 
@@ -73,7 +80,8 @@ def locate(name: str, # of a data set
 SLOWEST, PATIENCE = 10_000, 120
 
 def _body(url, size, bar):
-    "What an address serves, which has no more than `size` bytes: one byte more shows that it is something else."
+    """What an address serves, which has no more than `size` bytes: one byte more shows that it is
+    something else."""
     import requests
     body = bytearray()
     with requests.get(url, stream=True, timeout=30) as answer:
@@ -84,29 +92,39 @@ def _body(url, size, bar):
             if len(body) > size: break
     return bytes(body)
 
+# %% ../nbs/10_sources.ipynb #e6f4aa55
 def _download(name, file):
     "Download one file into the cache and return its path."
     entry = registry()[name]["files"][file]
     path, url = cache_folder() / name / file, entry["url"]
-    by_hand = f"download {url} elsewhere and put it at {path}, or below CRIMENB_DATA as {name}/{file}"
+    by_hand = (
+        f"download {url} elsewhere and put it at {path}, or below CRIMENB_DATA as {name}/{file}")
     with progress(what=f"{name}/{file}", total=entry["bytes"], unit="B", unit_scale=True) as bar:
         try: body = in_time(PATIENCE + entry["bytes"]/SLOWEST, _body, url, entry["bytes"], bar)
         # what `requests` raises is an OSError, and so is a TimeoutError
         except OSError as error:
             answer = getattr(error, "response", None)
-            why = f"the server answers {answer.status_code}" if answer is not None else type(error).__name__
-            raise InputError(f"{name}/{file} is not on this machine and cannot be downloaded ({why}): {by_hand}") from error
+            why = (
+                f"the server answers {answer.status_code}" if answer is not None
+                else type(error).__name__)
+            raise InputError(
+                f"{name}/{file} is not on this machine and cannot be downloaded ({why}): {by_hand}"
+            ) from error
     found = hashlib.sha256(body).hexdigest()
     if found != entry["sha256"]:
-        raise InputError(f"{url} serves something else than {name}/{file} (SHA-256 {found} instead of {entry['sha256']}; "
-                         f"nothing was kept): try again, or {by_hand}")
+        raise InputError(
+            f"{url} serves something else than {name}/{file} (SHA-256 {found} instead of "
+            f"{entry['sha256']}; "
+            f"nothing was kept): try again, or {by_hand}")
     try: return write_atomic(path, body)
-    except InputError as error: raise InputError(f"{error}: CRIMENB_CACHE sets the folder") from error
+    except InputError as error:
+        raise InputError(f"{error}: CRIMENB_CACHE sets the folder") from error
 
-# %% ../nbs/10_sources.ipynb #e6f4aa55
+# %% ../nbs/10_sources.ipynb #b1fb96a9
 def fetch(name: str, # of a data set: see `datasets`
 ) -> dict:
-    "The files of a data set, verified: file name -> path. What is not on this machine is downloaded to the cache."
+    """The files of a data set, verified: file name -> path. What is not on this machine is
+    downloaded to the cache."""
     files = registry()[one_of(name, registry(), "data set")]["files"]
     # all that is here is verified before anything is downloaded
     here = {file: locate(name, file) for file in files}
@@ -115,14 +133,20 @@ def fetch(name: str, # of a data set: see `datasets`
 # %% ../nbs/10_sources.ipynb #fd9dddbb
 def _here(name):
     try: return "yes" if all(locate(name, file) for file in registry()[name]["files"]) else "no"
-    except InputError as error: return "not readable" if isinstance(error.__cause__, OSError) else "wrong hash"
+    except InputError as error:
+        return "not readable" if isinstance(error.__cause__, OSError) else "wrong hash"
 
 def datasets() -> pd.DataFrame:
-    "The named data sets, one a row: what, rows, files, bytes, licence, source, and whether they are here ('yes', 'no', 'wrong hash', 'not readable')."
-    for name in registry(): places(name, "")     # a CRIMENB_DATA that is no folder is an error, not a wrong hash
-    lines = [{"name": name, "what": s["what"], "rows": s["rows"], "files": len(s["files"]),
-              "bytes": sum(f["bytes"] for f in s["files"].values()), "licence": s["licence"], "source": s["source"],
-              "here": _here(name)} for name, s in registry().items()]
+    """The named data sets, one a row: what, rows, files, bytes, licence, source, and whether they
+    are here ('yes', 'no', 'wrong hash', 'not readable')."""
+    # a CRIMENB_DATA that is no folder is an error, not a wrong hash
+    for name in registry(): places(name, "")
+    lines = [
+        {
+            "name": name, "what": s["what"], "rows": s["rows"], "files": len(s["files"]),
+            "bytes": sum(f["bytes"] for f in s["files"].values()), "licence": s["licence"],
+            "source": s["source"], "here": _here(name)}
+        for name, s in registry().items()]
     return pd.DataFrame(lines).set_index("name")
 
 # %% ../nbs/10_sources.ipynb #328f3b23
@@ -131,26 +155,37 @@ EVENT_FILES = {name: card.events[0] for name, card in CITIES.items() if card.eve
 
 def _portals(): return [name for name, card in CITIES.items() if card.portal]
 
-def load(name: "str | Path | Card",  # a data set of events; a city that has a store; or a card, or the path of one
-         **choice,   # a city's: since, until, bbox, categories, columns, folder, as in `store.load`
+def load(
+    # a data set of events; a city that has a store; or a card, or the path of one
+    name: "str | Path | Card",
+    **choice,   # a city's: since, until, bbox, categories, columns, folder, as in `store.load`
 ) -> "Cleaned | pd.DataFrame":
-    "The events of a data set or card, fetched, verified and cleaned, as a `Cleaned`; or the chosen events of a city's store, as an events table."
+    """The events of a data set or card, fetched, verified and cleaned, as a `Cleaned`; or the
+    chosen events of a city's store, as an events table."""
     own = isinstance(name, Card) or is_card(name)
     if not own and name in _portals():
         # DuckDB is needed by those who have a store, and only by them
         from crimenb.warehouse import store
         return store.load(name, **choice)
     if not own: one_of(name, [*registry(), *_portals()], "data set")
-    if choice: raise InputError(f"{name} is a file, and read as a whole: choose from what load({str(name)!r}) gives, or from a city's store ({', '.join(_portals())})")
+    if choice:
+        raise InputError(
+            f"{name} is a file, and read as a whole: choose from what load({str(name)!r}) "
+            f"gives, or from a city's store ({', '.join(_portals())})")
     if own: return cards.load(name)
     if name in ("nyc16", "chi18"):
-        raise InputError(f"{name} holds sequences, not events: "
-                         f"read it with crimenb.sequences.read_sequences(crimenb.sources.fetch({name!r})[{name + '.txt'!r}])")
+        raise InputError(
+            f"{name} holds sequences, not events: "
+            "read it with "
+            f"crimenb.sequences.read_sequences(crimenb.sources.fetch({name!r})[{name + '.txt'!r}])")
     if name not in EVENT_FILES:
-        raise InputError(f"{name} is no table of events: take its files from crimenb.sources.fetch({name!r}), "
-                         f"or load one of {', '.join(EVENT_FILES)}, or the path of a card (….yaml)")
+        raise InputError(
+            f"{name} is no table of events: take its files from "
+            f"crimenb.sources.fetch({name!r}), "
+            f"or load one of {', '.join(EVENT_FILES)}, or the path of a card (….yaml)")
     return read(fetch(str(name))[EVENT_FILES[name]], city=name)
 
+# %% ../nbs/10_sources.ipynb #d2b7c481
 def polygons(name: "str | Path | Card",  # a data set or card that has areas
 ) -> pd.DataFrame:
     "The areas of a city, one a row, as `geo.read_polygons` gives them."

@@ -201,7 +201,8 @@ def _believed(row: bytes, delimiter: str, width: int) -> bool:
 
 # %% ../nbs/02_tables.ipynb #b2fc5b79
 def _sift(text: bytes, delimiter: str, width: int, final: bool) -> tuple:
-    "The well-formed rows, their number, the lost lines, the bytes used, and: any row of several lines?"
+    """The well-formed rows, their number, the lost lines, the bytes used, and: any row of several
+    lines?"""
     marks, (whole, broken, _) = _Marks(text, delimiter), _grammar(delimiter)
     marks.find_lines()
     # which lines are ends of rows

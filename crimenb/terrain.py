@@ -29,7 +29,8 @@ from .views import Split, View, differs, split_in_time
 # %% ../nbs/35_terrain.ipynb #f6d5636d
 @dataclass(frozen=True, eq=False)
 class Units:
-    "The places that get a prediction, one a row. `crs`: EPSG number of a system in metres, or None for a local one."
+    """The places that get a prediction, one a row. `crs`: EPSG number of a system in metres, or
+    None for a local one."""
     # a label for each, no two the same
     ids: np.ndarray
     # metres
@@ -48,18 +49,27 @@ class Units:
         put("crs", metric(self.crs, "units"))
         x, y = in_metres(self.x, self.y, self.crs, "units")
         put("x", x); put("y", y); put("ids", np.asarray(self.ids))
-        put("area", np.full(len(x), np.nan) if self.area is None else np.asarray(self.area, dtype=float))
-        put("columns", pd.DataFrame(index=range(len(x))) if self.columns is None else self.columns.reset_index(drop=True))
+        put(
+            "area",
+            np.full(len(x), np.nan) if self.area is None else np.asarray(self.area, dtype=float))
+        put(
+            "columns", pd.DataFrame(index=range(len(x))) if self.columns is None
+            else self.columns.reset_index(drop=True))
         if not len(x): raise InputError("units: there are none")
         for name in ("ids", "area", "columns"):
-            if len(getattr(self, name)) != len(x): raise InputError(f"units: {name} has {len(getattr(self, name))} rows for {len(x)} places")
+            if len(getattr(self, name)) != len(x):
+                raise InputError(
+                    f"units: {name} has {len(getattr(self, name))} rows for {len(x)} places")
         if len(pd.unique(self.ids)) < len(x): raise InputError("units: two have the same id")
 
     @classmethod
     def of(cls, cells: Cells, **columns: Any) -> "Units":
-        "Cells of a grid in metres as units; `columns` has row, column and what else is given, a value a cell."
+        """Cells of a grid in metres as units; `columns` has row, column and what else is given, a
+        value a cell."""
         table = pd.DataFrame({"row": cells.row, "column": cells.column, **columns})
-        return cls(cells.numbers, cells.x, cells.y, np.full(len(cells), cells.width*cells.height), cells.crs, table, cells)
+        return cls(
+            cells.numbers, cells.x, cells.y, np.full(len(cells), cells.width * cells.height),
+            cells.crs, table, cells)
 
     def __len__(self): return len(self.x)
     @property
@@ -72,20 +82,25 @@ class Units:
         if self.crs is None: return table
         if self.cells is not None: shapes = cell_places(self.cells).geometry.to_numpy()
         lon, lat = transform(self.x, self.y, self.crs, 4326)
-        return table.assign(lon=lon, lat=lat, geometry=shapely.points(lon, lat) if self.cells is None else shapes)
+        return table.assign(
+            lon=lon, lat=lat, geometry=shapely.points(lon, lat) if self.cells is None else shapes)
 
 # %% ../nbs/35_terrain.ipynb #53510416
 def _together(units, points, what="the points"):
     "An `InputError` if units and points are not in one coordinate system."
     if units.crs != points.crs:
-        raise InputError(f"{what} are in {points.crs or 'a local system'} and the units in {units.crs or 'a local system'}: bring both into one system")
+        raise InputError(
+            f"{what} are in {points.crs or 'a local system'} and the units in "
+            f"{units.crs or 'a local system'}: bring both into one system")
     if not len(points): raise InputError(f"{what} are none: leave the factor out")
     for axis in "xy":
         u, p = getattr(units, axis), getattr(points, axis)
         far = np.ptp(u) + 20_000
         if p.min() > u.max() + far or p.max() < u.min() - far:
-            raise InputError(f"{what} lie nowhere near the units ({axis} from {p.min():.6g} to {p.max():.6g}, the units' from {u.min():.6g} to {u.max():.6g}): "
-                             "are they in different coordinate systems, or in degrees?")
+            raise InputError(
+                f"{what} lie nowhere near the units ({axis} from {p.min():.6g} to "
+                f"{p.max():.6g}, the units' from {u.min():.6g} to {u.max():.6g}): "
+                "are they in different coordinate systems, or in degrees?")
 
 # %% ../nbs/35_terrain.ipynb #2aba7378
 def distance(units: Units,   # n of them
@@ -104,11 +119,13 @@ def density(units: Units,     # n of them
             kernel="gaussian", # or "quartic"
             cut=5.,           # gaussian: points beyond this many bandwidths may be left out
 ) -> np.ndarray:
-    "(n, k) points per km² around each unit. Gaussian: each point that is left out would add less than exp(-cut²/2) of its peak."
+    """(n, k) points per km² around each unit. Gaussian: each point that is left out would add less
+    than exp(-cut²/2) of its peak."""
     _together(units, points)
     one_of(kernel, ("gaussian", "quartic"), "kernel")
     h = np.atleast_1d(np.asarray(bandwidths, dtype=float))
-    if h.ndim != 1 or not len(h) or not (np.isfinite(h) & (h > 0)).all(): raise InputError(f"bandwidths are {bandwidths}: give numbers above 0, in metres")
+    if h.ndim != 1 or not len(h) or not (np.isfinite(h) & (h > 0)).all():
+        raise InputError(f"bandwidths are {bandwidths}: give numbers above 0, in metres")
     reach = h*(within(cut, "cut", 1) if kernel == "gaussian" else 1)
     there = points.weight > 0
     place, weight = points.xy[there], points.weight[there]
@@ -124,8 +141,11 @@ def density(units: Units,     # n of them
         away = np.sqrt(((place[found] - middle)**2).sum(1))
         order = np.argsort(away)
         found, away = found[order], away[order]
-        a, b, w = (xy[group] - middle).astype("float32"), (place[found] - middle).astype("float32"), weight[found].astype("float32")
-        for part in range(0, len(found), 16_384):   # 256 x 16,384 squared distances at a time: 16 MB
+        a, b, w = (
+            (xy[group] - middle).astype("float32"), (place[found] - middle).astype("float32"),
+            weight[found].astype("float32"))
+        # 256 x 16,384 squared distances at a time: 16 MB
+        for part in range(0, len(found), 16_384):
             here = slice(part, part + 16_384)
             d2 = (a[:, :1] - b[here, 0])**2
             d2 += (a[:, 1:] - b[here, 1])**2
@@ -139,35 +159,44 @@ def density(units: Units,     # n of them
 
 # %% ../nbs/35_terrain.ipynb #7246e682
 def dummies(measure,     # (n,) metres or (n, k) densities
-            at=2.,       # distance: (k,) metres; density: how many standard deviations above the mean
+            # distance: (k,) metres; density: how many standard deviations above the mean
+            at=2.,
             kind="distance", # or "density"
 ) -> np.ndarray:
-    "Distance: (n, k) 1.0 where the distance is at most `at`. Density: (n, k) 1.0 where the column's z score is above `at`."
+    """Distance: (n, k) 1.0 where the distance is at most `at`. Density: (n, k) 1.0 where the
+    column's z score is above `at`."""
     one_of(kind, ("distance", "density"), "kind of measure")
     measure = np.asarray(measure, dtype=float)
     if kind == "distance":
-        if measure.ndim != 1: raise InputError(f"distances have shape {measure.shape}: give one a unit")
+        if measure.ndim != 1:
+            raise InputError(f"distances have shape {measure.shape}: give one a unit")
         return (measure[:, None] <= np.atleast_1d(np.asarray(at, dtype=float))).astype(float)
     return (standardise(measure) > at).astype(float)
 
 def standardise(values, # (n,) or (n, k)
 ) -> np.ndarray:
-    "Each column less its mean, over its standard deviation (of the population); a column that never changes becomes 0."
+    """Each column less its mean, over its standard deviation (of the population); a column that
+    never changes becomes 0."""
     values = np.asarray(values, dtype=float)
     values = values - values.mean(0)
     sd = values.std(0)
-    return np.where(sd > 1e-12*np.maximum(np.abs(values).max(0, initial=0), 1e-300), values/np.where(sd > 0, sd, 1), 0.)
+    return np.where(
+        sd > 1e-12 * np.maximum(np.abs(values).max(0, initial=0), 1e-300),
+        values / np.where(sd > 0, sd, 1), 0.0)
 
 # %% ../nbs/35_terrain.ipynb #9087621b
 BANDWIDTHS = (50, 100, 200, 300, 400, 500, 600, 700, 800)
 
-def exchanged(there: dict, here: dict,  # schemas of what a fit was made on, and of what it is used on
+def exchanged(
+    there: dict, here: dict,  # schemas of what a fit was made on, and of what it is used on
 ) -> "str | None":
-    "Which factor has the points that the fit knew under another name, or None. Points that the fit did not know are next year's."
+    """Which factor has the points that the fit knew under another name, or None. Points that the
+    fit did not know are next year's."""
     knew, have = there.get("points", {}), here.get("points", {})
     of = {print_: name for name, print_ in knew.items()}
     for name, print_ in have.items():
-        if knew.get(name) != print_ and print_ in of: return f"{name} has the points that {of[print_]} had there"
+        if knew.get(name) != print_ and print_ in of:
+            return f"{name} has the points that {of[print_]} had there"
     return None
 
 # %% ../nbs/35_terrain.ipynb #e507e71d
@@ -192,11 +221,15 @@ class Design:
     def __len__(self): return len(self.x)
     def schema(self) -> dict:
         "What a fit depends on."
-        return {"constants": list(self.constant_names), "columns": list(self.names), **self.made, "points": self.points}
+        return {
+            "constants": list(self.constant_names), "columns": list(self.names), **self.made,
+            "points": self.points}
     def check(self, schema: dict,  # of the design that the fit was made on
     ) -> None:
         "An `InputError` with the first difference, where the columns are not those of the fit."
-        if why := differs(schema, {**self.schema(), "points": schema.get("points", {})}) or exchanged(schema, self.schema()):
+        if why := differs(
+            schema, {**self.schema(), "points": schema.get("points", {})}
+        ) or exchanged(schema, self.schema()):
             raise InputError(f"the fit was made on another design matrix ({why}): make this one "
                              "with the same factors, bandwidths, constants, values, kernel and z")
     @property
@@ -211,10 +244,17 @@ def _constants(units, names):
     for name in names:
         if name == "Const": column = np.ones(len(units))
         elif name == "LogArea":
-            if not (units.area > 0).all(): raise InputError("LogArea needs the area of every unit, above 0 m²: leave it out of the constants")
+            if not (units.area > 0).all():
+                raise InputError(
+                    "LogArea needs the area of every unit, above 0 m²: leave it out of the "
+                    "constants")
             column = np.log(units.area) - np.log(units.area).mean()
-        else: column = units.columns[one_of(name, ["Const", "LogArea", *units.columns], "constant")].to_numpy(dtype=float)
-        if not np.isfinite(column).all(): raise InputError(f"constant {name} is missing for some units: leave it out")
+        else:
+            column = units.columns[
+                one_of(name, ["Const", "LogArea", *units.columns], "constant")
+            ].to_numpy(dtype=float)
+        if not np.isfinite(column).all():
+            raise InputError(f"constant {name} is missing for some units: leave it out")
         columns.append(column)
     return np.column_stack(columns)
 
@@ -225,7 +265,9 @@ def _measured(units, points, measure, h, values, z, kernel):
         if values == "dummy": return dummies(d, h), "dis"
         return (d[:, None] if values == "raw" else standardise(np.exp(-d[:, None]/h))), "dis"
     f = density(units, points, h, kernel)
-    return {"dummy": lambda: dummies(f, z, "density"), "standardised": lambda: standardise(f), "raw": lambda: f}[values](), "kde"
+    return {
+        "dummy": lambda: dummies(f, z, "density"), "standardised": lambda: standardise(f),
+        "raw": lambda: f}[values](), "kde"
 
 # %% ../nbs/35_terrain.ipynb #06295cb1
 def design(units: Units,
@@ -258,23 +300,31 @@ def design(units: Units,
             if measure == "density": made |= {"kernel": kernel}
             if (values, measure) == ("dummy", "density"): made |= {"z": z}
         sets[factor] = np.arange(first, len(names))
-    return Design(units, np.hstack(blocks), names, sets, _constants(units, constants),
-                  list(constants), made, {name: points.fingerprint for name, points in factors.items()})
+    return Design(
+        units, np.hstack(blocks), names, sets, _constants(units, constants), list(constants), made,
+        {name: points.fingerprint for name, points in factors.items()})
 
 
 # %% ../nbs/35_terrain.ipynb #cebe9c1b
-def points_of(events,               # a `Cleaned` from one of the readers of `crimenb.events`, or its table of events
-              crs,                  # EPSG number of the system in metres that is wanted
-              source="",            # a name for where they come from
-              categories=None,      # the categories that are wanted; None: all
+def points_of(
+    # a `Cleaned` from one of the readers of `crimenb.events`, or its table of events
+    events,
+    crs,                  # EPSG number of the system in metres that is wanted
+    source="",            # a name for where they come from
+    categories=None,      # the categories that are wanted; None: all
 ) -> Points:
-    "Events as points, in metres, with their time and category; those without a place, or of another category, are counted as dropped."
+    """Events as points, in metres, with their time and category; those without a place, or of
+    another category, are counted as dropped."""
     read = events if isinstance(events, Cleaned) else Cleaned(events, len(events))
     table = read.events.reset_index(drop=True)
     table = table[["time", "category", "lon", "lat", *(c for c in ("record_id",) if c in table)]]
     found = read_points(table, crs, ("lon", "lat"), 4326, None, source)
-    found = Points(found.x, found.y, crs, None, found.columns, read.rows_in, {**read.dropped, **found.dropped}, source)
-    return found if categories is None else found.where(found.columns.category.isin(list(categories)), "another category")
+    found = Points(
+        found.x, found.y, crs, None, found.columns, read.rows_in, {**read.dropped, **found.dropped},
+        source)
+    return (
+        found if categories is None
+        else found.where(found.columns.category.isin(list(categories)), "another category"))
 
 # %% ../nbs/35_terrain.ipynb #820160b2
 def snap_index(points: Points,
@@ -289,7 +339,8 @@ def snap_index(points: Points,
     return np.where(away <= limit, row, -1)
 
 def snap(points: Points, units: Units, limit: float = 150.) -> np.ndarray:
-    "(n units,) int: how many points have each unit as their nearest, not farther than `limit` metres."
+    """(n units,) int: how many points have each unit as their nearest, not farther than `limit`
+    metres."""
     row = snap_index(points, units, limit)
     return np.bincount(row[row >= 0], minlength=len(units))
 
@@ -306,7 +357,9 @@ class Counts:
 
     def __post_init__(self):
         if not (self.n >= 0).all() or self.rows_in != self.n.sum() + sum(self.dropped.values()):
-            raise InputError(f"counts of {self.period}: {self.rows_in} records in, but {self.n.sum()} on units and {sum(self.dropped.values())} dropped")
+            raise InputError(
+                f"counts of {self.period}: {self.rows_in} records in, but {self.n.sum()} on "
+                f"units and {sum(self.dropped.values())} dropped")
 
 # %% ../nbs/35_terrain.ipynb #1dfa7a18
 def count(points: Points,
@@ -329,9 +382,13 @@ def stretches(start,        # when the first begins
 ) -> pd.DatetimeIndex:
     "(n + 1,) when each of n stretches of time begins, and when the last one ends."
     found = re.fullmatch(r"([1-9]\d{0,3})?([YMWD])", str(length))
-    if not found: raise InputError(f"period is {length!r}: give a number and one of Y, M, W, D, such as 6M for half a year")
+    if not found:
+        raise InputError(
+            f"period is {length!r}: give a number and one of Y, M, W, D, such as 6M for half a year"
+        )
     many, unit = int(found[1] or 1), _STEPS[found[2]]
-    return pd.DatetimeIndex([pd.Timestamp(start) + pd.DateOffset(**{unit: k*many}) for k in range(n + 1)])
+    return pd.DatetimeIndex(
+        [pd.Timestamp(start) + pd.DateOffset(**{unit: k * many}) for k in range(n + 1)])
 
 def _named(start, length):
     "What a period is called: 2011, 2011-03 or 2011-03-14."
@@ -365,11 +422,15 @@ class Ground(View):
         put("counts", np.asarray(self.counts, np.float32))
         for name in ("bandwidths", "constants"): put(name, tuple(getattr(self, name)))
         if self.counts.ndim != 2 or self.counts.shape[1] != len(self.units):
-            raise InputError(f"counts have shape {self.counts.shape}: give (periods, {len(self.units)}), a column a unit")
+            raise InputError(
+                f"counts have shape {self.counts.shape}: give (periods, {len(self.units)}), a "
+                "column a unit")
 
     def settings(self) -> dict:
         "The arguments of `design` after the factors."
-        return {name: getattr(self, name) for name in ("bandwidths", "kinds", "values", "constants", "z", "kernel")}
+        return {
+            name: getattr(self, name)
+            for name in ("bandwidths", "kinds", "values", "constants", "z", "kernel")}
 
     def design(self, **settings: Any) -> Design:
         "The design matrix with the settings of the view, or with others."
@@ -390,18 +451,22 @@ class Periodic(Ground):
     accounts: dict = field(default_factory=dict, repr=False)
     # what came after the last whole period, or None; it is no period of the view
     rest: "Counts | None" = field(default=None, repr=False)
-    # name -> (units,) older counts that may help to foretell, of whatever source; never what is foretold
+    # name -> (units,) older counts that may help to foretell, of whatever source; never what is
+    # foretold
     history: "dict | None" = field(default=None, repr=False)
-    # simulated cities: design columns that events were drawn with and their coefficients on the log scale
+    # simulated cities: design columns that events were drawn with and their coefficients on the
+    # log scale
     planted: "dict | None" = None
     # simulated cities: (units,) expected number of recorded events in a period
     expected: "np.ndarray | None" = field(default=None, repr=False)
 
     @property
     def period(self) -> str:                    # type: ignore[override]
-        return {"Y": "year", "M": "month", "W": "week", "D": "day"}.get(self.length, f"stretch of {self.length}")
+        return {"Y": "year", "M": "month", "W": "week", "D": "day"}.get(
+            self.length, f"stretch of {self.length}")
     @property
-    def starts(self) -> pd.DatetimeIndex: return stretches(self.start, self.length, len(self.counts))[:-1]
+    def starts(self) -> pd.DatetimeIndex:
+        return stretches(self.start, self.length, len(self.counts))[:-1]
     @property
     def places(self) -> list: return self.units.ids.tolist()
     def where(self) -> pd.DataFrame: return self.units.where()
@@ -421,19 +486,29 @@ class Periodic(Ground):
 class Kept(Periodic):
     "Counts by period and unit that can be cut, extended and compared."
     def schema(self) -> dict:
-        kinds = self.kinds if isinstance(self.kinds, dict) else dict.fromkeys(self.factors, self.kinds)
-        measures = [(kinds[name],) if isinstance(kinds[name], str) else tuple(kinds[name]) for name in self.factors]
-        return {"factors": list(self.factors), "measures": measures, **{name: value for name, value in self.settings().items() if name != "kinds"},
-                "length": self.length, "crs": self.units.crs, "units": self.units.ids, "x": self.units.x, "y": self.units.y,
-                "points": {name: points.fingerprint for name, points in self.factors.items()}}
+        kinds = (
+            self.kinds if isinstance(self.kinds, dict) else dict.fromkeys(self.factors, self.kinds))
+        measures = [
+            (kinds[name],) if isinstance(kinds[name], str) else tuple(kinds[name])
+            for name in self.factors]
+        return {
+            "factors": list(self.factors), "measures": measures,
+            **{name: value for name, value in self.settings().items() if name != "kinds"},
+            "length": self.length, "crs": self.units.crs, "units": self.units.ids,
+            "x": self.units.x, "y": self.units.y,
+            "points": {name: points.fingerprint for name, points in self.factors.items()}}
 
     def check(self, schema: dict,        # of the view that a model was fitted on
               what: str = "the model",   # for the sentence
     ) -> Any:
-        "As every view; a factor's points may be others than then, but not those that another factor had."
+        """As every view; a factor's points may be others than then, but not those that another
+        factor had."""
         here = self.schema()
         super().check({**schema, "points": here["points"]}, what)
-        if why := exchanged(schema, here): raise InputError(f"{what} was fitted on another view ({why}): name the factors as they were, or fit it again")
+        if why := exchanged(schema, here):
+            raise InputError(
+                f"{what} was fitted on another view ({why}): name the factors as they were, or "
+                "fit it again")
         return self
 
     def _with(self, counts, first):
@@ -449,12 +524,16 @@ class Kept(Periodic):
     def past(self, t: int,                    # a period
              periods: "int | None" = None,    # how many to look back; None: all
     ) -> np.ndarray:
-        "(units, k) counts of the periods before `t`, the latest last; all of them known, and something in the last."
+        """(units, k) counts of the periods before `t`, the latest last; all of them known, and
+        something in the last."""
         found = self.counts[0 if periods is None else max(0, t - periods):t].T.astype(float)
-        if not found.shape[1]: raise InputError(f"no period comes before number {t}: there is nothing to learn from")
-        if not np.isfinite(found).all(): raise InputError(f"some period before number {t} is not known: fill the gap first")
+        if not found.shape[1]:
+            raise InputError(f"no period comes before number {t}: there is nothing to learn from")
+        if not np.isfinite(found).all():
+            raise InputError(f"some period before number {t} is not known: fill the gap first")
         if (found < 0).any(): raise InputError("counts must be at least 0")
-        if not found[:, -1].any(): raise InputError("no event in the last past period: there is nothing to learn from")
+        if not found[:, -1].any():
+            raise InputError("no event in the last past period: there is nothing to learn from")
         return found
 
     @property
@@ -465,14 +544,23 @@ class Kept(Periodic):
 # %% ../nbs/35_terrain.ipynb #9c687d7a
 def one_source(counts: list,  # `Counts`, oldest first
 ) -> list:
-    "The counts themselves, or an `InputError` if they are of different sources or units, or out of order."
+    """The counts themselves, or an `InputError` if they are of different sources or units, or out
+    of order."""
     if not counts: raise InputError("there is no past period: give at least one")
     for one in counts[:-1]:
         if one.source != counts[-1].source:
-            raise InputError(f"past counts come from {one.source} and future ones from {counts[-1].source}: places differ between sources, so take both from one")
-        if len(one.n) != len(counts[-1].n): raise InputError(f"past counts have {len(one.n)} units and future ones {len(counts[-1].n)}: use the same units")
+            raise InputError(
+                f"past counts come from {one.source} and future ones from {counts[-1].source}: "
+                "places differ between sources, so take both from one")
+        if len(one.n) != len(counts[-1].n):
+            raise InputError(
+                f"past counts have {len(one.n)} units and future ones {len(counts[-1].n)}: use "
+                "the same units")
     periods = [one.period for one in counts]
-    if periods != sorted(set(periods)): raise InputError(f"the periods {', '.join(periods)} are not in order: the past comes first, and no period twice")
+    if periods != sorted(set(periods)):
+        raise InputError(
+            f"the periods {', '.join(periods)} are not in order: the past comes first, and no "
+            "period twice")
     return counts
 
 # %% ../nbs/35_terrain.ipynb #2464ac62
@@ -481,8 +569,10 @@ def _units(units, events, card):
     if isinstance(units, Units): return units
     if not isinstance(units, Cells):
         over = events.dropna(subset=["lon", "lat"])
-        if card is not None and card.areas is not None: over = read_polygons(card.folder/card.areas.file, card.areas.key)
-        units = square_cells(over, float(units if units is not None else card and card.cell_m or 200.))
+        if card is not None and card.areas is not None:
+            over = read_polygons(card.folder/card.areas.file, card.areas.key)
+        units = square_cells(
+            over, float(units if units is not None else card and card.cell_m or 200.0))
     return Units.of(units)
 
 def _factors(factors, units, card):
@@ -492,7 +582,8 @@ def _factors(factors, units, card):
         of_card = () if card is None else card.factors
         kinds = {f.name: (f.kind,) for f in of_card} or None
         factors = {f.name: card.folder/f.file for f in of_card}
-    read = lambda name, of: of if isinstance(of, Points) else read_points(of, units.crs, source=name)
+    read = lambda name, of: (
+        of if isinstance(of, Points) else read_points(of, units.crs, source=name))
     return {name: read(name, of) for name, of in factors.items()}, kinds
 
 # %% ../nbs/35_terrain.ipynb #4df44d52
@@ -500,17 +591,28 @@ def surrounded(units, factors, card,   # as in `Terrain.from_events`
                places: pd.DataFrame,   # lon and lat of the events, for squares to cover
                limit: "float | None", settings: dict,
 ) -> tuple:
-    "Units in metres, factors as points, how far an event may lie from a unit, and the settings of the view with its name."
+    """Units in metres, factors as points, how far an event may lie from a unit, and the settings of
+    the view with its name."""
     units = _units(units, places, card)
-    if units.crs is None: raise InputError("the units are in a local system, the events in degrees: give units in a system with an EPSG number")
+    if units.crs is None:
+        raise InputError(
+            "the units are in a local system, the events in degrees: give units in a system "
+            "with an EPSG number")
     factors, kinds = _factors(factors, units, card)
-    settings = {"name": card.name if card else "events", **({"kinds": kinds} if kinds is not None else {}), **settings}
-    return units, factors, max(150., 0. if units.cells is None else units.cells.width) if limit is None else limit, settings
+    settings = {
+        "name": card.name if card else "events", **({"kinds": kinds} if kinds is not None else {}),
+        **settings}
+    return (
+        units, factors,
+        max(150.0, 0.0 if units.cells is None else units.cells.width) if limit is None else limit,
+        settings)
 
-def covered(first, last, many: int,    # time of the first and of the last event, and how many there are
-            start, length: str, end,   # as in `Terrain.from_events`
+def covered(
+    first, last, many: int,    # time of the first and of the last event, and how many there are
+    start, length: str, end,   # as in `Terrain.from_events`
 ) -> tuple:
-    "Start of the first stretch, and how many of them the events cover: they reach its ends, but for three times the usual wait for one."
+    """Start of the first stretch, and how many of them the events cover: they reach its ends, but
+    for three times the usual wait for one."""
     wait = max(pd.Timedelta(days=1), 3*(last - first)/max(many - 1, 1))
     if start is None:
         start = first.to_period({"Y": "Y", "M": "M"}.get(length[-1], "D")).start_time
@@ -518,7 +620,10 @@ def covered(first, last, many: int,    # time of the first and of the last event
     n = 0
     stop = last + wait if end is None else pd.Timestamp(end)
     while stretches(start, length, n + 1)[-1] <= stop: n += 1
-    if not n: raise InputError(f"the events, from {first} to {last}, cover no whole period of {length}: take a shorter one")
+    if not n:
+        raise InputError(
+            f"the events, from {first} to {last}, cover no whole period of {length}: take a "
+            "shorter one")
     return pd.Timestamp(start), n
 
 # %% ../nbs/35_terrain.ipynb #c75ccd92
@@ -527,22 +632,29 @@ def counted(points: Points,     # with a column `time`
             edges: pd.DatetimeIndex, # (T + 1,) when each period begins, and when the last ends
             limit: float = 150., # metres from a unit
 ) -> tuple:
-    "`(counts (T, units), account)`: each event in its period, at its nearest unit; the account is a `Counts` of all periods together."
+    """`(counts (T, units), account)`: each event in its period, at its nearest unit; the account is
+    a `Counts` of all periods together."""
     n, row = len(edges) - 1, snap_index(points, units, limit)
     begins, times = (np.asarray(t, "datetime64[ns]") for t in (edges, points.columns["time"]))
     when = np.searchsorted(begins, times, side="right") - 1
     inside = (when >= 0) & (when < n)
     dropped = dict(points.dropped)
-    for why, mask in (("before the first or after the last whole period", ~inside), (f"farther than {limit:g} m from any unit", inside & (row < 0))):
+    for why, mask in (
+        ("before the first or after the last whole period", ~inside),
+        (f"farther than {limit:g} m from any unit", inside & (row < 0))):
         if mask.any(): dropped[why] = int(mask.sum())
     kept = inside & (row >= 0)
-    counts = np.bincount(when[kept]*len(units) + row[kept], minlength=n*len(units)).reshape(n, len(units))
-    return counts, Counts(counts.sum(0), points.source, f"{edges[0]:%Y-%m-%d} to {edges[-1]:%Y-%m-%d}", points.rows_in, dropped)
+    counts = np.bincount(when[kept] * len(units) + row[kept], minlength=n * len(units)).reshape(
+        n, len(units))
+    return counts, Counts(
+        counts.sum(0), points.source, f"{edges[0]:%Y-%m-%d} to {edges[-1]:%Y-%m-%d}",
+        points.rows_in, dropped)
 
 # %% ../nbs/35_terrain.ipynb #a7a768c3
 @dataclass(frozen=True, eq=False)
 class Terrain(Kept):
-    "The view of a city's events that risk terrain models take: counts by period and unit, and what surrounds each unit."
+    """The view of a city's events that risk terrain models take: counts by period and unit, and
+    what surrounds each unit."""
     @classmethod
     def of(cls, counts: list,     # `Counts` of one source, oldest first
            units: Units,
@@ -554,16 +666,24 @@ class Terrain(Kept):
         "The view of counts that were made one period at a time."
         periods = [one.period for one in one_source(counts)]
         labels = None if length == "Y" else tuple(periods)
-        return cls(units, factors, np.stack([one.n for one in counts]), start, length, labels=labels, accounts=dict(zip(periods, counts)), **settings)
+        return cls(
+            units, factors, np.stack([one.n for one in counts]), start, length, labels=labels,
+            accounts=dict(zip(periods, counts)), **settings)
 
     @classmethod
     def from_events(cls, events,          # a `Cleaned`, or its table of events
-                    units=None,           # Units, Cells, or the width of a square cell in metres; None: what the card says, or 200
-                    factors=None,         # factor -> Points, or a file of them; None: those of the card
+                    # Units, Cells, or the width of a square cell in metres; None: what the card
+                    # says, or 200
+                    units=None,
+                    # factor -> Points, or a file of them; None: those of the card
+                    factors=None,
                     card=None,            # a card of `crimenb.cities`
                     period: str = "Y",    # length of a period, such as "Y", "6M" or "2W"
-                    start=None, end=None, # when the first period begins, and up to when the events are complete; None: judged by the events
-                    limit: "float | None" = None,  # metres of an event from a unit; None: 150, or the width of a cell
+                    # when the first period begins, and up to when the events are complete; None:
+                    # judged by the events
+                    start=None, end=None,
+                    # metres of an event from a unit; None: 150, or the width of a cell
+                    limit: "float | None" = None,
                     **settings: Any,      # of the view, such as bandwidths, constants or values
     ) -> "Terrain":
         "The events counted by period and unit."
@@ -573,7 +693,8 @@ class Terrain(Kept):
         time = points.columns["time"]
         start, n = covered(time.min(), time.max(), len(time), start, period, end)
         counts, account = counted(points, units, stretches(start, period, n), limit)
-        return cls(units, factors, counts, start, period, accounts={account.period: account}, **settings)
+        return cls(
+            units, factors, counts, start, period, accounts={account.period: account}, **settings)
 
     def update(self, events, gap: str = "refuse",  # as in `joined`
                end=None,                           # as in `from_events`
@@ -582,23 +703,33 @@ class Terrain(Kept):
         table = events.events if isinstance(events, Cleaned) else events
         first, n = table["time"].min().normalize(), 1
         while stretches(self.start, self.length, n)[-1] < first: n *= 2
-        start = next(s for s in stretches(self.start, self.length, n) if s >= first - pd.Timedelta(days=1))
-        later = self.from_events(events, self.units, self.factors, None, self.length, start, end, name=self.name, **{**self.settings(), "made": self.made})
+        start = next(
+            s for s in stretches(self.start, self.length, n) if s >= first - pd.Timedelta(days=1))
+        later = self.from_events(
+            events, self.units, self.factors, None, self.length, start, end, name=self.name,
+            **{**self.settings(), "made": self.made})
         return self.joined(later, gap)
 
 # %% ../nbs/35_terrain.ipynb #4d6c2dcd
 def from_city(events: pd.DataFrame, # from `city.simulate`
               city,                 # the City that they come from
-              periods=2,            # the simulated days are cut into this many periods of equal length
-              kinds=None,           # measures of every factor, or factor -> its measures; None: both of all
+              # the simulated days are cut into this many periods of equal length
+              periods=2,
+              # measures of every factor, or factor -> its measures; None: both of all
+              kinds=None,
               **settings: Any,      # of the view, such as bandwidths
 ) -> Terrain:
-    "The simulated city's cells as units, its generators as factors, its events counted in periods named 1, 2, …"
+    """The simulated city's cells as units, its generators as factors, its events counted in periods
+    named 1, 2, …"""
     within(periods, "periods", 2, city.days)
     size = city.side*city.cell_m
     units = Units.of(cells_in((0, 0, size, size), city.cell_m, None))
-    factors = {kind: Points(of.x.to_numpy(), of.y.to_numpy()) for kind, of in city.generators.groupby("kind", sort=False)}
-    kinds = kinds if isinstance(kinds, dict) else dict.fromkeys(factors, kinds or ("distance", "density"))
+    factors = {
+        kind: Points(of.x.to_numpy(), of.y.to_numpy())
+        for kind, of in city.generators.groupby("kind", sort=False)}
+    kinds = (
+        kinds if isinstance(kinds, dict)
+        else dict.fromkeys(factors, kinds or ("distance", "density")))
     length = city.days//periods
     edges = stretches(city.start, f"{length}D", periods)
     counts = []
@@ -607,141 +738,231 @@ def from_city(events: pd.DataFrame, # from `city.simulate`
         points = Points(events.x[inside], events.y[inside], source="simulated city")
         counts.append(count(points, units, str(p + 1).zfill(len(str(periods))), limit=city.cell_m))
     short = {"distance": "dis", "density": "kde"}
-    planted = {f"{f.kind}_{short[f.effect]}_{f.metres:g}": f.coefficient for f in city.factors.itertuples() if f.coefficient}
+    planted = {
+        f"{f.kind}_{short[f.effect]}_{f.metres:g}": f.coefficient for f in city.factors.itertuples()
+        if f.coefficient}
     mass = total = city.background*city.base
     while city.branching and mass.sum() > 1e-9*city.background:
         mass = city.branching*(city.kernel.T @ mass)
         total = total + mass
-    return Terrain.of(counts, units, factors, city.start, f"{length}D", kinds=kinds, name="simulated city", planted=planted,
-                      expected=total*city.area_reporting[city.area_of]/periods, **settings)
+    return Terrain.of(
+        counts, units, factors, city.start, f"{length}D", kinds=kinds, name="simulated city",
+        planted=planted, expected=total * city.area_reporting[city.area_of] / periods, **settings)
 
 # %% ../nbs/35_terrain.ipynb #68c40513
 # as the ward files and as the portal write them
-VIOLENT = ("ADW", "ASSAULT W/DANGEROUS WEAPON", "ASSAULT WITH DANGEROUS WEAPON", "HOMICIDE", "ROBBERY")
+VIOLENT = (
+    "ADW", "ASSAULT W/DANGEROUS WEAPON", "ASSAULT WITH DANGEROUS WEAPON", "HOMICIDE", "ROBBERY")
 _DC_BOX = (389_000, 125_000, 409_000, 149_000)
 
 def read_dc_units(path, # DC_Crime_withAreas.csv
 ) -> Units:
-    "Washington's street segments and intersections: area without water; columns Intersection (0/1), TotalLic (2010), CFS1, CFS2 (2010 calls), TotalCrime (2011), and the others of the file."
+    """Washington's street segments and intersections: area without water; columns Intersection
+    (0/1), TotalLic (2010), CFS1, CFS2 (2010 calls), TotalCrime (2011), and the others of the
+    file."""
     table = read_table(path)
     wanted = ["MarID", "XMeters", "YMeters", "AreaMinWat", "TotalLic", "TotalCrime", "CFS1", "CFS2"]
-    if missing := [c for c in wanted if c not in table]: raise InputError(f"{path} lacks the column(s) {', '.join(missing)}: is it DC_Crime_withAreas.csv?")
+    if missing := [c for c in wanted if c not in table]:
+        raise InputError(
+            f"{path} lacks the column(s) {', '.join(missing)}: is it DC_Crime_withAreas.csv?")
     try: table = table.apply(pd.to_numeric)
     except ValueError as error: raise InputError(f"{path}: {error}") from None
-    if table[wanted].isna().any().any(): raise InputError(f"{path} has rows with a missing value: remove them")
+    if table[wanted].isna().any().any():
+        raise InputError(f"{path} has rows with a missing value: remove them")
     table["Intersection"] = (table.MarID >= 900_000).astype(int)
-    return Units(table.MarID.to_numpy(), table.XMeters.to_numpy(), table.YMeters.to_numpy(), table.AreaMinWat.to_numpy(), 26985, table)
+    return Units(
+        table.MarID.to_numpy(), table.XMeters.to_numpy(), table.YMeters.to_numpy(),
+        table.AreaMinWat.to_numpy(), 26985, table)
 
 # %% ../nbs/35_terrain.ipynb #1d2bc589
-def read_dc_violent(paths, # file name -> path, with assaultYYYY.csv, homicideYYYY.csv and robberyYYYY.csv in it
-                    year: int,
-                    crs: int = 26985,
+def read_dc_violent(
+    paths, # file name -> path, with assaultYYYY.csv, homicideYYYY.csv and robberyYYYY.csv in it
+    year: int,
+    crs: int = 26985,
 ) -> Points:
-    "Violent crimes of one whole year, from the files by offence and year. Records of another year are dropped and counted."
+    """Violent crimes of one whole year, from the files by offence and year. Records of another year
+    are dropped and counted."""
     parts = []
     for offence in ("assault", "homicide", "robbery"):
         name = f"{offence}{year}.csv"
-        if name not in paths: raise InputError(f"there is no {name}: the whole-year files have {', '.join(sorted({n[-8:-4] for n in paths if n.startswith('assault')})) or 'nothing'}")
+        if name not in paths:
+            raise InputError(
+                f"there is no {name}: the whole-year files have "
+                f"{', '.join(sorted({n[-8:-4] for n in paths if n.startswith('assault')})) or 'nothing'}"
+            )
         table = read_table(paths[name])
-        if "offense" not in table or "year" not in table: raise InputError(f"{paths[name]} lacks the columns offense and year")
+        if "offense" not in table or "year" not in table:
+            raise InputError(f"{paths[name]} lacks the columns offense and year")
         parts.append(table)
-    points = read_points(pd.concat(parts, ignore_index=True), crs, box=_DC_BOX if crs == 26985 else None, source="whole-year files")
+    points = read_points(
+        pd.concat(parts, ignore_index=True), crs, box=_DC_BOX if crs == 26985 else None,
+        source="whole-year files")
     return points.where(points.columns.year == str(year), "another year")
 
+# %% ../nbs/35_terrain.ipynb #58743d35
 def read_dc_wards(paths,      # file name -> path, with ward1.csv.gz … ward8.csv.gz in it
                   since,      # the first day
                   until,      # the day after the last one
                   offenses=VIOLENT, # names of offences, or None for all
                   crs: int = 26985,
 ) -> Points:
-    "Crimes from the files by ward (2006-01-01 to 2012-07-17), with columns REPORT_DAT, OFFENSE, CCN and others. What lies outside the dates and offences is counted as dropped, too."
+    """Crimes from the files by ward (2006-01-01 to 2012-07-17), with columns REPORT_DAT, OFFENSE,
+    CCN and others. What lies outside the dates and offences is counted as dropped, too."""
     names = sorted(n for n in paths if n.startswith("ward"))
-    if len(names) != 8: raise InputError(f"the ward files are {', '.join(names) or 'not there'}: all of ward1.csv.gz to ward8.csv.gz are needed")
+    if len(names) != 8:
+        raise InputError(
+            f"the ward files are {', '.join(names) or 'not there'}: all of ward1.csv.gz to "
+            "ward8.csv.gz are needed")
     table = pd.concat([read_table(paths[n]) for n in names], ignore_index=True)
-    if missing := {"REPORT_DAT", "OFFENSE", "XBLOCK", "YBLOCK"} - set(table): raise InputError(f"the ward files lack the column(s) {', '.join(sorted(missing))}")
-    points = read_points(table, crs, ("XBLOCK", "YBLOCK"), 26985, _DC_BOX if crs == 26985 else None, "ward files")
+    if missing := {"REPORT_DAT", "OFFENSE", "XBLOCK", "YBLOCK"} - set(table):
+        raise InputError(f"the ward files lack the column(s) {', '.join(sorted(missing))}")
+    points = read_points(
+        table, crs, ("XBLOCK", "YBLOCK"), 26985, _DC_BOX if crs == 26985 else None, "ward files")
     day = pd.to_datetime(points.columns.REPORT_DAT, format="%m/%d/%Y %I:%M:%S %p", errors="coerce")
     points = points.where(day.notna(), "no readable date")
     day = day[day.notna()]
-    points = points.where((day >= pd.Timestamp(since)) & (day < pd.Timestamp(until)), "another time")
-    return points if offenses is None else points.where(points.columns.OFFENSE.isin(offenses), "another offence")
+    points = points.where(
+        (day >= pd.Timestamp(since)) & (day < pd.Timestamp(until)), "another time")
+    return (
+        points if offenses is None
+        else points.where(points.columns.OFFENSE.isin(offenses), "another offence"))
 
 # %% ../nbs/35_terrain.ipynb #c5f4afa1
-def read_dc_portal(paths,      # file name -> path, with exports of the city's portal such as Crime_Incidents_in_2019.csv in it
-                   since,      # the first day
-                   until,      # the day after the last one
-                   offenses=VIOLENT, # names of offences, or None for all
-                   crs: int = 26985,
+def read_dc_portal(
+    # file name -> path, with exports of the city's portal such as Crime_Incidents_in_2019.csv in
+    # it
+    paths,
+    since,      # the first day
+    until,      # the day after the last one
+    offenses=VIOLENT, # names of offences, or None for all
+    crs: int = 26985,
 ) -> Points:
-    "Crimes from the portal's files by year, through `crimenb.events.read_dc`. Each file holds what was reported in its year: an event counts when it began, and once, whichever files have it."
+    """Crimes from the portal's files by year, through `crimenb.events.read_dc`. Each file holds
+    what was reported in its year: an event counts when it began, and once, whichever files have
+    it."""
     names = sorted(n for n in paths if n.lower().startswith("crime_incidents_in_"))
-    if not names: raise InputError(f"there is no file Crime_Incidents_in_YEAR.csv among {', '.join(sorted(paths)) or 'no files at all'}: take the years that are wanted from the city's open data portal")
+    if not names:
+        raise InputError(
+            "there is no file Crime_Incidents_in_YEAR.csv among "
+            f"{', '.join(sorted(paths)) or 'no files at all'}: take the years that are wanted "
+            "from the city's open data portal")
     read = [read_dc(paths[n]) for n in names]
-    dropped = {why: sum(part.dropped.get(why, 0) for part in read) for part in read for why in part.dropped}
-    points = points_of(Cleaned(pd.concat([part.events for part in read], ignore_index=True), sum(part.rows_in for part in read), dropped), crs, "Washington's portal")
-    if "record_id" in points.columns: points = points.where(points.columns.record_id.isna() | ~points.columns.record_id.duplicated(), "in another file, too")
+    dropped = {
+        why: sum(part.dropped.get(why, 0) for part in read) for part in read for why in part.dropped
+    }
+    points = points_of(
+        Cleaned(
+            pd.concat([part.events for part in read], ignore_index=True),
+            sum(part.rows_in for part in read), dropped),
+        crs,
+        "Washington's portal")
+    if "record_id" in points.columns:
+        points = points.where(
+            points.columns.record_id.isna() | ~points.columns.record_id.duplicated(),
+            "in another file, too")
     day = points.columns.time
-    points = points.where((day >= pd.Timestamp(since)) & (day < pd.Timestamp(until)), "another time")
-    return points if offenses is None else points.where(points.columns.category.isin(offenses), "another offence")
+    points = points.where(
+        (day >= pd.Timestamp(since)) & (day < pd.Timestamp(until)), "another time")
+    return (
+        points if offenses is None
+        else points.where(points.columns.category.isin(offenses), "another offence"))
 
 # %% ../nbs/35_terrain.ipynb #c82302da
 DC_SOURCES = ("whole-year", "ward", "portal")
 
 def _dc_counts(paths, source, units, limit):
-    "`Counts` of whole periods, oldest first, those of a period that is cut short or None, and the older counts of another source or None."
+    """`Counts` of whole periods, oldest first, those of a period that is cut short or None, and the
+    older counts of another source or None."""
     if source == "whole-year":
         events = {str(y): read_dc_violent(paths, y) for y in (2011, 2012, 2013)}
-        history = {"ward files, 2006 to 2010": snap(read_dc_wards(paths, "2006-01-01", "2011-01-01"), units, limit)}
+        history = {
+            "ward files, 2006 to 2010": snap(
+                read_dc_wards(paths, "2006-01-01", "2011-01-01"), units, limit)}
         return [count(e, units, p, limit) for p, e in events.items()], None, history
     if source == "portal":
-        years = sorted(int(n[19:23]) for n in paths if n.lower().startswith("crime_incidents_in_") and n[19:23].isdigit())
-        if not years: raise InputError("there is no file Crime_Incidents_in_YEAR.csv among the files: take the years that are wanted from the city's open data portal")
+        years = sorted(
+            int(n[19:23]) for n in paths
+            if n.lower().startswith("crime_incidents_in_") and n[19:23].isdigit())
+        if not years:
+            raise InputError(
+                "there is no file Crime_Incidents_in_YEAR.csv among the files: take the years "
+                "that are wanted from the city's open data portal")
         whole = read_dc_portal(paths, f"{years[0]}-01-01", f"{years[-1] + 1}-01-01")
-        return [count(whole.where(whole.columns.time.dt.year == y, "another time"), units, str(y), limit) for y in years], None, None
+        return (
+            [
+                count(
+                    whole.where(whole.columns.time.dt.year == y, "another time"), units, str(y),
+                    limit)
+                for y in years],
+            None,
+            None)
     whole = read_dc_wards(paths, "2006-01-01", "2012-07-18")
     day = pd.to_datetime(whole.columns.REPORT_DAT, format="%m/%d/%Y %I:%M:%S %p")
-    # one reading for all years; each year's account says how many records of other years were left out
+    # one reading for all years; each year's account says how many records of other years were left
+    # out
     of = lambda y, name: count(whole.where(day.dt.year == y, "another time"), units, name, limit)
     return [of(y, str(y)) for y in range(2006, 2012)], of(2012, "2012 to 07-17"), None
 
 # %% ../nbs/35_terrain.ipynb #4672b899
 def dc(paths,                 # file name -> path, from `sources.fetch("dc_rtm")`
-       source="whole-year",   # "whole-year": 2011, 2012, 2013 (the main comparison); "ward": 2006 to 2011, `rest` 2012 up to 07-17; "portal": the years whose Crime_Incidents_in_YEAR.csv are among the files
+       # "whole-year": 2011, 2012, 2013 (the main comparison); "ward": 2006 to 2011, `rest` 2012 up
+       # to 07-17; "portal": the years whose Crime_Incidents_in_YEAR.csv are among the files
+       source="whole-year",
        calls=("CFS1",),       # which 311 calls: CFS1 litter, CFS2 broken things
-       licences="units",      # "units": of 2010, at their unit; "geojson": a later, undated snapshot, at its address
+       # "units": of 2010, at their unit; "geojson": a later, undated snapshot, at its address
+       licences="units",
        constants: tuple = ("Const", "Intersection", "LogArea"),
        limit=150.,            # metres, of snapping
        **settings: Any,       # of the view, such as bandwidths
 ) -> Terrain:
-    """Washington: violent crime on street units; factors alc (licences: distance and density), met (entrances: distance), c31 (calls: density), as in the post.
+    """Washington: violent crime on street units; factors alc (licences: distance and density), met
+    (entrances: distance), c31 (calls: density), as in the post.
 
     With whole years, `history` has the violent crimes of 2006 to 2010 of the ward files."""
     one_of(source, DC_SOURCES, "source of Washington's crimes")
     one_of(licences, ("units", "geojson"), "source of licences")
     for name in ("DC_Crime_withAreas.csv", "metro-station-entrances-district.geojson"):
-        if name not in paths: raise InputError(f"there is no {name} among the files: give those of the data set dc_rtm")
+        if name not in paths:
+            raise InputError(
+                f"there is no {name} among the files: give those of the data set dc_rtm")
     units = read_dc_units(paths["DC_Crime_withAreas.csv"])
     at_units = lambda weight: Points(units.x, units.y, units.crs, weight, source="units file")
-    alc = at_units(units.columns.TotalLic) if licences == "units" else read_points(paths["liquor-license-locations.geojson"], 26985, box=_DC_BOX, source="licences")
-    factors = {"alc": alc, "met": read_points(paths["metro-station-entrances-district.geojson"], 26985, source="entrances"),
-               "c31": at_units(sum(units.columns[one_of(c, ("CFS1", "CFS2"), "kind of 311 calls")] for c in calls))}
+    alc = (
+        at_units(units.columns.TotalLic)
+        if licences == "units"
+        else read_points(
+            paths["liquor-license-locations.geojson"], 26985, box=_DC_BOX, source="licences"))
+    factors = {
+        "alc": alc,
+        "met": read_points(
+            paths["metro-station-entrances-district.geojson"], 26985, source="entrances"),
+        "c31": at_units(
+            sum(units.columns[one_of(c, ("CFS1", "CFS2"), "kind of 311 calls")] for c in calls))}
     counts, rest, history = _dc_counts(paths, source, units, limit)
     kinds = {"alc": ("distance", "density"), "met": ("distance",), "c31": ("density",)}
-    return Terrain.of(counts, units, factors, f"{counts[0].period}-01-01", name=f"Washington, {source} files", constants=tuple(constants), **{"kinds": kinds, **settings}, rest=rest, history=history)
+    return Terrain.of(
+        counts, units, factors, f"{counts[0].period}-01-01", name=f"Washington, {source} files",
+        constants=tuple(constants), **{"kinds": kinds, **settings}, rest=rest, history=history)
 
 # %% ../nbs/35_terrain.ipynb #e7e9ff2e
 def read_nyc_shootings(path,             # nyc_shoot.rda
                        crs: int = 32118,
                        unit="incidents", # or "victims": one record a person hit
 ) -> Points:
-    "New York's shootings with a column date; further victims of an incident are counted as dropped where incidents are wanted."
+    """New York's shootings with a column date; further victims of an incident are counted as
+    dropped where incidents are wanted."""
     one_of(unit, ("incidents", "victims"), "unit of shootings")
     points = read_points(path, crs, source=f"NYPD shootings, {unit}")
     # R's dates are days since 1970
-    days = pd.to_numeric(points.columns.OCCUR_DATE, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    days = pd.to_numeric(points.columns.OCCUR_DATE, errors="coerce").to_numpy(
+        dtype=float, na_value=np.nan)
     points = points.where(np.isfinite(days), "no readable date")
     points.columns["date"] = pd.to_datetime(days[np.isfinite(days)], unit="D")
-    return points if unit == "victims" else points.where(~points.columns.INCIDENT_KEY.duplicated(), "another victim of the same incident")
+    return (
+        points
+        if unit == "victims"
+        else points.where(
+            ~points.columns.INCIDENT_KEY.duplicated(), "another victim of the same incident"))
 
 # %% ../nbs/35_terrain.ipynb #d30de50a
 def nyc(paths,             # file name -> path, from `sources.fetch("nyc_rtm")`
@@ -750,37 +971,49 @@ def nyc(paths,             # file name -> path, from `sources.fetch("nyc_rtm")`
         unit="incidents",  # what is counted: "incidents" or "victims"
         **settings: Any,   # of the view, such as bandwidths
 ) -> Terrain:
-    "New York: shootings by year on a grid inside the five boroughs; factors alc (licences: distance and density) and sub (subway entrances: distance and density)."
+    """New York: shootings by year on a grid inside the five boroughs; factors alc (licences:
+    distance and density) and sub (subway entrances: distance and density)."""
     for name in ("nyc_bor.rda", "nyc_shoot.rda", "nyc_liq.rda", "subway_entrances.csv"):
-        if name not in paths: raise InputError(f"there is no {name} among the files: give those of the data set nyc_rtm")
+        if name not in paths:
+            raise InputError(
+                f"there is no {name} among the files: give those of the data set nyc_rtm")
     boroughs = read_boundaries(paths["nyc_bor.rda"], crs)
     city = shapely.union_all(list(boroughs.values()))
     cells = cells_in(city.bounds, cell, crs, city)
     borough = np.full(len(cells), "", dtype=object)
-    for name, shape in boroughs.items(): borough[shapely.contains_xy(shape, cells.x, cells.y)] = name
+    for name, shape in boroughs.items():
+        borough[shapely.contains_xy(shape, cells.x, cells.y)] = name
     units = Units.of(cells, borough=borough)
     shootings = read_nyc_shootings(paths["nyc_shoot.rda"], crs, unit)
     date = shootings.columns.date
     year, last = date.dt.year, date.max()
-    factors = {"alc": read_points(paths["nyc_liq.rda"], crs, source="licences"), "sub": read_points(paths["subway_entrances.csv"], crs, source="entrances")}
-    of = lambda y, name: count(shootings.where(year == y, "another year"), units, name, limit=max(150., cell))
-    years = [y for y in sorted(year.unique()) if y < last.year or (last.month, last.day) >= (12, 25)]
+    factors = {
+        "alc": read_points(paths["nyc_liq.rda"], crs, source="licences"),
+        "sub": read_points(paths["subway_entrances.csv"], crs, source="entrances")}
+    of = lambda y, name: count(
+        shootings.where(year == y, "another year"), units, name, limit=max(150.0, cell))
+    years = [
+        y for y in sorted(year.unique()) if y < last.year or (last.month, last.day) >= (12, 25)]
     # a year that the file does not hold to its end says so in its name
     rest = of(last.year, f"{last.year} to {last:%m-%d}") if last.year not in years else None
-    return Terrain.of([of(y, str(y)) for y in years], units, factors, f"{years[0]}-01-01", name="New York", rest=rest, **settings)
+    return Terrain.of(
+        [of(y, str(y)) for y in years], units, factors, f"{years[0]}-01-01", name="New York",
+        rest=rest, **settings)
 
 # %% ../nbs/35_terrain.ipynb #b268b7f7
 SOURCES = {"years": "whole-year", "wards": "ward"}
 
 def load(dataset,                 # "dc_rtm", "nyc_rtm", or the path of a city card with factors
-         source: str = "years",   # Washington's crimes: "years" (whole-year files) or "wards" (files by ward); never mixed
+         # Washington's crimes: "years" (whole-year files) or "wards" (files by ward); never mixed
+         source: str = "years",
          cell: float = 200.,      # width of a cell where there is a grid, metres
          period: str = "Y",       # of a card's city: length of a period
          **settings: Any,         # of the view, such as bandwidths
 ) -> Terrain:
     "The terrain of a data set or of a city's card."
     if cities.is_card(dataset):
-        card = cities.require(cities.get(dataset), "events", "factors", for_="risk terrain modelling")
+        card = cities.require(
+            cities.get(dataset), "events", "factors", for_="risk terrain modelling")
         found: Any = sources.load(card)
         cards.placed(found.events, card, "risk terrain modelling")
         return Terrain.from_events(found, cell, card=card, period=period, **settings)
@@ -788,17 +1021,25 @@ def load(dataset,                 # "dc_rtm", "nyc_rtm", or the path of a city c
     if dataset == "nyc_rtm": return nyc(files, cell, **settings)
     return dc(files, SOURCES[one_of(source, SOURCES, "source")], **settings)
 
+# %% ../nbs/35_terrain.ipynb #bf5cdc4f
 def asked(view: Terrain,
-          past: str = "all",    # names of the first and the last period seen, such as "2011 2012"; "all": all before the future
+          # names of the first and the last period seen, such as "2011 2012"; "all": all before the
+          # future
+          past: str = "all",
           future: str = "last", # name of the period that is forecast; "last": the last whole one
 ) -> tuple:
-    "`(train, observed (units,) int, share)`: periods seen; what happened in the one after; and how much of a whole period that one is."
+    """`(train, observed (units,) int, share)`: periods seen; what happened in the one after; and
+    how much of a whole period that one is."""
     rest = {} if view.rest is None else {view.rest.period: view.rest.n}
-    future = view.names[view.known - 1] if future == "last" else one_of(future, [*view.names, *rest], "period")
+    future = (
+        view.names[view.known - 1] if future == "last"
+        else one_of(future, [*view.names, *rest], "period"))
     if future in rest: end, observed = view.known, rest[future]
     else: end, observed = view.number(future), view.observed([view.number(future)])[0].astype(int)
     first, last = (0, end - 1) if past == "all" else (view.number(name) for name in past.split())
-    if not first <= last < end: raise InputError(f"the past, {past}, and the future, {future}, are not in order: the past comes first")
+    if not first <= last < end:
+        raise InputError(
+            f"the past, {past}, and the future, {future}, are not in order: the past comes first")
     # of a year that is cut short, as much as there is of it
     share = pd.Timestamp(f"{future[:4]}-{future[-5:]}").dayofyear/366 if future in rest else 1.
     return slice(first, last + 1), observed, share

@@ -36,14 +36,18 @@ def best_device() -> torch.device:
     "CUDA if there is any, else the CPU; under `torch.distributed` the process's own GPU."
     if not torch.cuda.is_available(): return torch.device("cpu")
     if ranks()[1] == 1: return torch.device("cuda")
-    return torch.device("cuda", dist.get_node_local_rank(dist.get_rank()) % torch.cuda.device_count())
+    return torch.device(
+        "cuda", dist.get_node_local_rank(dist.get_rank()) % torch.cuda.device_count())
 
 def ranks() -> tuple:
-    "(number of this process, number of processes) that train together: what `torch.distributed` says, (0, 1) where it was not started."
+    """(number of this process, number of processes) that train together: what `torch.distributed`
+    says, (0, 1) where it was not started."""
     if not (dist.is_available() and dist.is_initialized()): return 0, 1
     return dist.get_rank(), dist.get_world_size()
 
-def describe_device(device: Any = None,  # None: where the networks of this process were trained; the CPU if there were none
+def describe_device(
+    # None: where the networks of this process were trained; the CPU if there were none
+    device: Any = None,
 ) -> str:
     "The device as a result file names it: the GPU's name, or the CPU with its number of threads."
     if device is None: return "; ".join(_COMPUTED["device"]) or describe_device("cpu")
@@ -55,15 +59,20 @@ def describe_device(device: Any = None,  # None: where the networks of this proc
 _COMPUTED: dict = {"device": [], "precision": [], "not repeatable": []}
 
 def note(**used: str) -> None:
-    "Remember a `device`, a `precision` or a kernel that is `not repeatable`, for `describe_device` and `computed`."
+    """Remember a `device`, a `precision` or a kernel that is `not repeatable`, for
+    `describe_device` and `computed`."""
     for what, value in used.items():
         if value not in _COMPUTED[what]: _COMPUTED[what].append(value)
 
+# %% ../nbs/40_training.ipynb #c1196b6f
 def computed() -> dict:
-    "What a result says of the networks that were trained in this process; empty if there were none."
+    """What a result says of the networks that were trained in this process; empty if there were
+    none."""
     if not _COMPUTED["device"]: return {}
-    found = {what: list(values) for what, values in _COMPUTED.items() if what != "device" and values}
-    used = torch.cuda.is_initialized() and any(name.startswith("cuda") for name in _COMPUTED["device"])
+    found = {
+        what: list(values) for what, values in _COMPUTED.items() if what != "device" and values}
+    used = torch.cuda.is_initialized() and any(
+        name.startswith("cuda") for name in _COMPUTED["device"])
     return found | ({"gpu_peak_memory_bytes": torch.cuda.max_memory_allocated()} if used else {})
 
 def clock(device: torch.device) -> float:
@@ -77,9 +86,12 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 @contextmanager
 def seeded(*numbers: int) -> Iterator:
-    "Start every global random generator from `numbers` inside the context; yields a NumPy generator of its own."
+    """Start every global random generator from `numbers` inside the context; yields a NumPy
+    generator of its own."""
     to_numpy, to_torch, to_python, own = np.random.SeedSequence(numbers).spawn(4)
-    state = random.getstate(), np.random.get_state(), torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    state = (
+        random.getstate(), np.random.get_state(), torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled())
     fills = torch.utils.deterministic.fill_uninitialized_memory
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices):
@@ -87,7 +99,8 @@ def seeded(*numbers: int) -> Iterator:
         np.random.seed(to_numpy.generate_state(4))
         random.seed(int(to_python.generate_state(1)[0]))
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # else every fresh tensor is filled before it is written, which costs time and changes no result
+        # else every fresh tensor is filled before it is written, which costs time and changes no
+        # result
         torch.utils.deterministic.fill_uninitialized_memory = False
         try: yield np.random.default_rng(own)
         finally:
@@ -112,14 +125,20 @@ def _at_home(value):
     if isinstance(value, dict): return {k: _at_home(v) for k, v in value.items()}
     return [_at_home(v) for v in value] if isinstance(value, list) else value
 
+# %% ../nbs/40_training.ipynb #57bc4691
 def load_checkpoint(path: "str | Path",
-                    settings: "dict | None" = None,  # what the run that reads it uses; compared with what the file says
+                    # what the run that reads it uses; compared with what the file says
+                    settings: "dict | None" = None,
 ) -> dict:
-    "Read what `save_checkpoint` wrote, tensors on the CPU. An unreadable file and other settings are an `InputError`."
+    """Read what `save_checkpoint` wrote, tensors on the CPU. An unreadable file and other settings
+    are an `InputError`."""
     path = Path(path)
-    if not path.is_file(): raise InputError(f"there is no checkpoint at {path}: leave it out to start from the beginning")
+    if not path.is_file():
+        raise InputError(
+            f"there is no checkpoint at {path}: leave it out to start from the beginning")
     try: content = path.read_bytes()
-    except OSError as error: raise InputError(f"can not read {path}: {error.strerror}; allow it to be read") from None
+    except OSError as error:
+        raise InputError(f"can not read {path}: {error.strerror}; allow it to be read") from None
     end = len(MARK) + hashlib.sha256().digest_size
     body = memoryview(content)[end:]
     if content[:end] != MARK + hashlib.sha256(body).digest():
@@ -127,10 +146,15 @@ def load_checkpoint(path: "str | Path",
     try: state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     # a file that proves itself, but holds more than tensors, numbers and texts
     except Exception as error:
-        raise InputError(f"{path} is not a checkpoint ({type(error).__name__}): delete it to start from the beginning") from error
+        raise InputError(
+            f"{path} is not a checkpoint ({type(error).__name__}): delete it to start from the "
+            "beginning") from error
     if settings is not None and (saved := state.get("settings")) != settings:
-        differ = sorted(k for k in {*settings, *(saved or {})} if (saved or {}).get(k) != settings.get(k))
-        raise InputError(f"{path} belongs to a run with another {', '.join(differ)}: delete it, or use those settings")
+        differ = sorted(
+            k for k in {*settings, *(saved or {})} if (saved or {}).get(k) != settings.get(k))
+        raise InputError(
+            f"{path} belongs to a run with another {', '.join(differ)}: delete it, or use "
+            "those settings")
     return state
 
 # %% ../nbs/40_training.ipynb #7d641dee
@@ -153,28 +177,38 @@ class Part(NamedTuple):
     # its share of the whole batch's loss; the weights of all parts sum to 1
     weight: float
 
-def share_cases(batch,       # an array, tensor or list of cases, or a tuple or dictionary of those of one length
-                rank: int,   # number of this process
-                world: int,  # number of processes
+def share_cases(
+    # an array, tensor or list of cases, or a tuple or dictionary of those of one length
+    batch,
+    rank: int,   # number of this process
+    world: int,  # number of processes
 ) -> Part:
     "The consecutive cases that are `rank`'s, with their share of the number of cases."
-    members = list(batch.values()) if isinstance(batch, dict) else list(batch) if isinstance(batch, tuple) else [batch]
-    cases = {len(m) if isinstance(m, list) or (isinstance(m, (np.ndarray, torch.Tensor)) and m.ndim) else 0 for m in members}
+    members = (
+        list(batch.values()) if isinstance(batch, dict) else list(batch) if isinstance(batch, tuple)
+        else [batch])
+    cases = {
+        len(m) if isinstance(m, list) or (isinstance(m, (np.ndarray, torch.Tensor)) and m.ndim)
+        else 0 for m in members}
     if len(cases) != 1 or 0 in cases:
-        raise InputError("this batch can not be shared along its first axis: give train a share(batch, rank, world) that returns a Part")
+        raise InputError(
+            "this batch can not be shared along its first axis: give train a share(batch, "
+            "rank, world) that returns a Part")
     (n,) = cases
     low, high = n * rank // world, n * (rank + 1) // world
     cut = slice(low, high) if high > low else slice(0, 1)
     parts = [m[cut] for m in members]
     if isinstance(batch, dict): part = dict(zip(batch, parts))
-    elif isinstance(batch, tuple): part = type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
+    elif isinstance(batch, tuple):
+        part = type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
     else: part = parts[0]
     return Part(part, (high - low) / n)
 
 # %% ../nbs/40_training.ipynb #4bf57797
 def once(do,  # a function without arguments
 ) -> Any:
-    "What `do()` gives on rank 0, on every rank; what it raises there is raised everywhere. Alone: just `do()`."
+    """What `do()` gives on rank 0, on every rank; what it raises there is raised everywhere. Alone:
+    just `do()`."""
     rank, world = ranks()
     if world == 1: return do()
     told: list = [None, None]
@@ -202,8 +236,9 @@ def precision_on(device: torch.device,
     asked = one_of(asked or "float32", PRECISIONS, "precision")
     if asked == "auto": return "bfloat16" if has_bfloat16(device) else "float32"
     if asked == "bfloat16" and not has_bfloat16(device):
-        raise InputError(f"{describe_device(device)} has no instructions for bfloat16 and would only "
-                         "emulate it: take precision float32 or auto")
+        raise InputError(
+            f"{describe_device(device)} has no instructions for bfloat16 and would only "
+            "emulate it: take precision float32 or auto")
     return asked
 
 # %% ../nbs/40_training.ipynb #aa10c007
@@ -218,17 +253,23 @@ class Plan:
     weight_decay: float = 0.         # AdamW's decoupled weight decay; 0 is plain Adam
     adam_eps: float = 1e-8           # Adam's epsilon
     clip: "float | None" = None      # largest norm of the gradient
-    evaluate_every: int = 1          # epochs between two evaluations; the last epoch is always evaluated
-    patience: int = 0                # evaluations in a row without a new best score after which training stops; 0: never
+    # epochs between two evaluations; the last epoch is always evaluated
+    evaluate_every: int = 1
+    # evaluations in a row without a new best score after which training stops; 0: never
+    patience: int = 0
     precision: "str | None" = None   # one of `PRECISIONS`; None: float32
     compile: bool = False            # `torch.compile` the model
-    max_steps: int = 0               # stop after that many steps (to try a long profile); 0: no limit
+    # stop after that many steps (to try a long profile); 0: no limit
+    max_steps: int = 0
 
     def __post_init__(self):
-        least = {"epochs": 1, "seed": 0, "weight_decay": 0, "evaluate_every": 1, "max_steps": 0, "patience": 0}
+        least = {
+            "epochs": 1, "seed": 0, "weight_decay": 0, "evaluate_every": 1, "max_steps": 0,
+            "patience": 0}
         for name, low in least.items(): within(getattr(self, name), name, low)
         if self.lr <= 0 or (self.clip is not None and self.clip <= 0):
-            raise InputError(f"lr = {self.lr} and clip = {self.clip} must be above 0 (clip may be None)")
+            raise InputError(
+                f"lr = {self.lr} and clip = {self.clip} must be above 0 (clip may be None)")
         within(self.warmup, "warmup", 0, .999)
         one_of(self.schedule, SCHEDULES, "schedule")
         if self.precision is not None: one_of(self.precision, PRECISIONS, "precision")
@@ -242,9 +283,11 @@ class Plan:
 class _Loop:
     "What changes while a model is trained."
     def __init__(self, model, plan, loss, share, device):
-        self.model, self.plan, self.loss, self.share, self.device = model.to(device), plan, loss, share, device
+        self.model, self.plan, self.loss, self.share, self.device = (
+            model.to(device), plan, loss, share, device)
         self.rank, self.world = ranks()
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=plan.lr, eps=plan.adam_eps, weight_decay=plan.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=plan.lr, eps=plan.adam_eps, weight_decay=plan.weight_decay)
         self.forward = DistributedDataParallel(model) if self.world > 1 else model
         if plan.compile: self.forward = torch.compile(self.forward, dynamic=True)
         # every precision that the weights have gone through
@@ -256,7 +299,8 @@ class _Loop:
     def computing(self):
         "In the plan's precision, and with kernels of attention that give the same gradients twice."
         with ExitStack() as stack:
-            if self.precision == "bfloat16": stack.enter_context(torch.autocast(self.device.type, torch.bfloat16))
+            if self.precision == "bfloat16":
+                stack.enter_context(torch.autocast(self.device.type, torch.bfloat16))
             if self.device.type == "cuda": stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield
 
@@ -266,23 +310,31 @@ class _Steps(_Loop):
     def resume(self, state):
         "Go on where a checkpoint stands, on whatever device."
         own = self.model.state_dict()
-        other = {str(v.dtype) for k, v in state["model"].items() if k in own and v.dtype != own[k].dtype}
-        if other: raise InputError(f"the checkpoint has weights of {', '.join(sorted(other))} and the model has not: "
-                                   "delete it, or train the model that wrote it")
+        other = {
+            str(v.dtype) for k, v in state["model"].items() if k in own and v.dtype != own[k].dtype}
+        if other:
+            raise InputError(
+                f"the checkpoint has weights of {', '.join(sorted(other))} and the model has "
+                "not: "
+                "delete it, or train the model that wrote it")
         self.precisions = list(dict.fromkeys([*state["precisions"], self.precision]))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.done, self.steps, self.rows, self.best = state["epoch"], state["steps"], state["log"], state["best"]
+        self.done, self.steps, self.rows, self.best = (
+            state["epoch"], state["steps"], state["log"], state["best"])
 
     def state(self, settings):
         "A checkpoint after a whole epoch."
-        return {"settings": settings, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "epoch": self.rows[-1]["epoch"], "steps": self.steps, "log": self.rows, "best": self.best,
-                "precisions": self.precisions}
+        return {
+            "settings": settings, "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "epoch": self.rows[-1]["epoch"],
+            "steps": self.steps, "log": self.rows, "best": self.best,
+            "precisions": self.precisions}
 
     def step(self, batch, t):
         "One step of the optimiser; the loss, times its weight among the ranks."
-        for group in self.optimizer.param_groups: group["lr"] = learning_rate(t, self.plan.lr, self.plan.schedule, self.plan.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(t, self.plan.lr, self.plan.schedule, self.plan.warmup)
         if isinstance(batch, Part): batch, weight = batch
         elif self.world > 1: batch, weight = self.share(batch, self.rank, self.world)
         with self.computing(): value = self.loss(self.forward, batch, t)
@@ -308,7 +360,8 @@ def _noted():
 
 
 # %% ../nbs/40_training.ipynb #aa10c005
-def log_to(where: Any,  # a path (CSV), "tensorboard:FOLDER", "mlflow:RUN", or a function of the rows
+def log_to(
+    where: Any,  # a path (CSV), "tensorboard:FOLDER", "mlflow:RUN", or a function of the rows
 ) -> Callable:
     "A function that is given the rows of the log after each epoch."
     if callable(where): return where
@@ -340,10 +393,17 @@ def _needed(package, module):
 class _Epochs(_Steps):
     def epoch(self, epoch, todo):
         "All steps of an epoch: its row of the log, and whether none was left out."
-        if not todo: raise InputError("there is no batch to train on: give longer sequences or other windows")
+        if not todo:
+            raise InputError(
+                "there is no batch to train on: give longer sequences or other windows")
         if self.world > 1: _same_number(len(todo), epoch)
         # masks of dropout: each rank draws its own
-        if self.rank: torch.manual_seed(int(np.random.SeedSequence((self.plan.seed, epoch, self.rank)).generate_state(1, np.uint64)[0] >> 1))
+        if self.rank:
+            torch.manual_seed(
+                int(
+                    np.random.SeedSequence((self.plan.seed, epoch, self.rank)).generate_state(
+                        1, np.uint64)[0]
+                    >> 1))
         total, taken = torch.zeros((), device=self.device), 0
         self.model.train()
         with _noted():
@@ -354,54 +414,82 @@ class _Epochs(_Steps):
         if self.world > 1: dist.all_reduce(total)
         mean = total.item()/taken/self.world
         # a loss that is not finite never recovers: stop before it overwrites a good checkpoint
-        if not np.isfinite(mean): raise FloatingPointError(f"the loss of epoch {epoch + 1} is {mean}")
-        return {"epoch": epoch + 1, "loss": mean, "lr": self.optimizer.param_groups[0]["lr"], "steps": self.steps}, taken == len(todo)
+        if not np.isfinite(mean):
+            raise FloatingPointError(f"the loss of epoch {epoch + 1} is {mean}")
+        return {
+            "epoch": epoch + 1, "loss": mean, "lr": self.optimizer.param_groups[0]["lr"],
+            "steps": self.steps}, taken == len(todo)
 
     def judge(self, evaluate):
-        "The validation scores, as plain numbers: a checkpoint with NumPy's could not be loaded with weights_only=True."
+        """The validation scores, as plain numbers: a checkpoint with NumPy's could not be loaded
+        with weights_only=True."""
         self.model.eval()
-        with torch.inference_mode(), self.computing(): return once(lambda: {k: float(v) for k, v in evaluate(self.model).items()})
+        with torch.inference_mode(), self.computing():
+            return once(lambda: {k: float(v) for k, v in evaluate(self.model).items()})
 
     def keep(self, score):
         "Remember the weights if none were better."
         if self.best is not None and score <= self.best["score"]: return
-        self.best = {"score": score, "epoch": self.rows[-1]["epoch"], "model": {k: v.detach().clone() for k, v in self.model.state_dict().items()}}
+        self.best = {
+            "score": score, "epoch": self.rows[-1]["epoch"],
+            "model": {k: v.detach().clone() for k, v in self.model.state_dict().items()}}
 
     def waited(self, select):
-        "Whether patience is at its end: counted from the log, so that a resumed run, and every rank, stop where the others do."
-        return self.plan.patience and self.best and sum(select in row for row in self.rows[self.best["epoch"]:]) >= self.plan.patience
+        """Whether patience is at its end: counted from the log, so that a resumed run, and every
+        rank, stop where the others do."""
+        return (
+            self.plan.patience and self.best
+            and sum(select in row for row in self.rows[self.best["epoch"] :]) >= self.plan.patience)
 
 # %% ../nbs/40_training.ipynb #74a0dcc5
 def train(model: torch.nn.Module,
-          batches,                        # `batches(epoch, rng)` gives the epoch's list of batches (anything with a length that can be gone through); all its randomness comes from `rng`
+          # `batches(epoch, rng)` gives the epoch's list of batches (anything with a length that
+          # can be gone through); all its randomness comes from `rng`
+          batches,
           loss,                           # `loss(model, batch, t)` gives a scalar tensor
           epochs: int,                    # passes over `batches`
           lr: float = 1e-3,               # Adam's learning rate
           seed: int = 0,                  # everything random depends on this and the epoch
           schedule: str = "linear",       # one of `SCHEDULES`
-          *, evaluate=None,               # `evaluate(model)` gives a dictionary of validation scores
-          select: "str | None" = None,    # the validation score by which the best epoch is kept (the higher the better)
+          # `evaluate(model)` gives a dictionary of validation scores
+          *, evaluate=None,
+          # the validation score by which the best epoch is kept (the higher the better)
+          select: "str | None" = None,
           device=None,                    # default: `best_device()`
-          checkpoint=None,                # a path: saved there after each evaluated epoch, resumed from there if it exists
+          # a path: saved there after each evaluated epoch, resumed from there if it exists
+          checkpoint=None,
           settings: "dict | None" = None, # what the checkpoint must agree on, next to the plan
-          share=share_cases,              # `share(batch, rank, world)` gives a rank's `Part`; a batch that is a `Part` already is taken as it is
+          # `share(batch, rank, world)` gives a rank's `Part`; a batch that is a `Part` already is
+          # taken as it is
+          share=share_cases,
           what: str = "training",         # for the progress bar
           log: Any = None,                # where the log goes after each epoch, as for `log_to`
           **more: Any,                    # the other fields of `Plan`
 ) -> pd.DataFrame:
-    """Train `model` in place; returns the log, one row an epoch: `epoch, loss, lr, steps, seconds` and the validation scores.
+    """Train `model` in place; returns the log, one row an epoch: `epoch, loss, lr, steps, seconds`
+    and the validation scores.
 
-    Under `torch.distributed` each rank takes its part of each batch, weights are rank 0's at the start, and `loss` gets the model
+    Under `torch.distributed` each rank takes its part of each batch, weights are rank 0's at the
+    start, and `loss` gets the model
     wrapped in `DistributedDataParallel`: it must call it, and every weight must have a gradient."""
     plan = Plan(epochs, lr, seed, schedule, **more)
-    if plan.patience and not (select and evaluate): raise InputError(f"patience = {plan.patience} waits for a better validation score: give evaluate and select as well")
+    if plan.patience and not (select and evaluate):
+        raise InputError(
+            f"patience = {plan.patience} waits for a better validation score: give evaluate "
+            "and select as well")
     settings = {**(settings or {}), **plan.decides()}
     loop = _Epochs(model, plan, loss, share, torch.device(device) if device else best_device())
     tell = log_to(log) if log is not None and loop.rank == 0 else None
-    if state := once(lambda: load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists() else None): loop.resume(state)
+    if state := once(
+        lambda: (
+            load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists()
+            else None)):
+        loop.resume(state)
     note(device=describe_device(loop.device))
     for precision in loop.precisions: note(precision=precision)
-    bar = progress(what=what, total=epochs, unit="epoch", initial=loop.done) if loop.rank == 0 else tqdm(disable=True)
+    bar = (
+        progress(what=what, total=epochs, unit="epoch", initial=loop.done) if loop.rank == 0
+        else tqdm(disable=True))
     for epoch in range(loop.done, epochs):
         if loop.waited(select): break
         began = clock(loop.device)
@@ -414,8 +502,10 @@ def train(model: torch.nn.Module,
         if tell: tell(loop.rows)
         if select and due: loop.keep(row[select])
         # an epoch that `max_steps` cut short can't be resumed exactly: it is not saved
-        if checkpoint and due and whole: once(lambda: save_checkpoint(checkpoint, loop.state(settings)))
-        bar.set_postfix_str(" ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "steps", "lr")))
+        if checkpoint and due and whole:
+            once(lambda: save_checkpoint(checkpoint, loop.state(settings)))
+        bar.set_postfix_str(
+            " ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "steps", "lr")))
         bar.update()
         if last: break
     bar.close()
@@ -425,7 +515,11 @@ def train(model: torch.nn.Module,
 
 # %% ../nbs/40_training.ipynb #1ee929d5
 def _same_number(n, epoch):
-    "Refuse different numbers of batches on different ranks, which would wait for each other without an end."
+    """Refuse different numbers of batches on different ranks, which would wait for each other
+    without an end."""
     counts = [None]*dist.get_world_size()
     dist.all_gather_object(counts, n)
-    if len(set(counts)) > 1: raise InputError(f"the ranks have {counts} batches in epoch {epoch + 1}: draw everything random in batches(epoch, rng) from rng")
+    if len(set(counts)) > 1:
+        raise InputError(
+            f"the ranks have {counts} batches in epoch {epoch + 1}: draw everything random in "
+            "batches(epoch, rng) from rng")

@@ -25,7 +25,8 @@ def stretch(share,      # a number of blocks, or a share below 1 of `whole`
             what: str,  # what it is for, for the sentence: "valid", "test"
 ) -> int:
     "How many of `whole` blocks a number or share stands for."
-    if not share >= 0: raise InputError(f"{what} is {share}: give a number of periods, or a share below 1")
+    if not share >= 0:
+        raise InputError(f"{what} is {share}: give a number of periods, or a share below 1")
     return int(share) if share >= 1 or isinstance(share, (int, np.integer)) else round(share*whole)
 
 def split_in_time(whole: int,     # periods in all
@@ -37,7 +38,9 @@ def split_in_time(whole: int,     # periods in all
     blocks = whole//block
     n_valid, n_test = stretch(valid, blocks, "valid"), stretch(test, blocks, "test")
     if n_valid + n_test >= blocks:
-        raise InputError(f"of {blocks} blocks, {n_valid} for validation and {n_test} for testing leave none to learn from: ask for fewer")
+        raise InputError(
+            f"of {blocks} blocks, {n_valid} for validation and {n_test} for testing leave none "
+            "to learn from: ask for fewer")
     a, b = block*(blocks - n_valid - n_test), block*(blocks - n_test)
     return Split(slice(0, a), slice(a, b), slice(b, whole))
 
@@ -46,11 +49,15 @@ def periods_of(at,          # slice, whole number or (n,) whole numbers
                whole: int,  # number of periods there are
 ) -> np.ndarray:
     "(n,) int64 the periods that `at` names, each between 0 and `whole` - 1, in increasing order."
-    at = np.arange(*at.indices(whole)) if isinstance(at, slice) else np.atleast_1d(np.asarray(at, np.int64))
+    at = (
+        np.arange(*at.indices(whole)) if isinstance(at, slice)
+        else np.atleast_1d(np.asarray(at, np.int64)))
     if not len(at): raise InputError("at names no period: give a slice or numbers of periods")
     if at.min() < 0 or at.max() >= whole:
-        raise InputError(f"at goes from {at.min()} to {at.max()}, but the view has the periods 0 to {whole - 1}: "
-                         "take `view.ahead(n)` for what comes after")
+        raise InputError(
+            f"at goes from {at.min()} to {at.max()}, but the view has the periods 0 to "
+            f"{whole - 1}: "
+            "take `view.ahead(n)` for what comes after")
     if (np.diff(at) <= 0).any(): raise InputError("the periods of at must be increasing, each once")
     return at
 
@@ -58,8 +65,10 @@ def periods_of(at,          # slice, whole number or (n,) whole numbers
 class Periods:
     """Counts by period and place, `counts` (T, …), NaN in periods that are not known yet.
 
-    A view says itself: `starts` (T,) when each period begins, `places` their names, `categories` (empty: counts are of
-    all categories together), `schema()`, and `_with(counts, first)`, the same view with other counts whose first period is `first`."""
+    A view says itself: `starts` (T,) when each period begins, `places` their names, `categories`
+    (empty: counts are of
+    all categories together), `schema()`, and `_with(counts, first)`, the same view with other
+    counts whose first period is `first`."""
     counts: np.ndarray
     #: periods that belong together in a bootstrap and in a split: 24 hours are a day
     block: int = 1
@@ -84,7 +93,8 @@ class Periods:
         raise TypeError(f"{type(self).__name__} must name its places")
 
     def where(self) -> pd.DataFrame:
-        "A line a place: `lon`, `lat`, `km2` and `geometry` as far as they are known; indexed by `place`."
+        """A line a place: `lon`, `lat`, `km2` and `geometry` as far as they are known; indexed by
+        `place`."""
         return pd.DataFrame(index=pd.Index(self.places, name="place"))
 
     def sizes(self) -> "np.ndarray | None":
@@ -109,7 +119,8 @@ class Periods:
 
     def split(self, valid=.1, test=.1,  # numbers of blocks, or shares of them
     ) -> Split:
-        "The periods in three stretches: the last for testing, those before for validation, the others for training."
+        """The periods in three stretches: the last for testing, those before for validation, the
+        others for training."""
         return split_in_time(self.known, valid, test, self.block)
 
 # %% ../nbs/18_views.ipynb #6f204d76
@@ -118,13 +129,18 @@ class Cut(Periods):
     def until(self, t: int,  # a period
     ) -> Any:
         "What was known when period `t` began: the periods 0 to `t` - 1."
-        if not 0 < t <= self.known: raise InputError(f"t is {t}: it must lie between 1 and {self.known}, the periods that are known")
+        if not 0 < t <= self.known:
+            raise InputError(
+                f"t is {t}: it must lie between 1 and {self.known}, the periods that are known")
         return self._with(self.counts[:t], 0)
 
     def since(self, t: int,  # a period
     ) -> Any:
         "What happened from period `t` on, as if nothing had been written down before."
-        if not 0 <= t < self.known: raise InputError(f"t is {t}: it must lie between 0 and {self.known - 1}, the last period that is known")
+        if not 0 <= t < self.known:
+            raise InputError(
+                f"t is {t}: it must lie between 0 and {self.known - 1}, the last period that "
+                "is known")
         return self._with(self.counts[t:], t)
 
     def ahead(self, periods: int = 1,  # how many
@@ -136,9 +152,11 @@ class Cut(Periods):
 
     def filled(self, at, values,  # (n, …) what is expected in these periods
     ) -> Any:
-        "The view with values in periods that are not known, so that the next forecast can build on them."
+        """The view with values in periods that are not known, so that the next forecast can build
+        on them."""
         at = periods_of(at, len(self))
-        if at.min() < self.known: raise InputError(f"period {at.min()} is known: only what is ahead can be filled")
+        if at.min() < self.known:
+            raise InputError(f"period {at.min()} is known: only what is ahead can be filled")
         counts = self.counts.copy()
         counts[at] = np.asarray(values).reshape(counts[at].shape)
         return self._with(counts, 0)
@@ -147,7 +165,9 @@ class Cut(Periods):
     ) -> np.ndarray:
         "(n, …) float64, what happened in the periods `at`."
         at = periods_of(at, len(self))
-        if at.max() >= self.known: raise InputError(f"period {at.max()} has not happened: the last that is known is {self.known - 1}")
+        if at.max() >= self.known:
+            raise InputError(
+                f"period {at.max()} has not happened: the last that is known is {self.known - 1}")
         return self.counts[at].astype(float)
 
 # %% ../nbs/18_views.ipynb #040fd1cb
@@ -164,8 +184,11 @@ def differs(known: dict,  # schema of what a model was fitted on
             for i, (x, y) in enumerate(zip(a, b)):
                 if x != y: return f"{name}, number {i}: {x!r} there, {y!r} here"
         elif isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-            if np.shape(a) != np.shape(b): return f"{name}: shape {np.shape(a)} there, {np.shape(b)} here"
-            if not np.array_equal(np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind == "f"): return f"{name} differs"
+            if np.shape(a) != np.shape(b):
+                return f"{name}: shape {np.shape(a)} there, {np.shape(b)} here"
+            if not np.array_equal(
+                np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind == "f"):
+                return f"{name} differs"
         elif a != b: return f"{name}: {a!r} there, {b!r} here"
     return None
 
@@ -175,16 +198,20 @@ class Checked(Cut):
     def check(self, schema: dict,  # of the view that a model was fitted on
               what: str = "the model",   # for the sentence
     ) -> Any:
-        "The view itself if it has this schema, else an `InputError` that names the first difference."
+        """The view itself if it has this schema, else an `InputError` that names the first
+        difference."""
         if why := differs(schema, self.schema()):
-            raise InputError(f"{what} was fitted on another view ({why}): build the view as it was built there, or fit anew")
+            raise InputError(
+                f"{what} was fitted on another view ({why}): build the view as it was built "
+                "there, or fit anew")
         return self
 
 # %% ../nbs/18_views.ipynb #ab90bb2f
 class Joined(Checked):
     "A view that goes on where another one ends."
-    def joined(self, later,           # of the same schema, beginning where this one ends or after it
-               gap: str = "refuse",         # "refuse", or "unknown": periods between the two are NaN
+    def joined(
+        self, later,           # of the same schema, beginning where this one ends or after it
+        gap: str = "refuse",         # "refuse", or "unknown": periods between the two are NaN
     ) -> Any:
         "One view after the other."
         one_of(gap, ("refuse", "unknown"), "gap")
@@ -192,15 +219,21 @@ class Joined(Checked):
         one, other = self.until(self.known), later
         step = one.ahead(1).starts[-1]
         if other.starts[0] < step:
-            raise InputError(f"the later events begin with the {self.period} of {other.starts[0]}, which is known already: give what comes from {step} on")
+            raise InputError(
+                f"the later events begin with the {self.period} of {other.starts[0]}, which is "
+                f"known already: give what comes from {step} on")
         further = 1
         while one.ahead(further).starts[-1] < other.starts[0]: further *= 2
         between = int((one.ahead(further).starts[len(one):] < other.starts[0]).sum())
         if one.ahead(between + 1).starts[-1] != other.starts[0]:
-            raise InputError(f"the later view begins at {other.starts[0]}, within a {self.period} of the earlier one: cut both at the same times")
+            raise InputError(
+                f"the later view begins at {other.starts[0]}, within a {self.period} of the "
+                "earlier one: cut both at the same times")
         if between and gap == "refuse":
-            raise InputError(f"nothing is known of the {between} {self.period}(s) from {step} to {other.starts[0]}: "
-                             "give their events too, or say gap='unknown'")
+            raise InputError(
+                f"nothing is known of the {between} {self.period}(s) from {step} to "
+                f"{other.starts[0]}: "
+                "give their events too, or say gap='unknown'")
         hole = np.full((between, *one.counts.shape[1:]), np.nan, np.float32)
         parts = [one.counts, hole, other.counts] if between else [one.counts, other.counts]
         return self._with(np.concatenate(parts), 0)
@@ -208,18 +241,28 @@ class Joined(Checked):
 # %% ../nbs/18_views.ipynb #f517077d
 class View(Joined):
     "What sequences, hourly maps, weekly areas and terrain have in common."
-    def frame(self, values,           # (n, …) one number for each of the counts, or (k, n, …) with `names`
-              at,                           # (n,) periods
-              names=("expected",),          # columns; with more than one, `values` has one array for each
+    def frame(
+        # (n, …) one number for each of the counts, or (k, n, …) with `names`
+        self, values,
+        at,                           # (n,) periods
+        names=("expected",),          # columns; with more than one, `values` has one array for each
     ) -> pd.DataFrame:
-        "Columns `period`, `place`, `category` (where the view has categories) and `names`; one line a number, periods first."
+        """Columns `period`, `place`, `category` (where the view has categories) and `names`; one
+        line a number, periods first."""
         at = periods_of(at, len(self))
-        values = [values] if len(names) == 1 and np.shape(values)[0] == len(at) and np.ndim(values) == self.counts.ndim else list(values)
+        values = (
+            [values] if len(names) == 1 and np.shape(values)[0] == len(at)
+            and np.ndim(values) == self.counts.ndim else list(values))
         places, categories = list(self.places), list(self.categories)
         lines, each = len(at)*len(places)*max(len(categories), 1), max(len(categories), 1)
-        columns = {"period": np.repeat(self.starts[at], len(places)*each), "place": np.tile(np.repeat(places, each), len(at))}
+        columns = {
+            "period": np.repeat(self.starts[at], len(places) * each),
+            "place": np.tile(np.repeat(places, each), len(at))}
         if categories: columns["category"] = np.tile(categories, len(at)*len(places))
         for name, array in zip(names, values):
-            if np.size(array) != lines: raise InputError(f"{name} has {np.size(array)} numbers for {lines} lines: give one for each of the counts")
+            if np.size(array) != lines:
+                raise InputError(
+                    f"{name} has {np.size(array)} numbers for {lines} lines: give one for each "
+                    "of the counts")
             columns[name] = np.asarray(array, float).ravel()
         return pd.DataFrame(columns)

@@ -20,14 +20,15 @@ def test_mypy_finds_nothing():
     assert f"no issues found in {len(list((ROOT / 'crimenb').rglob('*.py')))} source files" in done.stdout
 
 def commented(source, function):
-    "The lines of a function's signature that end in a comment: nbdev's way to say what an argument is."
+    "The lines of a function's signature that end in a comment or follow one: nbdev's ways to say what an argument is."
     depth, found, lines = 0, set(), source.splitlines(keepends=True)[function.lineno - 1:]
+    alone = lambda token: not token.line[:token.start[1]].strip()
     for token in tokenize.generate_tokens(iter(lines).__next__):
         if token.string in ("(", "[", "{") and token.type == tokenize.OP: depth += 1
         elif token.string in (")", "]", "}") and token.type == tokenize.OP:
             depth -= 1
             if not depth: return found
-        elif token.type == tokenize.COMMENT: found.add(function.lineno - 1 + token.start[0])
+        elif token.type == tokenize.COMMENT: found.add(function.lineno - 1 + token.start[0] + alone(token))
 
 def untold(source):
     "Names of public functions and methods, each with the arguments that have neither a hint nor a comment, and `return` where no hint says what comes back."

@@ -28,9 +28,12 @@ from ..metrics import pei_star, widened
 MILE2 = 5280.**2                    # square feet of a square mile
 CELL = (62_500., 360_000.)          # square feet of a cell, at least and at most
 HOT = (.25, .75)                    # square miles of all hot spots, at least and at most
-HORIZONS = {"1 week": pd.DateOffset(days=7), "2 weeks": pd.DateOffset(days=14), "1 month": pd.DateOffset(months=1),
-            "2 months": pd.DateOffset(months=2), "3 months": pd.DateOffset(months=3)}
-BEGIN = pd.Timestamp("2017-03-01")  # of the contest's test; forecasts were made with what was known the day before
+HORIZONS = {
+    "1 week": pd.DateOffset(days=7), "2 weeks": pd.DateOffset(days=14),
+    "1 month": pd.DateOffset(months=1), "2 months": pd.DateOffset(months=2),
+    "3 months": pd.DateOffset(months=3)}
+# of the contest's test; forecasts were made with what was known the day before
+BEGIN = pd.Timestamp("2017-03-01")
 
 def days_of(time,  # one time or many
 ) -> np.ndarray:
@@ -55,8 +58,10 @@ class Crimes:
     ) -> np.ndarray:
         "(n,) bool: what happened in the stretch of time that begins then."
         one_of(horizon, HORIZONS, "horizon")
-        return (self.day >= days_of(begin)) & (self.day < days_of(pd.Timestamp(begin) + HORIZONS[horizon]))
+        return (self.day >= days_of(begin)) & (
+            self.day < days_of(pd.Timestamp(begin) + HORIZONS[horizon]))
 
+# %% ../../nbs/baselines/45_contest.ipynb #fe7740d4
 def crimes_of(time,  # (n,) when
               x, y,  # (n,) feet
 ) -> Crimes:
@@ -68,14 +73,20 @@ def crimes_of(time,  # (n,) when
 # %% ../../nbs/baselines/45_contest.ipynb #9ea7abe8
 KINDS = {"burglary": "crimes_bur.csv", "theft of auto": "crimes_veh.csv"}
 # maps that were handed in and are whole in the public copy: file -> kind of crime, horizon
-HANDED_IN = {"Burg_2MO": ("burglary", "2 months"), "TOA_1MO": ("theft of auto", "1 month"), "TOA_2MO": ("theft of auto", "2 months")}
+HANDED_IN = {
+    "Burg_2MO": ("burglary", "2 months"), "TOA_1MO": ("theft of auto", "1 month"),
+    "TOA_2MO": ("theft of auto", "2 months")}
 
 def read_portland(paths,   # file name -> path, from `sources.fetch("portland_nij")`
 ) -> tuple:
-    "`(city, crimes, maps)`: the city's polygon in feet, kind -> `Crimes`, and name of a handed-in map -> its hot spots (polygons)."
+    """`(city, crimes, maps)`: the city's polygon in feet, kind -> `Crimes`, and name of a handed-in
+    map -> its hot spots (polygons)."""
     for name in ("Portland_Police_Districts.shp", *KINDS.values()):
-        if name not in paths: raise InputError(f"there is no {name} among the files: give those of the data set portland_nij")
-    city = shapely.make_valid(shapely.union_all(read_table(paths["Portland_Police_Districts.shp"]).geometry.to_numpy()))
+        if name not in paths:
+            raise InputError(
+                f"there is no {name} among the files: give those of the data set portland_nij")
+    city = shapely.make_valid(
+        shapely.union_all(read_table(paths["Portland_Police_Districts.shp"]).geometry.to_numpy()))
     crimes = {}
     for kind, name in KINDS.items():
         table = pd.read_csv(paths[name], parse_dates=["occ_date"])
@@ -91,12 +102,15 @@ def read_portland(paths,   # file name -> path, from `sources.fetch("portland_ni
 def simulated(n_events: int = 8000, # over three years
               seed: int = 0,
 ) -> tuple:
-    "`(city, crimes, maps)` as `read_portland` gives them, of a simulated city (`crimenb.city`) that ends after the contest; nobody has handed in a map of it."
+    """`(city, crimes, maps)` as `read_portland` gives them, of a simulated city (`crimenb.city`)
+    that ends after the contest; nobody has handed in a map of it."""
     from crimenb.city import simulate
     events, made = simulate(n_events, days=1187, seed=seed, start="2014-03-02", n_areas=16)
     side = made.side*made.cell_m/.3048
     half = events.category.cat.codes.to_numpy() % 2 == 0
-    crimes = {kind: crimes_of(events.time[part], events.x[part]/.3048, events.y[part]/.3048) for kind, part in zip(KINDS, (half, ~half))}
+    crimes = {
+        kind: crimes_of(events.time[part], events.x[part] / 0.3048, events.y[part] / 0.3048)
+        for kind, part in zip(KINDS, (half, ~half))}
     return shapely.box(0, 0, side, side), crimes, {}
 
 # %% ../../nbs/baselines/45_contest.ipynb #cae984ab
@@ -109,14 +123,18 @@ def score(hot,             # (h,) polygons of the hot spots, feet
     "n, N, share of the area, and PAI of a map."
     there = crimes.within(begin, horizon)
     shape = shapely.union_all(np.asarray(hot, object))
-    n, share = int(shapely.intersects_xy(shape, crimes.x[there], crimes.y[there]).sum()), shape.area/city.area
-    if not there.any(): raise InputError(f"no crime in {horizon} from {begin}: there is nothing to score")
+    n, share = (
+        int(shapely.intersects_xy(shape, crimes.x[there], crimes.y[there]).sum()),
+        shape.area / city.area)
+    if not there.any():
+        raise InputError(f"no crime in {horizon} from {begin}: there is nothing to score")
     return {"n": n, "N": int(there.sum()), "share": share, "PAI": n/there.sum()/share}
 
 # %% ../../nbs/baselines/45_contest.ipynb #201583fc
 @dataclass(frozen=True, eq=False)
 class Grid:
-    "Squares over a city. Numbers of cells go row by row; `area` is that of the part inside the city."
+    """Squares over a city. Numbers of cells go row by row; `area` is that of the part inside the
+    city."""
     size: float
     angle: float
     west: float
@@ -137,7 +155,8 @@ class Grid:
     def middle(self) -> np.ndarray:
         "(n, 2) middles of the cells, in the grid's own directions."
         row, column = np.divmod(np.arange(len(self)), self.columns)
-        return np.column_stack([self.west + (column + .5)*self.size, self.south + (row + .5)*self.size])
+        return np.column_stack(
+            [self.west + (column + 0.5) * self.size, self.south + (row + 0.5) * self.size])
 
     def cell(self, x, y,  # (n,) feet
     ) -> np.ndarray:
@@ -154,15 +173,26 @@ def grid(city,           # the city's polygon, feet
          angle: float = 0.,  # radians, against the clock
 ) -> Grid:
     "Squares that cover the city."
-    if not CELL[0] <= size**2 <= CELL[1]: raise InputError(f"cells of {size:g} feet have {size**2:,.0f} square feet: the contest wants {CELL[0]:,.0f} to {CELL[1]:,.0f}")
+    if not CELL[0] <= size**2 <= CELL[1]:
+        raise InputError(
+            f"cells of {size:g} feet have {size**2:,.0f} square feet: the contest wants "
+            f"{CELL[0]:,.0f} to {CELL[1]:,.0f}")
     turn = Grid(size, angle, 0, 0, 1, 1, np.zeros(1)).turned
     u, v = turn(*shapely.get_coordinates(city).T)
-    west, south = u.min() - within(across, "across", 0, 1)*size, v.min() - within(up, "up", 0, 1)*size
+    west, south = (
+        u.min() - within(across, "across", 0, 1) * size, v.min() - within(up, "up", 0, 1) * size)
     rows, columns = int((v.max() - south)//size) + 1, int((u.max() - west)//size) + 1
     made = Grid(size, angle, west, south, rows, columns, np.zeros(rows*columns))
-    corners = np.stack([made.middle + np.multiply(corner, size/2) for corner in ((-1, -1), (1, -1), (1, 1), (-1, 1))], 1)
+    corners = np.stack(
+        [
+            made.middle + np.multiply(corner, size / 2)
+            for corner in ((-1, -1), (1, -1), (1, 1), (-1, 1))],
+        1)
     c, s = np.cos(angle), np.sin(angle)
-    boxes = shapely.polygons(np.stack([c*corners[..., 0] - s*corners[..., 1], s*corners[..., 0] + c*corners[..., 1]], -1))
+    boxes = shapely.polygons(
+        np.stack(
+            [c * corners[..., 0] - s * corners[..., 1], s * corners[..., 0] + c * corners[..., 1]],
+            -1))
     shapely.prepare(city)
     whole = shapely.contains_properly(city, boxes)
     border = ~whole & shapely.intersects(city, boxes)
@@ -175,15 +205,19 @@ def hot_spots(intensity,        # (n,) what is expected in each cell, in any uni
               on: Grid,
               miles2: float = HOT[0], # square miles to mark
 ) -> np.ndarray:
-    "(n,) share of each cell that is marked: the most per square foot first; cells that are equal at the end are marked in equal parts."
-    if not HOT[0] <= miles2 <= HOT[1]: raise InputError(f"{miles2} square miles of hot spots: the contest wants {HOT[0]} to {HOT[1]}")
+    """(n,) share of each cell that is marked: the most per square foot first; cells that are equal
+    at the end are marked in equal parts."""
+    if not HOT[0] <= miles2 <= HOT[1]:
+        raise InputError(
+            f"{miles2} square miles of hot spots: the contest wants {HOT[0]} to {HOT[1]}")
     intensity = np.asarray(intensity, float)
     there = np.flatnonzero((on.area > 0) & (intensity != 0))
     # where little has ever happened, cells with nothing are marked, too
     if on.area[there].sum() < miles2*MILE2: there = np.flatnonzero(on.area > 0)
     # a sliver at the border holds little, however much that is per square foot
     key = intensity[there]/np.maximum(on.area[there], on.size**2/2)
-    if not (np.isfinite(key).all() and (key >= 0).all()): raise InputError("some cell's forecast is missing, infinite or below 0")
+    if not (np.isfinite(key).all() and (key >= 0).all()):
+        raise InputError("some cell's forecast is missing, infinite or below 0")
     level, group = np.unique(-key, return_inverse=True)
     size = np.bincount(group, on.area[there])
     part = np.clip((miles2*MILE2 - (np.cumsum(size) - size))/size, 0, 1)
@@ -197,7 +231,8 @@ def judge(marked: np.ndarray, on: Grid, crimes: Crimes,
 ) -> dict:
     "n (expected over ties), N, share of the area, PAI and PEI* of marked cells."
     there = crimes.within(begin, horizon)
-    if not there.any(): raise InputError(f"no crime in {horizon} from {begin}: there is nothing to score")
+    if not there.any():
+        raise InputError(f"no crime in {horizon} from {begin}: there is nothing to score")
     cell = on.cell(crimes.x[there], crimes.y[there])
     counts = np.bincount(cell[cell >= 0], minlength=len(on)).astype(float)
     n, share, real = float(marked @ counts), float(marked @ on.area/on.area.sum()), on.area > 0
@@ -215,16 +250,21 @@ class Past:
 
     def spread(self, width: float,  # of the kernel, feet; 0: each crime in its cell
     ) -> Any:
-        "(cells, crimes) sparse: which share of each crime is in each cell; a gaussian kernel, cut at three widths."
+        """(cells, crimes) sparse: which share of each crime is in each cell; a gaussian kernel, cut
+        at three widths."""
         if width not in self.made:
             n = len(self.crimes)
-            if width == 0: self.made[width] = sparse.csr_matrix((np.ones(n), (self.cell, np.arange(n))), (len(self.on), n))
+            if width == 0:
+                self.made[width] = sparse.csr_matrix(
+                    (np.ones(n), (self.cell, np.arange(n))), (len(self.on), n))
             else:
                 places = np.column_stack(self.on.turned(self.crimes.x, self.crimes.y))
-                near = cKDTree(self.on.middle).sparse_distance_matrix(cKDTree(places), 3*width, output_type="coo_matrix")
+                near = cKDTree(self.on.middle).sparse_distance_matrix(
+                    cKDTree(places), 3 * width, output_type="coo_matrix")
                 near.data = np.exp(-near.data**2/2/width**2)
                 near = near.tocsr()
-                self.made[width] = near @ sparse.diags(1/np.maximum(np.asarray(near.sum(0)).ravel(), 1e-300))
+                self.made[width] = near @ sparse.diags(
+                    1 / np.maximum(np.asarray(near.sum(0)).ravel(), 1e-300))
         return self.made[width]
 
     def weights(self, day: int,  # what is known when it begins
@@ -235,7 +275,8 @@ class Past:
         known = age > 0
         columns = []
         for _, length, how in wanted:
-            if one_of(how, ("count", "fade"), "way to forget") == "count": columns.append(known & (age <= length))
+            if one_of(how, ("count", "fade"), "way to forget") == "count":
+                columns.append(known & (age <= length))
             else: columns.append(known*np.exp(-np.maximum(age, 0)/length))
         return np.column_stack(columns).astype(float)
 
@@ -259,7 +300,8 @@ class Past:
                horizon: str,     # one of `HORIZONS`
     ) -> np.ndarray:
         "(cells,) what happened in the stretch of time that begins then."
-        return np.bincount(self.cell[self.crimes.within(begin, horizon)], minlength=len(self.on)).astype(float)
+        return np.bincount(
+            self.cell[self.crimes.within(begin, horizon)], minlength=len(self.on)).astype(float)
 
 # %% ../../nbs/baselines/45_contest.ipynb #be5fab0e
 def past(on: Grid, crimes: Crimes) -> Past:
@@ -292,19 +334,27 @@ class SelfExciting(BaseEstimator):
         age = day - past.crimes.day
         known = np.flatnonzero((age > 0) & (age <= self.window))
         cell, time = past.cell[known], past.crimes.day[known].astype(float)
-        if not len(known): raise InputError(f"nothing happened in the {self.window} days before: there is nothing to learn from")
+        if not len(known):
+            raise InputError(
+                f"nothing happened in the {self.window} days before: there is nothing to learn from"
+            )
         later, earlier = self._pairs(cell, time)
         wait, rest = time[later] - time[earlier], day - time
-        count, theta, omega, n = np.bincount(cell, minlength=len(past.on)).astype(float), .3, 1/30, len(known)
+        count, theta, omega, n = (
+            np.bincount(cell, minlength=len(past.on)).astype(float), 0.3, 1 / 30, len(known))
         mu = (1 - theta)*count/self.window
         for _ in range(self.rounds):
             pull = theta*omega*np.exp(-omega*wait)
             rate = mu[cell] + np.bincount(later, pull, n)
             cause = pull/rate[later]
             mu = np.bincount(cell, mu[cell]/rate, len(past.on))/self.window
-            # what is set off over longer than the window looks like a rate, and more than one each would never end
+            # what is set off over longer than the window looks like a rate, and more than one each
+            # would never end
             theta = min(cause.sum()/(1 - np.exp(-omega*rest)).sum(), .99)
-            omega = np.clip(cause.sum()/max((cause*wait).sum() + theta*(rest*np.exp(-omega*rest)).sum(), 1e-9), 1/self.window, 1.)
+            omega = np.clip(
+                cause.sum()
+                / max((cause * wait).sum() + theta * (rest * np.exp(-omega * rest)).sum(), 1e-9),
+                1 / self.window, 1.0)
         self.mu_, self.theta_, self.omega_ = mu, float(theta), float(omega)
         return self
 
@@ -315,7 +365,9 @@ class SelfExciting(BaseEstimator):
         first = np.searchsorted(cell[order], cell[order])
         many = np.arange(len(order)) - first
         later = np.repeat(np.arange(len(order)), many)
-        earlier = np.repeat(first, many) + np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+        earlier = (
+            np.repeat(first, many) + np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+        )
         later, earlier = order[later], order[earlier]
         apart = time[later] > time[earlier]
         return later[apart], earlier[apart]
@@ -325,12 +377,17 @@ class SelfExciting(BaseEstimator):
         length = (date_of(day) + HORIZONS[horizon] - date_of(day)).days
         age = day - past.crimes.day
         known = (age > 0) & (age <= self.window)
-        fade = self.theta_*(np.exp(-self.omega_*np.maximum(age, 0)) - np.exp(-self.omega_*(np.maximum(age, 0) + length)))
+        fade = self.theta_ * (
+            np.exp(-self.omega_ * np.maximum(age, 0))
+            - np.exp(-self.omega_ * (np.maximum(age, 0) + length)))
         return self.mu_*length + np.bincount(past.cell, known*fade, len(past.on))
 
 # %% ../../nbs/baselines/45_contest.ipynb #5e3492c1
-MEMORIES = tuple([(0., days, "count") for days in (90, 365, 730)] + [(0., days, "fade") for days in (60, 180, 365, 1095)]
-                 + [(float(width), days, "fade") for width in (300, 600, 1200, 2400) for days in (60, 365, 1095)])
+MEMORIES = tuple(
+    [(0.0, days, "count") for days in (90, 365, 730)]
+    + [(0.0, days, "fade") for days in (60, 180, 365, 1095)]
+    + [(float(width), days, "fade") for width in (300, 600, 1200, 2400) for days in (60, 365, 1095)]
+)
 
 class _Trained(BaseEstimator):
     "Learns from windows of the past, each as long as the horizon and known only up to its begin."
@@ -347,11 +404,16 @@ class KernelFeatures(_Trained):
     "Poisson regression on the logarithms of the memories."
     def expect(self, past: Past, day: int, horizon: str) -> np.ndarray:
         there, begins = np.flatnonzero(past.on.area), self._begins(day, horizon)
-        x = np.log(np.concatenate([past.memories(int(days_of(at)), self.memories, there) for at in begins]) + .01)
+        x = np.log(
+            np.concatenate([past.memories(int(days_of(at)), self.memories, there) for at in begins])
+            + 0.01)
         y = np.concatenate([past.counts(at, horizon)[there] for at in begins])
         middle, spread = x.mean(0), np.maximum(x.std(0), 1e-9)
         fitted = PoissonRegressor(alpha=1e-4, solver="newton-cholesky").fit((x - middle)/spread, y)
-        return np.exp(np.clip((np.log(past.memories(day, self.memories) + .01) - middle)/spread @ fitted.coef_ + fitted.intercept_, -50, 20))
+        return np.exp(
+            np.clip(
+                (np.log(past.memories(day, self.memories) + 0.01) - middle) / spread @ fitted.coef_
+                + fitted.intercept_, -50, 20))
 
 # %% ../../nbs/baselines/45_contest.ipynb #c79a398d
 class Mixture(_Trained):
@@ -362,12 +424,15 @@ class Mixture(_Trained):
         for at in self._begins(day, horizon):
             counts = past.counts(at, horizon)
             hit = np.flatnonzero(counts)
-            seen.append(np.column_stack([past.memories(int(days_of(at)), self.memories, hit), flat[hit]]))
+            seen.append(
+                np.column_stack([past.memories(int(days_of(at)), self.memories, hit), flat[hit]]))
             y.append(counts[hit])
             # each crime is spread over cells that make it up to one
             total = total + np.append(past.weights(int(days_of(at)), self.memories).sum(0), 1)
         seen, y = np.concatenate(seen), np.concatenate(y)
-        if not len(y): raise InputError("nothing happened in the windows of the past: take longer ones, or more")
+        if not len(y):
+            raise InputError(
+                "nothing happened in the windows of the past: take longer ones, or more")
         w = np.full(seen.shape[1], 1/seen.shape[1])*y.sum()/np.maximum(total, 1e-300)
         for _ in range(300): w = w*(y/np.maximum(seen @ w, 1e-300) @ seen)/np.maximum(total, 1e-300)
         self.weights_ = w
@@ -375,17 +440,22 @@ class Mixture(_Trained):
 
     def expect(self, past: Past, day: int, horizon: str) -> np.ndarray:
         self.fit(past, day, horizon)
-        return past.mixed(day, self.memories, self.weights_[:-1]) + self.weights_[-1]*past.on.area/past.on.area.sum()
+        return (
+            past.mixed(day, self.memories, self.weights_[:-1])
+            + self.weights_[-1] * past.on.area / past.on.area.sum())
 
 # %% ../../nbs/baselines/45_contest.ipynb #aa32565c
 def choose_grid(pasts: list,       # `Past` of the same crimes on several grids
                 method,            # whose `expect` marks the hot spots
                 day: int,          # nothing from this day on is looked at
                 horizon: str,
-                trials: int = 8,   # earlier dates, each 28 days before the next; the last one ends before `day`
+                # earlier dates, each 28 days before the next; the last one ends before `day`
+                trials: int = 8,
 ) -> int:
     "The number of the grid whose hot spots caught the most crimes a square foot on earlier dates."
-    end, caught, key = date_of(day) - HORIZONS[horizon], np.zeros(len(pasts)), (repr(method), int(day), horizon, trials, len(pasts))
+    end, caught, key = (
+        date_of(day) - HORIZONS[horizon], np.zeros(len(pasts)),
+        (repr(method), int(day), horizon, trials, len(pasts)))
     # two players who choose alike choose once
     if key in pasts[0].made: return pasts[0].made[key]
     for g, one in enumerate(pasts):
@@ -400,7 +470,8 @@ def choose_grid(pasts: list,       # `Past` of the same crimes on several grids
 class OwnGrid(BaseEstimator):
     "A method that marks its hot spots on whichever of several grids did best on earlier dates."
     def __init__(self, method,      # which marks
-                 chooser,           # which is tried on the earlier dates; the same one, or a quick one
+                 # which is tried on the earlier dates; the same one, or a quick one
+                 chooser,
                  trials: int = 8,   # earlier dates
     ): self.method, self.chooser, self.trials = method, chooser, trials
 
@@ -411,31 +482,40 @@ class OwnGrid(BaseEstimator):
 
 # %% ../../nbs/baselines/45_contest.ipynb #0eec7690
 def pooled(rows: pd.DataFrame,     # n, N, share and origin of one method, a row an origin
-           other: "pd.DataFrame | None" = None, # of another one at the same origins: the difference is given
+           # of another one at the same origins: the difference is given
+           other: "pd.DataFrame | None" = None,
            block: int = 3,         # neighbouring origins that stay together
            n_boot: int = 2000, seed: int = 0, level: float = .95,
 ) -> tuple:
-    "PAI of all origins together (or how much higher it is than the other's), with the ends of its interval, and the number of blocks."
-    tables = [t.sort_values("origin")[["n", "N", "share"]].to_numpy(float) for t in (rows, *(() if other is None else (other,)))]
-    if len({len(t) for t in tables}) > 1: raise InputError("the two methods have different origins: compare the same ones")
+    """PAI of all origins together (or how much higher it is than the other's), with the ends of its
+    interval, and the number of blocks."""
+    tables = [
+        t.sort_values("origin")[["n", "N", "share"]].to_numpy(float)
+        for t in (rows, *(() if other is None else (other,)))]
+    if len({len(t) for t in tables}) > 1:
+        raise InputError("the two methods have different origins: compare the same ones")
     label = np.arange(len(tables[0]))//within(block, "block", 1)
     blocks = int(label[-1]) + 1
     times = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1/blocks), n_boot)
     def value(times):
         parts = []
         for t in tables:
-            n, N, area = ((times[:, label] @ column) for column in (t[:, 0], t[:, 1], t[:, 1]*t[:, 2]))
+            n, N, area = (
+                (times[:, label] @ column) for column in (t[:, 0], t[:, 1], t[:, 1] * t[:, 2]))
             with np.errstate(divide="ignore", invalid="ignore"): parts.append(n/area)
         return parts[0] - (parts[1] if len(parts) > 1 else 0)
     point = float(value(np.ones((1, blocks)))[0])
     low, high = np.nanquantile(value(times), [(1 - level)/2, (1 + level)/2])
-    if blocks > 1: low, high = (float(v) for v in widened(point, min(low, point), max(high, point), blocks, level))
+    if blocks > 1:
+        low, high = (
+            float(v) for v in widened(point, min(low, point), max(high, point), blocks, level))
     return point, low, high, blocks
 
 # %% ../../nbs/baselines/45_contest.ipynb #ac8b8b02
 def rolling(crimes: Crimes,
             grids: list,             # `Grid`, the first of them for methods that choose none
-            methods: dict,           # name -> method; an `OwnGrid` sees all grids, any other the first
+            # name -> method; an `OwnGrid` sees all grids, any other the first
+            methods: dict,
             origins,                 # first days of the stretches of time that are forecast
             horizons: tuple = tuple(HORIZONS),
 ) -> pd.DataFrame:
@@ -446,7 +526,12 @@ def rolling(crimes: Crimes,
         for horizon in horizons:
             for name, method in methods.items():
                 if isinstance(method, OwnGrid): marked, on = method.mark(pasts, day, horizon)
-                else: marked, on = hot_spots(method.expect(pasts[0], day, horizon), grids[0]), grids[0]
-                rows.append({"origin": origin, "horizon": horizon, "method": name, **judge(marked, on, crimes, origin, horizon),
-                             "side": on.size, "angle": on.angle, "grid": [g is on for g in grids].index(True)})
+                else:
+                    marked, on = (
+                        hot_spots(method.expect(pasts[0], day, horizon), grids[0]), grids[0])
+                rows.append(
+                    {
+                        "origin": origin, "horizon": horizon, "method": name,
+                        **judge(marked, on, crimes, origin, horizon), "side": on.size,
+                        "angle": on.angle, "grid": [g is on for g in grids].index(True)})
     return pd.DataFrame(rows)

@@ -29,10 +29,13 @@ def thin(counts,      # whole numbers, any shape
          share=.5,    # chance that an event goes to the first pile
          seed: "int | list" = 0,
 ) -> tuple:
-    "`(kept, held)`: counts split event by event. Poisson counts become two independent Poisson counts."
+    """`(kept, held)`: counts split event by event. Poisson counts become two independent Poisson
+    counts."""
     counts = np.asarray(counts)
     if not 0 < share < 1: raise InputError(f"share is {share}: it must lie above 0 and below 1")
-    if not (np.isfinite(counts).all() and (counts >= 0).all() and (counts == np.round(counts)).all()): raise InputError("only whole numbers of events, at least 0, can be thinned")
+    if not (
+        np.isfinite(counts).all() and (counts >= 0).all() and (counts == np.round(counts)).all()):
+        raise InputError("only whole numbers of events, at least 0, can be thinned")
     kept = np.random.default_rng(seed).binomial(counts.astype(np.int64), share)
     return kept, counts.astype(np.int64) - kept
 
@@ -40,9 +43,11 @@ def thinned(view: Terrain,
             train: "slice | None" = None,  # past periods; None: all that are known
             seed: int = 0,
 ) -> Terrain:
-    "Half of the events of the past periods, and after them, as one period more, the other half of the last one."
+    """Half of the events of the past periods, and after them, as one period more, the other half of
+    the last one."""
     end = view.known if train is None else train.indices(view.known)[1]
-    kept, held = thin(view.past(end, None if train is None else end - train.indices(view.known)[0]), seed=seed)
+    kept, held = thin(
+        view.past(end, None if train is None else end - train.indices(view.known)[0]), seed=seed)
     return replace(view, counts=np.vstack([kept.T, held[:, -1]]), labels=None)
 
 def deviance(expected: np.ndarray, observed: np.ndarray) -> float:
@@ -54,7 +59,8 @@ def deviance(expected: np.ndarray, observed: np.ndarray) -> float:
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #6c3ae2d8
 class HotSpots(Model):
-    "A rule learns from past counts and surroundings, and forecasts from the counts of as many periods, or from the surroundings alone."
+    """A rule learns from past counts and surroundings, and forecasts from the counts of as many
+    periods, or from the surroundings alone."""
     view = "Terrain"
     #: kind of measures that it takes, or None: those of the view
     values: "str | None" = None
@@ -66,7 +72,8 @@ class HotSpots(Model):
         return view.design(**({"values": self.values} if self.values else {}))
 
     def _learn(self, view, past): pass
-    def _expect(self, view, past): raise TypeError(f"{type(self).__name__} must say what it expects")
+    def _expect(self, view, past):
+        raise TypeError(f"{type(self).__name__} must say what it expects")
 
     def _fit(self, view, train, valid):
         begin, end, _ = train.indices(view.known)
@@ -78,15 +85,19 @@ class HotSpots(Model):
         return np.stack([self._expect(view, view.past(int(t), self.periods_)) for t in at])
 
     def _spread(self, view, train, valid):
-        "Of the validation; else of what was learnt, where that has few numbers; else of thinned counts: halving all rates halves a variance that is in proportion to them."
+        """Of the validation; else of what was learnt, where that has few numbers; else of thinned
+        counts: halving all rates halves a variance that is in proportion to them."""
         if valid is not None and len(at := np.arange(*valid.indices(view.known))):
             return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
         at = np.arange(*train.indices(view.known))
-        if not self.remembers: return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
+        if not self.remembers:
+            return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
         half = thinned(view, train)
         other = clone(self)
         other._fit(half, slice(0, len(at)), None)
-        form, spread = fit_spread(np.maximum(other._predict(half, np.array([len(at)])), self.least), half.observed([len(at)]))
+        form, spread = fit_spread(
+            np.maximum(other._predict(half, np.array([len(at)])), self.least),
+            half.observed([len(at)]))
         return form, spread*(2 if form == "linear" else 1)
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #f8ba6003
@@ -100,7 +111,8 @@ class Area(HotSpots):
     name, role = "area", "trivial"
     def _expect(self, view, past):
         size = view.units.area
-        if not (size > 0).all(): raise InputError("the rule 'area' needs the area of every unit, above 0 m²")
+        if not (size > 0).all():
+            raise InputError("the rule 'area' needs the area of every unit, above 0 m²")
         return size/size.sum()*past.sum()/past.shape[1]
 
 class LastCounts(HotSpots, Last):
@@ -118,19 +130,26 @@ class MeanCounts(HotSpots, Mean):
 # %% ../../nbs/baselines/40_hot_spots.ipynb #ad4ea3cf
 def _smooth(units, counts, bandwidths):
     "Crimes per km² and units per km², both with the unit itself: two (units, k)."
-    return tuple(density(units, Points(units.x, units.y, units.crs, weight), bandwidths) for weight in (counts, None))
+    return tuple(
+        density(units, Points(units.x, units.y, units.crs, weight), bandwidths)
+        for weight in (counts, None))
 
 class KernelDensity(HotSpots):
     "Smoothed counts; they add up to the mean total of the past periods."
     name, role = "kernel density", "practitioner"
-    def __init__(self, bandwidth: "float | None" = None,                  # metres; None: chosen by thinning among `bandwidths`
-                 bandwidths: tuple = (25, 50, 100, 200, 400, 800), # metres
-                 per: str = "area",  # "area": crimes per km² x the unit's area; "unit": crimes per unit nearby
-                 seed: int = 0,      # of the thinning
+    def __init__(
+        # metres; None: chosen by thinning among `bandwidths`
+        self, bandwidth: "float | None" = None,
+        bandwidths: tuple = (25, 50, 100, 200, 400, 800), # metres
+        # "area": crimes per km² x the unit's area; "unit": crimes per unit nearby
+        per: str = "area",
+        seed: int = 0,      # of the thinning
     ): self.bandwidth, self.bandwidths, self.per, self.seed = bandwidth, bandwidths, per, seed
 
     def _rate(self, units, counts, h):
-        if one_of(self.per, ("unit", "area"), "value of per") == "area" and not (units.area > 0).all():
+        if (
+            one_of(self.per, ("unit", "area"), "value of per") == "area"
+            and not (units.area > 0).all()):
             raise InputError("density times area needs the area of every unit, above 0 m²")
         crimes, places = _smooth(units, counts, h)
         found = crimes/places if self.per == "unit" else crimes*units.area[:, None]
@@ -140,14 +159,18 @@ class KernelDensity(HotSpots):
         self.bandwidth_ = self.bandwidth
         if self.bandwidth is None:
             kept, held = thin(past, .5, self.seed)
-            scores = [deviance(column, held.mean(1)) for column in self._rate(view.units, kept.mean(1), self.bandwidths).T]
+            scores = [
+                deviance(column, held.mean(1))
+                for column in self._rate(view.units, kept.mean(1), self.bandwidths).T]
             self.bandwidth_ = self.bandwidths[int(np.argmin(scores))]
 
-    def _expect(self, view, past): return self._rate(view.units, past.mean(1), [self.bandwidth_])[:, 0]
+    def _expect(self, view, past):
+        return self._rate(view.units, past.mean(1), [self.bandwidth_])[:, 0]
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #590886ca
 def _prox(kind, group, weight):
-    "The step of the penalty: a function (coefficients, step × λ) -> coefficients. group -1: no penalty."
+    """The step of the penalty: a function (coefficients, step × λ) -> coefficients. group -1: no
+    penalty."""
     free = group < 0
     if kind == "positive": return lambda b, t: np.where(free, b, np.maximum(b - t, 0))
     member = np.where(free, len(weight), group)
@@ -165,7 +188,8 @@ def _penalty(kind, b, group, weight):
 def penalised_poisson(x,            # (n, p) all columns, constants included
                       y,            # (n,) counts
                       penalty,      # λ
-                      group,        # (p,) number of the group of each column, -1 for those without penalty
+                      # (p,) number of the group of each column, -1 for those without penalty
+                      group,
                       kind="positive", # "positive": λ Σ β, β ≥ 0; "group": λ Σ √p ‖β‖ over groups
                       start=None,   # (p,) where to begin
                       tol=1e-7,     # of the objective, relative
@@ -177,7 +201,9 @@ def penalised_poisson(x,            # (n, p) all columns, constants included
     prox = _prox(kind, group, weight)
     def loss(b):
         eta = x @ b
-        return np.inf if eta.max() > 30 else (np.exp(eta) - y*eta).mean() + penalty*_penalty(kind, b, group, weight)
+        return (
+            np.inf if eta.max() > 30
+            else (np.exp(eta) - y * eta).mean() + penalty * _penalty(kind, b, group, weight))
     b = np.zeros(x.shape[1]) if start is None else start.copy()
     now = loss(b)
     for _ in range(50):
@@ -218,8 +244,10 @@ def _columns(design, kind):
     group = np.arange(design.x.shape[1])
     if kind == "group":
         for g, columns in enumerate(design.sets.values()): group[columns] = g
-    return np.hstack([design.constants, design.x]), np.concatenate([np.full(design.constants.shape[1], -1), group])
+    return np.hstack([design.constants, design.x]), np.concatenate(
+        [np.full(design.constants.shape[1], -1), group])
 
+# %% ../../nbs/baselines/40_hot_spots.ipynb #5abdb9f1
 def lasso(design: Design,
           y,                # (units,) counts
           kind="positive",  # or "group"
@@ -229,13 +257,18 @@ def lasso(design: Design,
     "`(coefficients (constants + p,), λ)` of the positive lasso or the group lasso."
     y = np.asarray(y, float)
     x, group = _columns(design, kind)
-    if penalty is not None: return penalised_poisson(x, y, within(penalty, "penalty", 0), group, kind), penalty
+    if penalty is not None:
+        return penalised_poisson(x, y, within(penalty, "penalty", 0), group, kind), penalty
     # above the largest penalty, nothing but the constants is left
     null = np.zeros(x.shape[1])
-    null[group < 0] = penalised_poisson(x[:, group < 0], y, 0., np.full((group < 0).sum(), -1), kind)
+    null[group < 0] = penalised_poisson(
+        x[:, group < 0], y, 0.0, np.full((group < 0).sum(), -1), kind)
     pull = x.T @ (y - np.exp(x @ null))/len(y)
     if kind == "positive": top = pull[group >= 0].max()
-    else: top = (np.sqrt(np.bincount(group[group >= 0], pull[group >= 0]**2))/np.sqrt(np.bincount(group[group >= 0]))).max()
+    else:
+        top = (
+            np.sqrt(np.bincount(group[group >= 0], pull[group >= 0] ** 2))
+            / np.sqrt(np.bincount(group[group >= 0]))).max()
     penalties = max(top, 1e-9)*np.geomspace(1, 1e-3, steps)
     score = np.zeros(steps)
     for train, test in KFold(folds, shuffle=True, random_state=seed).split(x):
@@ -247,7 +280,8 @@ def lasso(design: Design,
 # %% ../../nbs/baselines/40_hot_spots.ipynb #2d589aa0
 @dataclass(frozen=True, eq=False)
 class Fit:
-    "A classic risk terrain model: expected counts are exp((constants, chosen columns) @ coefficients)."
+    """A classic risk terrain model: expected counts are exp((constants, chosen columns) @
+    coefficients)."""
     # names and numbers of the chosen columns, one a set at most
     names: list
     columns: list
@@ -263,7 +297,8 @@ class Fit:
     schema: dict = field(default_factory=dict, repr=False)
 
     def expected(self, design: Design) -> np.ndarray:
-        "(units,) expected counts, of a design made in the same way; another one is an `InputError`."
+        """(units,) expected counts, of a design made in the same way; another one is an
+        `InputError`."""
         design.check(self.schema)
         return np.exp(np.hstack([design.constants, design.x[:, self.columns]]) @ self.coefficients)
 
@@ -343,10 +378,12 @@ class ClassicRTM(HotSpots):
 def fit_negative_binomial(x, # (n, p) columns, an intercept among them
                           y, # (n,) counts
 ) -> Any:
-    "statsmodels' result of a negative binomial regression (NB2: variance µ + α µ²); the last parameter is α."
+    """statsmodels' result of a negative binomial regression (NB2: variance µ + α µ²); the last
+    parameter is α."""
     discrete = needs("statsmodels.discrete.discrete_model", "statistics")
     start = np.append(_poisson(x, np.asarray(y, float))[0], .5)
-    return discrete.NegativeBinomial(np.asarray(y, float), x).fit(start_params=start, method="bfgs", maxiter=200, disp=0)
+    return discrete.NegativeBinomial(np.asarray(y, float), x).fit(
+        start_params=start, method="bfgs", maxiter=200, disp=0)
 
 class NegativeBinomial(ClassicRTM):
     "A negative binomial regression on the columns that classic RTM chooses."
@@ -354,15 +391,18 @@ class NegativeBinomial(ClassicRTM):
     def _learn(self, view, past):
         super()._learn(view, past)
         x = np.hstack([self.design(view).constants, self.design(view).x[:, self.fit_.columns]])
-        self.fit_ = replace(self.fit_, coefficients=np.asarray(fit_negative_binomial(x, past.sum(1)).params[:-1]))
+        self.fit_ = replace(
+            self.fit_, coefficients=np.asarray(fit_negative_binomial(x, past.sum(1)).params[:-1]))
 
 class GroupLasso(ClassicRTM):
     "A Poisson regression with a group lasso over the sets, λ by cross-validation unless given."
     name, role = "group lasso", "baseline"
     def _learn(self, view, past):
-        self.coefficients_, self.penalty_ = lasso(self.design(view), past.sum(1), "group", self.penalty, self.folds, seed=self.seed)
+        self.coefficients_, self.penalty_ = lasso(
+            self.design(view), past.sum(1), "group", self.penalty, self.folds, seed=self.seed)
 
-    def _expect(self, view, past): return np.exp(_columns(self.design(view), "group")[0] @ self.coefficients_)/self.periods_
+    def _expect(self, view, past):
+        return np.exp(_columns(self.design(view), "group")[0] @ self.coefficients_)/self.periods_
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #65eff9db
 def fit_forest(design: Design,
@@ -374,32 +414,43 @@ def fit_forest(design: Design,
 ) -> RandomForestRegressor:
     "A forest on constants and columns of the design."
     x = np.hstack([design.constants, design.x])
-    forest = RandomForestRegressor(trees, min_samples_leaf=min_samples_leaf, max_features=max_features, random_state=seed, n_jobs=jobs)
+    forest = RandomForestRegressor(
+        trees, min_samples_leaf=min_samples_leaf, max_features=max_features, random_state=seed,
+        n_jobs=jobs)
     return forest.fit(x, np.asarray(y, float))
 
 class RandomForest(HotSpots):
     "A random forest of the surroundings, fitted to the mean of the past periods."
     name, role, values, remembers = "random forest", "baseline", "standardised", False
-    def __init__(self, trees: int = 200, min_samples_leaf: int = 20, max_features: float = .33, # as in `fit_forest`
-                 seed: int = 0, jobs: int = 1,
-    ): self.trees, self.min_samples_leaf, self.max_features, self.seed, self.jobs = trees, min_samples_leaf, max_features, seed, jobs
+    def __init__(
+        # as in `fit_forest`
+        self, trees: int = 200, min_samples_leaf: int = 20, max_features: float = .33,
+        seed: int = 0, jobs: int = 1,
+    ):
+        self.trees, self.min_samples_leaf, self.max_features, self.seed, self.jobs = (
+            trees, min_samples_leaf, max_features, seed, jobs)
 
     def _learn(self, view, past):
-        self.forest_ = fit_forest(self.design(view), past.mean(1), self.trees, self.min_samples_leaf, self.max_features, self.seed, self.jobs)
+        self.forest_ = fit_forest(
+            self.design(view), past.mean(1), self.trees, self.min_samples_leaf, self.max_features,
+            self.seed, self.jobs)
 
-    def _expect(self, view, past): return self.forest_.predict(_columns(self.design(view), "positive")[0])
+    def _expect(self, view, past):
+        return self.forest_.predict(_columns(self.design(view), "positive")[0])
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #3b110f93
 def decompose(forest: RandomForestRegressor, # from `fit_forest`
               design: Design,              # of the units that are to be explained
               rows=None,                     # which units; None: all
 ) -> pd.DataFrame:
-    "One row a unit: 'mean', then the part of each set and of the 'constants', by the paths through the trees; rows add up to the prediction."
+    """One row a unit: 'mean', then the part of each set and of the 'constants', by the paths
+    through the trees; rows add up to the prediction."""
     rows = np.arange(len(design)) if rows is None else np.asarray(rows)
     x = np.hstack([design.constants[rows], design.x[rows]]).astype(np.float32)
     labels = ["mean", *design.sets, "constants"]
     book = np.full(x.shape[1], len(labels) - 1)
-    for g, columns in enumerate(design.sets.values()): book[columns + design.constants.shape[1]] = g + 1
+    for g, columns in enumerate(design.sets.values()):
+        book[columns + design.constants.shape[1]] = g + 1
     total = np.zeros((len(rows), len(labels)))
     for one in forest.estimators_:
         tree = one.tree_
@@ -417,18 +468,21 @@ def decompose(forest: RandomForestRegressor, # from `fit_forest`
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #d4b87039
 def _around(units, counts, bandwidths):
-    "Log crimes per unit and log units per km² around each unit, itself left out, both standardised: (units, 2 k)."
+    """Log crimes per unit and log units per km² around each unit, itself left out, both
+    standardised: (units, 2 k)."""
     h = np.asarray(bandwidths, float)
     crimes, places = _smooth(units, counts, h)
     peak = 1e6/(2*np.pi*h**2)
     crimes, places = np.maximum(crimes - counts[:, None]*peak, 0), np.maximum(places - peak, 0)
-    # half a typical unit's worth of nothing in particular, so that empty surroundings have a logarithm
+    # half a typical unit's worth of nothing in particular, so that empty surroundings have a
+    # logarithm
     usual = np.maximum(places.mean(0), 1e-12)
     rate = (crimes + .5*counts.mean()*usual)/(places + .5*usual)
     return np.hstack([standardise(np.log(rate)), standardise(np.log(places + .1*usual))])
 
 def _log_mean(x, y, ridge, rounds=8):
-    "Coefficients of the log prior mean: negative binomial regression with a ridge penalty, coefficients and α by turns."
+    """Coefficients of the log prior mean: negative binomial regression with a ridge penalty,
+    coefficients and α by turns."""
     penalty = np.full(x.shape[1], float(ridge))
     penalty[(x == x[0]).all(0)] = 0
     b, alpha = np.zeros(x.shape[1]), 1.
@@ -437,7 +491,9 @@ def _log_mean(x, y, ridge, rounds=8):
         for _ in range(30):
             mu = np.exp(np.clip(x @ b, -20, 10))
             w = alpha/(alpha + mu)
-            step = np.linalg.solve((x*(w*mu)[:, None]).T @ x + np.diag(penalty + 1e-9), x.T @ (w*(y - mu)) - penalty*b)
+            step = np.linalg.solve(
+                (x * (w * mu)[:, None]).T @ x + np.diag(penalty + 1e-9),
+                x.T @ (w * (y - mu)) - penalty * b)
             step *= min(1, 3/max(np.abs(x @ step).max(), 1e-12))
             b = b + step
             if np.abs(step).max() < 1e-6: break
@@ -451,12 +507,17 @@ def _log_mean(x, y, ridge, rounds=8):
 _GRID = np.linspace(-10, 10, 401)
 
 def _posterior(log_mean, y, spread, mixing):
-    "`(log marginal likelihood, E[λ | y])`, each (units,). spread: standard deviation of u (gamma) or of log u (lognormal)."
+    """`(log marginal likelihood, E[λ | y])`, each (units,). spread: standard deviation of u (gamma)
+    or of log u (lognormal)."""
     if mixing == "gamma":
         alpha, mu = 1/spread**2, np.exp(log_mean)
-        likelihood = gammaln(y + alpha) - gammaln(alpha) - gammaln(y + 1) + alpha*np.log(alpha/(alpha + mu)) + y*(log_mean - np.log(alpha + mu))
+        likelihood = (
+            gammaln(y + alpha) - gammaln(alpha) - gammaln(y + 1)
+            + alpha * np.log(alpha / (alpha + mu)) + y * (log_mean - np.log(alpha + mu)))
         return likelihood, mu*(alpha + y)/(alpha + mu)
-    shift, prior = spread*_GRID - spread**2/2, np.exp(-_GRID**2/2)*(_GRID[1] - _GRID[0])/np.sqrt(2*np.pi)
+    shift, prior = (
+        spread * _GRID - spread**2 / 2,
+        np.exp(-(_GRID**2) / 2) * (_GRID[1] - _GRID[0]) / np.sqrt(2 * np.pi))
     likelihood, mean = np.empty((2, len(y)))
     for a in range(0, len(y), 4096):
         some = slice(a, a + 4096)
@@ -472,7 +533,11 @@ def _posterior(log_mean, y, spread, mixing):
 
 def _spread(log_mean, y, mixing):
     "The spread with the highest marginal likelihood, between .05 and 3."
-    return float(np.exp(minimize_scalar(lambda s: -_posterior(log_mean, y, np.exp(s), mixing)[0].sum(), bounds=np.log([.05, 3]), method="bounded", options={"xatol": 1e-3}).x))
+    return float(
+        np.exp(
+            minimize_scalar(
+                lambda s: -_posterior(log_mean, y, np.exp(s), mixing)[0].sum(),
+                bounds=np.log([0.05, 3]), method="bounded", options={"xatol": 1e-3}).x))
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #5ff3c3bc
 def _earlier(units, past, history):
@@ -483,7 +548,8 @@ def _earlier(units, past, history):
     if past.shape[1] > 3: groups.append(past[:, :-1] @ .8**np.arange(past.shape[1] - 1)[::-1])
     if history is not None:
         history = np.asarray(history, float).reshape(len(units), -1)
-        if not (np.isfinite(history).all() and (history >= 0).all()): raise InputError("history must be counts of at least 0, without NaN")
+        if not (np.isfinite(history).all() and (history >= 0).all()):
+            raise InputError("history must be counts of at least 0, without NaN")
         groups += list(history.T)
     for counts in groups:
         columns.append(np.log(counts + .5)[:, None])
@@ -495,28 +561,38 @@ def _earlier(units, past, history):
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #abaf7402
 class ShrunkCounts(HotSpots):
-    "Posterior mean of each unit's rate, given its last count, its surroundings, its neighbours and older counts."
+    """Posterior mean of each unit's rate, given its last count, its surroundings, its neighbours
+    and older counts."""
     name, role, values = "shrunk counts", "ours", "standardised"
-    def __init__(self, bandwidths: tuple = (50, 100, 200, 400, 800, 1600), # of the neighbours, metres
-                 mixing: str = "lognormal",  # spread of the units about their prior mean: "lognormal" or "gamma"
-                 ridge: float = 10.,         # penalty on the squares of the standardised coefficients
-                 history: bool = False,      # look at the view's older counts of another source, too
+    def __init__(
+        self, bandwidths: tuple = (50, 100, 200, 400, 800, 1600), # of the neighbours, metres
+        # spread of the units about their prior mean: "lognormal" or "gamma"
+        mixing: str = "lognormal",
+        ridge: float = 10.,         # penalty on the squares of the standardised coefficients
+        history: bool = False,      # look at the view's older counts of another source, too
     ): self.bandwidths, self.mixing, self.ridge, self.history = bandwidths, mixing, ridge, history
 
     def _x(self, view, past):
         "Columns of the prior mean. Without factors there are neighbours and older counts to go by."
         one_of(self.mixing, ("lognormal", "gamma"), "mixing")
-        ground = [self.design(view).constants, self.design(view).x] if view.factors else [np.ones((len(past), 1))]
+        ground = (
+            [self.design(view).constants, self.design(view).x] if view.factors
+            else [np.ones((len(past), 1))])
         columns = _earlier(view.units, past, view.older if self.history else None)
-        x = np.hstack([*ground, _around(view.units, past[:, -1], self.bandwidths)] + [standardise(c) for c in columns])
-        return x if not view.factors or (ground[0] == 1).all(0).any() else np.hstack([np.ones((len(past), 1)), x])
+        x = np.hstack(
+            [*ground, _around(view.units, past[:, -1], self.bandwidths)]
+            + [standardise(c) for c in columns])
+        return (
+            x if not view.factors or (ground[0] == 1).all(0).any()
+            else np.hstack([np.ones((len(past), 1)), x]))
 
     def _learn(self, view, past):
         x, y = self._x(view, past), past[:, -1]
         self.coefficients_ = _log_mean(x, y, self.ridge)
         self.sigma_ = _spread(np.clip(x @ self.coefficients_, -20, 10), y, self.mixing)
 
-    def posterior(self, view, past: np.ndarray,  # (units, periods), of as many periods as it was fitted on
+    def posterior(
+        self, view, past: np.ndarray,  # (units, periods), of as many periods as it was fitted on
     ) -> tuple:
         "`(µ, log marginal likelihood, E[λ | y])`, each (units,)."
         log_mean = np.clip(self._x(view, past) @ self.coefficients_, -20, 10)

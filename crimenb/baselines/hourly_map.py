@@ -28,12 +28,16 @@ from ..models import Model
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #1e5df5bd
 def _hour(view, t, by):
-    "Hour of the day or of the week (0 is Monday's first) of the hours t, which may lie beyond the end of the maps."
+    """Hour of the day or of the week (0 is Monday's first) of the hours t, which may lie beyond the
+    end of the maps."""
     one_of(by, ("day", "week"), "period")
-    return (np.asarray(t) + view.start.hour + (24 * view.start.day_of_week if by == "week" else 0)) % {"day": 24, "week": 168}[by]
+    return (
+        np.asarray(t) + view.start.hour + (24 * view.start.day_of_week if by == "week" else 0)
+    ) % {"day": 24, "week": 168}[by]
 
 class HourlyRule(Model):
-    "A rule for hourly maps; forecasts further than an hour ahead build on the forecasts of the hours before."
+    """A rule for hourly maps; forecasts further than an hour ahead build on the forecasts of the
+    hours before."""
     view, role = "HourlyMaps", "baseline"
     #: hours that it has to be fitted on
     at_least: int = 1
@@ -62,7 +66,8 @@ class Persistence(HourlyRule):
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #9a00a469
 def _means(counts, group, size):
-    "(size, …) mean count of each group of hours, the overall mean for a group that has none; and how often each was seen."
+    """(size, …) mean count of each group of hours, the overall mean for a group that has none; and
+    how often each was seen."""
     counts = counts.astype(float)
     seen = np.bincount(group, minlength=size)
     total = np.zeros((len(seen), *counts.shape[1:]))
@@ -72,10 +77,13 @@ def _means(counts, group, size):
     return mean, seen
 
 class HistoricalAverage(HourlyRule):
-    "HA, section 5 of the paper: the cell's mean count in training at that hour of the day. Added to the day's sum it is the midnight-reset rule."
+    """HA, section 5 of the paper: the cell's mean count in training at that hour of the day. Added
+    to the day's sum it is the midnight-reset rule."""
     name, role = "reset + hourly mean", "trivial"
     by = "day"
-    def _learn(self, view, hours): self.mean_ = _means(view.counts[hours], _hour(view, hours, self.by), {"day": 24, "week": 168}[self.by])[0]
+    def _learn(self, view, hours):
+        self.mean_ = _means(
+            view.counts[hours], _hour(view, hours, self.by), {"day": 24, "week": 168}[self.by])[0]
     def _predict(self, view, at): return self.mean_[_hour(view, at, self.by)]
 
 class WeeklyAverage(HistoricalAverage):
@@ -85,7 +93,8 @@ class WeeklyAverage(HistoricalAverage):
 # %% ../../nbs/baselines/20_hourly_map.ipynb #2564ffc3
 def rhythm(view: HourlyMaps,   # what happened
            hours: np.ndarray,  # to look at, one after the other
-           strength=8.,        # weeks that the hour of the day counts for, against the hour of the week
+           # weeks that the hour of the day counts for, against the hour of the week
+           strength=8.,
 ) -> np.ndarray:
     "(168,) how busy the whole city is in each hour of the week, 1 on average."
     whole = view.counts[hours].sum((1, 2))
@@ -99,11 +108,15 @@ def _level(counts, trace=24.):
     return (counts.sum(0, dtype=float) + trace * counts.mean(dtype=float)) / (len(counts) + trace)
 
 class ShrunkenAverage(HourlyRule):
-    "Mean count of the cell at that hour, shrunk to its level times the city's rhythm; above 0 if anything ever happened."
+    """Mean count of the cell at that hour, shrunk to its level times the city's rhythm; above 0 if
+    anything ever happened."""
     name, role = "shrunken average", "trivial"
     grid = {"by": ["day", "week"], "strength": [10., 30., 100., 300., 1000.]}
-    def __init__(self, by: str = "day",       # the cell's own rhythm is by hour of the "day" or of the "week"
-                 strength: float = 300.,      # κ: how many observed hours the cell's level times the city's rhythm count for
+    def __init__(
+        # the cell's own rhythm is by hour of the "day" or of the "week"
+        self, by: str = "day",
+        # κ: how many observed hours the cell's level times the city's rhythm count for
+        strength: float = 300.,
     ): self.by, self.strength = by, strength
 
     def _learn(self, view, hours):
@@ -119,7 +132,8 @@ class ShrunkenAverage(HourlyRule):
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #5794df35
 def _running_mean(counts, k):
-    "(T + 1, …): entry t is the mean of the k frames before t, or of as many as there are; entry 0 is 0."
+    """(T + 1, …): entry t is the mean of the k frames before t, or of as many as there are; entry 0
+    is 0."""
     total = np.concatenate([np.zeros((1, *counts.shape[1:])), counts.cumsum(0, dtype=float)])
     t = np.arange(len(total))
     first = np.maximum(t - k, 0)
@@ -144,7 +158,10 @@ class NearestHours(HourlyRule):
     grid = {"k": [1, 6, 24, 168, 672]}
     def __init__(self, k: "int | None" = None,  # how many hours; None: five-fold cross-validation
     ): self.k = k
-    def _learn(self, view, hours): self.k_ = int(cross_validate_k(view.counts[hours]).idxmin()) if self.k is None else within(self.k, "k", 1)
+    def _learn(self, view, hours):
+        self.k_ = (
+            int(cross_validate_k(view.counts[hours]).idxmin()) if self.k is None
+            else within(self.k, "k", 1))
     def _predict(self, view, at): return _running_mean(view.counts, self.k_)[at]
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #6d8fc311
@@ -163,20 +180,23 @@ def add_to_day(maps: HourlyMaps, # maps of counts
                targets,          # (n,) hours, from 1 on
                expected,         # (n, rows, columns) forecast counts of those hours
 ) -> np.ndarray:
-    "(n, rows, columns) forecast counts since midnight: what is known up to the hour before, plus the forecast."
+    """(n, rows, columns) forecast counts since midnight: what is known up to the hour before, plus
+    the forecast."""
     return _so_far(maps, np.asarray(targets)) + expected
 
 def take_from_day(maps: HourlyMaps, # maps of counts
                   targets,          # (n,) hours, from 1 on
                   expected,         # (n, rows, columns) forecast counts since midnight
 ) -> np.ndarray:
-    "(n, rows, columns) forecast counts of the hours: what the day's forecast adds to what is known, at least 0."
+    """(n, rows, columns) forecast counts of the hours: what the day's forecast adds to what is
+    known, at least 0."""
     return np.maximum(expected - _so_far(maps, np.asarray(targets)), 0)
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #d90926fe
 class SinceMidnight(HourlyRule):
     "A rule that is given the counts since midnight, and what its forecast adds to the day."
-    def rule(self) -> HourlyRule: raise TypeError(f"{type(self).__name__} must say which rule it asks")
+    def rule(self) -> HourlyRule:
+        raise TypeError(f"{type(self).__name__} must say which rule it asks")
     def _learn(self, view, hours):
         self.rule_ = self.rule()
         self.rule_._learn(cumulative(view), hours)
@@ -206,32 +226,44 @@ def one_cell(maps: HourlyMaps, # maps over a box
 ) -> HourlyMaps:
     "Maps of a single cell, (T, 1, 1): any rule can be tried on them."
     west, south, east, north = maps.where().geometry.iloc[row * maps.grid.columns + column].bounds
-    return replace(maps, counts=maps.counts[:, row:row + 1, column:column + 1], grid=Grid(west, south, east, north, 1, 1))
+    return replace(
+        maps, counts=maps.counts[:, row : row + 1, column : column + 1],
+        grid=Grid(west, south, east, north, 1, 1))
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #075bb1b1
 class ARIMA(HourlyRule):
-    "ARIMA, section 5 of the paper, cell by cell: one-step forecasts with the parameters of training, at least 0. Give it few cells."
+    """ARIMA, section 5 of the paper, cell by cell: one-step forecasts with the parameters of
+    training, at least 0. Give it few cells."""
     name = "ARIMA, hourly"
     def __init__(self, order: tuple = (25, 0, 26),  # lags, differences, moving average; the paper's
                  method: str = "hannan_rissanen",   # one of `ARIMA_FITS`
-                 max_steps: int = 50,               # of the search for the largest likelihood, `statespace` only
+                 # of the search for the largest likelihood, `statespace` only
+                 max_steps: int = 50,
     ): self.order, self.method, self.max_steps = order, method, max_steps
 
     def _model(self, series):
         arima = needs("statsmodels.tsa.arima.model", "statistics").ARIMA
-        return arima(series, order=tuple(self.order), trend="n", enforce_stationarity=False, enforce_invertibility=False)
+        return arima(
+            series, order=tuple(self.order), trend="n", enforce_stationarity=False,
+            enforce_invertibility=False)
 
     def _learn(self, view, hours):
         within(len(hours), f"hours to fit {self.name} on", 3 * sum(self.order) + 10)
         one_of(self.method, ARIMA_FITS, "fit of ARIMA")
-        how = dict(method=self.method) if self.method == "hannan_rissanen" else dict(method_kwargs=dict(maxiter=self.max_steps, disp=0))
+        how = (
+            dict(method=self.method) if self.method == "hannan_rissanen"
+            else dict(method_kwargs=dict(maxiter=self.max_steps, disp=0)))
         counts = view.counts[hours].astype(float)
-        # differences have no level; otherwise it's the mean of training: regressions can't tell it beside roots outside the unit circle
+        # differences have no level; otherwise it's the mean of training: regressions can't tell it
+        # beside roots outside the unit circle
         self.level_ = counts.mean(0)*(0 if self.order[1] else 1)
         with warnings.catch_warnings():
             # statsmodels warns of odd starting values and of a search that was cut
             warnings.simplefilter("ignore")
-            self.params_ = np.stack([self._model(series).fit(**how).params for series in (counts - self.level_).reshape(len(counts), -1).T])
+            self.params_ = np.stack(
+                [
+                    self._model(series).fit(**how).params
+                    for series in (counts - self.level_).reshape(len(counts), -1).T])
 
     def _predict(self, view, at):
         counts = view.counts[:max(at) + 1].astype(float) - self.level_
@@ -240,9 +272,11 @@ class ARIMA(HourlyRule):
             warnings.simplefilter("ignore")
             for (row, column), params in zip(np.ndindex(*found.shape[1:]), self.params_):
                 rolled = self._model(counts[:, row, column]).filter(params)
-                found[:, row, column] = rolled.predict(0, len(counts) - 1)[at] + self.level_[row, column]
+                found[:, row, column] = (
+                    rolled.predict(0, len(counts) - 1)[at] + self.level_[row, column])
         return np.maximum(found, 0)
 
+# %% ../../nbs/baselines/20_hourly_map.ipynb #0edbd9db
 class ARIMACumulative(SinceMidnight, ARIMA):
     "The paper's ARIMA, on the counts since midnight."
     name = "ARIMA(25,0,26), cumulative"
@@ -253,8 +287,10 @@ class KDEHotSpots(HourlyRule):
     "Kernel density of the crimes of the last days, times the city's rhythm."
     name, role, at_least = "KDE hot spots", "practitioner", 24
     grid = {"bandwidth": [.25, .5, 1.], "days": [14, 28, 56, 112]}
-    def __init__(self, bandwidth: float = .25,  # standard deviation of the Gaussian kernel, in cells
-                 days: int = 112,               # how many days before the target's day the density looks back
+    def __init__(
+        self, bandwidth: float = .25,  # standard deviation of the Gaussian kernel, in cells
+        # how many days before the target's day the density looks back
+        days: int = 112,
     ): self.bandwidth, self.days = bandwidth, days
 
     def _learn(self, view, hours):
@@ -264,9 +300,12 @@ class KDEHotSpots(HourlyRule):
     def _predict(self, view, at):
         midnight = np.maximum(at - _hour(view, at, "day"), 1)
         day, which = np.unique(midnight, return_inverse=True)
-        smooth = gaussian_filter(_running_mean(view.counts, 24 * self.days)[day], (0, self.bandwidth, self.bandwidth), mode="reflect", truncate=6)
+        smooth = gaussian_filter(
+            _running_mean(view.counts, 24 * self.days)[day], (0, self.bandwidth, self.bandwidth),
+            mode="reflect", truncate=6)
         # a trace of the city's mean, as elsewhere, keeps empty corners above 0
-        smooth = (smooth * 24 * self.days + 24 * smooth.mean((1, 2), keepdims=True)) / (24 * self.days + 24)
+        smooth = (smooth * 24 * self.days + 24 * smooth.mean((1, 2), keepdims=True)) / (
+            24 * self.days + 24)
         return smooth[which] * self.rhythm_[_hour(view, at, "week")][:, None, None]
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #966b7da1
@@ -275,11 +314,14 @@ _RING = np.array([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]]) / 8
 def echoes(counts,              # (T, rows, columns) counts
            hours=(6, 48, 336),  # memories in hours
 ) -> np.ndarray:
-    "(2 · memories, T + 1, rows, columns): fading sums of the past of each cell, then of its eight neighbours; entry t knows what happened before t."
+    """(2 · memories, T + 1, rows, columns): fading sums of the past of each cell, then of its eight
+    neighbours; entry t knows what happened before t."""
     if min(hours) < 1: raise InputError(f"the memories are {hours} hours: each must be at least 1")
     before = np.concatenate([np.zeros((1, *counts.shape[1:])), counts])
     around = convolve(before, _RING, mode="constant")
-    return np.stack([lfilter([1 / h], [1, 1 / h - 1], past, axis=0) for past in (before, around) for h in hours])
+    return np.stack(
+        [lfilter([1 / h], [1, 1 / h - 1], past, axis=0) for past in (before, around) for h in hours]
+    )
 
 def faded(echo,   # (2 · memories, n, rows, columns) from `echoes`
           counts, # (n, rows, columns) what happened since
@@ -287,7 +329,8 @@ def faded(echo,   # (2 · memories, n, rows, columns) from `echoes`
 ) -> np.ndarray:
     "The echoes an hour later."
     share = (1 / np.array(hours * 2)).reshape(-1, 1, 1, 1)
-    seen = np.stack([each for each in (counts, convolve(counts, _RING, mode="constant")) for _ in hours])
+    seen = np.stack(
+        [each for each in (counts, convolve(counts, _RING, mode="constant")) for _ in hours])
     return echo * (1 - share) + seen * share
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #5582e7c6
@@ -297,7 +340,8 @@ class SelfExciting(HourlyRule):
     grid = {"hours": [(6,), (48,), (6, 48), (6, 48, 336), (6, 48, 1000)]}
     def __init__(self, hours: tuple = (6, 48, 336),  # memories of the echoes
                  steps: int = 100,                   # of EM
-                 trace: float = 24.,                 # hours that the city's mean background counts for in each cell
+                 # hours that the city's mean background counts for in each cell
+                 trace: float = 24.,
     ): self.hours, self.steps, self.trace = hours, steps, trace
 
     def _learn(self, view, hours):
@@ -305,7 +349,9 @@ class SelfExciting(HourlyRule):
         p = rhythm(view, hours)
         echo = echoes(view.counts[:hours[-1] + 1], self.hours)[:, hours]
         t, row, column = np.nonzero(counts)
-        n, cell, here, now = counts[t, row, column], row * counts.shape[2] + column, echo[:, t, row, column], p[week[t]]
+        n, cell, here, now = (
+            counts[t, row, column], row * counts.shape[2] + column, echo[:, t, row, column],
+            p[week[t]])
         exposure, lasting = p[week].sum(), echo.sum((1, 2, 3))
         mu, theta = _level(counts).ravel() / 2, np.full(len(echo), .5 / len(echo))
         for _ in range(within(self.steps, "steps of EM", 1)):
@@ -314,7 +360,8 @@ class SelfExciting(HourlyRule):
             own = np.bincount(cell, share * background, len(mu))
             mu = (own + self.trace * own.sum() / len(mu) / exposure) / (exposure + self.trace)
             theta = (parts * share).sum(1) / np.maximum(lasting, 1e-300)
-        # mean rate of each cell; offspring of the own cell, then of the neighbours, one a memory; how busy each hour of the week is
+        # mean rate of each cell; offspring of the own cell, then of the neighbours, one a memory;
+        # how busy each hour of the week is
         self.background_, self.offspring_, self.rhythm_ = mu.reshape(counts.shape[1:]), theta, p
 
     def _predict(self, view, at):
@@ -335,11 +382,13 @@ class SelfExciting(HourlyRule):
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #cec5d8bd
 MEMORIES = (6, 48, 336)
-FEATURES = ("cell", "cell at this hour", "city at this hour", "city, last hour", "city, last day", "city, last week",
-            *(f"{what}, {h} h" for what in ("cell", "neighbours") for h in MEMORIES))
+FEATURES = (
+    "cell", "cell at this hour", "city at this hour", "city, last hour", "city, last day",
+    "city, last week", *(f"{what}, {h} h" for what in ("cell", "neighbours") for h in MEMORIES))
 
 def _so_far_by(counts, hour, period):
-    "(T + 1, …) sum of all earlier counts at the same hour of the period, and (T + 1,) how many there were."
+    """(T + 1, …) sum of all earlier counts at the same hour of the period, and (T + 1,) how many
+    there were."""
     # whole periods, the first beginning with hour 0
     before = int(hour[0])
     rows = -(-(before + len(counts) + 1) // period)
@@ -349,12 +398,14 @@ def _so_far_by(counts, hour, period):
     known[before:before + len(counts)] = 1
     def earlier(x):
         x = x.reshape(rows, period, *x.shape[1:])
-        return (x.cumsum(0) - x).reshape(padded.shape[:1] + x.shape[2:])[before:before + len(counts) + 1]
+        return (x.cumsum(0) - x).reshape(padded.shape[:1] + x.shape[2:])[
+            before : before + len(counts) + 1]
     return earlier(padded), earlier(known)
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #90f0f869
 class Past(NamedTuple):
-    "What was known before each of n hours: all of it sums, so that the next hour's follow from these and from what happens in it."
+    """What was known before each of n hours: all of it sums, so that the next hour's follow from
+    these and from what happens in it."""
     hours: np.ndarray    # (n,) how many there were
     total: np.ndarray    # (n, rows, columns) events so far
     at_hour: np.ndarray  # (n, rows, columns) events so far at this hour of the day
@@ -397,12 +448,14 @@ def columns_of(known: Past,  # from `past`
     usual = cell * (daily / mean)[column]
     at_hour = (known.at_hour + 50 * usual) / (known.n_day + 50)[column]
     maps_of = [np.log(cell), np.log(at_hour / usual)]
-    flat = [np.log(weekly / mean)] + [np.log((last + 24 * mean) / (k + 24) / mean) for k, last in zip(SPANS, known.last.T)]
+    flat = [np.log(weekly / mean)] + [
+        np.log((last + 24 * mean) / (k + 24) / mean) for k, last in zip(SPANS, known.last.T)]
     # an echo that has just begun to add up knows less than all of its memory
     begun = [1 - (1 - 1 / h)**np.maximum(hours, 1.) for h in MEMORIES] * 2
     echo = [np.log((e / part[column] + cell) / (2 * cell)) for e, part in zip(known.echo, begun)]
     out = np.empty((*cell.shape, len(FEATURES)), np.float32)
-    for j, one in enumerate([*maps_of, *flat, *echo]): out[..., j] = one if one.ndim == 3 else one[column]
+    for j, one in enumerate([*maps_of, *flat, *echo]):
+        out[..., j] = one if one.ndim == 3 else one[column]
     return out
 
 def features(view: HourlyMaps, # what happened
@@ -416,10 +469,12 @@ def _after(known: Past, view, origins, periods) -> Generator[Past, Any, None]:
     "What is known before each hour after the origins, if the forecasts that are sent in come true."
     ends = int(origins.max())
     # hours of the same name that lie before an origin: of the first day, or week, after it
-    padded = np.concatenate([view.counts[:ends].astype(float), np.zeros((168, *view.counts.shape[1:]))])
+    padded = np.concatenate(
+        [view.counts[:ends].astype(float), np.zeros((168, *view.counts.shape[1:]))])
     hours, city = np.arange(len(padded) + 1), padded.mean((1, 2))
     at_hour, n_day = _so_far_by(padded, _hour(view, hours, "day"), 24)
-    daily, weekly = (_so_far_by(city, _hour(view, hours, by), n)[0] for by, n in (("day", 24), ("week", 168)))
+    daily, weekly = (
+        _so_far_by(city, _hour(view, hours, by), n)[0] for by, n in (("day", 24), ("week", 168)))
     n_week = _so_far_by(city, _hour(view, hours, "week"), 168)[1]
     # the city's last week, then what is forecast
     series = np.concatenate([np.zeros(168), city])[origins[:, None] + np.arange(168)]
@@ -447,18 +502,26 @@ class _OnFeatures(HourlyRule):
     def _estimator(self) -> Any: raise TypeError(f"{type(self).__name__} must say what it fits")
 
     def _rows(self, view, hours):
-        "Features and counts of the hours after the first two weeks, which have hardly a past; all, or `rows` drawn at random."
+        """Features and counts of the hours after the first two weeks, which have hardly a past;
+        all, or `rows` drawn at random."""
         later = np.arange(hours[0] + min(336, len(hours) // 2), hours[-1] + 1)
-        if not view.counts[later].any(): raise InputError("nothing happened in the hours to fit on: give more of them")
-        x, y = features(view.until(int(hours[-1]) + 1), later).reshape(-1, len(FEATURES)), view.counts[later].ravel()
+        if not view.counts[later].any():
+            raise InputError("nothing happened in the hours to fit on: give more of them")
+        x, y = (
+            features(view.until(int(hours[-1]) + 1), later).reshape(-1, len(FEATURES)),
+            view.counts[later].ravel())
         if self.rows is None or self.rows >= len(y): return x, y
-        some = np.sort(np.random.default_rng(self.seed).choice(len(y), within(self.rows, "rows", 1), replace=False))
+        some = np.sort(
+            np.random.default_rng(self.seed).choice(
+                len(y), within(self.rows, "rows", 1), replace=False))
         return x[some], y[some]
 
     def _learn(self, view, hours): self.estimator_ = self._estimator().fit(*self._rows(view, hours))
 
-    def _of(self, x): return self.estimator_.predict(x.reshape(-1, len(FEATURES))).reshape(x.shape[:-1])
-    def _predict(self, view, at): return self._of(features(view._with(view.counts[:max(at[-1], 1)], 0), at))
+    def _of(self, x):
+        return self.estimator_.predict(x.reshape(-1, len(FEATURES))).reshape(x.shape[:-1])
+    def _predict(self, view, at):
+        return self._of(features(view._with(view.counts[:max(at[-1], 1)], 0), at))
 
     def from_origins(self, view: Any, origins: Any, periods: int) -> np.ndarray:
         self._fits(view)
@@ -470,7 +533,9 @@ class _OnFeatures(HourlyRule):
             if len(found) < periods: known = hours.send(found[-1])
         return np.stack(found, 1)
 
-    def ahead(self, view, periods=1): return view.ahead(within(periods, "periods", 1)), self.from_origins(view, [view.known], periods)[0]
+    def ahead(self, view, periods=1):
+        return view.ahead(within(periods, "periods", 1)), self.from_origins(
+            view, [view.known], periods)[0]
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #010306a9
 class PoissonRegression(_OnFeatures):
@@ -478,13 +543,17 @@ class PoissonRegression(_OnFeatures):
     name = "Poisson regression"
     grid = {"alpha": [1e-6, 1e-4, 1e-2]}
     def __init__(self, alpha: float = 1e-6,          # weight of the squared coefficients
-                 rows: "int | None" = None,          # fit on so many rows drawn at random; None: on all
+                 # fit on so many rows drawn at random; None: on all
+                 rows: "int | None" = None,
                  seed: int = 0,                      # of the draw
     ): self.alpha, self.rows, self.seed = alpha, rows, seed
-    def _estimator(self): return PoissonRegressor(alpha=self.alpha, solver="newton-cholesky", max_iter=100)
+    def _estimator(self):
+        return PoissonRegressor(alpha=self.alpha, solver="newton-cholesky", max_iter=100)
 
     def _of(self, x):
-        if np.isnan(x).any(): raise InputError(f"{self.name} looks back on hours of which nothing is known: give their events too")
+        if np.isnan(x).any():
+            raise InputError(
+                f"{self.name} looks back on hours of which nothing is known: give their events too")
         return super()._of(x)
 
 class BoostedTrees(_OnFeatures):
@@ -493,19 +562,25 @@ class BoostedTrees(_OnFeatures):
     grid = {"trees": [50, 100, 200], "leaves": [4, 8]}
     def __init__(self, trees: int = 100, leaves: int = 4,   # how many, and how many leaves each has
                  rate: float = .1,                          # how much each tree counts
-                 rows: "int | None" = 400_000, seed: int = 0,  # fit on so many rows drawn at random; None: on all
+                 # fit on so many rows drawn at random; None: on all
+                 rows: "int | None" = 400_000, seed: int = 0,
     ): self.trees, self.leaves, self.rate, self.rows, self.seed = trees, leaves, rate, rows, seed
     def _estimator(self):
-        return HistGradientBoostingRegressor(loss="poisson", max_iter=self.trees, max_leaf_nodes=self.leaves, learning_rate=self.rate,
-                                             min_samples_leaf=200, early_stopping=False, random_state=self.seed)
+        return HistGradientBoostingRegressor(
+            loss="poisson", max_iter=self.trees, max_leaf_nodes=self.leaves,
+            learning_rate=self.rate, min_samples_leaf=200, early_stopping=False,
+            random_state=self.seed)
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #b8e8c8ef
 def rules() -> list:
     "The rules that take maps of any size, unfitted, simple ones first."
-    return [AllZero(), Persistence(), HistoricalAverage(), WeeklyAverage(), ShrunkenAverage(), NearestHours(), KDEHotSpots(), SelfExciting(),
-            PoissonRegression(), BoostedTrees(), HACumulative(), KNNCumulative()]
+    return [
+        AllZero(), Persistence(), HistoricalAverage(), WeeklyAverage(), ShrunkenAverage(),
+        NearestHours(), KDEHotSpots(), SelfExciting(), PoissonRegression(), BoostedTrees(),
+        HACumulative(), KNNCumulative()]
 
 def noise_floor(observed, # (n, rows, columns) counts
 ) -> float:
-    "Estimate of the least RMSE that any forecast can have: a Poisson count varies by the square root of its mean, here the mean of what was observed."
+    """Estimate of the least RMSE that any forecast can have: a Poisson count varies by the square
+    root of its mean, here the mean of what was observed."""
     return float(np.sqrt(np.mean(observed, dtype=float)))

@@ -25,15 +25,19 @@ from ..training import best_device, seeded, train
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #07cd50c5
 def surprises(counts, # (T, types, rows, columns) crimes of each hour
-              base,   # the same shape: a rule's forecasts, each made before its hour; NaN where there is none
+              # the same shape: a rule's forecasts, each made before its hour; NaN where there is
+              # none
+              base,
 ) -> np.ndarray:
-    "(T, types, rows, columns) float32: (happened - expected) over about a Poisson count's spread, between -5 and 5; 0 where nothing was forecast."
+    """(T, types, rows, columns) float32: (happened - expected) over about a Poisson count's spread,
+    between -5 and 5; 0 where nothing was forecast."""
     counts, base = np.asarray(counts, "float32"), np.asarray(base, "float32")
     return np.nan_to_num(np.clip((counts - base)/np.sqrt(base + .1), -5, 5))
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #0f38d136
 def lattice(rows: int, columns: int) -> torch.Tensor:
-    "(2, edges) int64 tensor: from each cell to its neighbours in the north, west, south and east; cells are numbered row by row."
+    """(2, edges) int64 tensor: from each cell to its neighbours in the north, west, south and east;
+    cells are numbered row by row."""
     cell = torch.arange(rows*columns).view(rows, columns)
     pairs = [(cell[1:], cell[:-1]), (cell[:, 1:], cell[:, :-1])]
     one_way = torch.cat([torch.stack([a.flatten(), b.flatten()]) for a, b in pairs], 1)
@@ -46,33 +50,44 @@ def _head(n_in, hidden, types):
     return layers
 
 class Recurrent(nn.Module):
-    "Surprises (B, hours, types, R, C), log forecasts (B, types, R, C) and external features (B, E) → corrections (B, types, R, C), by a GRU that all cells share."
+    """Surprises (B, hours, types, R, C), log forecasts (B, types, R, C) and external features (B,
+    E) → corrections (B, types, R, C), by a GRU that all cells share."""
     def __init__(self, types: int, external: int, hidden: int = 16, history: int = 24):
         super().__init__()
         self.gru = nn.GRU(3*types, hidden, batch_first=True)
         self.head = _head(hidden + types + external, hidden, types)
 
-    def forward(self, past: torch.Tensor, level: torch.Tensor, external: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, past: torch.Tensor, level: torch.Tensor, external: torch.Tensor) -> torch.Tensor:
         B, L, K, R, C = past.shape
         around = F.avg_pool2d(past.flatten(0, 1), 3, 1, 1, count_include_pad=False).view(past.shape)
         seen = torch.cat([past, around, past.mean((-2, -1), keepdim=True).expand_as(past)], 2)
         memory = self.gru(seen.permute(0, 3, 4, 1, 2).reshape(B*R*C, L, 3*K))[0][:, -1]
-        known = torch.cat([level, external[:, :, None, None].expand(-1, -1, R, C)], 1).permute(0, 2, 3, 1).reshape(B*R*C, -1)
+        known = (
+            torch.cat([level, external[:, :, None, None].expand(-1, -1, R, C)], 1)
+            .permute(0, 2, 3, 1) .reshape(B * R * C, -1))
         return self.head(torch.cat([memory, known], 1)).view(B, R, C, K).permute(0, 3, 1, 2)
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #d0f93a5f
 class Graph(nn.Module):
-    "The same shapes as `Recurrent`: two graph convolutions on the cells, each joined to its four neighbours."
+    """The same shapes as `Recurrent`: two graph convolutions on the cells, each joined to its four
+    neighbours."""
     def __init__(self, types: int, external: int, hidden: int = 16, history: int = 24):
         super().__init__()
         n_in = types*(history + 1) + external
-        self.first, self.second = GraphConv(n_in, hidden, aggr="mean"), GraphConv(hidden, hidden, aggr="mean")
+        self.first, self.second = (
+            GraphConv(n_in, hidden, aggr="mean"), GraphConv(hidden, hidden, aggr="mean"))
         self.head = _head(hidden + n_in, hidden, types)
 
-    def forward(self, past: torch.Tensor, level: torch.Tensor, external: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, past: torch.Tensor, level: torch.Tensor, external: torch.Tensor) -> torch.Tensor:
         B, L, K, R, C = past.shape
         edges = lattice(R, C).to(past.device)
-        x = torch.cat([past.flatten(1, 2), level, external[:, :, None, None].expand(-1, -1, R, C)], 1).flatten(2).transpose(1, 2)
+        x = (
+            torch.cat(
+                [past.flatten(1, 2), level, external[:, :, None, None].expand(-1, -1, R, C)], 1)
+            .flatten(2)
+            .transpose(1, 2))
         h = F.relu(self.second(F.relu(self.first(x, edges)), edges))
         return self.head(torch.cat([h, x], 2)).transpose(1, 2).view(B, K, R, C)
 
@@ -82,15 +97,18 @@ NETWORKS: dict = {"recurrent": Recurrent, "graph": Graph}
 SHARES = tuple(round(.1*i, 1) for i in range(11))
 
 class Seen(NamedTuple):
-    "What a network sees, all on its device: (T, types, R, C) surprises and forecasts to correct, (T, E) external features, and how far back it looks."
+    """What a network sees, all on its device: (T, types, R, C) surprises and forecasts to correct,
+    (T, E) external features, and how far back it looks."""
     surprise: torch.Tensor
     base: torch.Tensor
     external: torch.Tensor
     history: int
 
     def inputs(self, hours: torch.Tensor) -> tuple:
-        "For each of the hours: surprises of the `history` hours before, the hour's log forecasts and external features."
-        past = self.surprise[hours[:, None] - torch.arange(self.history, 0, -1, device=hours.device)]
+        """For each of the hours: surprises of the `history` hours before, the hour's log forecasts
+        and external features."""
+        past = self.surprise[
+            hours[:, None] - torch.arange(self.history, 0, -1, device=hours.device)]
         return past, self.base[hours].log(), self.external[hours]
 
 def seen(counts, base, external,  # arrays
@@ -107,26 +125,43 @@ def corrections(network: nn.Module, what: Seen, hours,  # (n,) numbers of the ho
     "(n, types, R, C): g, before the share."
     hours = torch.as_tensor(np.asarray(hours), device=what.base.device)
     network.eval()
-    with torch.inference_mode(): return torch.cat([network(*what.inputs(part)).float().clamp(-3, 3) for part in hours.split(batch)])
+    with torch.inference_mode():
+        return torch.cat(
+            [network(*what.inputs(part)).float().clamp(-3, 3) for part in hours.split(batch)])
 
+# %% ../../nbs/baselines/25_hourly_networks.ipynb #78943d45
 def corrected(network: nn.Module, share: float, what: Seen, hours,  # (n,) numbers of the hours
 ) -> np.ndarray:
     "(n, types, R, C) expected crimes of each hour."
     g = corrections(network, what, hours)
-    return (what.base[torch.as_tensor(np.asarray(hours), device=g.device)]*(share*g).exp()).cpu().numpy()
+    return (
+        (what.base[torch.as_tensor(np.asarray(hours), device=g.device)] * (share * g).exp()) .cpu()
+        .numpy())
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #64c26029
 def _checked(counts, base, external, hours, valid_hours, history):
     "The counts as float32, if everything fits together."
     counts = np.asarray(counts, "float32")
-    if counts.ndim != 4 or np.shape(base) != counts.shape: raise InputError(f"counts have shape {counts.shape} and their forecasts {np.shape(base)}: both must be (hours, types, rows, columns)")
-    if len(external) != len(counts): raise InputError(f"there are {len(external)} rows of external features and {len(counts)} hours: give one row an hour")
-    if not len(hours) or not len(valid_hours) or hours.max() >= valid_hours.min(): raise InputError("the training hours must lie before the validation hours, and there must be some of both")
+    if counts.ndim != 4 or np.shape(base) != counts.shape:
+        raise InputError(
+            f"counts have shape {counts.shape} and their forecasts {np.shape(base)}: both must "
+            "be (hours, types, rows, columns)")
+    if len(external) != len(counts):
+        raise InputError(
+            f"there are {len(external)} rows of external features and {len(counts)} hours: "
+            "give one row an hour")
+    if not len(hours) or not len(valid_hours) or hours.max() >= valid_hours.min():
+        raise InputError(
+            "the training hours must lie before the validation hours, and there must be some "
+            "of both")
     if hours.min() < history or not (np.asarray(base)[hours.min():valid_hours.max() + 1] > 0).all():
-        raise InputError(f"from the first training hour on every hour needs a forecast above 0, and {history} hours before it: begin later")
+        raise InputError(
+            "from the first training hour on every hour needs a forecast above 0, and "
+            f"{history} hours before it: begin later")
     return counts
 
-def _fingerprint(*arrays): return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
+def _fingerprint(*arrays):
+    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
 
 def _likelihood(what, truth):
     def loss(forward, hours, t=0.):
@@ -134,16 +169,21 @@ def _likelihood(what, truth):
         return (what.base[hours]*g.exp() - truth[hours]*g).mean()
     return loss
 
-def _batches(hours, batch, device): return lambda epoch, rng: list(torch.from_numpy(rng.permutation(hours)).to(device).split(batch))
+def _batches(hours, batch, device):
+    return lambda epoch, rng: list(torch.from_numpy(rng.permutation(hours)).to(device).split(batch))
 
 def _evaluation(loss, hours, device):
     parts = torch.from_numpy(hours).to(device).split(64)
-    return lambda model: {"valid likelihood": -sum(float(loss(model, part))*len(part) for part in parts)/len(hours)}
+    return lambda model: {
+        "valid likelihood": -sum(float(loss(model, part)) * len(part) for part in parts)
+        / len(hours)}
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #c5144093
 def learn(network: str,          # a name in `NETWORKS`
           counts,                # (T, types, R, C) crimes of each hour
-          base,                  # the same shape: a rule's forecasts, each made before its hour, above 0; NaN before the first one
+          # the same shape: a rule's forecasts, each made before its hour, above 0; NaN before the
+          # first one
+          base,
           external,              # (T, E) features of each hour in [0, 1], known before it
           train_hours,           # (n,) hours to learn from
           valid_hours,           # (m,) hours after them, to choose the epoch and the share on
@@ -156,32 +196,53 @@ def learn(network: str,          # a name in `NETWORKS`
           device=None,           # default: `best_device()`
           **kwargs,              # passed on to `crimenb.training.train`
 ) -> tuple:
-    "Learn to correct `base` from the surprises of the last hours: the network, its log, the share of its correction that is used, and what it saw."
+    """Learn to correct `base` from the surprises of the last hours: the network, its log, the share
+    of its correction that is used, and what it saw."""
     one_of(network, NETWORKS, "network"), within(batch, "batch", 1), within(history, "history", 1)
     train_hours, valid_hours = np.asarray(train_hours), np.asarray(valid_hours)
     counts = _checked(counts, base, external, train_hours, valid_hours, history)
     device = torch.device(device) if device else best_device()
-    with seeded(seed): model = NETWORKS[network](counts.shape[1], np.shape(external)[1], hidden, history).to(device)
+    with seeded(seed):
+        model = NETWORKS[network](counts.shape[1], np.shape(external)[1], hidden, history).to(
+            device)
     what, truth = seen(counts, base, external, history, device), torch.from_numpy(counts).to(device)
     loss = _likelihood(what, truth)
     known = np.arange(min(train_hours.min() - history, train_hours.min()), valid_hours.max() + 1)
-    settings = {**kwargs.pop("settings", {}), "network": network, "hidden": hidden, "history": history, "batch": batch,
-                "data": _fingerprint(counts[known], np.asarray(base, "float32")[known], np.asarray(external, "float32")[known], train_hours, valid_hours)}
-    log = train(model, _batches(train_hours, batch, device), loss, epochs, lr=lr, seed=seed, evaluate=_evaluation(loss, valid_hours, device),
-                select="valid likelihood", device=device, settings=settings, **kwargs)
+    settings = {
+        **kwargs.pop("settings", {}),
+        "network": network,
+        "hidden": hidden,
+        "history": history,
+        "batch": batch,
+        "data": _fingerprint(
+            counts[known], np.asarray(base, "float32")[known],
+            np.asarray(external, "float32")[known], train_hours, valid_hours)}
+    log = train(
+        model, _batches(train_hours, batch, device), loss, epochs, lr=lr, seed=seed,
+        evaluate=_evaluation(loss, valid_hours, device), select="valid likelihood", device=device,
+        settings=settings, **kwargs)
     g, at = corrections(model, what, valid_hours), torch.from_numpy(valid_hours).to(device)
     before, happened = what.base[at], truth[at]
-    return model, log, min(SHARES, key=lambda s: float((before*(s*g).exp() - happened*s*g).mean(dtype=torch.float64))), what
+    return (
+        model,
+        log,
+        min(
+            SHARES,
+            key=lambda s: float(
+                (before * (s * g).exp() - happened * s * g).mean(dtype=torch.float64))),
+        what)
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #f7320767
 FEATURES = (*EXTERNAL, "weekday")
 
 def with_validation(view: Any, train: slice, valid: "slice | None") -> tuple:
-    "(train, valid): a tenth of the days of `train`, its last ones, are for validation where nothing else is."
+    """(train, valid): a tenth of the days of `train`, its last ones, are for validation where
+    nothing else is."""
     if valid is not None: return train, valid
     begin, end, _ = train.indices(view.known)
     border = end - max((end - begin)//10//24*24, 24)
-    if border <= begin: raise InputError(f"{end - begin} hours are too few to learn from: give more than a day")
+    if border <= begin:
+        raise InputError(f"{end - begin} hours are too few to learn from: give more than a day")
     return slice(begin, border), slice(border, end)
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #68ef9496
@@ -196,7 +257,8 @@ class OnTop(HourlyRule):
     def _base(self): return PoissonRegression() if self.base is None else self.base
 
     def _honest(self, view, train, valid) -> tuple:
-        "(T, R, C) forecasts of the base, NaN before `first`; the fits from which later hours are forecast; and `first`."
+        """(T, R, C) forecasts of the base, NaN before `first`; the fits from which later hours are
+        forecast; and `first`."""
         begin, until = train.indices(view.known)[0], valid.indices(view.known)[1]
         hours = valid.start - begin
         first = begin + (504 if hours >= 528 else hours//2)
@@ -273,20 +335,26 @@ class Corrected(Surprised):
 class CorrectedByGraph(Corrected):
     "The same with the graph network."
     name = "Poisson regression + graph"
-    def __init__(self, base: Any = None, by: str = "graph", hidden: int = 16, history: int = 24,
-                 epochs: int = 4, lr: float = 3e-3, batch: int = 16, seed: int = 0, refit: int = 672,
-                 device: "str | None" = None):
+    def __init__(
+        self, base: Any = None, by: str = "graph", hidden: int = 16, history: int = 24,
+        epochs: int = 4, lr: float = 3e-3, batch: int = 16, seed: int = 0, refit: int = 672,
+        device: "str | None" = None):
         super().__init__(base, by, hidden, history, epochs, lr, batch, seed, refit, device)
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #93724582
 def types_of(category,   # (n,) category of each event
              most: int = 3,  # how many of the most frequent ones stand for themselves
-             until=None,     # (n,) bool: the events by which to rank them (those before the test); None: all
+             # (n,) bool: the events by which to rank them (those before the test); None: all
+             until=None,
 ) -> tuple:
-    "(names, (n,) int64 number of each event's type): the `most` frequent categories, then \"other\"."
+    """(names, (n,) int64 number of each event's type): the `most` frequent categories, then
+    "other"."""
     within(most, "most", 1)
     category = pd.Series(np.asarray(category, dtype=object)).fillna("")
     ranked = (category if until is None else category[np.asarray(until)]).value_counts()
     # equally frequent ones by name
-    names = [name for name, _ in sorted(ranked.items(), key=lambda item: (-item[1], item[0])) if name][:most]
-    return [*names, "other"], category.map({name: i for i, name in enumerate(names)}).fillna(len(names)).to_numpy(np.int64)
+    names = [
+        name for name, _ in sorted(ranked.items(), key=lambda item: (-item[1], item[0])) if name
+    ][:most]
+    return [*names, "other"], category.map({name: i for i, name in enumerate(names)}).fillna(
+        len(names)).to_numpy(np.int64)

@@ -418,7 +418,8 @@ def probsparse_attention(q, k, v,                      # (B, heads, L, e)
     sharpness = scores.masked_fill(~seen, -torch.inf).amax(-1) - mean_score
     # (B, heads, U, 1)
     top = sharpness.masked_fill(~real[:, None], -torch.inf).topk(most, -1).indices[..., None]
-    attended = scores.gather(2, top.expand(*top.shape[:3], q.shape[2])).masked_fill(~seen, -torch.inf)
+    attended = scores.gather(2, top.expand(*top.shape[:3], q.shape[2])).masked_fill(
+        ~seen, -torch.inf)
     attended = attended.softmax(-1) @ v
     mean = v.masked_fill(~real[:, None, :, None], 0).sum(2, keepdim=True) / n[:, None, None, None]
     # a shorter window of the batch has fewer active queries than the longest one

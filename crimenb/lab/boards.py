@@ -24,14 +24,18 @@ def listed(text: str,  # names, comma-separated; may be empty
            what: str,  # what they are names of, for the sentence
 ) -> list:
     "The names in a parameter, each of which is known."
-    return [one_of(name, known, what) for name in dict.fromkeys(map(str.strip, text.split(","))) if name]
+    return [
+        one_of(name, known, what) for name in dict.fromkeys(map(str.strip, text.split(","))) if name
+    ]
 
 def numbers(text: str, kind: type = int,  # int or float
             what: str = "it",  # the parameter, for the sentence
 ) -> list:
     "The numbers in a parameter."
     try: return [kind(part) for part in text.split(",") if part.strip()]
-    except ValueError: raise InputError(f"{what} is {text!r}: write numbers with commas between them, such as 0,1") from None
+    except ValueError:
+        raise InputError(
+            f"{what} is {text!r}: write numbers with commas between them, such as 0,1") from None
 
 # %% ../../nbs/lab/20_boards.ipynb #e49ee0bc
 COLOURS = SERIES
@@ -39,14 +43,16 @@ COLOURS = SERIES
 RISING = ("accuracy", "macro-F1", "micro-F1")
 
 def mean_rows(tables: Sequence) -> pd.DataFrame:
-    "The mean of like tables (metric, value, low, high, n), row by row: over networks that differ in nothing but their seed."
+    """The mean of like tables (metric, value, low, high, n), row by row: over networks that differ
+    in nothing but their seed."""
     return pd.concat(tables).groupby("metric", sort=False, as_index=False).mean().astype({"n": int})
 
 def board(table: pd.DataFrame,  # rows of a run
           protocol: str, first: str, others: list,  # the metric with an interval, and those without
           kinds: Sequence,      # kinds of methods in the order that they are shown in
 ) -> pd.DataFrame:
-    "What was measured under one protocol on the test: a line a method, those of the first kinds first."
+    """What was measured under one protocol on the test: a line a method, those of the first kinds
+    first."""
     table = table[(table["protocol"] == protocol) & (table["split"] == "test")]
     wide = table.pivot(index="method", columns="metric", values="value")
     ends = table[table["metric"] == first].set_index("method")[["kind", "low", "high"]]
@@ -59,9 +65,13 @@ def with_ends(table: pd.DataFrame,  # rows of a run
     "Methods down, metrics across, as text with intervals where there are any."
     table = table[table["protocol"] == protocol]
     numbers_of = table[["value", "low", "high"]].astype(float).to_numpy()
-    text = [f"{v:.3f} ({low:.3f} to {high:.3f})" if pd.notna(low) else f"{v:.3f}" for v, low, high in numbers_of]
+    text = [
+        f"{v:.3f} ({low:.3f} to {high:.3f})" if pd.notna(low) else f"{v:.3f}"
+        for v, low, high in numbers_of]
     there = [m for m in metrics if m in set(table["metric"])]
-    return table.assign(text=text).pivot(index="method", columns="metric", values="text").loc[table["method"].unique(), there].fillna("")
+    return (
+        table.assign(text=text) .pivot(index="method", columns="metric", values="text")
+        .loc[table["method"].unique(), there] .fillna(""))
 
 # %% ../../nbs/lab/20_boards.ipynb #7a10000b
 def share_of(text: str) -> float:
@@ -95,7 +105,8 @@ def ranked(table: pd.DataFrame,     # rows of a run
     rows = table[(table["protocol"] == protocol) & table["metric"].isin(metrics)]
     text = [f"{r.value:.3g}" if pd.isna(r.low) else f"{r.value:.3g} ({r.low:.3g} to {r.high:.3g})"
             for r in rows.itertuples()]
-    order = rows[rows["metric"] == metrics[0]].sort_values("value", ascending=sign < 0, kind="stable")
+    order = rows[rows["metric"] == metrics[0]].sort_values(
+        "value", ascending=sign < 0, kind="stable")
     wide = rows.assign(text=text).pivot(index=["method", "kind"], columns="metric", values="text")
     return wide.reindex(order["method"], level="method")[list(metrics)]
 
@@ -109,26 +120,42 @@ def beside(table: pd.DataFrame,
     return pd.DataFrame(columns).rename_axis(columns=metric)
 
 # %% ../../nbs/lab/20_boards.ipynb #6de9673d
-def over_seeds(results: pd.DataFrame,  # as from `studies.read_results`; the runs that are asked about
-               metric: str,
-               reference: str,         # method from which the others' differences are taken
-               protocols: "Sequence | None" = None,  # None: all of the metric
-               split: str = "test", level: float = .95,
+def over_seeds(
+    results: pd.DataFrame,  # as from `studies.read_results`; the runs that are asked about
+    metric: str,
+    reference: str,         # method from which the others' differences are taken
+    protocols: "Sequence | None" = None,  # None: all of the metric
+    split: str = "test", level: float = .95,
 ) -> pd.DataFrame:
-    "Mean of each method over its seeds, and of its paired difference to the reference, with a t interval over seeds."
+    """Mean of each method over its seeds, and of its paired difference to the reference, with a t
+    interval over seeds."""
     rows = results[(results["metric"] == metric) & (results["split"] == split)]
     if protocols is not None: rows = rows[rows["protocol"].isin(protocols)]
-    if reference not in set(rows["method"]): raise InputError(f"no run has {metric} of {reference} on {split}: name a method that was measured")
+    if reference not in set(rows["method"]):
+        raise InputError(
+            f"no run has {metric} of {reference} on {split}: name a method that was measured")
     runs = rows.drop_duplicates("file").set_index("file")
-    rows = rows.assign(setting=rows["file"].map({file: setting(run) for file, run in runs.to_dict("index").items()}), wide=(rows["high"] - rows["low"])/2)
+    rows = rows.assign(
+        setting=rows["file"].map(
+            {file: setting(run) for file, run in runs.to_dict("index").items()}),
+        wide=(rows["high"] - rows["low"]) / 2)
     by, found = ["dataset", "protocol", "setting"], []
-    half = lambda v: t.ppf((1 + level)/2, len(v) - 1)*v.std()/np.sqrt(len(v)) if len(v) > 1 else np.nan
+    half = lambda v: (
+        t.ppf((1 + level) / 2, len(v) - 1) * v.std() / np.sqrt(len(v)) if len(v) > 1 else np.nan)
     for key, one in rows.groupby(by, sort=False):
         values = one.pivot_table(index="seed", columns="method", values="value", sort=False)
         for method in values:
             of = one[one["method"] == method]
-            known, less = values[method].dropna(), (values[method] - values.get(reference, np.nan)).dropna()
-            ends = (np.nan, np.nan) if method == reference else (less.mean() - half(less), less.mean() + half(less))
-            found.append({**dict(zip(by, key)), "method": method, "kind": of["kind"].iloc[0], "seeds": len(known), "mean": known.mean(), "seeds ±": half(known),
-                          "cases ±": of["wide"].mean(), "difference": np.nan if method == reference else less.mean(), "low": ends[0], "high": ends[1], "pairs": len(less)})
+            known, less = (
+                values[method].dropna(), (values[method] - values.get(reference, np.nan)).dropna())
+            ends = (
+                (np.nan, np.nan) if method == reference
+                else (less.mean() - half(less), less.mean() + half(less)))
+            found.append(
+                {
+                    **dict(zip(by, key)), "method": method, "kind": of["kind"].iloc[0],
+                    "seeds": len(known), "mean": known.mean(), "seeds ±": half(known),
+                    "cases ±": of["wide"].mean(),
+                    "difference": np.nan if method == reference else less.mean(), "low": ends[0],
+                    "high": ends[1], "pairs": len(less)})
     return pd.DataFrame(found)

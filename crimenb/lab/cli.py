@@ -18,7 +18,8 @@ from ..core import InputError, lacking, one_of, write_atomic
 
 # %% ../../nbs/lab/90_cli.ipynb #98a53401
 # what an error calls an argument of a function is an option here
-_IN_PYTHON = re.compile(r"\b(time|clock|category|premises|area|lon|lat|x|y|record_id)=(?=[,.;: ]|$)")
+_IN_PYTHON = re.compile(
+    r"\b(time|clock|category|premises|area|lon|lat|x|y|record_id)=(?=[,.;: ]|$)")
 
 # columns that can be named
 COLUMNS = ("time", "clock", "category", "premises", "area", "lon", "lat", "x", "y", "record_id")
@@ -26,21 +27,30 @@ COLUMNS = ("time", "clock", "category", "premises", "area", "lon", "lat", "x", "
 def _in_words(text):
     "An error of a function as that of a command: its arguments are options here."
     text = _IN_PYTHON.sub(r"--column \1=NAME", text)
-    text = text.replace("say the order, ", "say it with --order ").replace("they are written with formats", "they are written with --format")
+    text = text.replace("say the order, ", "say it with --order ").replace(
+        "they are written with formats", "they are written with --format")
     text = re.sub(r"\bkey=(?=[,.;: ]|$)", "--key NAME", text)
-    return re.sub(r"\bwith crs\b", "with --crs", text).replace("say tz='America/Chicago', or", "say --zone America/Chicago, or")
+    return re.sub(r"\bwith crs\b", "with --crs", text).replace(
+        "say tz='America/Chicago', or", "say --zone America/Chicago, or")
 
 def _free(where, force):
-    if where.exists() and not force: raise InputError(f"{where} is there already: write over it with --force, or name another place with --out")
+    if where.exists() and not force:
+        raise InputError(
+            f"{where} is there already: write over it with --force, or name another place with "
+            "--out")
 
+# %% ../../nbs/lab/90_cli.ipynb #88f6f6c2
 def _card(options):
     from crimenb import cards
-    named = dict(pair.split("=", 1) if "=" in pair else _not_a_pair(pair) for pair in options.columns)
+    named = dict(
+        pair.split("=", 1) if "=" in pair else _not_a_pair(pair) for pair in options.columns)
     for name in named: one_of(name, COLUMNS, "column")
     # said before the file is read, which can take its time
     if options.out: _free(Path(options.out), options.force)
     how = dict(crs=options.crs, order=options.order, formats=tuple(options.formats))
-    try: draft = cards.draft(options.events, options.areas, options.key, options.zone, **how, **named)
+    try:
+        draft = cards.draft(
+            options.events, options.areas, options.key, options.zone, **how, **named)
     except InputError as error: raise InputError(_in_words(str(error))) from error
     where = Path(options.out) if options.out else draft.card.path
     # a drafted card lies beside its events
@@ -50,8 +60,11 @@ def _card(options):
     draft.write(where)
     account = draft.account
     if options.json:
-        return _say_json({"card": str(where), "unsure": list(draft.unsure), "rows_in": account.rows_in, "kept": len(account.events), "dropped": account.dropped,
-                          "mended": account.mended, "notes": account.notes, "precision": account.precision})
+        return _say_json(
+            {
+                "card": str(where), "unsure": list(draft.unsure), "rows_in": account.rows_in,
+                "kept": len(account.events), "dropped": account.dropped, "mended": account.mended,
+                "notes": account.notes, "precision": account.precision})
     if options.quiet: return print(where)
     print(draft)
     print(f"card: {where}")
@@ -59,21 +72,30 @@ def _card(options):
 # %% ../../nbs/lab/90_cli.ipynb #238f26b3
 def _forecast(options):
     from crimenb.lab import forecasting
-    about = dict(pair.split("=", 1) if "=" in pair else _not_a_pair(pair) for pair in options.parameters)
+    about = dict(
+        pair.split("=", 1) if "=" in pair else _not_a_pair(pair) for pair in options.parameters)
     settings = {name: _literal(value) for name, value in about.items()}
     saved = options.question.endswith(".crimenb")
-    if saved and (options.model or options.save): raise InputError("a saved model is what it is: leave out --model and --save")
+    if saved and (options.model or options.save):
+        raise InputError("a saved model is what it is: leave out --model and --save")
     if not saved and not options.dataset:
-        raise InputError("--dataset is missing: name a data set, or the path of a card (crimenb card incidents.csv drafts one)")
+        raise InputError(
+            "--dataset is missing: name a data set, or the path of a card (crimenb card "
+            "incidents.csv drafts one)")
     paths = forecasting.targets(options.save, options.out, options.map)
-    how = dict(periods=options.periods, level=options.level, events=options.events, gap=options.gap, dataset=options.dataset, **settings)
-    answer = forecasting.go_on(options.question, **how) if saved else forecasting.forecast(options.question, model=options.model, **how)
+    how = dict(
+        periods=options.periods, level=options.level, events=options.events, gap=options.gap,
+        dataset=options.dataset, **settings)
+    answer = (
+        forecasting.go_on(options.question, **how) if saved
+        else forecasting.forecast(options.question, model=options.model, **how))
     files = forecasting.written(answer, paths)
     if options.json: return _say_json(forecasting.as_json(answer, files))
     if not options.quiet:
         for line in [*answer.lines(), *answer.notes]: print(line)
     for what, path in files.items(): print(path if options.quiet else f"{what + ':':<9}{path}")
-    if "map" not in paths and not options.quiet: print("map:     none, which needs bokeh: pip install 'crimenb[maps]'")
+    if "map" not in paths and not options.quiet:
+        print("map:     none, which needs bokeh: pip install 'crimenb[maps]'")
 
 def _not_a_pair(text): raise InputError(f"{text!r} is not a setting: write name=value")
 
@@ -91,7 +113,8 @@ def _datasets(options):
     from crimenb import sources
     lines = sources.datasets().reset_index()
     if options.json: return _say_json(lines.to_dict("records"))
-    lines["rows"], lines["size"] = lines["rows"].map("{:,}".format), (lines["bytes"]/1e6).map("{:.1f} MB".format)
+    lines["rows"], lines["size"] = (
+        lines["rows"].map("{:,}".format), (lines["bytes"] / 1e6).map("{:.1f} MB".format))
     print(_text(lines[["name", "rows", "size", "licence", "here", "what"]], right=("rows", "size")))
 
 def _text(lines, right=()):
@@ -106,10 +129,16 @@ def _text(lines, right=()):
 def _fetch(options):
     from crimenb import sources
     from crimenb.warehouse import portal, store
-    for name in options.names: one_of(name, [*sources.registry(), *portal.PORTALS], "data set or city")
+    for name in options.names:
+        one_of(name, [*sources.registry(), *portal.PORTALS], "data set or city")
     cities = [name for name in options.names if name in portal.PORTALS]
-    if cities and options.since is None: raise InputError(f"{cities[0]} is a city, whose portal has decades: say from which day on, with --from 2018-01-01")
-    if not cities and (options.since or options.until or options.folder): raise InputError("--from, --to and --folder are for cities; a data set is fetched as a whole")
+    if cities and options.since is None:
+        raise InputError(
+            f"{cities[0]} is a city, whose portal has decades: say from which day on, with "
+            "--from 2018-01-01")
+    if not cities and (options.since or options.until or options.folder):
+        raise InputError(
+            "--from, --to and --folder are for cities; a data set is fetched as a whole")
     for name in options.names:
         if name not in portal.PORTALS:
             for path in sources.fetch(name).values(): print(path)
@@ -121,39 +150,60 @@ def _fetch(options):
 # %% ../../nbs/lab/90_cli.ipynb #eec30256
 def _ingest(options):
     from crimenb.warehouse import store
-    print(_text(store.ingest(options.city, options.files, options.folder, options.area).report().astype(str), right=("rows",)))
+    print(
+        _text(
+            store.ingest(options.city, options.files, options.folder, options.area) .report()
+            .astype(str), right=("rows",)))
 
 def _stores(options):
     from crimenb.warehouse import store
     there = store.cities()
-    print(_text(there) if len(there) else "there is no store yet: make one with crimenb fetch CITY --from DAY, or with crimenb ingest CITY FILE")
+    print(
+        _text(there)
+        if len(there)
+        else (
+            "there is no store yet: make one with crimenb fetch CITY --from DAY, or with crimenb "
+            "ingest CITY FILE"))
 
 # %% ../../nbs/lab/90_cli.ipynb #946a01c3
 def _reproduce(options):
     from crimenb.lab import studies
     if options.confirm: return _confirm(options)
-    if options.more: raise InputError("one study at a time: several are for crimenb sweep, or for --confirm with result files (.json)")
+    if options.more:
+        raise InputError(
+            "one study at a time: several are for crimenb sweep, or for --confirm with result "
+            "files (.json)")
     if options.list: return _parameters(studies, options.study)
     # a study's name, or the result file of a run that is to be made once more
-    study, given = studies.again(options.study) if options.study.endswith(".json") else (options.study, {})
+    study, given = (
+        studies.again(options.study) if options.study.endswith(".json") else (options.study, {}))
     changes = studies.from_text(study, options.parameters)
     for name in ("profile", "dataset"):
         value = getattr(options, name)
-        if value is not None and name in changes: raise InputError(f"parameter {name} is given twice: use --{name} or -p {name}=…")
+        if value is not None and name in changes:
+            raise InputError(f"parameter {name} is given twice: use --{name} or -p {name}=…")
         if value is not None: changes[name] = value
     # its settings are all recorded, a profile would only change its name
-    if given and "profile" in changes: raise InputError(f"{options.study} is a run of the profile {given['profile']}: leave out the profile, or name the study in its place")
-    if "out" in changes: raise InputError("the folder for the results is given with --out, not with -p out=…")
+    if given and "profile" in changes:
+        raise InputError(
+            f"{options.study} is a run of the profile {given['profile']}: leave out the "
+            "profile, or name the study in its place")
+    if "out" in changes:
+        raise InputError("the folder for the results is given with --out, not with -p out=…")
     paths = studies.reproduce(study, given | changes, options.out)
     if given and not changes: _compare(options, paths, studies)
     if options.json: return _say_json(paths._asdict())
     for what, files in paths._asdict().items():
         for path in files if what == "forecast" else [files]: print(f"{what + ':':<9} {path}")
-    print("\n".join(studies.in_lines(*studies.headline(json.loads(paths.result.read_text())["rows"], study))))
+    print(
+        "\n".join(
+            studies.in_lines(*studies.headline(json.loads(paths.result.read_text())["rows"], study))
+        ))
 
 def _compare(options, paths, studies):
     "Say how a recorded run and the same run today differ."
-    one, two = (json.loads(Path(p).read_text(encoding="utf-8")) for p in (options.study, paths.result))
+    one, two = (
+        json.loads(Path(p).read_text(encoding="utf-8")) for p in (options.study, paths.result))
     print("compared:", studies.compare(one, two), file=sys.stderr)
 
 # %% ../../nbs/lab/90_cli.ipynb #2ecc2c2b
@@ -161,23 +211,34 @@ def _confirm(options):
     "Make recorded runs again, one after the other."
     from crimenb.lab import studies
     files = [options.study, *options.more]
-    changes = {name: getattr(options, name) for name in ("profile", "dataset", "parameters") if getattr(options, name)}
-    if changes: raise InputError(f"--confirm makes a run with the settings that it had: leave out {', '.join(changes)}")
-    if other := [file for file in files if not file.endswith(".json")]: raise InputError(f"--confirm is for result files (.json), and {other[0]} is none")
+    changes = {
+        name: getattr(options, name) for name in ("profile", "dataset", "parameters")
+        if getattr(options, name)}
+    if changes:
+        raise InputError(
+            f"--confirm makes a run with the settings that it had: leave out {', '.join(changes)}")
+    if other := [file for file in files if not file.endswith(".json")]:
+        raise InputError(f"--confirm is for result files (.json), and {other[0]} is none")
     differ = studies.confirm(files, options.out, lambda line: print(line, flush=True))
-    print(f"{len(files) - len(differ)} of {len(files)} confirmed{'; not ' + ', '.join(differ) if differ else ''}")
+    print(
+        f"{len(files) - len(differ)} of {len(files)} "
+        f"confirmed{'; not ' + ', '.join(differ) if differ else ''}")
     return 1 if differ else 0
 
 def _parameters(studies, study):
     "What can be set in a study: name, type, default and help."
     import pandas as pd
-    lines = [(p.name, p.type.__name__, "the profile's" if p.default is None else repr(p.default), p.help) for p in studies.parameters(study).values()]
+    lines = [
+        (p.name, p.type.__name__, "the profile's" if p.default is None else repr(p.default), p.help)
+        for p in studies.parameters(study).values()]
     print(_text(pd.DataFrame(lines, columns=["parameter", "type", "default", "what it is"])))
 
 # %% ../../nbs/lab/90_cli.ipynb #ebaa51c0
 def _sweep(options):
     from crimenb.lab import sweep
-    table = sweep.sweep(options.file, options.out, options.workers, options.scheduler, options.threads, options.budget)
+    table = sweep.sweep(
+        options.file, options.out, options.workers, options.scheduler, options.threads,
+        options.budget)
     print(sweep.summary(table, options.out))
     return 1 if (table["state"] == "failed").any() else 0
 
@@ -185,13 +246,21 @@ def _sweep(options):
 def _leaderboard(options):
     from crimenb.lab import leaderboard, studies
     if options.html:
-        if options.study or options.dataset or options.metric or options.out: raise InputError("--html makes the page of everything, with a CSV file beside it: leave out --study, --dataset, --metric and --out")
+        if options.study or options.dataset or options.metric or options.out:
+            raise InputError(
+                "--html makes the page of everything, with a CSV file beside it: leave out "
+                "--study, --dataset, --metric and --out")
         for path in leaderboard.build(options.html, options.results): print(path)
         return
     results = studies.read_results(options.results)
-    if results.empty: raise InputError(f"there are no results in {options.results or 'the library yet'}: run one with crimenb reproduce STUDY --out DIR and read it with crimenb leaderboard --results DIR")
+    if results.empty:
+        raise InputError(
+            f"there are no results in {options.results or 'the library yet'}: run one with "
+            "crimenb reproduce STUDY --out DIR and read it with crimenb leaderboard --results "
+            "DIR")
     for name in ("study", "dataset", "metric"):
-        if (wanted := getattr(options, name)) is not None: results = results[results[name] == one_of(wanted, sorted(set(results[name])), name)]
+        if (wanted := getattr(options, name)) is not None:
+            results = results[results[name] == one_of(wanted, sorted(set(results[name])), name)]
     lines = studies.leaderboard(results)
     if options.out: write_atomic(options.out, lines.to_csv(index=False))
     if options.json: return print(lines.to_json(orient="records", indent=1))
@@ -199,12 +268,19 @@ def _leaderboard(options):
 
 def _board(lines, most):
     number = lambda column: column.map(lambda v: "-" if v != v else f"{v:.4f}")
-    interval = (number(lines["low"]) + " to " + number(lines["high"])).where(lines["low"].notna(), "-")
+    interval = (number(lines["low"]) + " to " + number(lines["high"])).where(
+        lines["low"].notna(), "-")
     lines.insert(lines.columns.get_loc("low"), "95 % intervals", interval)
-    shown = lines.drop(columns=["low", "high"]).assign(measured=number(lines["measured"]), printed=number(lines["printed"]))
+    shown = lines.drop(columns=["low", "high"]).assign(
+        measured=number(lines["measured"]), printed=number(lines["printed"]))
     print(_text(shown.head(most) if most else shown, right=("measured", "n", "printed")))
-    if most and len(lines) > most: print(f"… and {len(lines) - most:,} more: choose with --study, --dataset and --metric, or see all with --lines 0")
-    print("measured: mean over the seeds, run with this library; 95 % intervals: from the lowest to the highest end of the seeds'; printed: the work's own number, not measured here")
+    if most and len(lines) > most:
+        print(
+            f"… and {len(lines) - most:,} more: choose with --study, --dataset and --metric, "
+            "or see all with --lines 0")
+    print(
+        "measured: mean over the seeds, run with this library; 95 % intervals: from the lowest "
+        "to the highest end of the seeds'; printed: the work's own number, not measured here")
 
 # %% ../../nbs/lab/90_cli.ipynb #f958bf0a
 class _Parser(argparse.ArgumentParser):
@@ -223,96 +299,194 @@ class _Commands:
     def add(self, name, run, about, machine=False):
         sub = self.all.add_parser(name, help=about, description=about, allow_abbrev=False)
         sub.set_defaults(run=run, quiet=False, json=False)
-        if machine: sub.add_argument("--json", action="store_true", help="the answer as JSON, for programs")
+        if machine:
+            sub.add_argument("--json", action="store_true", help="the answer as JSON, for programs")
         return sub
 
 # %% ../../nbs/lab/90_cli.ipynb #b4d35121
 def _own_city(commands):
-    sub = commands.add("card", _card, "draft the card of a city from a file of its events", machine=True)
-    sub.add_argument("events", type=_path, metavar="FILE", help="events: CSV (plain, .gz, .zip) or Parquet")
-    sub.add_argument("--areas", type=_path, metavar="FILE", help="areas: GeoJSON, GeoPackage or shapefile")
-    sub.add_argument("--key", metavar="NAME", help="the property that names an area; default: found by its name")
-    sub.add_argument("--column", dest="columns", action="append", default=[], metavar="OURS=THEIRS",
-                     help=f"which column is {', '.join(COLUMNS)}, where its name does not say so; may be repeated")
-    sub.add_argument("--order", choices=("mdy", "dmy", "ymd"), help="how the parts of a date follow each other; default: as the column shows")
+    sub = commands.add(
+        "card", _card, "draft the card of a city from a file of its events", machine=True)
+    sub.add_argument(
+        "events", type=_path, metavar="FILE", help="events: CSV (plain, .gz, .zip) or Parquet")
+    sub.add_argument(
+        "--areas", type=_path, metavar="FILE", help="areas: GeoJSON, GeoPackage or shapefile")
+    sub.add_argument(
+        "--key", metavar="NAME", help="the property that names an area; default: found by its name")
+    sub.add_argument(
+        "--column", dest="columns", action="append", default=[], metavar="OURS=THEIRS",
+        help=f"which column is {', '.join(COLUMNS)}, where its name does not say so; may be repeated",
+    )
+    sub.add_argument(
+        "--order", choices=("mdy", "dmy", "ymd"),
+        help="how the parts of a date follow each other; default: as the column shows")
     sub.add_argument("--format", dest="formats", action="append", default=[], metavar="FORMAT",
                      help="how times are written, such as '%%d.%%m.%%Y %%H.%%M'; may be repeated")
     sub.add_argument("--crs", type=int, metavar="EPSG", help="coordinate system of x and y")
-    sub.add_argument("--zone", metavar="ZONE", help="zone of the city's clocks, such as America/Chicago; default: that of the nearest large city")
-    sub.add_argument("--out", type=_path, metavar="FILE", help="where the card goes; default: beside the events, with their name")
+    sub.add_argument(
+        "--zone", metavar="ZONE",
+        help="zone of the city's clocks, such as America/Chicago; default: that of the nearest "
+        "large city")
+    sub.add_argument(
+        "--out", type=_path, metavar="FILE",
+        help="where the card goes; default: beside the events, with their name")
     sub.add_argument("--force", action="store_true", help="write over a card that is there")
-    sub.add_argument("-q", dest="quiet", action="store_true", help="print nothing but the card's path")
+    sub.add_argument(
+        "-q", dest="quiet", action="store_true", help="print nothing but the card's path")
     sub = commands.add("forecast", _forecast, "forecast what comes next in a city", machine=True)
-    sub.add_argument("question", metavar="QUESTION", help="next (event at each spot), hour, week or year; or a saved model (.crimenb)")
-    sub.add_argument("--dataset", metavar="NAME", help="a data set, or the path of a city's card; a saved model asks for it only where areas come from polygons")
-    sub.add_argument("--events", nargs="+", type=_path, metavar="FILE", help="events in the place of the card's, or those a saved model goes on from")
-    sub.add_argument("--model", metavar="NAME", help="which; default: the one that is best on the city's own past")
+    sub.add_argument(
+        "question", metavar="QUESTION",
+        help="next (event at each spot), hour, week or year; or a saved model (.crimenb)")
+    sub.add_argument(
+        "--dataset", metavar="NAME",
+        help="a data set, or the path of a city's card; a saved model asks for it only where areas "
+        "come from polygons")
+    sub.add_argument(
+        "--events", nargs="+", type=_path, metavar="FILE",
+        help="events in the place of the card's, or those a saved model goes on from")
+    sub.add_argument(
+        "--model", metavar="NAME",
+        help="which; default: the one that is best on the city's own past")
     sub.add_argument("--periods", type=int, default=1, metavar="N", help="how many; default: 1")
-    sub.add_argument("--level", type=float, default=.9, metavar="SHARE", help="of counts that shall lie between low and high; default: 0.9")
-    sub.add_argument("--gap", choices=("refuse", "unknown"), default="refuse", help="what to do with periods of which nothing is known; default: refuse")
-    sub.add_argument("-p", dest="parameters", action="append", default=[], metavar="KEY=VALUE", help="a setting of the view: freq, cell_m, …; may be repeated")
-    sub.add_argument("--save", type=_path, metavar="FILE", help="keep the fitted model here (.crimenb)")
-    sub.add_argument("--out", type=_path, metavar="FILE", help="the table: .csv, .geojson, .gpkg; default: next.geojson")
-    sub.add_argument("--map", type=_path, metavar="FILE", help="the map: .html to click on, .png, .svg or .pdf for paper; default: next.html")
+    sub.add_argument(
+        "--level", type=float, default=0.9, metavar="SHARE",
+        help="of counts that shall lie between low and high; default: 0.9")
+    sub.add_argument(
+        "--gap", choices=("refuse", "unknown"), default="refuse",
+        help="what to do with periods of which nothing is known; default: refuse")
+    sub.add_argument(
+        "-p", dest="parameters", action="append", default=[], metavar="KEY=VALUE",
+        help="a setting of the view: freq, cell_m, …; may be repeated")
+    sub.add_argument(
+        "--save", type=_path, metavar="FILE", help="keep the fitted model here (.crimenb)")
+    sub.add_argument(
+        "--out", type=_path, metavar="FILE",
+        help="the table: .csv, .geojson, .gpkg; default: next.geojson")
+    sub.add_argument(
+        "--map", type=_path, metavar="FILE",
+        help="the map: .html to click on, .png, .svg or .pdf for paper; default: next.html")
     sub.add_argument("-q", dest="quiet", action="store_true", help="print nothing but the paths")
 
 # %% ../../nbs/lab/90_cli.ipynb #3106f46b
 def _data(commands):
-    commands.add("datasets", _datasets, "list the public data sets: what they are, their licence, and whether they are here", machine=True)
-    sub = commands.add("fetch", _fetch, "download data sets and verify them, or bring a city's store up to date from its portal")
-    sub.add_argument("names", nargs="+", metavar="NAME", help="a data set, as crimenb datasets lists it, or a city: chicago, nyc, la, dc")
-    sub.add_argument("--from", dest="since", metavar="DAY", help="a city's first day, such as 2018-01-01")
+    commands.add(
+        "datasets", _datasets,
+        "list the public data sets: what they are, their licence, and whether they are here",
+        machine=True)
+    sub = commands.add(
+        "fetch", _fetch,
+        "download data sets and verify them, or bring a city's store up to date from its portal")
+    sub.add_argument(
+        "names", nargs="+", metavar="NAME",
+        help="a data set, as crimenb datasets lists it, or a city: chicago, nyc, la, dc")
+    sub.add_argument(
+        "--from", dest="since", metavar="DAY", help="a city's first day, such as 2018-01-01")
     sub.add_argument("--to", dest="until", metavar="DAY", help="a city's last day; default: today")
-    sub.add_argument("--folder", type=_path, metavar="DIR", help="where a city's files lie; default: the user's cache")
+    sub.add_argument(
+        "--folder", type=_path, metavar="DIR",
+        help="where a city's files lie; default: the user's cache")
     sub = commands.add("ingest", _ingest, "clean files of a city's portal into its store")
-    sub.add_argument("city", metavar="CITY", help="chicago, nyc, la, dc, or one that you have registered")
-    sub.add_argument("files", nargs="+", type=_path, metavar="FILE", help="the portal's export: CSV (plain, .gz, .zip) or Parquet")
-    sub.add_argument("--area", metavar="NAME", help="which of the portal's areas becomes area; default: its first")
-    sub.add_argument("--folder", type=_path, metavar="DIR", help="of all stores; default: $CRIMENB_STORE, or the user's cache")
+    sub.add_argument(
+        "city", metavar="CITY", help="chicago, nyc, la, dc, or one that you have registered")
+    sub.add_argument(
+        "files", nargs="+", type=_path, metavar="FILE",
+        help="the portal's export: CSV (plain, .gz, .zip) or Parquet")
+    sub.add_argument(
+        "--area", metavar="NAME",
+        help="which of the portal's areas becomes area; default: its first")
+    sub.add_argument(
+        "--folder", type=_path, metavar="DIR",
+        help="of all stores; default: $CRIMENB_STORE, or the user's cache")
     commands.add("stores", _stores, "list the stores: city, rows, first and last event")
 
 # %% ../../nbs/lab/90_cli.ipynb #0616de96
 def _lab(commands):
-    sub = commands.add("reproduce", _reproduce, "run a study: an executed notebook, a result file and an HTML page", machine=True)
-    sub.add_argument("study", metavar="STUDY", help=f"one of {', '.join(_studies())}; or a result file (.json), whose run is made once more")
+    sub = commands.add(
+        "reproduce", _reproduce,
+        "run a study: an executed notebook, a result file and an HTML page", machine=True)
+    sub.add_argument(
+        "study", metavar="STUDY",
+        help=f"one of {', '.join(_studies())}; or a result file (.json), whose run is made once more",
+    )
     sub.add_argument("more", metavar="FILE", nargs="*", help="with --confirm: more result files")
-    sub.add_argument("--confirm", action="store_true", help="make the runs of result files again, one after the other, and note where today's code gives the same numbers")
-    sub.add_argument("--list", action="store_true", help="list what can be set in this study, and run nothing")
-    sub.add_argument("--profile", help="smoke (seconds, simulated city), cpu, paper; default: smoke")
-    sub.add_argument("--dataset", metavar="NAME", help="the data set to run on, or the path of a city's card; default: the study's own")
-    sub.add_argument("-p", dest="parameters", action="append", default=[], metavar="KEY=VALUE", help="set a parameter of the study; may be repeated")
-    sub.add_argument("--out", type=_path, default="runs", metavar="DIR", help="folder for what the run leaves behind; default: runs")
-    sub = commands.add("sweep", _sweep, "run a grid of studies, data sets, seeds and parameters; what is finished is not run again")
-    sub.add_argument("file", metavar="FILE", type=_path, help="a YAML file: one or several grids of study, dataset, seed, profile and parameters")
-    sub.add_argument("--out", type=_path, default="runs", metavar="DIR", help="folder for what the runs leave behind; default: runs")
+    sub.add_argument(
+        "--confirm", action="store_true",
+        help="make the runs of result files again, one after the other, and note where today's code "
+        "gives the same numbers")
+    sub.add_argument(
+        "--list", action="store_true", help="list what can be set in this study, and run nothing")
+    sub.add_argument(
+        "--profile", help="smoke (seconds, simulated city), cpu, paper; default: smoke")
+    sub.add_argument(
+        "--dataset", metavar="NAME",
+        help="the data set to run on, or the path of a city's card; default: the study's own")
+    sub.add_argument(
+        "-p", dest="parameters", action="append", default=[], metavar="KEY=VALUE",
+        help="set a parameter of the study; may be repeated")
+    sub.add_argument(
+        "--out", type=_path, default="runs", metavar="DIR",
+        help="folder for what the run leaves behind; default: runs")
+    sub = commands.add(
+        "sweep", _sweep,
+        "run a grid of studies, data sets, seeds and parameters; what is finished is not run again")
+    sub.add_argument(
+        "file", metavar="FILE", type=_path,
+        help="a YAML file: one or several grids of study, dataset, seed, profile and parameters")
+    sub.add_argument(
+        "--out", type=_path, default="runs", metavar="DIR",
+        help="folder for what the runs leave behind; default: runs")
     sub.add_argument("--workers", type=int, metavar="N", help="runs at a time; default: one a core")
-    sub.add_argument("--threads", type=int, default=1, metavar="N", help="threads of each run; default: 1")
-    sub.add_argument("--budget", type=float, metavar="MINUTES", help="stop before so many minutes are over; the same command goes on")
-    sub.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do the runs, such as tcp://host:8786")
-    sub = commands.add("leaderboard", _leaderboard, "the table of all recorded results", machine=True)
-    sub.add_argument("--results", type=_path, metavar="DIR", help="folder of result files; default: those recorded in the library")
+    sub.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads of each run; default: 1")
+    sub.add_argument(
+        "--budget", type=float, metavar="MINUTES",
+        help="stop before so many minutes are over; the same command goes on")
+    sub.add_argument(
+        "--scheduler", metavar="ADDRESS",
+        help="a Dask scheduler whose workers do the runs, such as tcp://host:8786")
+    sub = commands.add(
+        "leaderboard", _leaderboard, "the table of all recorded results", machine=True)
+    sub.add_argument(
+        "--results", type=_path, metavar="DIR",
+        help="folder of result files; default: those recorded in the library")
     sub.add_argument("--study", help="only this study")
     sub.add_argument("--dataset", metavar="NAME", help="only this data set")
     sub.add_argument("--metric", help="only this metric")
-    sub.add_argument("--lines", type=int, default=40, metavar="N", help="how many lines are shown, 0: all; default: 40")
-    sub.add_argument("--out", type=_path, metavar="FILE", help="also write the table to this CSV file")
-    sub.add_argument("--html", type=_path, metavar="DIR", help="instead: one page with everything, leaderboard.html, and leaderboard.csv, in this folder")
+    sub.add_argument(
+        "--lines", type=int, default=40, metavar="N",
+        help="how many lines are shown, 0: all; default: 40")
+    sub.add_argument(
+        "--out", type=_path, metavar="FILE", help="also write the table to this CSV file")
+    sub.add_argument(
+        "--html", type=_path, metavar="DIR",
+        help="instead: one page with everything, leaderboard.html, and leaderboard.csv, in this "
+        "folder")
 
 # %% ../../nbs/lab/90_cli.ipynb #87285cb8
 def _studies():
     "The studies, by the names of their notebooks, without importing anything."
     package = Path(crimenb.__file__).parent
     checkout = package.parent / "nbs/reproduce"
-    return sorted(p.stem for p in (checkout if (package.parent / "settings.ini").exists() else package / "reproduce").glob("*.ipynb"))
+    return sorted(
+        p.stem
+        for p in (
+            checkout if (package.parent / "settings.ini").exists() else package / "reproduce"
+        ).glob("*.ipynb"))
 
 def parser() -> argparse.ArgumentParser:
     "The commands and their options."
-    top = _Parser(prog="crimenb", description="Crime forecasting works, read, rerun on public data, and used on your own city.", allow_abbrev=False)
+    top = _Parser(
+        prog="crimenb",
+        description="Crime forecasting works, read, rerun on public data, and used on your own city.",
+        allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"crimenb {crimenb.__version__}")
     commands = _Commands(top)
     for some in (_own_city, _data, _lab): some(commands)
-    sub = commands.add("completion", _completion, "print the lines that make a shell complete crimenb's words")
-    sub.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="for example: crimenb completion bash >> ~/.bashrc")
+    sub = commands.add(
+        "completion", _completion, "print the lines that make a shell complete crimenb's words")
+    sub.add_argument(
+        "shell", choices=("bash", "zsh", "tcsh"),
+        help="for example: crimenb completion bash >> ~/.bashrc")
     return top
 
 def _completion(options):
@@ -334,13 +508,16 @@ def main(argv=None,  # the arguments; those of the process if not given
         return _say(lacking(error), 2)
     except KeyboardInterrupt: return _say("interrupted", 130)
     except BrokenPipeError:
-        # whoever reads (`head`, a pager) has enough; nothing may be left for Python to write at its exit
+        # whoever reads (`head`, a pager) has enough; nothing may be left for Python to write at
+        # its exit
         _stop_writing()
         return 0
     except OSError as error:
         # a place that may not be read, or a full disk behind standard output
         if error.filename is None: _stop_writing()
-        return _say(f"{error.filename or 'the answer can not be written'}: {error.strerror or error}; look at who may read and write there, and for room", 2)
+        return _say(
+            f"{error.filename or 'the answer can not be written'}: {error.strerror or error}; "
+            "look at who may read and write there, and for room", 2)
     except RuntimeError as error:
         # without importing the studies for a command that has nothing to do with them
         if type(error).__name__ != "StudyFailed": raise

@@ -35,7 +35,8 @@ def events_of(dataset,      # name of a data set or city, or path of a card
     if events is None: return card, sources.load(dataset)
     files = [events] if isinstance(events, (str, Path)) else list(events)
     if card.path is None: return card, read_events(files, city=card)
-    return card, cards.load(replace(card, events=tuple(str(Path(file).absolute()) for file in files)))
+    return card, cards.load(
+        replace(card, events=tuple(str(Path(file).absolute()) for file in files)))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #3ad3f999
 #: categories of a panel; all the others are counted together
@@ -44,7 +45,9 @@ MOST_CATEGORIES = 8
 MOST_CELLS = 1024
 
 def grouped(events: pd.DataFrame, # an events table
-            by: str = "frequent", # "frequent": the `MOST_CATEGORIES` - 1 that are most frequent; "severity": `panels.GROUPS`; "each"; "all" together
+            # "frequent": the `MOST_CATEGORIES` - 1 that are most frequent; "severity":
+            # `panels.GROUPS`; "each"; "all" together
+            by: str = "frequent",
 ) -> "dict | None":
     "category -> what it is counted as; None: each as it is."
     from crimenb.panels import category_groups
@@ -62,7 +65,8 @@ def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
         # a category that has come up since then is one of the others
         rest = {"all others", "all"} & set(like["categories"])
         new = dict.fromkeys(events["category"].cat.categories, *rest) if rest else {}
-        return Panel.from_events(events, like={**like, "group": {**new, **(like["group"] or {})} or None}, **settings)
+        return Panel.from_events(
+            events, like={**like, "group": {**new, **(like["group"] or {})} or None}, **settings)
     cards.placed(events, card, "a forecast by week", or_areas=True)
     places = cell_m
     if places is None and card.areas: places = sources.polygons(card if card.path else card.name)
@@ -77,17 +81,21 @@ def _hours(events, card, like, cell_m=None, **settings):
     grid = cell_m and squares(card.grid_box or events, cell_m)
     if not grid and card.cell_m:
         size = card.cell_m
-        while (grid := squares(card.grid_box or events, size)).n_cells > MOST_CELLS: size += card.cell_m
+        while (grid := squares(card.grid_box or events, size)).n_cells > MOST_CELLS:
+            size += card.cell_m
     view = HourlyMaps.from_events(events, grid or card, holidays=card.holidays, **settings)
     if not grid or cell_m or size == card.cell_m: return view
-    wider = f"the squares are {size:g} m wide: of the card's {card.cell_m:g} m there would be more than {MOST_CELLS:,} (-p cell_m={card.cell_m:g} has them so)"
+    wider = (
+        f"the squares are {size:g} m wide: of the card's {card.cell_m:g} m there would be more "
+        f"than {MOST_CELLS:,} (-p cell_m={card.cell_m:g} has them so)")
     return replace(view, notes=(*view.notes, wider))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #0aaadf05
 def _next(events, card, like, **settings):
     from crimenb.sequences import Sequences
     if like is not None: return Sequences.from_events(events, like=like)
-    if "slot_hours" not in settings and precision(events)["unit"] != "hour": settings["slot_hours"] = 24
+    if "slot_hours" not in settings and precision(events)["unit"] != "hour":
+        settings["slot_hours"] = 24
     return Sequences.from_events(events, **settings)
 
 def _years(events, card, like, cell_m=None, period=None, **settings):
@@ -96,7 +104,9 @@ def _years(events, card, like, cell_m=None, period=None, **settings):
     if like is not None:
         # the squares and factors are the card's once more, and the model compares them with its own
         wide = np.diff(np.unique(like["x"]))
-        return Terrain.from_events(events, cell_m or (float(wide.min()) if len(wide) else None), card=card, period=like["length"], **settings)
+        return Terrain.from_events(
+            events, cell_m or (float(wide.min()) if len(wide) else None), card=card,
+            period=like["length"], **settings)
     if period: return Terrain.from_events(events, cell_m, card=card, period=period, **settings)
     for period in LENGTHS:
         try: view = Terrain.from_events(events, cell_m, card=card, period=period, **settings)
@@ -113,27 +123,33 @@ class Question(NamedTuple):
     "What can be asked of a city."
     # in words
     asks: str
-    # class of the view that answers it, what makes one, and the function whose arguments are its settings
+    # class of the view that answers it, what makes one, and the function whose arguments are its
+    # settings
     view: str
     build: Callable
     of: str
     # metric by which models are told apart
     score: str
-    # names of the models that are tried where none is named: quick ones, and those that have won before
+    # names of the models that are tried where none is named: quick ones, and those that have won
+    # before
     tries: tuple
     # fewest blocks (whole days, weeks, years)
     least: int
 
 QUESTIONS = {
-    "next": Question("which class of event comes next at each spot", "Sequences", _next, "sequences:from_events",
-                     "log loss", ("count mixer",), 0),
-    "hour": Question("how many events each cell has in the next hours", "HourlyMaps", _hours, "grids:HourlyMaps.from_events",
-                     "Poisson deviance", ("Poisson regression",), 21),
-    "week": Question("how many events each area has in the next weeks", "Panel", _weeks, "panels:Panel.from_events",
-                     "Poisson deviance", ("memories", "gradient boosting", "Poisson GLM"), 12),
-    "year": Question("how many events each unit has in the next year", "Terrain", _years, "terrain:Terrain.from_events",
-                     "Poisson deviance", ("classic RTM", "shrunk counts"), 4),
-}
+    "next": Question(
+        "which class of event comes next at each spot", "Sequences", _next, "sequences:from_events",
+        "log loss", ("count mixer",), 0),
+    "hour": Question(
+        "how many events each cell has in the next hours", "HourlyMaps", _hours,
+        "grids:HourlyMaps.from_events", "Poisson deviance", ("Poisson regression",), 21),
+    "week": Question(
+        "how many events each area has in the next weeks", "Panel", _weeks,
+        "panels:Panel.from_events", "Poisson deviance",
+        ("memories", "gradient boosting", "Poisson GLM"), 12),
+    "year": Question(
+        "how many events each unit has in the next year", "Terrain", _years,
+        "terrain:Terrain.from_events", "Poisson deviance", ("classic RTM", "shrunk counts"), 4)}
 
 # %% ../../nbs/lab/80_forecasting.ipynb #d1480163
 def _settings(question, given):
@@ -143,17 +159,25 @@ def _settings(question, given):
     found: Any = __import__(f"crimenb.{module}", fromlist=["x"])
     for part in name.split("."): found = getattr(found, part)
     own = [p for f in (asked.build, found) for p in inspect.signature(f).parameters]
-    known = [p for p in dict.fromkeys(own) if p not in ("events", "card", "like", "settings", "cls", "places", "grid", "factors", "units", "attributes", "weather")]
+    known = [
+        p
+        for p in dict.fromkeys(own)
+        if p
+        not in (
+            "events", "card", "like", "settings", "cls", "places", "grid", "factors", "units",
+            "attributes", "weather")]
     for name, value in given.items():
         one_of(name, known, f"setting of a forecast by {question}")
         if name not in ("start", "end"): continue
         try: pd.Timestamp(value)
-        except (ValueError, TypeError): raise InputError(f"{name} is {value!r}: give a day, such as 2018-07-01") from None
+        except (ValueError, TypeError):
+            raise InputError(f"{name} is {value!r}: give a day, such as 2018-07-01") from None
     return given
 
 # %% ../../nbs/lab/80_forecasting.ipynb #1ff5c68b
 def gaps(view: Any) -> list:
-    "Stretches of known periods of which nothing is known: (first, last) as numbers. Whole blocks without events are one, where so many are usual that it can't be chance."
+    """Stretches of known periods of which nothing is known: (first, last) as numbers. Whole blocks
+    without events are one, where so many are usual that it can't be chance."""
     from crimenb.panels import EMPTY_BY_CHANCE
     counts = view.counts[:view.known].reshape(view.known, -1)
     many = np.add.reduceat(np.nan_to_num(counts).sum(1), np.arange(0, view.known, view.block))
@@ -167,18 +191,24 @@ def gaps(view: Any) -> list:
 def view_of(question: str,       # a name in `QUESTIONS`
             events: pd.DataFrame, # an events table
             card: "cities.Card | None", # of the city; None: not known, where a schema says enough
-            like=None,           # schema of the view that a model was fitted on; None: as the card says
+            # schema of the view that a model was fitted on; None: as the card says
+            like=None,
             gap: str = "refuse", # periods without data: "refuse", or "unknown"
             **settings,          # of the view: freq, group, cell_m, …
 ) -> Any:
     "The view that answers a question."
     one_of(gap, ("refuse", "unknown"), "gap")
-    view = QUESTIONS[one_of(question, QUESTIONS, "question")].build(events, card, like, **_settings(question, settings))
+    view = QUESTIONS[one_of(question, QUESTIONS, "question")].build(
+        events, card, like, **_settings(question, settings))
     if question == "next" or not (lost := gaps(view)): return view
     (first, last), n = lost[0], sum(b - a + 1 for a, b in lost)
     if gap == "unknown" and np.isnan(view.counts[first].flat[0]): return view
-    mend = "give their events too, or say --gap unknown" if np.isnan(view.counts[first].flat[0]) else "give their events too, or begin after them with -p start=…"
-    raise InputError(f"nothing is known of {n} {view.period}(s) between {view.starts[first]} and {view.starts[last]}: {mend}")
+    mend = (
+        "give their events too, or say --gap unknown" if np.isnan(view.counts[first].flat[0])
+        else "give their events too, or begin after them with -p start=…")
+    raise InputError(
+        f"nothing is known of {n} {view.period}(s) between {view.starts[first]} and "
+        f"{view.starts[last]}: {mend}")
 
 # %% ../../nbs/lab/80_forecasting.ipynb #d04879fe
 @dataclass
@@ -196,16 +226,20 @@ class Answer:
     compared: tuple = ()
 
     def lines(self) -> list:
-        "The backtest in at most five lines: how it was made, the model, the best rule, another one, and the difference."
+        """The backtest in at most five lines: how it was made, the model, the best rule, another
+        one, and the difference."""
         if self.scores.empty: return [f"{self.model.name}, fitted before"]
         metric = QUESTIONS[self.question].score
         rows = self.scores[self.scores.metric == metric].sort_values("value", kind="stable")
-        rows = pd.concat([rows[rows.method == self.model.name], rows[rows.kind == "trivial"].head(1), rows])
+        rows = pd.concat(
+            [rows[rows.method == self.model.name], rows[rows.kind == "trivial"].head(1), rows])
         rows = rows.drop_duplicates("method").head(3).sort_values("value", kind="stable")
         wide = rows.method.str.len().max()
         def line(row):
             between = "" if pd.isna(row.low) else f"  ({row.low:.4g} to {row.high:.4g})"
-            return f"  {row.method:<{wide}}  {row.kind:<12}  {row.value:.4g}{between}{'  <- taken' if row.method == self.model.name else ''}"
+            return (
+                f"  {row.method:<{wide}}  {row.kind:<12}  "
+                f"{row.value:.4g}{between}{'  <- taken' if row.method == self.model.name else ''}")
         return [self.compared[0], *map(line, rows.itertuples()), *self.compared[1:]]
 
 # %% ../../nbs/lab/80_forecasting.ipynb #6fbe365f
@@ -215,37 +249,52 @@ class Times(NamedTuple):
     test: Any
     parts: Any
 
+# %% ../../nbs/lab/80_forecasting.ipynb #afb3f285
 def times_of(question: str, view, valid=.2, test=.2,  # shares of the time, or numbers of blocks
              periods: int = 1,                        # how far ahead
 ) -> Times:
     "When models are tried on the past; an `InputError` where it is too short."
     if question == "next":
         begin, end = (pd.Timestamp(t) for t in (view.times.min(), view.times.max()))
-        if not begin < end: raise InputError("all events have the same time: there is no later one to try a forecast on")
-        if test >= 1: raise InputError(f"test is {test}: for next events give a share of the time, below 1")
+        if not begin < end:
+            raise InputError(
+                "all events have the same time: there is no later one to try a forecast on")
+        if test >= 1:
+            raise InputError(f"test is {test}: for next events give a share of the time, below 1")
         date = begin + (1 - test)*(end - begin)
         parts = view.split(date)
         if (spots := int((view.observed(parts.test) >= 0).sum())) < 2:
-            raise InputError(f"after {date:%Y-%m-%d} only {spots} spot{'s have' if spots != 1 else ' has'} a next event, too few to "
-                             "try a forecast on: give events of more spots, or of a longer time")
+            raise InputError(
+                f"after {date:%Y-%m-%d} only {spots} spot{'s have' if spots != 1 else ' has'} "
+                "a next event, too few to "
+                "try a forecast on: give events of more spots, or of a longer time")
         return Times(None, date, parts)
     blocks, least = view.known//view.block, QUESTIONS[question].least
-    unit = view.period if view.block == 1 else {"hour": "day"}.get(view.period, view.period.split()[-1])
+    unit = (
+        view.period if view.block == 1
+        else {"hour": "day"}.get(view.period, view.period.split()[-1]))
     if blocks < least:
-        raise InputError(f"the events cover {blocks} whole {unit}{'s'*(blocks != 1)}, and a forecast by {question} needs {least} "
-                         "to learn from and to be tried on: give a longer time")
+        raise InputError(
+            f"the events cover {blocks} whole {unit}{'s' * (blocks != 1)}, and a forecast by "
+            f"{question} needs {least} "
+            "to learn from and to be tried on: give a longer time")
     # an interval takes two blocks, and each origin the whole way that is asked
     far = -(-periods//view.block)
     whole = lambda n: -(-max(n, far)//far)*far if view.block == 1 else max(n, far)
-    n = [whole(max(least, int(s if s >= 1 else round(s*blocks)))) for s, least in ((valid, 1), (test, 2))]
+    n = [
+        whole(max(least, int(s if s >= 1 else round(s * blocks))))
+        for s, least in ((valid, 1), (test, 2))]
     if sum(n) > blocks/2: n = [max(far, 1), max(far, min(2, blocks - 2))]
     if sum(n) > blocks/2 and far > 1:
-        raise InputError(f"{blocks} whole {unit}s are too few to try forecasts of {periods} {view.period}s on: ask for at most {max(blocks//4, 1)*view.block} with --periods")
+        raise InputError(
+            f"{blocks} whole {unit}s are too few to try forecasts of {periods} {view.period}s "
+            f"on: ask for at most {max(blocks // 4, 1) * view.block} with --periods")
     return Times(n[0], n[1], view.split(*n))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #7e0ea818
 class Trial(NamedTuple):
-    "A model, fitted before validation; its loss there; its backtest; and its forecasts of the test."
+    """A model, fitted before validation; its loss there; its backtest; and its forecasts of the
+    test."""
     model: models.Model
     loss: float
     rows: pd.DataFrame
@@ -256,9 +305,12 @@ def trial(model: Any, view: Any, when: Times, periods: int = 1) -> Trial:
     valid, test = when.parts.valid, when.parts.test
     if isinstance(when.test, pd.Timestamp):
         rows = model.tested(view, when.test)
-        return Trial(model, model.loss(model.predict(view, valid), view, valid), rows, model.predict(view, test))
+        return Trial(
+            model, model.loss(model.predict(view, valid), view, valid), rows,
+            model.predict(view, test))
     chosen, values = model.fit(view, when.parts.train, valid).trial(view, when.parts, periods)
-    return Trial(model, model.loss(chosen, view, valid), model.reported(values, view, test, periods), values)
+    return Trial(
+        model, model.loss(chosen, view, valid), model.reported(values, view, test, periods), values)
 
 def named(name: str, question: str) -> str:
     "The model that is meant: by its name, or by how its name begins."
@@ -271,53 +323,71 @@ def named(name: str, question: str) -> str:
 # %% ../../nbs/lab/80_forecasting.ipynb #e8accad3
 def tried(question: str, view, chosen=(), # models, unfitted; none: those of the question
           when: "Times | None" = None, periods: int = 1) -> tuple:
-    "The model that was best on validation, fitted before it; the backtest of all; and two sentences on it."
+    """The model that was best on validation, fitted before it; the backtest of all; and two
+    sentences on it."""
     when = when or times_of(question, view, periods=periods)
     known = models.catalogue(view)
-    # risk terrain models look at what surrounds a place: without factors there is nothing to look at
+    # risk terrain models look at what surrounds a place: without factors there is nothing to look
+    # at
     bare = question == "year" and not view.factors
     if lost := [one for one in chosen if bare and "RTM" in one.name]:
-        raise InputError(f"{lost[0].name} needs factors of risk: add `factors: [{{name: …, file: …, kind: density}}]` to the card")
+        raise InputError(
+            f"{lost[0].name} needs factors of risk: add `factors: [{{name: …, file: …, kind: "
+            f"density}}]` to the card")
     several = not chosen
-    chosen = chosen or [known[name]() for name in QUESTIONS[question].tries if not (bare and "RTM" in name)]
+    chosen = chosen or [
+        known[name]() for name in QUESTIONS[question].tries if not (bare and "RTM" in name)]
     trials = []
     for model in (bar := progress(models.with_rules(chosen, view), "trying", unit="model")):
         bar.set_postfix_str(model.name)
         trials.append(trial(model, view, when, periods))
     best = min(trials, key=lambda one: one.loss) if several or len(chosen) > 1 else trials[0]
-    return best.model, pd.concat([one.rows for one in trials], ignore_index=True), sentences(question, view, when, periods, best, trials)
+    return (
+        best.model, pd.concat([one.rows for one in trials], ignore_index=True),
+        sentences(question, view, when, periods, best, trials))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #c7636df2
-def sentences(question: str, view: Any, when: Times, periods: int, best: Trial, trials: list) -> tuple:
+def sentences(
+    question: str, view: Any, when: Times, periods: int, best: Trial, trials: list) -> tuple:
     "How the models were compared, and how the one that was taken stands to the best rule."
     score, test = QUESTIONS[question].score, when.parts.test
     if question == "next":
         target = view.observed(test)
         spots = np.flatnonzero(target >= 0)
         how = f"the next event of each of {len(spots):,} spots after {when.test.date()}"
-        def difference(a, b): return metrics.paired_interval(*(-np.log(one.values[spots, target[spots]]) for one in (a, b)))
+        def difference(a, b):
+            return metrics.paired_interval(
+                *(-np.log(one.values[spots, target[spots]]) for one in (a, b)))
     else:
         at, happened = np.arange(*test.indices(view.known)), view.observed(test)
         origins, blocks = -(-len(at)//periods), at//view.block
         of = lambda n: f"{n} {view.period}{'s' if n > 1 else ''}"
-        how = f"{of(periods)} ahead from {'each of ' if origins > 1 else ''}{origins} origin{'s' if origins > 1 else ''}"
+        how = (
+            f"{of(periods)} ahead from {'each of ' if origins > 1 else ''}{origins} "
+            f"origin{'s' if origins > 1 else ''}")
         # of one period, what can be drawn again are its counts
         blocks = None if len(np.unique(blocks)) == 1 else blocks
         flat = (lambda x: x.ravel()) if blocks is None else (lambda x: x)
         def difference(a, b):
             one, other = (flat(np.maximum(t.values, t.model.least)) for t in (a, b))
-            return metrics.paired_count_interval(one, other, flat(happened), "Poisson deviance", blocks=blocks)
-    first = f"{len(trials)} models tried, {how}; {score}, the lower the better, with its 95 % interval:"
+            return metrics.paired_count_interval(
+                one, other, flat(happened), "Poisson deviance", blocks=blocks)
+    first = (
+        f"{len(trials)} models tried, {how}; {score}, the lower the better, with its 95 % interval:"
+    )
     of_rule = lambda one: float(one.rows.value[one.rows.metric == score].iloc[0])
     rules = [one for one in trials if one.model.role == "trivial" and one is not best]
     if not rules: return (first,)
     rule = min(rules, key=of_rule)
     value, low, high = difference(best, rule)
-    return first, f"{best.model.name} less {rule.model.name}, the best rule beside it: {value:+.4g} ({low:+.4g} to {high:+.4g})"
+    return first, (
+        f"{best.model.name} less {rule.model.name}, the best rule beside it: {value:+.4g} "
+        f"({low:+.4g} to {high:+.4g})")
 
 # %% ../../nbs/lab/80_forecasting.ipynb #dac73549
 def on_everything(model: models.Model, view: Any, when: Times) -> Any:
-    "The model of `tried`, fitted on all that is known; the width of its intervals stays what it was on periods that it had not seen."
+    """The model of `tried`, fitted on all that is known; the width of its intervals stays what it
+    was on periods that it had not seen."""
     fitted = models.clone(model)
     if type(model).network is models.Model.network: fitted.fit(view)
     elif isinstance(when.test, pd.Timestamp): fitted.fit(view, *[view.positions(when.test)]*2)
@@ -330,22 +400,27 @@ def on_everything(model: models.Model, view: Any, when: Times) -> Any:
 
 # %% ../../nbs/lab/80_forecasting.ipynb #5ad53296
 #: what of a card says how files are written; none of it is about an event
-READING = ("name", "columns", "area_columns", "optional", "header", "order", "formats", "zone", "utc", "wall", "since", "box", "crs", "missing", "known")
+READING = (
+    "name", "columns", "area_columns", "optional", "header", "order", "formats", "zone", "utc",
+    "wall", "since", "box", "crs", "missing", "known")
 
 # %% ../../nbs/lab/80_forecasting.ipynb #2fd8c418
 def forecast(question: str,             # next, hour, week or year
              dataset,                   # name of a data set or city, or path of a card
-             model: "str | None" = None,  # name of a model, or its beginning; None: the one that is best on validation
+             # name of a model, or its beginning; None: the one that is best on validation
+             model: "str | None" = None,
              periods: int = 1,          # how many
              level: float = .9,         # of the interval
              events=None,               # files of events in the place of the card's
              gap: str = "refuse",       # periods without data: "refuse", or "unknown"
-             **settings,                # of the view (freq, group, cell_m, …), and of the model where one is named
+             # of the view (freq, group, cell_m, …), and of the model where one is named
+             **settings,
 ) -> Answer:
     "Read, try, fit on everything that is known, and forecast what comes next."
     one_of(question, QUESTIONS, "question")
     within(periods, "periods", 1, 1 if question == "next" else None)
-    if not 0 < level < 1: raise InputError(f"level is {level}: it must lie between 0 and 1, as .9 does")
+    if not 0 < level < 1:
+        raise InputError(f"level is {level}: it must lie between 0 and 1, as .9 does")
     chosen, said, settings = asked_for(question, model, settings)
     card, read = events_of(dataset, events)
     table = getattr(read, "events", read)
@@ -357,28 +432,40 @@ def forecast(question: str,             # next, hour, week or year
     fitted.question_, fitted.city_ = question, {name: getattr(card, name) for name in READING}
     fitted.last_ = pd.Timestamp(table["time"].max())
     notes = (*said, *remarks(view, table, settings))
-    return Answer(question, fitted.forecast(view, periods, level), fitted, scores, read, notes, compared)
+    return Answer(
+        question, fitted.forecast(view, periods, level), fitted, scores, read, notes, compared)
 
 # %% ../../nbs/lab/80_forecasting.ipynb #30167462
 def _known_where_tried(view, when):
-    "The times themselves, or an `InputError` where a gap lies among the periods on which models are tried."
+    """The times themselves, or an `InputError` where a gap lies among the periods on which models
+    are tried."""
     # the parts of sequences are no stretches of time
     for part in (part for part in (when.parts.valid, when.parts.test) if isinstance(part, slice)):
         at = np.arange(*part.indices(getattr(view, "known", 0)))
         if len(at) and (lost := np.isnan(view.observed(at)).reshape(len(at), -1).any(1)).any():
-            raise InputError(f"nothing is known of {lost.sum()} of the last {view.known - at[0]} {view.period}s, on which models "
-                             "are tried: give their events too, or begin after them with -p start=…")
+            raise InputError(
+                f"nothing is known of {lost.sum()} of the last {view.known - at[0]} "
+                f"{view.period}s, on which models "
+                "are tried: give their events too, or begin after them with -p start=…")
     return when
 
 def asked_for(question: str, model: "str | None", settings: dict) -> tuple:
-    "The model that is named, in a list; sentences on its settings; and what is left of the settings for the view."
+    """The model that is named, in a list; sentences on its settings; and what is left of the
+    settings for the view."""
     if model is None: return [], [], settings
     kind = models.catalogue(QUESTIONS[question].view)[named(model, question)]
     own = {name: settings[name] for name in settings if name in kind().get_params(deep=False)}
     rest = {name: value for name, value in settings.items() if name not in own}
-    fast = {name: value for name, value in kind.quick.items() if name not in own} if kind.quick and not _graphics() else {}
+    fast = (
+        {name: value for name, value in kind.quick.items() if name not in own}
+        if kind.quick and not _graphics() else {})
     listed = ", ".join(f"{name}={value}" for name, value in fast.items())
-    said = [f"{kind.name} with {listed}, since there is no graphics card here: other settings are given with -p"] if fast else []
+    said = (
+        [
+            f"{kind.name} with {listed}, since there is no graphics card here: other settings are "
+            "given with -p"]
+        if fast
+        else [])
     return [kind(**fast, **own)], said, rest
 
 def _graphics():
@@ -392,14 +479,23 @@ def remarks(view: Any, events: pd.DataFrame,
     "What has to be said beside a forecast: what was left out of the view, and why."
     found = list(getattr(view, "notes", ()))
     if getattr(view, "length", "Y") != "Y" and "period" not in asked:
-        found.append(f"the forecast is of one {view.period}: the events cover fewer than {QUESTIONS['year'].least} whole years (-p period=… asks for another length: Y, 6M, M, 2W)")
+        found.append(
+            f"the forecast is of one {view.period}: the events cover fewer than "
+            f"{QUESTIONS['year'].least} whole years (-p period=… asks for another length: Y, "
+            "6M, M, 2W)")
     where = view.where()
     if not ("geometry" in where or ("lon" in where and where["lon"].notna().any())):
-        found.append("it is not known where the places lie, so there is no map, and the table is CSV: "
-                     "add `areas: {file: areas.geojson, key: …}` to the card")
-    if getattr(view, "factors", None) == {}: found.append("the card has no factors, so no risk terrain model was tried")
-    for why, n in {**getattr(view, "left_out", {}), **(getattr(view, "dropped", None) or {})}.items():
-        if n: found.append(f"{n:,} event{'s' if n > 1 else ''} left out" + (f": {why}" if isinstance(why, str) else ""))
+        found.append(
+            "it is not known where the places lie, so there is no map, and the table is CSV: "
+            "add `areas: {file: areas.geojson, key: …}` to the card")
+    if getattr(view, "factors", None) == {}:
+        found.append("the card has no factors, so no risk terrain model was tried")
+    for why, n in {
+        **getattr(view, "left_out", {}), **(getattr(view, "dropped", None) or {})}.items():
+        if n:
+            found.append(
+                f"{n:,} event{'s' if n > 1 else ''} left out"
+                + (f": {why}" if isinstance(why, str) else ""))
     return found
 
 # %% ../../nbs/lab/80_forecasting.ipynb #5ecd263d
@@ -413,10 +509,16 @@ def go_on(path,                   # of a saved model
 ) -> Answer:
     "Forecast with a saved model what comes after these events."
     model = models.load(path)
-    if not events: raise InputError(f"{path} holds a model and no data: give the events to go on from with --events")
+    if not events:
+        raise InputError(
+            f"{path} holds a model and no data: give the events to go on from with --events")
     # rules such as the mean take every view: what they were fitted for is kept with them
-    question = getattr(model, "question_", None) or next((name for name, asked in QUESTIONS.items() if asked.view == model.view), None)
-    if question is None: raise InputError(f"{path} holds {model.name}, which answers none of the questions {', '.join(QUESTIONS)}")
+    question = getattr(model, "question_", None) or next(
+        (name for name, asked in QUESTIONS.items() if asked.view == model.view), None)
+    if question is None:
+        raise InputError(
+            f"{path} holds {model.name}, which answers none of the questions {', '.join(QUESTIONS)}"
+        )
     kept = getattr(model, "city_", None)
     if dataset is not None: card, read = events_of(dataset, events)
     else:
@@ -425,22 +527,32 @@ def go_on(path,                   # of a saved model
         card = card or read.card
     last = read.events["time"].max()
     if hasattr(model, "last_") and last < model.last_:
-        raise InputError(f"the events end on {last}, before those that {model.name} was fitted on ({model.last_}): give later ones")
+        raise InputError(
+            f"the events end on {last}, before those that {model.name} was fitted on "
+            f"({model.last_}): give later ones")
     try: view = view_of(question, read.events, card, model.schema_, gap, **settings)
     except InputError as error:
-        if dataset is None and "area" in str(error): raise InputError(f"{error}; if areas come from polygons, name the card with --dataset") from error
+        if dataset is None and "area" in str(error):
+            raise InputError(
+                f"{error}; if areas come from polygons, name the card with --dataset") from error
         raise
     if question == "year" and dataset is None and differs(model.schema_, view.schema()):
-        raise InputError(f"the units and factors of {path} are its city's: name the card with --dataset")
+        raise InputError(
+            f"the units and factors of {path} are its city's: name the card with --dataset")
     try: made = model.forecast(view, periods, level)
     except InputError as error:
         if "behind it" not in str(error): raise
-        raise InputError(f"{model.name} looks further back than the {view.known} {view.period}s that these events cover: "
-                         "give the earlier ones too, as in --events incidents.csv july.csv") from error
-    return Answer(question, made, model, pd.DataFrame(), read, tuple(remarks(view, read.events, ("period",))))
+        raise InputError(
+            f"{model.name} looks further back than the {view.known} {view.period}s that these "
+            "events cover: "
+            "give the earlier ones too, as in --events incidents.csv july.csv") from error
+    return Answer(
+        question, made, model, pd.DataFrame(), read, tuple(remarks(view, read.events, ("period",))))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #fbaeaad5
-TABLES, MAPS = (".csv", ".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet"), (".html", ".png", ".svg", ".pdf")
+TABLES, MAPS = (
+    (".csv", ".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet"),
+    (".html", ".png", ".svg", ".pdf"))
 
 def targets(save=None,  # where the model goes; None: nowhere
             out=None,   # where the table goes; None: next.geojson
@@ -452,32 +564,48 @@ def targets(save=None,  # where the model goes; None: nowhere
     paths = {what: Path(path) for what, path in given.items() if path}
     for what, known in (("table", TABLES), ("map", MAPS)):
         if what not in paths: continue
-        if (kind := paths[what].suffix.lower()) not in known: raise InputError(f"a {what} ends in {', '.join(known)}, not in {kind or 'nothing'} ({paths[what]})")
+        if (kind := paths[what].suffix.lower()) not in known:
+            raise InputError(
+                f"a {what} ends in {', '.join(known)}, not in {kind or 'nothing'} ({paths[what]})")
     if save and paths["model"].suffix.lower() != ".crimenb":
-        raise InputError(f"a saved model ends in .crimenb, not in {paths['model'].suffix or 'nothing'} ({save})")
+        raise InputError(
+            f"a saved model ends in .crimenb, not in {paths['model'].suffix or 'nothing'} ({save})")
     if map: needs("bokeh" if paths["map"].suffix.lower() == ".html" else "matplotlib")
     if paths["table"].suffix.lower() not in TABLES[:3]: needs("geopandas", "geo")
-    if len({path.absolute() for path in paths.values()}) < len(paths): raise InputError("two files have the same name: give the table, the map and the model one each")
+    if len({path.absolute() for path in paths.values()}) < len(paths):
+        raise InputError(
+            "two files have the same name: give the table, the map and the model one each")
     for path in paths.values():
         try:
             if path.is_dir(): raise IsADirectoryError(0, "it is a folder")
             path.parent.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=path.parent).close()
-        except OSError as error: raise InputError(f"can not write {path}: {error.strerror or error}; name a place where you may write") from error
+        except OSError as error:
+            raise InputError(
+                f"can not write {path}: {error.strerror or error}; name a place where you may write"
+            ) from error
     return paths
 
+# %% ../../nbs/lab/80_forecasting.ipynb #acad617c
 def written(answer: Answer, paths: dict) -> dict:
-    "The files of `targets`, written: what -> its path. A forecast without places has no map, and its table is CSV."
-    if not answer.forecast.placed: paths = {what: path.with_suffix(".csv") if what == "table" else path for what, path in paths.items() if what != "map"}
-    write: dict = {"table": answer.forecast.to_file, "map": answer.forecast.map, "model": answer.model.save}
+    """The files of `targets`, written: what -> its path. A forecast without places has no map, and
+    its table is CSV."""
+    if not answer.forecast.placed:
+        paths = {
+            what: path.with_suffix(".csv") if what == "table" else path
+            for what, path in paths.items() if what != "map"}
+    write: dict = {
+        "table": answer.forecast.to_file, "map": answer.forecast.map, "model": answer.model.save}
     return {what: write[what](path) for what, path in paths.items()}
 
 def as_json(answer: Answer, files: dict) -> dict:
     "The answer for a program."
     plain = lambda table: table.astype(object).where(table.notna(), None).to_dict("records")
     table = answer.forecast.table.assign(period=answer.forecast.table["period"].astype(str))
-    return {"question": answer.question, "model": answer.model.name, "about": answer.forecast.about, "notes": list(answer.notes), "backtest": plain(answer.scores),
-            "files": {what: str(path) for what, path in files.items()}, "forecast": plain(table)}
+    return {
+        "question": answer.question, "model": answer.model.name, "about": answer.forecast.about,
+        "notes": list(answer.notes), "backtest": plain(answer.scores),
+        "files": {what: str(path) for what, path in files.items()}, "forecast": plain(table)}
 
 # %% ../../nbs/lab/80_forecasting.ipynb #b99726c0
 _LISTING = '''from crimenb import {view}, card, cards, catalogue
@@ -490,10 +618,15 @@ forecast.to_file("{question}.geojson")
 forecast.map("{question}.png")
 '''
 # question, view, how it is made, the model of the work, settings that are quick on two cores
-_WORKS = (("next", "Sequences", "events", "CrimeAlarm", "epochs=20"),
-          ("hour", "HourlyMaps", "events, 1600", "ST-ResNet, sound", 'resolution="none", filters=8, epochs=10, extra_epochs=2'),
-          ("week", "Panel", 'events, places=cards.polygons("incidents.yaml")', "DNN", "epochs=50"),
-          ("year", "Terrain", 'events, 500, card=card("incidents.yaml"), period="M"', "post's RTM", ""))
+_WORKS = (
+    ("next", "Sequences", "events", "CrimeAlarm", "epochs=20"),
+    (
+        "hour", "HourlyMaps", "events, 1600", "ST-ResNet, sound",
+        'resolution="none", filters=8, epochs=10, extra_epochs=2'),
+    ("week", "Panel", 'events, places=cards.polygons("incidents.yaml")', "DNN", "epochs=50"),
+    ("year", "Terrain", 'events, 500, card=card("incidents.yaml"), period="M"', "post's RTM", ""))
 #: question -> lines from a card to a saved model, a table and a map, by the work that asks it
-IN_PYTHON = {question: _LISTING.format(question=question, view=view, made=made, model=model, settings=settings)
-             for question, view, made, model, settings in _WORKS}
+IN_PYTHON = {
+    question: _LISTING.format(
+        question=question, view=view, made=made, model=model, settings=settings)
+    for question, view, made, model, settings in _WORKS}

@@ -33,7 +33,9 @@ class HourlyScores:
         said = dict(method=method, kind=kind, protocol=protocol, split=split)
         self.run.add([{**said, **row} for row in rows])
 
-    def single(self, method: str, kind: str, protocol: str, split: str, metric: str, value: float, n: int) -> None:
+    def single(
+        self, method: str, kind: str, protocol: str, split: str, metric: str, value: float, n: int
+    ) -> None:
         "Record a row without an interval."
         row = dict(metric=metric, value=float(value), low=None, high=None, n=n)
         self.add([row], method, kind, protocol, split)
@@ -41,7 +43,8 @@ class HourlyScores:
     def measure(self, method: str, kind: str,
                 forecast,           # of the hours of the test
                 valid_at, on_valid, # hours for the floor of the deviance, and the forecast of them
-                on_fine=None, on_authors=None, # errors on finer maps; None: the forecast's, interpolated
+                # errors on finer maps; None: the forecast's, interpolated
+                on_fine=None, on_authors=None,
                 unseen=True,        # it was not trained on the hours of the floor
     ) -> None:
         "Record all rows of one method."
@@ -79,7 +82,8 @@ def _difference(scores, name, reference, metric) -> Any:
     both = [scores.forecasts[one] for one in (name, reference)]
     if metric.startswith("PAI"):
         one, other, seen = (f.reshape(len(f), -1) for f in (*both, scores.observed))
-        return paired_hot_spot_interval(one, other, seen, float(metric[4:-1])/100, blocks=scores.days)
+        return paired_hot_spot_interval(
+            one, other, seen, float(metric[4:-1]) / 100, blocks=scores.days)
     # an hour without any expectation has no deviance, each method has its own floor
     floors = [scores.floors[n] if metric == "Poisson deviance" else 0 for n in (name, reference)]
     one, other = (np.maximum(f, floor) for f, floor in zip(both, floors))

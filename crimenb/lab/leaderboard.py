@@ -32,10 +32,15 @@ def stale(results: pd.DataFrame,  # as from `studies.read_results`
     for about in sources.registry().values():
         for name, file in about["files"].items(): known.setdefault(name, set()).add(file["sha256"])
     there, folder, found = studies.names(), studies.folder_of("reproduce"), {}
-    now = {study: provenance.code_of(folder/f"{study}.ipynb") for study in set(results["study"]) & set(there)}
+    now = {
+        study: provenance.code_of(folder / f"{study}.ipynb")
+        for study in set(results["study"]) & set(there)}
     for run in results.drop_duplicates("file").to_dict("records"):
-        said = [provenance.stale(run, now[run["study"]]) if run["study"] in now else "the study is gone"]
-        data = sorted(name for name, sha in run["data_sha256"].items() if sha not in known.get(name, {sha}))
+        said = [
+            provenance.stale(run, now[run["study"]]) if run["study"] in now else "the study is gone"
+        ]
+        data = sorted(
+            name for name, sha in run["data_sha256"].items() if sha not in known.get(name, {sha}))
         if data: said.append(f"data changed: {', '.join(data)}")
         found[run["file"]] = "; ".join(filter(None, said))
     return found
@@ -47,22 +52,32 @@ CASE = ["file", "protocol", "split", "metric"]
 def _beside(results):
     "`results` with the best trivial rule and the floor of the same run, protocol and metric."
     sign = np.where(results["metric"].map(studies.lower_is_better), -1., 1.)
-    settings = {run["file"]: studies.setting(run) for run in results.drop_duplicates("file").to_dict("records")}
+    settings = {
+        run["file"]: studies.setting(run)
+        for run in results.drop_duplicates("file").to_dict("records")}
     results = results.assign(score=results["value"] * sign, setting=results["file"].map(settings))
-    measures = results[~(results["protocol"].str.endswith("paired") | results["metric"].str.contains(" less "))]
+    measures = results[
+        ~(results["protocol"].str.endswith("paired") | results["metric"].str.contains(" less "))]
     for kind in ("trivial", "floor"):
-        best = measures[measures["kind"] == kind].sort_values("score", kind="stable").drop_duplicates(CASE, keep="last")
-        best = best[[*CASE, "value", "method"]].rename(columns={"value": kind, "method": f"{kind} rule"})
+        best = (
+            measures[measures["kind"] == kind] .sort_values("score", kind="stable")
+            .drop_duplicates(CASE, keep="last"))
+        best = best[[*CASE, "value", "method"]].rename(
+            columns={"value": kind, "method": f"{kind} rule"})
         results = results.merge(best, on=CASE, how="left")
     return results.rename(columns={"trivial rule": "rule"}).drop(columns="floor rule")
 
 def _differs(results):
-    "Name of a result file -> the parameters in which its setting differs from others of the same study, data set and profile."
+    """Name of a result file -> the parameters in which its setting differs from others of the same
+    study, data set and profile."""
     found = {}
     for _, runs in results.drop_duplicates("file").groupby(["study", "dataset", "profile"]):
-        given = pd.DataFrame(list(runs["parameters"]), index=runs["file"]).drop(columns=["seed", "methods"], errors="ignore")
+        given = pd.DataFrame(list(runs["parameters"]), index=runs["file"]).drop(
+            columns=["seed", "methods"], errors="ignore")
         given = given.loc[:, given.map(repr).nunique() > 1]
-        said = lambda line: ", ".join(f"{name} {'none' if value == '' else value}" for name, value in line.items() if pd.notna(value))
+        said = lambda line: ", ".join(
+            f"{name} {'none' if value == '' else value}" for name, value in line.items()
+            if pd.notna(value))
         found |= {file: said(line) for file, line in given.to_dict("index").items()}
     return found
 
@@ -73,26 +88,43 @@ def marked(note: str) -> bool:
 
 def _variants(table, profile):
     "(lines,) 0 for the setting of a method with the most evidence, 1 for the next one, …"
-    worth = pd.DataFrame({"other": table["profile"] != profile, "marked": table["note"].map(marked), "seeds": -table["seeds"].str.split().str.len(), "n": -table["n"]})
+    worth = pd.DataFrame(
+        {
+            "other": table["profile"] != profile, "marked": table["note"].map(marked),
+            "seeds": -table["seeds"].str.split().str.len(), "n": -table["n"]})
     order = worth.sort_values(list(worth), kind="stable").index
-    return table.loc[order].groupby([name for name in LINE if name not in ("profile", "setting")], sort=False).cumcount().reindex(table.index)
+    return (
+        table.loc[order]
+        .groupby([name for name in LINE if name not in ("profile", "setting")], sort=False)
+        .cumcount() .reindex(table.index))
 
+# %% ../../nbs/lab/40_leaderboard.ipynb #fa717025
 def lines(results: pd.DataFrame,  # as from `studies.read_results`
           profile: str = "cpu",   # the profile that is asked for
 ) -> pd.DataFrame:
-    "The lines of `studies.leaderboard` with what each is seen beside: task, setting, seconds, best trivial rule, floor, notes, files."
+    """The lines of `studies.leaderboard` with what each is seen beside: task, setting, seconds,
+    best trivial rule, floor, notes, files."""
     notes, results = stale(results), _beside(results)
     some = lambda texts: "; ".join(sorted(set(filter(None, texts))))
-    about = results.assign(note=results["file"].map(notes), differs=results["file"].map(_differs(results))).groupby(LINE, sort=False).agg(
-        seconds=("seconds", "mean"), trivial=("trivial", "mean"), rule=("rule", "first"), floor=("floor", "mean"),
-        note=("note", some), differs=("differs", "first"), files=("file", lambda f: " ".join(sorted(set(f))))).reset_index()
+    about = (
+        results.assign(
+            note=results["file"].map(notes), differs=results["file"].map(_differs(results)))
+        .groupby(LINE, sort=False)
+        .agg(
+            seconds=("seconds", "mean"), trivial=("trivial", "mean"), rule=("rule", "first"),
+            floor=("floor", "mean"), note=("note", some), differs=("differs", "first"),
+            files=("file", lambda f: " ".join(sorted(set(f)))))
+        .reset_index())
     table = studies.leaderboard(results.drop(columns="setting")).merge(about, on=LINE, how="left")
     # settings are told apart only where a method has several
     alone = ~table.duplicated([name for name in LINE if name != "setting"], keep=False)
     other = table["profile"].map(lambda p: "" if p == profile else f"profile {p}")
-    table = table.assign(task=table["study"].map(lambda s: TASKS[s].title if s in TASKS else s), rule=table["rule"].fillna(""),
-                         differs=table["differs"].where(~alone, ""), minus_trivial=table["measured"] - table["trivial"],
-                         minus_printed=table["measured"] - table["printed"], note=[some(pair) for pair in zip(other, table["note"])])
+    table = table.assign(
+        task=table["study"].map(lambda s: TASKS[s].title if s in TASKS else s),
+        rule=table["rule"].fillna(""), differs=table["differs"].where(~alone, ""),
+        minus_trivial=table["measured"] - table["trivial"],
+        minus_printed=table["measured"] - table["printed"],
+        note=[some(pair) for pair in zip(other, table["note"])])
     return table.assign(variant=_variants(table, profile))
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #e28447df
@@ -101,8 +133,9 @@ def missing(results: pd.DataFrame,  # as from `studies.read_results`
 ) -> list:
     "Pairs (study, data set) that the profile of a study knows and no result file has."
     here = set(zip(results["study"], results["dataset"], results["profile"]))
-    return [(study, dataset) for study in studies.names() if profile in studies.profiles(study)
-            for dataset in studies.profile(study, profile)[1] if (study, dataset, profile) not in here]
+    return [
+        (study, dataset) for study in studies.names() if profile in studies.profiles(study)
+        for dataset in studies.profile(study, profile)[1] if (study, dataset, profile) not in here]
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #f887bb28
 COLOURS = KINDS
@@ -110,25 +143,37 @@ COLOURS = KINDS
 DARK_ON = dict.fromkeys(("trivial", "practitioner", "baseline", "ours"), "#1a1a1a")
 
 def _one_setting(results, study, protocols):
-    "Data set -> rows of the setting in which most methods have the task's metric under all the protocols; mean of the seeds."
+    """Data set -> rows of the setting in which most methods have the task's metric under all the
+    protocols; mean of the seeds."""
     found = {}
-    rows = results[(results["study"] == study) & (results["metric"] == TASKS[study].metric) & (results["split"] == "test")]
-    for (dataset, _), group in rows[rows["protocol"].isin(protocols)].groupby(["dataset", "setting"], sort=True):
-        wide = group.groupby(["method", "kind", "protocol"])[["value", "low", "high", "floor", "trivial"]].mean().unstack("protocol")
+    rows = results[
+        (results["study"] == study) & (results["metric"] == TASKS[study].metric)
+        & (results["split"] == "test")]
+    for (dataset, _), group in rows[rows["protocol"].isin(protocols)].groupby(
+        ["dataset", "setting"], sort=True):
+        wide = (
+            group.groupby(["method", "kind", "protocol"])[
+                ["value", "low", "high", "floor", "trivial"]]
+            .mean()
+            .unstack("protocol"))
         if not set(protocols) <= set(wide["value"]): continue
         wide = wide[wide["value"].notna().all(axis=1)]
         if len(wide) > max(1, len(found.get(dataset, ()))): found[dataset] = wide
     return found
 
 def _svg(figure):
-    "The figure as text to be put into a page: it scales with the page, and its letters stay letters."
+    """The figure as text to be put into a page: it scales with the page, and its letters stay
+    letters."""
     plt = needs("matplotlib.pyplot", "reproduce")
     file = io.StringIO()
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "crimenb"}): figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "crimenb"}):
+        figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
     text = re.sub(r"<metadata>.*?</metadata>", "", file.getvalue(), flags=re.S)
     text = re.sub(r' id="[a-zA-Z_]+_\d+"', "", text[text.index("<svg"):])
-    return re.sub(r'(<svg[^>]*?) height="[^"]*"([^>]*?) width="[^"]*"|(<svg[^>]*?) width="[^"]*"([^>]*?) height="[^"]*"', r"\1\2\3\4", text, count=1)
+    return re.sub(
+        r'(<svg[^>]*?) height="[^"]*"([^>]*?) width="[^"]*"|(<svg[^>]*?) width="[^"]*"([^>]*?) '
+        r'height="[^"]*"', r"\1\2\3\4", text, count=1)
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #de7537aa
 def _ranks(results):
@@ -142,32 +187,43 @@ def _ranks(results):
             ranks = values.rank(ascending=studies.lower_is_better(task.metric), method="first")
             figure, axis = plt.subplots(figsize=(4.4, 1. + .22 * len(ranks)))
             for (method, kind), (a, b) in ranks.iterrows():
-                axis.plot([0, 1], [a, b], color=COLOURS[kind], marker="o", markersize=4, linewidth=2.4 if kind == "paper" else 1.2)
-                bold = dict(va="center", fontsize=8, fontweight="bold" if kind == "paper" else "normal")
+                axis.plot(
+                    [0, 1], [a, b], color=COLOURS[kind], marker="o", markersize=4,
+                    linewidth=2.4 if kind == "paper" else 1.2)
+                bold = dict(
+                    va="center", fontsize=8, fontweight="bold" if kind == "paper" else "normal")
                 axis.text(1.06, b, f"{int(b)}  {method}", **bold)
                 axis.text(-.06, a, int(a), ha="right", **bold)
             axis.set(xticks=[0, 1], yticks=[], xlim=(-.15, 2.6), ylim=(len(ranks) + .6, .4))
-            axis.set_xticklabels([f"work's own:\n{task.protocols[0]}", f"sound:\n{task.protocols[1]}"], fontsize=8)
+            axis.set_xticklabels(
+                [f"work's own:\n{task.protocols[0]}", f"sound:\n{task.protocols[1]}"], fontsize=8)
             axis.spines[:].set_visible(False)
-            yield f"{task.title}, {dataset}: rank by {task.metric} under two protocols", _svg(figure)
+            yield (
+                f"{task.title}, {dataset}: rank by {task.metric} under two protocols",
+                _svg(figure))
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #3bd0602a
 def robust(values: Any) -> tuple:
-    "Ends of a scale on which a few numbers far off don't squash the rest: three times the middle half beyond it at most."
+    """Ends of a scale on which a few numbers far off don't squash the rest: three times the middle
+    half beyond it at most."""
     values = np.asarray(pd.Series(values).dropna(), float)
     low, high = np.quantile(values, [.25, .75])
     far = 3*(high - low) or np.inf
     return max(values.min(), low - far), min(values.max(), high + far)
 
 def _dots(task, protocol, wide):
-    "The picture of each method's number with its interval, the best rule dotted, the floor black; what is off the scale stands at its edge."
+    """The picture of each method's number with its interval, the best rule dotted, the floor black;
+    what is off the scale stands at its edge."""
     plt, down = needs("matplotlib.pyplot", "reproduce"), studies.lower_is_better(task.metric)
     rows = wide.xs(protocol, axis=1, level=1).sort_values("value", ascending=not down)
     floor, rows = rows["floor"].mean(), rows[rows.index.get_level_values("kind") != "floor"]
-    left, right = robust([*rows["value"], *rows["low"], *rows["high"], floor] if len(rows) < 5 else [*rows["value"], floor, rows["trivial"].mean()])
+    left, right = robust(
+        [*rows["value"], *rows["low"], *rows["high"], floor] if len(rows) < 5
+        else [*rows["value"], floor, rows["trivial"].mean()])
     figure, axis = plt.subplots(figsize=(2.9, 1. + .2*len(rows)))
     for y, ((method, kind), row) in enumerate(rows.iterrows()):
-        if pd.notna(row["low"]): axis.plot([row["low"], row["high"]], [y, y], color=COLOURS[kind], linewidth=1.5)
+        if pd.notna(row["low"]):
+            axis.plot([row["low"], row["high"]], [y, y], color=COLOURS[kind], linewidth=1.5)
         off = "<" if row["value"] < left else ">" if row["value"] > right else "o"
         axis.plot(np.clip(row["value"], left, right), y, off, color=COLOURS[kind], markersize=4)
     if pd.notna(floor): axis.axvline(floor, color="black", linewidth=1.5)
@@ -182,16 +238,20 @@ def _dots(task, protocol, wide):
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #140bba21
 def _opening(results, most: int = 4):
-    "One picture a task, under its sound protocol: a data set, real if there is one, the best methods of each kind, no variants."
+    """One picture a task, under its sound protocol: a data set, real if there is one, the best
+    methods of each kind, no variants."""
     results = results[~results["method"].str.contains("=|, peer |, mean of ")]
     for study, task in TASKS.items():
         for protocol in reversed(task.protocols):
             found = _one_setting(results, study, [protocol])
             if not found: continue
             dataset = max(found, key=lambda name: (name != "city", len(found[name])))
-            wide = found[dataset].sort_values(("value", protocol), ascending=studies.lower_is_better(task.metric))
+            wide = found[dataset].sort_values(
+                ("value", protocol), ascending=studies.lower_is_better(task.metric))
             best = wide[wide.groupby("kind").cumcount() < most]
-            yield f"{task.title}, {dataset}: {task.metric} ({protocol})", _dots(task, protocol, best)
+            yield (
+                f"{task.title}, {dataset}: {task.metric} ({protocol})",
+                _dots(task, protocol, best))
             break
 
 def _floors(results):
@@ -199,9 +259,13 @@ def _floors(results):
     for study, task in TASKS.items():
         for protocol in reversed(task.protocols):
             found = _one_setting(results, study, [protocol])
-            found = {dataset: wide for dataset, wide in found.items() if wide["floor", protocol].notna().any()}
+            found = {
+                dataset: wide for dataset, wide in found.items()
+                if wide["floor", protocol].notna().any()}
             for dataset, wide in found.items():
-                yield f"{task.title}, {dataset}: {task.metric} ({protocol}) and the floor", _dots(task, protocol, wide)
+                yield (
+                    f"{task.title}, {dataset}: {task.metric} ({protocol}) and the floor",
+                    _dots(task, protocol, wide))
             if found: break
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #0e0879bd
@@ -209,28 +273,48 @@ def _costs(results):
     "Pictures of what each trained method reaches for its seconds: (title, svg)."
     plt, ticker = needs("matplotlib.pyplot", "reproduce"), needs("matplotlib.ticker", "reproduce")
     for study, task in TASKS.items():
-        rows = results[(results["study"] == study) & (results["metric"] == task.metric) & (results["split"] == "test") & (results["protocol"] == task.protocols[-1])]
-        epoch = results[(results["study"] == study) & (results["metric"] == "seconds an epoch") & results["protocol"].str.endswith(task.protocols[-1])]
-        if len(epoch): what, rows = "seconds an epoch", rows.merge(epoch[["file", "method", "value"]].rename(columns={"value": "cost"}), on=["file", "method"])
-        else: what, rows = "seconds of the run", rows[rows["method"] == rows["parameters"].map(lambda p: p.get("methods"))].assign(cost=lambda r: r["seconds"])
+        rows = results[
+            (results["study"] == study) & (results["metric"] == task.metric)
+            & (results["split"] == "test") & (results["protocol"] == task.protocols[-1])]
+        epoch = results[
+            (results["study"] == study) & (results["metric"] == "seconds an epoch")
+            & results["protocol"].str.endswith(task.protocols[-1])]
+        if len(epoch):
+            what, rows = (
+                "seconds an epoch",
+                rows.merge(
+                    epoch[["file", "method", "value"]].rename(columns={"value": "cost"}),
+                    on=["file", "method"]))
+        else:
+            what, rows = (
+                "seconds of the run",
+                rows[rows["method"] == rows["parameters"].map(lambda p: p.get("methods"))].assign(
+                    cost=lambda r: r["seconds"]))
         for dataset, group in rows.groupby("dataset"):
             if len(group) < 2: continue
             figure, axis = plt.subplots(figsize=(4.4, 3.2))
             for row in group.to_dict("records"):
                 axis.plot(row["cost"], row["value"], "o", color=COLOURS[row["kind"]], markersize=5)
             for method, line in group.sort_values("cost").groupby("method", sort=False):
-                axis.annotate(method, (line["cost"].iloc[-1], line["value"].iloc[-1]), xytext=(5, 3), textcoords="offset points", fontsize=8)
-            axis.axhline(group["trivial"].mean(), color=COLOURS["trivial"], linewidth=1.2, linestyle=":")
+                axis.annotate(
+                    method, (line["cost"].iloc[-1], line["value"].iloc[-1]), xytext=(5, 3),
+                    textcoords="offset points", fontsize=8)
+            axis.axhline(
+                group["trivial"].mean(), color=COLOURS["trivial"], linewidth=1.2, linestyle=":")
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter("{x:g}")
             axis.xaxis.set_minor_formatter(ticker.NullFormatter())
             axis.margins(x=.35, y=.15)
             axis.set_xlabel(f"{what} (logarithmic)", fontsize=8)
-            axis.set_ylabel(f"{task.metric}, {'less' if studies.lower_is_better(task.metric) else 'more'} is better", fontsize=8)
+            axis.set_ylabel(
+                f"{task.metric}, {'less' if studies.lower_is_better(task.metric) else 'more'} "
+                "is better", fontsize=8)
             axis.tick_params(labelsize=8, which="both")
             axis.spines[["top", "right"]].set_visible(False)
-            yield f"{task.title}, {dataset}: {task.metric} ({task.protocols[-1]}) and cost", _svg(figure)
+            yield (
+                f"{task.title}, {dataset}: {task.metric} ({task.protocols[-1]}) and cost",
+                _svg(figure))
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #e4df05de
 STYLE = """
@@ -452,19 +536,28 @@ options('task', data.tasks); refill('task'); draw(); restore(first);
 SCRIPT = _SETUP + _FILTERS + _BARS + _ADDRESS + _TABLE
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #4d6168ed
-SHOWN = ["task", "study", "dataset", "protocol", "split", "metric", "method", "differs", "kind", "profile", "measured", "low", "high", "trivial", "rule", "minus_trivial",
-         "floor", "printed", "minus_printed", "n", "seeds", "seconds", "device", "note", "files", "marked", "variant"]
+SHOWN = [
+    "task", "study", "dataset", "protocol", "split", "metric", "method", "differs", "kind",
+    "profile", "measured", "low", "high", "trivial", "rule", "minus_trivial", "floor", "printed",
+    "minus_printed", "n", "seeds", "seconds", "device", "note", "files", "marked", "variant"]
 
 def _packed(table):
     "The table as JSON that is safe inside a script element: texts once, numbers with six digits."
     texts = {c: sorted(set(table[c])) for c in SHOWN if not pd.api.types.is_numeric_dtype(table[c])}
     place = {c: {text: i for i, text in enumerate(values)} for c, values in texts.items()}
-    column = lambda c: [place[c][v] for v in table[c]] if c in texts else [None if pd.isna(v) else float(f"{v:.6g}") if v % 1 else int(v) for v in table[c]]
+    column = lambda c: (
+        [place[c][v] for v in table[c]] if c in texts
+        else [None if pd.isna(v) else float(f"{v:.6g}") if v % 1 else int(v) for v in table[c]])
     used = set(table["study"])
-    tasks = [task.title for study, task in TASKS.items() if study in used] + sorted(used - TASKS.keys())
-    opening = {task.title: {"split": "test", "protocol": task.protocols[0], "metric": task.metric} for task in TASKS.values()}
-    packed = dict(columns=SHOWN, texts=texts, rows=list(zip(*map(column, SHOWN))), tasks=tasks, opening=opening, colours=COLOURS,
-                  lower=sorted(m for m in set(table["metric"]) if studies.lower_is_better(m)))
+    tasks = [task.title for study, task in TASKS.items() if study in used] + sorted(
+        used - TASKS.keys())
+    opening = {
+        task.title: {"split": "test", "protocol": task.protocols[0], "metric": task.metric}
+        for task in TASKS.values()}
+    packed = dict(
+        columns=SHOWN, texts=texts, rows=list(zip(*map(column, SHOWN))), tasks=tasks,
+        opening=opening, colours=COLOURS,
+        lower=sorted(m for m in set(table["metric"]) if studies.lower_is_better(m)))
     return json.dumps(packed, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #9edff668
@@ -476,12 +569,20 @@ def page(table: pd.DataFrame,  # from `lines`
 ) -> str:
     "The whole page as one text."
     box = lambda name, label: f'<label>{label}<select id="{name}"></select></label>'
-    named = lambda title, svg: svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
-    figures = lambda some: "".join(f"<figure><figcaption>{html.escape(title)}</figcaption>{named(title, svg)}</figure>" for title, svg in some)
+    named = lambda title, svg: svg.replace(
+        "<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
+    figures = lambda some: "".join(
+        f"<figure><figcaption>{html.escape(title)}</figcaption>{named(title, svg)}</figure>"
+        for title, svg in some)
     drawn, first = figures(pictures), figures(opening)
     kinds = " ".join(f'<span class="kind" data-kind="{kind}">{kind}</span>' for kind in COLOURS)
-    badges = "".join(f".kind[data-kind={kind}]{{background:{colour};color:{DARK_ON.get(kind, '#fff')}}}" for kind, colour in COLOURS.items())
-    gone = "".join(f"<li>{html.escape(TASKS[s].title if s in TASKS else s)}: {html.escape(dataset)}</li>" for s, dataset in absent)
+    badges = "".join(
+        f".kind[data-kind={kind}]{{background:{colour};color:{DARK_ON.get(kind, '#fff')}}}"
+        for kind, colour in COLOURS.items()
+    )
+    gone = "".join(
+        f"<li>{html.escape(TASKS[s].title if s in TASKS else s)}: {html.escape(dataset)}</li>"
+        for s, dataset in absent)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
 <title>crimenb: the leaderboard</title><style>{STYLE}{badges}</style></head><body><main>
@@ -507,14 +608,20 @@ def page(table: pd.DataFrame,  # from `lines`
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #e8e52892
 def build(out="leaderboard",      # folder for leaderboard.html and leaderboard.csv
-          folder=None,            # of result files; the recorded evidence of the library if not given
+          # of result files; the recorded evidence of the library if not given
+          folder=None,
           profile: str = "cpu",   # the profile that is asked for; numbers of others are marked
 ) -> tuple:
     "Write the page and the CSV file, and return their paths."
     results = studies.read_results(folder)
-    if results.empty: raise InputError(f"there are no results in {folder or 'the library yet'}: run a study with crimenb reproduce STUDY --out DIR and name DIR")
+    if results.empty:
+        raise InputError(
+            f"there are no results in {folder or 'the library yet'}: run a study with crimenb "
+            "reproduce STUDY --out DIR and name DIR")
     table, beside = lines(results, profile), _beside(results)
     table = table.assign(marked=table["note"].map(marked).astype(int))
     pictures = [*_ranks(beside), *_floors(beside), *_costs(beside)]
     whole = page(table, pictures, list(_opening(beside)), missing(results, profile), profile)
-    return (write_atomic(Path(out) / "leaderboard.html", whole), write_atomic(Path(out) / "leaderboard.csv", table[SHOWN].to_csv(index=False)))
+    return (
+        write_atomic(Path(out) / "leaderboard.html", whole),
+        write_atomic(Path(out) / "leaderboard.csv", table[SHOWN].to_csv(index=False)))

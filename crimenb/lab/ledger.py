@@ -25,30 +25,48 @@ from ..grids import GRIDS, super_resolve
 from ..papers import stresnet
 
 # %% ../../nbs/lab/50_ledger.ipynb #2be3f3c7
-COLUMNS = ("work", "place", "what", "printed", "sense", "within", "unit", "how", "ours", "study", "dataset", "elsewhere", "method", "protocol",
-           "split", "metric", "settings", "pending", "lacks", "note")
-WORKS = {"crimealarm": "CrimeAlarm (Hu et al., 2024)", "stresnet": "ST-ResNet and its ternarization (Wang et al., 2017)",
-         "parallel": "Comparative study of parallelization (Cruz)", "rtm": "RTM Deep Learning Style (Wheeler, 2020)"}
+COLUMNS = (
+    "work", "place", "what", "printed", "sense", "within", "unit", "how", "ours", "study",
+    "dataset", "elsewhere", "method", "protocol", "split", "metric", "settings", "pending", "lacks",
+    "note")
+WORKS = {
+    "crimealarm": "CrimeAlarm (Hu et al., 2024)",
+    "stresnet": "ST-ResNet and its ternarization (Wang et al., 2017)",
+    "parallel": "Comparative study of parallelization (Cruz)",
+    "rtm": "RTM Deep Learning Style (Wheeler, 2020)"}
 HOW = ("result", "derived", "exact", "data", "setting", "example", "none")
 SENSES = ("=", "~", ">", "<")
 
+# %% ../../nbs/lab/50_ledger.ipynb #3ccabe6f
 def read(path=None,  # a CSV file with `COLUMNS`; the library's own if not given
 ) -> pd.DataFrame:
-    "What the four works print, one row a number, all columns as text; an `InputError` names a row that is not well-formed."
+    """What the four works print, one row a number, all columns as text; an `InputError` names a row
+    that is not well-formed."""
     path = Path(path or Path(crimenb.__file__).parent/"ledger.csv")
-    if not path.exists(): raise InputError(f"there is no ledger {path}: name a CSV file, or install the package with its data")
+    if not path.exists():
+        raise InputError(
+            f"there is no ledger {path}: name a CSV file, or install the package with its data")
     rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if tuple(rows.columns) != COLUMNS: raise InputError(f"{path.name} has the columns {', '.join(rows.columns)}: it needs {', '.join(COLUMNS)}")
+    if tuple(rows.columns) != COLUMNS:
+        raise InputError(
+            f"{path.name} has the columns {', '.join(rows.columns)}: it needs {', '.join(COLUMNS)}")
     for number, row in enumerate(rows.to_dict("records"), 2):
         where = f"in line {number} of {path.name}"
-        for column, known in (("work", WORKS), ("how", HOW), ("sense", SENSES)): one_of(row[column], known, f"{column} {where}")
+        for column, known in (("work", WORKS), ("how", HOW), ("sense", SENSES)):
+            one_of(row[column], known, f"{column} {where}")
         for column in ("printed", "within"):
-            if row[column] and not re.fullmatch(r"-?\d+(\.\d+)?", row[column]): raise InputError(f"{column} {where} is {row[column]!r}: write a plain number")
-        if not row["printed"] and row["how"] != "none": raise InputError(f"nothing is printed {where}: its how must be none")
-        if (row["sense"] == "~") != bool(row["within"]): raise InputError(f"within {where} belongs to the sense ~, and to no other")
-        needed = {"result": ("study", "method", "protocol", "split", "metric"), "none": ("lacks",), "example": ()}.get(row["how"], ("ours",))
+            if row[column] and not re.fullmatch(r"-?\d+(\.\d+)?", row[column]):
+                raise InputError(f"{column} {where} is {row[column]!r}: write a plain number")
+        if not row["printed"] and row["how"] != "none":
+            raise InputError(f"nothing is printed {where}: its how must be none")
+        if (row["sense"] == "~") != bool(row["within"]):
+            raise InputError(f"within {where} belongs to the sense ~, and to no other")
+        needed = {
+            "result": ("study", "method", "protocol", "split", "metric"), "none": ("lacks",),
+            "example": ()}.get(row["how"], ("ours",))
         for column in needed:
-            if not row[column]: raise InputError(f"{column} {where} is empty: a row of how {row['how']} needs it")
+            if not row[column]:
+                raise InputError(f"{column} {where} is empty: a row of how {row['how']} needs it")
     return rows
 
 # %% ../../nbs/lab/50_ledger.ipynb #e3541c80
@@ -66,7 +84,8 @@ def agrees(printed: str,    # as printed, with its digits
     if sense == "<": return bool(ours < p)
     # what is exact in decimals isn't in binary
     half = .5*10.**-len(printed.partition(".")[2])*(1 + 1e-6)
-    return bool(abs(ours - p) <= (float(within)*(1 + 1e-9) if sense == "~" else half) or low <= p <= high)
+    return bool(
+        abs(ours - p) <= (float(within) * (1 + 1e-9) if sense == "~" else half) or low <= p <= high)
 
 # %% ../../nbs/lab/50_ledger.ipynb #6da8bcd0
 def _follow(value, keys):
@@ -86,13 +105,16 @@ def _profile(study, name, dataset=None):
     return ((changes.get(dataset) or {}) if dataset else {}).get(name, values[name])
 
 def _part(name, setting):
-    lists = yaml.safe_load((studies.folder_of("reproduce")/"params"/"crimealarm.parts.yaml").read_text(encoding="utf-8"))
+    lists = yaml.safe_load(
+        (studies.folder_of("reproduce") / "params" / "crimealarm.parts.yaml").read_text(
+            encoding="utf-8"))
     if not any(setting in entry.split() for entry in lists[name]): raise KeyError(setting)
     return float(setting.partition("=")[2])
 
 @lru_cache(maxsize=None)
 def _network(ternary, filters, kernel, side):
-    return (stresnet.TernarySTResNet if ternary else stresnet.STResNet)(filters=filters, kernel=kernel, size=(side, side))
+    return (stresnet.TernarySTResNet if ternary else stresnet.STResNet)(
+        filters=filters, kernel=kernel, size=(side, side))
 
 def _edge(side, number):
     "An edge of the Los Angeles grid, counted from the south or the west."
@@ -101,17 +123,21 @@ def _edge(side, number):
     return grid.west + number*(grid.east - grid.west)/grid.columns
 
 # %% ../../nbs/lab/50_ledger.ipynb #a78f66f5
-FACTS: dict = {"profile": _profile,
-         "default": lambda of, name, *keys: _follow(inspect.signature(_of_module(of)).parameters[name].default, keys),
-         "constant": lambda of, *keys: _follow(_of_module(of), keys),
-         "count": lambda of, *keys: len(_follow(_of_module(of), keys)),
-         "part": _part,
-         "parameters": lambda *size: stresnet.n_parameters(_network(False, *map(int, size))),
-         "ternary": lambda *size: stresnet.n_parameters(_network(True, *map(int, size))),
-         "compression": lambda packing: stresnet.packed_size(_network(False, 64, 3, 32), "float32")/stresnet.packed_size(_network(True, 64, 3, 32), packing),
-         "bits": lambda packing: 8/stresnet.PACKINGS[packing][0],
-         "edge": _edge,
-         "factor": lambda: len(super_resolve(np.zeros((2, 2)), "bilinear"))/2}
+FACTS: dict = {
+    "profile": _profile,
+    "default": lambda of, name, *keys: _follow(
+        inspect.signature(_of_module(of)).parameters[name].default, keys),
+    "constant": lambda of, *keys: _follow(_of_module(of), keys),
+    "count": lambda of, *keys: len(_follow(_of_module(of), keys)),
+    "part": _part,
+    "parameters": lambda *size: stresnet.n_parameters(_network(False, *map(int, size))),
+    "ternary": lambda *size: stresnet.n_parameters(_network(True, *map(int, size))),
+    "compression": lambda packing: (
+        stresnet.packed_size(_network(False, 64, 3, 32), "float32")
+        / stresnet.packed_size(_network(True, 64, 3, 32), packing)),
+    "bits": lambda packing: 8 / stresnet.PACKINGS[packing][0],
+    "edge": _edge,
+    "factor": lambda: len(super_resolve(np.zeros((2, 2)), "bilinear")) / 2}
 
 def fact(name: str,  # a number, or what is named as above
 ) -> float:
@@ -120,10 +146,14 @@ def fact(name: str,  # a number, or what is named as above
     body, times = re.fullmatch(r"(.+?)((?:[*/]\d+)?)", name).groups()  # type: ignore[union-attr]
     kind, *keys = body.split(":")
     try: value = float(FACTS[one_of(kind, FACTS, "kind of fact")](*keys))
-    except (AttributeError, KeyError, IndexError, ModuleNotFoundError, TypeError, ValueError) as error:
+    except (
+        AttributeError, KeyError, IndexError, ModuleNotFoundError, TypeError, ValueError) as error:
         if isinstance(error, InputError): raise
-        raise InputError(f"nothing in the library is called {name}: mend the ledger's column ours") from None
-    return value if not times else value*float(times[1:]) if times[0] == "*" else value/float(times[1:])
+        raise InputError(
+            f"nothing in the library is called {name}: mend the ledger's column ours") from None
+    return (
+        value if not times else value * float(times[1:]) if times[0] == "*"
+        else value / float(times[1:]))
 
 # %% ../../nbs/lab/50_ledger.ipynb #17b1c9a1
 PROFILES = ("paper", "cpu")
@@ -134,7 +164,10 @@ def _allowed(parameters, wanted):
         name, _, value = pair.partition("=")
         if name not in parameters: continue
         has = parameters[name]
-        if not (float(has) == float(value) if isinstance(has, (int, float)) and value else str(has) == value): return False
+        if not (
+            float(has) == float(value) if isinstance(has, (int, float)) and value
+            else str(has) == value):
+            return False
     return True
 
 def prepared(results: pd.DataFrame,  # as from `studies.read_results`
@@ -142,30 +175,50 @@ def prepared(results: pd.DataFrame,  # as from `studies.read_results`
     "The rows of the profiles that count, with the run's setting and its number of epochs."
     results = results[results["profile"].isin(PROFILES)]
     runs = results.drop_duplicates("file").to_dict("records")
-    about = {run["file"]: (studies.setting(run), run["parameters"].get("epochs", 0)) for run in runs}
-    return results.assign(**{name: [about[file][k] for file in results["file"]] for k, name in enumerate(("setting", "epochs"))})
+    about = {
+        run["file"]: (studies.setting(run), run["parameters"].get("epochs", 0)) for run in runs}
+    return results.assign(
+        **{
+            name: [about[file][k] for file in results["file"]]
+            for k, name in enumerate(("setting", "epochs"))})
 
 # %% ../../nbs/lab/50_ledger.ipynb #9c50ca3d
 def look_up(results: pd.DataFrame,  # as from `prepared`
             row,                    # a row of `read`, as a mapping
 ) -> "dict | None":
-    "The one number that the results have for a row, as a mapping: value, low, high, dataset, profile, epochs, seeds, device, files; None if there is none."
+    """The one number that the results have for a row, as a mapping: value, low, high, dataset,
+    profile, epochs, seeds, device, files; None if there is none."""
     methods = row["method"].split(" + ")
-    found = results[(results["study"] == row["study"]) & (results["protocol"] == row["protocol"]) & (results["split"] == row["split"]) & (results["metric"] == row["metric"])]
+    found = results[
+        (results["study"] == row["study"]) & (results["protocol"] == row["protocol"])
+        & (results["split"] == row["split"]) & (results["metric"] == row["metric"])]
     found = found[found["method"].isin(methods)]
-    found = found[np.array([_allowed(parameters, row["settings"]) for parameters in found["parameters"]], dtype=bool)]
-    for dataset in filter(None, [row["dataset"], *row["elsewhere"].split(";")]) if len(found) else ():
+    found = found[
+        np.array(
+            [_allowed(parameters, row["settings"]) for parameters in found["parameters"]],
+            dtype=bool)]
+    for dataset in (
+        filter(None, [row["dataset"], *row["elsewhere"].split(";")]) if len(found) else ()):
         for profile in PROFILES:
             some = found[(found["dataset"] == dataset) & (found["profile"] == profile)]
-            whole = [setting for setting, part in some.groupby("setting") if set(part["method"]) == set(methods)]
+            whole = [
+                setting for setting, part in some.groupby("setting")
+                if set(part["method"]) == set(methods)]
             if not whole: continue
-            best = some[some["setting"].isin(whole)].sort_values(["epochs", "seconds", "setting"]).iloc[-1]
+            best = (
+                some[some["setting"].isin(whole)] .sort_values(["epochs", "seconds", "setting"])
+                .iloc[-1])
             some = some[some["setting"] == best["setting"]]
-            each = some.groupby("method").agg(value=("value", "mean"), low=("low", "min"), high=("high", "max")).mean()
+            each = (
+                some.groupby("method")
+                .agg(value=("value", "mean"), low=("low", "min"), high=("high", "max")) .mean())
             # a mean of methods, some without an interval, has none
-            low, high = (each["low"], each["high"]) if some["low"].notna().all() else (math.nan, math.nan)
-            return dict(value=each["value"], low=low, high=high, dataset=dataset, profile=profile, epochs=int(best["epochs"]), seeds=sorted(set(some["seed"])),
-                        device="; ".join(sorted(set(some["device"]))), files=sorted(set(some["file"])))
+            low, high = (
+                (each["low"], each["high"]) if some["low"].notna().all() else (math.nan, math.nan))
+            return dict(
+                value=each["value"], low=low, high=high, dataset=dataset, profile=profile,
+                epochs=int(best["epochs"]), seeds=sorted(set(some["seed"])),
+                device="; ".join(sorted(set(some["device"]))), files=sorted(set(some["file"])))
     return None
 
 # %% ../../nbs/lab/50_ledger.ipynb #0fe85fda
@@ -173,10 +226,16 @@ OTHERS = ("DuroNet", "HAIL", "CLC", "STOSA", "Informer", "DKD", "DML")
 
 def _improvement(results, row, rows, dataset, metric):
     "The better peer of CrimeAlarm relative to the best of the others, in per cent."
-    asked = rows[(rows["place"] == "Table 2") & (rows["how"] == "result") & (rows["dataset"] == dataset) & (rows["metric"] == metric)]
-    results = results[(results["study"] == row["study"]) & (results["dataset"] == dataset) & (results["metric"] == metric)]
+    asked = rows[
+        (rows["place"] == "Table 2") & (rows["how"] == "result") & (rows["dataset"] == dataset)
+        & (rows["metric"] == metric)]
+    results = results[
+        (results["study"] == row["study"]) & (results["dataset"] == dataset)
+        & (results["metric"] == metric)]
     for profile in PROFILES:
-        settings = results[results["profile"] == profile].sort_values(["epochs", "seconds"], ascending=False)["setting"].unique()
+        settings = (
+            results[results["profile"] == profile]
+            .sort_values(["epochs", "seconds"], ascending=False)["setting"] .unique())
         for setting in settings:
             some = results[results["setting"] == setting]
             if not set(asked["method"]) <= set(some["method"]): continue
@@ -189,36 +248,53 @@ def _gain(found):
     best = max((found[name] for name in OTHERS), key=lambda f: f["value"])
     peer = max((f for name, f in found.items() if name not in OTHERS), key=lambda f: f["value"])
     more = lambda a, b: 100*(a/b - 1)
-    return peer | dict(value=more(peer["value"], best["value"]), low=more(peer["low"], best["high"]), high=more(peer["high"], best["low"]))
+    return peer | dict(
+        value=more(peer["value"], best["value"]), low=more(peer["low"], best["high"]),
+        high=more(peer["high"], best["low"]))
 
+# %% ../../nbs/lab/50_ledger.ipynb #ca27d806
 def _best_setting(results, row, rows, model, name):
     "What the setting with the lowest validation loss has for one of its numbers; risk levels."
     for dataset in row["elsewhere"].split(";"):
         for profile in PROFILES:
             for search in ("grid", "random"):
-                tried = results[(results["study"] == row["study"]) & (results["dataset"] == dataset) & (results["profile"] == profile) & (results["protocol"] == f"{search} search, level")
-                                & (results["metric"] == "validation loss") & results["method"].str.startswith(f"{model}: ")]
+                tried = results[
+                    (results["study"] == row["study"]) & (results["dataset"] == dataset)
+                    & (results["profile"] == profile)
+                    & (results["protocol"] == f"{search} search, level")
+                    & (results["metric"] == "validation loss")
+                    & results["method"].str.startswith(f"{model}: ")]
                 if not len(tried): continue
                 best = tried.sort_values("value").iloc[0]
-                setting = dict(pair.rsplit(" ", 1) for pair in best["method"].partition(": ")[2].split(", "))
-                return dict(value=float(setting[name]), low=math.nan, high=math.nan, dataset=dataset, profile=profile, epochs=int(best["parameters"].get("epochs", 0)), seeds=[best["seed"]],
-                            device=best["device"], files=[best["file"]])
+                setting = dict(
+                    pair.rsplit(" ", 1) for pair in best["method"].partition(": ")[2].split(", "))
+                return dict(
+                    value=float(setting[name]), low=math.nan, high=math.nan, dataset=dataset,
+                    profile=profile, epochs=int(best["parameters"].get("epochs", 0)),
+                    seeds=[best["seed"]], device=best["device"], files=[best["file"]])
     return None
 
-# %% ../../nbs/lab/50_ledger.ipynb #ca27d806
+# %% ../../nbs/lab/50_ledger.ipynb #b32ccb6b
 def _pick(results, row, rows, variable):
     "The bandwidth that was picked for a kind of risk."
     start = f"IRR {variable}_"
-    ratios = results[(results["protocol"] == "picks held fixed") & results["metric"].str.startswith(start)]
+    ratios = results[
+        (results["protocol"] == "picks held fixed") & results["metric"].str.startswith(start)]
     for metric in ratios["metric"].unique():
-        found = look_up(results, row | dict(method="post's RTM", protocol="picks held fixed", split="train", metric=metric))
-        if found: return found | dict(value=float(metric.removeprefix(start)), low=math.nan, high=math.nan)
+        found = look_up(
+            results, row
+            | dict(method="post's RTM", protocol="picks held fixed", split="train", metric=metric))
+        if found:
+            return found | dict(
+                value=float(metric.removeprefix(start)), low=math.nan, high=math.nan)
     return None
 
 DERIVED: dict = {"improvement": _improvement, "best": _best_setting, "pick": _pick}
 
 # %% ../../nbs/lab/50_ledger.ipynb #680b54d1
-VERDICTS = ("reproduced", "not reproduced", "cannot be measured", "not measured yet", "taken over", "set otherwise", "no claim")
+VERDICTS = (
+    "reproduced", "not reproduced", "cannot be measured", "not measured yet", "taken over",
+    "set otherwise", "no claim")
 
 def verdict(row,         # a row of `read`, as a mapping
             found=None,  # what was found for it, a mapping as from `look_up`; None if nothing
@@ -228,20 +304,32 @@ def verdict(row,         # a row of `read`, as a mapping
     if row["how"] == "none": return "cannot be measured", row["lacks"]
     elsewhere = found is not None and found["dataset"] != row["dataset"]
     if found is None and not row["lacks"]: return "not measured yet", row["note"]
-    if row["how"] in ("result", "derived") and (found is None or elsewhere): return "cannot be measured", "; ".join(filter(None, [row["lacks"] or "no result on the work's data", row["note"]]))
-    if row["how"] == "derived" and found["low"] <= 0 <= found["high"]: return "not reproduced", f"ours is {found['value']:.3g}, and its interval holds 0; profile {found['profile']}, {found['epochs']} epochs"
-    same = agrees(row["printed"], found["value"], found["low"], found["high"], row["sense"], row["within"] or 0)
+    if row["how"] in ("result", "derived") and (found is None or elsewhere):
+        return "cannot be measured", "; ".join(
+            filter(None, [row["lacks"] or "no result on the work's data", row["note"]]))
+    if row["how"] == "derived" and found["low"] <= 0 <= found["high"]:
+        return "not reproduced", (
+            f"ours is {found['value']:.3g}, and its interval holds 0; profile "
+            f"{found['profile']}, {found['epochs']} epochs")
+    same = agrees(
+        row["printed"], found["value"], found["low"], found["high"], row["sense"],
+        row["within"] or 0)
     if row["how"] == "setting": return "taken over" if same else "set otherwise", row["note"]
     if same: return "reproduced", row["note"]
-    how_far = f"ours is {'higher' if found['value'] > float(row['printed']) else 'lower'} by {abs(found['value'] - float(row['printed'])):.3g}"
-    how_made = f"profile {found['profile']}" + (f", {found['epochs']} epochs" if found["epochs"] else "") if found["profile"] else ""
+    how_far = (
+        f"ours is {'higher' if found['value'] > float(row['printed']) else 'lower'} by "
+        f"{abs(found['value'] - float(row['printed'])):.3g}")
+    how_made = (
+        f"profile {found['profile']}" + (f", {found['epochs']} epochs" if found["epochs"] else "")
+        if found["profile"] else "")
     return "not reproduced", "; ".join(filter(None, [how_far, how_made, row["note"]]))
 
 # %% ../../nbs/lab/50_ledger.ipynb #6f470fad
 def ledger(results=None,  # as from `studies.read_results`; the recorded ones if not given
            path=None,     # the CSV file; the library's own if not given
 ) -> pd.DataFrame:
-    "Every printed number with ours: work, place, what, printed, unit, ours, low, high, data, run, device, verdict, why, files, in the order of the file."
+    """Every printed number with ours: work, place, what, printed, unit, ours, low, high, data, run,
+    device, verdict, why, files, in the order of the file."""
     rows, results = read(path), studies.read_results() if results is None else results
     results = prepared(results)
     lines, key = [], ["study", "protocol", "split", "metric"]
@@ -254,18 +342,36 @@ def ledger(results=None,  # as from `studies.read_results`; the recorded ones if
             name, *keys = row["ours"].split(":")
             found = DERIVED[one_of(name, DERIVED, "derived number")](results, row, rows, *keys)
         elif row["how"] in ("exact", "data", "setting"):
-            found = dict(value=fact(row["ours"]), low=math.nan, high=math.nan, dataset=row["dataset"], profile="", epochs=0, seeds=[], device="", files=[])
+            found = dict(
+                value=fact(row["ours"]), low=math.nan, high=math.nan, dataset=row["dataset"],
+                profile="", epochs=0, seeds=[], device="", files=[])
         said, why = verdict(row, found)
-        found = found or dict(value=math.nan, low=math.nan, high=math.nan, dataset="", profile="", epochs=0, seeds=[], device="", files=[])
-        data = "" if not found["dataset"] else "same" if found["dataset"] == row["dataset"] else f"other: {found['dataset']}"
-        run = ", ".join(filter(None, [found["profile"], f"{found['epochs']} epochs" if found["epochs"] else "", f"seed {' '.join(map(str, found['seeds']))}" if found["seeds"] else ""]))
+        found = found or dict(
+            value=math.nan, low=math.nan, high=math.nan, dataset="", profile="", epochs=0, seeds=[],
+            device="", files=[])
+        data = (
+            "" if not found["dataset"] else "same" if found["dataset"] == row["dataset"]
+            else f"other: {found['dataset']}")
+        run = ", ".join(
+            filter(
+                None,
+                [
+                    found["profile"], f"{found['epochs']} epochs" if found["epochs"] else "",
+                    f"seed {' '.join(map(str, found['seeds']))}" if found["seeds"] else ""]))
         sign = "" if row["sense"] == "=" else row["sense"] + " "
-        lines.append(dict(work=row["work"], place=row["place"], what=row["what"], printed=sign + row["printed"], unit=row["unit"], ours=found["value"], low=found["low"], high=found["high"],
-                          data=data, run=run, device=found["device"], verdict=said, why=why, files=" ".join(found["files"])))
+        lines.append(
+            dict(
+                work=row["work"], place=row["place"], what=row["what"],
+                printed=sign + row["printed"], unit=row["unit"], ours=found["value"],
+                low=found["low"], high=found["high"], data=data, run=run, device=found["device"],
+                verdict=said, why=why, files=" ".join(found["files"])))
     return pd.DataFrame(lines)
 
+# %% ../../nbs/lab/50_ledger.ipynb #dbc55b1f
 def summary(table: pd.DataFrame,  # as from `ledger`
 ) -> pd.DataFrame:
     "How many rows of each work got each verdict."
-    counts = table.groupby(["work", "verdict"]).size().unstack(fill_value=0).reindex(index=list(WORKS), columns=list(VERDICTS), fill_value=0)
+    counts = (
+        table.groupby(["work", "verdict"]) .size() .unstack(fill_value=0)
+        .reindex(index=list(WORKS), columns=list(VERDICTS), fill_value=0))
     return counts.assign(rows=counts.sum(axis=1)).rename(index=WORKS)

@@ -27,49 +27,54 @@ from . import studies
 from ..metrics import paired_interval
 from ..next_class import IN_TIME, case_scores, lines, questions
 from ..papers import crimealarm
-from ..sequences import PROTOCOLS, Sequences, from_events, read_sequences, recover_labels, subsample
+from ..sequences import (
+    PROTOCOLS, Sequences, from_events, read_sequences, recover_labels, subsample)
 from ..training import load_checkpoint
 
 # %% ../../nbs/lab/12_next_events.ipynb #01cc906b
 METRICS = ["NDCG@5", "NDCG@10", "HR@5", "HR@10", "MRR"]
-PRINTED = pd.DataFrame({
-    ("nyc16", "DuroNet"): [.1777, .2270, .2926, .4460, .1833],
-    ("nyc16", "HAIL"): [.4131, .4461, .5070, .6141, .4113],
-    ("nyc16", "CLC"): [.4150, .4455, .5187, .6125, .4088],
-    ("nyc16", "STOSA"): [.3713, .4143, .4642, .5974, .3727],
-    ("nyc16", "Informer"): [.2108, .2540, .3165, .4500, .2160],
-    ("nyc16", "DKD"): [.4083, .4419, .5042, .6079, .4059],
-    ("nyc16", "DML"): [.3861, .4177, .4819, .5785, .3834],
-    ("nyc16", "CrimeAlarm"): [.4335, .4642, .5290, .6240, .4297],
-    ("nyc16", "CrimeAlarm, peer 2"): [.4337, .4637, .5302, .6228, .4295],
-    ("nyc16", "GRU"): [.3549, None, .4528, None, .3530],
-    ("nyc16", "CrimeAlarm encoder=GRU"): [.4040, None, .5009, None, .4010],
-    ("nyc16", "TCN"): [.3093, None, .4007, None, .3170],
-    ("nyc16", "CrimeAlarm encoder=TCN"): [.3278, None, .4165, None, .3294],
-    ("nyc16", "Transformer"): [.3927, None, .4908, None, .3901],
-    ("chi18", "DuroNet"): [.1757, .2236, .2923, .4421, .1802],
-    ("chi18", "HAIL"): [.4684, .5026, .5683, .6742, .4631],
-    ("chi18", "CLC"): [.4363, .4740, .5435, .6605, .4304],
-    ("chi18", "STOSA"): [.4090, .4505, .5126, .6415, .4050],
-    ("chi18", "Informer"): [.2200, .2660, .3228, .4650, .2259],
-    ("chi18", "DKD"): [.4683, .5004, .5717, .6716, .4610],
-    ("chi18", "DML"): [.4501, .4870, .5457, .6601, .4480],
-    ("chi18", "CrimeAlarm"): [.5046, .5363, .6059, .7036, .4969],
-    ("chi18", "CrimeAlarm, peer 2"): [.5039, .5361, .6048, .7039, .4965],
-    ("chi18", "GRU"): [.4467, None, .5475, None, .4422],
-    ("chi18", "CrimeAlarm encoder=GRU"): [.4607, None, .5615, None, .4552],
-    ("chi18", "TCN"): [.2965, None, .3770, None, .3093],
-    ("chi18", "CrimeAlarm encoder=TCN"): [.3180, None, .4101, None, .3244],
-    ("chi18", "Transformer"): [.4619, None, .5638, None, .4562]}, index=METRICS).T.rename_axis(["data set", "method"])
+PRINTED = pd.DataFrame(
+    {
+        ("nyc16", "DuroNet"): [0.1777, 0.2270, 0.2926, 0.4460, 0.1833],
+        ("nyc16", "HAIL"): [0.4131, 0.4461, 0.5070, 0.6141, 0.4113],
+        ("nyc16", "CLC"): [0.4150, 0.4455, 0.5187, 0.6125, 0.4088],
+        ("nyc16", "STOSA"): [0.3713, 0.4143, 0.4642, 0.5974, 0.3727],
+        ("nyc16", "Informer"): [0.2108, 0.2540, 0.3165, 0.4500, 0.2160],
+        ("nyc16", "DKD"): [0.4083, 0.4419, 0.5042, 0.6079, 0.4059],
+        ("nyc16", "DML"): [0.3861, 0.4177, 0.4819, 0.5785, 0.3834],
+        ("nyc16", "CrimeAlarm"): [0.4335, 0.4642, 0.5290, 0.6240, 0.4297],
+        ("nyc16", "CrimeAlarm, peer 2"): [0.4337, 0.4637, 0.5302, 0.6228, 0.4295],
+        ("nyc16", "GRU"): [0.3549, None, 0.4528, None, 0.3530],
+        ("nyc16", "CrimeAlarm encoder=GRU"): [0.4040, None, 0.5009, None, 0.4010],
+        ("nyc16", "TCN"): [0.3093, None, 0.4007, None, 0.3170],
+        ("nyc16", "CrimeAlarm encoder=TCN"): [0.3278, None, 0.4165, None, 0.3294],
+        ("nyc16", "Transformer"): [0.3927, None, 0.4908, None, 0.3901],
+        ("chi18", "DuroNet"): [0.1757, 0.2236, 0.2923, 0.4421, 0.1802],
+        ("chi18", "HAIL"): [0.4684, 0.5026, 0.5683, 0.6742, 0.4631],
+        ("chi18", "CLC"): [0.4363, 0.4740, 0.5435, 0.6605, 0.4304],
+        ("chi18", "STOSA"): [0.4090, 0.4505, 0.5126, 0.6415, 0.4050],
+        ("chi18", "Informer"): [0.2200, 0.2660, 0.3228, 0.4650, 0.2259],
+        ("chi18", "DKD"): [0.4683, 0.5004, 0.5717, 0.6716, 0.4610],
+        ("chi18", "DML"): [0.4501, 0.4870, 0.5457, 0.6601, 0.4480],
+        ("chi18", "CrimeAlarm"): [0.5046, 0.5363, 0.6059, 0.7036, 0.4969],
+        ("chi18", "CrimeAlarm, peer 2"): [0.5039, 0.5361, 0.6048, 0.7039, 0.4965],
+        ("chi18", "GRU"): [0.4467, None, 0.5475, None, 0.4422],
+        ("chi18", "CrimeAlarm encoder=GRU"): [0.4607, None, 0.5615, None, 0.4552],
+        ("chi18", "TCN"): [0.2965, None, 0.3770, None, 0.3093],
+        ("chi18", "CrimeAlarm encoder=TCN"): [0.3180, None, 0.4101, None, 0.3244],
+        ("chi18", "Transformer"): [0.4619, None, 0.5638, None, 0.4562]},
+    index=METRICS).T.rename_axis(["data set", "method"])
 
 # %% ../../nbs/lab/12_next_events.ipynb #829d7136
-NETWORKS: dict = {**MODELS, "DML": crimealarm.DML, "DKD": crimealarm.DKD, "CrimeAlarm": crimealarm.CrimeAlarm}
+NETWORKS: dict = {
+    **MODELS, "DML": crimealarm.DML, "DKD": crimealarm.DKD, "CrimeAlarm": crimealarm.CrimeAlarm}
 OURS = ("count mixer", "named count mixer")
 # what an entry may set for itself
 OWN = ("encoder", "peers", "alpha", "gamma", "beta", "lacks", "drop", "measure")
 
 class Entry(NamedTuple):
-    "What is trained: its name in the tables, the method, every setting that an entry may have, and its role."
+    """What is trained: its name in the tables, the method, every setting that an entry may have,
+    and its role."""
     label: str
     method: str
     how: dict
@@ -77,7 +82,9 @@ class Entry(NamedTuple):
     @property
     def role(self) -> str:
         "One of `studies.KINDS`."
-        return "paper" if self.method == "CrimeAlarm" else "ours" if self.method in OURS else "baseline"
+        return (
+            "paper" if self.method == "CrimeAlarm" else "ours" if self.method in OURS
+            else "baseline")
 
 def read_entry(text: str, # 'CrimeAlarm peers=3'
                run,       # the study's run
@@ -85,18 +92,25 @@ def read_entry(text: str, # 'CrimeAlarm peers=3'
     "The entry that a text stands for."
     words = text.split()
     pairs = [word for word in words if "=" in word]
-    method = one_of(" ".join(word for word in words if "=" not in word), (*NETWORKS, *OURS), "method")
+    method = one_of(
+        " ".join(word for word in words if "=" not in word), (*NETWORKS, *OURS), "method")
     given = studies.from_text("crimealarm", pairs)
     for name in given: one_of(name, OWN, "setting of a single method")
     how = {name: given.get(name, run.parameters[name]) for name in OWN}
     one_of(how["measure"], ("accuracy", "cost"), "measure")
-    return Entry(" ".join([method, *(pair for pair in pairs if not pair.startswith("measure="))]), method, how)
+    return Entry(
+        " ".join([method, *(pair for pair in pairs if not pair.startswith("measure="))]), method,
+        how)
 
 # %% ../../nbs/lab/12_next_events.ipynb #bd501a15
 def entries(run: Any) -> list:
     "Everything that `run.methods` asks for, each once."
-    lists = yaml.safe_load((studies.folder_of("reproduce")/"params"/"crimealarm.parts.yaml").read_text(encoding="utf-8"))
-    asked = [text for name in run.methods.split(",") if name.strip() for text in lists.get(name.strip(), [name.strip()])]
+    lists = yaml.safe_load(
+        (studies.folder_of("reproduce") / "params" / "crimealarm.parts.yaml").read_text(
+            encoding="utf-8"))
+    asked = [
+        text for name in run.methods.split(",") if name.strip()
+        for text in lists.get(name.strip(), [name.strip()])]
     found: list = []
     for entry in (read_entry(text, run) for text in dict.fromkeys(asked)):
         if not any(entry[1:] == other[1:] for other in found): found.append(entry)
@@ -104,19 +118,30 @@ def entries(run: Any) -> list:
 
 def model_of(entry: Entry, run: Any) -> Any:
     "The unfitted model of an entry."
-    if entry.method in OURS: return CountMixer(named=entry.method.startswith("named"), seed=run.seed)
-    instances = Instances(run.length, run.stride, run.crops, run.copies, run.batch, run.max_tokens, run.mask_rate, run.last_only, run.masks)
-    training = {"precision": run.precision, "weight_decay": run.weight_decay, "clip": run.clip or None, "max_steps": run.max_steps}
-    shared = dict(epochs=run.epochs, lr=run.lr, seed=run.seed, d=run.hidden, dropout=run.dropout, init_std=run.init_std, instances=instances,
-                  evaluations=run.evaluations, protocol="popularity-100", training=training)
+    if entry.method in OURS:
+        return CountMixer(named=entry.method.startswith("named"), seed=run.seed)
+    instances = Instances(
+        run.length, run.stride, run.crops, run.copies, run.batch, run.max_tokens, run.mask_rate,
+        run.last_only, run.masks)
+    training = {
+        "precision": run.precision, "weight_decay": run.weight_decay, "clip": run.clip or None,
+        "max_steps": run.max_steps}
+    shared = dict(
+        epochs=run.epochs, lr=run.lr, seed=run.seed, d=run.hidden, dropout=run.dropout,
+        init_std=run.init_std, instances=instances, evaluations=run.evaluations,
+        protocol="popularity-100", training=training)
     if entry.method in MODELS: return MODELS[entry.method](**shared)
     how = entry.how
-    curriculum = crimealarm.Curriculum(how["alpha"], how["gamma"], how["beta"], run.tau0, run.tau1, run.epsilon, run.reading, how["lacks"])
-    return NETWORKS[entry.method](encoder=how["encoder"], peers=how["peers"], curriculum=curriculum, **shared)
+    curriculum = crimealarm.Curriculum(
+        how["alpha"], how["gamma"], how["beta"], run.tau0, run.tau1, run.epsilon, run.reading,
+        how["lacks"])
+    return NETWORKS[entry.method](
+        encoder=how["encoder"], peers=how["peers"], curriculum=curriculum, **shared)
 
 # %% ../../nbs/lab/12_next_events.ipynb #22fd7b89
 def load(run: Any) -> tuple:
-    "The sequences of the run's data set, its events (None for the paper's files), and the simulated city's truth (None for others)."
+    """The sequences of the run's data set, its events (None for the paper's files), and the
+    simulated city's truth (None for others)."""
     if run.dataset == "city":
         events, truth = city.simulate(run.city_events)
         view = from_events(events)
@@ -128,18 +153,25 @@ def load(run: Any) -> tuple:
         return read_sequences(path), None, None
     loaded: Any = sources.load(run.dataset)
     events = getattr(loaded, "events", loaded)
-    if cities.is_card(run.dataset): cards.placed(events, cities.get(run.dataset), "a sequence of events at a spot", or_areas=True)
+    if cities.is_card(run.dataset):
+        cards.placed(
+            events, cities.get(run.dataset), "a sequence of events at a spot", or_areas=True)
     view = from_events(events)
     run.used("sequences", view.events)
     return view, events, None
 
 def with_places(view: Sequences, run: Any) -> Sequences:
-    "The same sequences with area and premises of each spot: for chi18 from the portal's records of the first half-year, by the order of the training events alone."
+    """The same sequences with area and premises of each spot: for chi18 from the portal's records
+    of the first half-year, by the order of the training events alone."""
     if view.spots is not None: return view
-    if run.dataset != "chi18": raise InputError(f"no records with names are at hand for {run.dataset}: leave out the named count mixer")
-    run.used("crimes-2018-06-30.parquet", sources.fetch("chicago_2018")["crimes-2018-06-30.parquet"])
+    if run.dataset != "chi18":
+        raise InputError(
+            f"no records with names are at hand for {run.dataset}: leave out the named count mixer")
+    run.used(
+        "crimes-2018-06-30.parquet", sources.fetch("chicago_2018")["crimes-2018-06-30.parquet"])
     half: Any = sources.load("chicago_2018")
-    named = recover_labels(view.drop_last(2), from_events(half.events, preparation="crimealarm-chicago")).sequences
+    named = recover_labels(
+        view.drop_last(2), from_events(half.events, preparation="crimealarm-chicago")).sequences
     return replace(view, spots=named.spots)
 
 # %% ../../nbs/lab/12_next_events.ipynb #498de7e7
@@ -159,34 +191,46 @@ class Measured:
         if rate not in self.thinned: self.thinned[rate] = subsample(self.view, rate, self.run.seed)
         return self.thinned[rate]
 
-    def add(self, method: str, kind: str, p: np.ndarray, protocols: Any = PROTOCOLS, rate: float = 0.) -> None:
-        "Rows of one method, from (n_spots, n_classes) probabilities of the test events. The paper's numbers are of its own protocol, with every record."
+    def add(
+        self, method: str, kind: str, p: np.ndarray, protocols: Any = PROTOCOLS, rate: float = 0.0
+    ) -> None:
+        """Rows of one method, from (n_spots, n_classes) probabilities of the test events. The
+        paper's numbers are of its own protocol, with every record."""
         self.rate_of[method] = rate
-        printed = PRINTED.loc[(self.run.dataset, method)].dropna().to_dict() if (self.run.dataset, method) in PRINTED.index and not rate else None
+        printed = (
+            PRINTED.loc[(self.run.dataset, method)].dropna().to_dict()
+            if (self.run.dataset, method) in PRINTED.index and not rate else None)
         seen = self.left(rate).drop_last(1).counts > 0
         asked = self.asked._replace(seen=seen)
         for line in lines([name for name in protocols if name in asked.rivals]):
             proper = line == "full" and (np.take_along_axis(p, asked.target[:, None], 1) > 0).all()
             each = self.each[method, line] = case_scores(p, asked, line, bool(proper))
-            self.run.add(studies.score_rows(each, method, kind, line, printed=printed if line == "popularity-100" else None))
+            self.run.add(
+                studies.score_rows(
+                    each, method, kind, line, printed=printed if line == "popularity-100" else None)
+            )
 
 # %% ../../nbs/lab/12_next_events.ipynb #b2aa3229
 class Rules(Measured):
     "The same, with the rules that learn nothing."
     def rules(self, rates: Any) -> None:
-        "The rows of all rules, each with the settings that were chosen for its protocol, on what is left at each rate."
+        """The rows of all rules, each with the settings that were chosen for its protocol, on what
+        is left at each rate."""
         for rate in sorted(rates):
             left = self.left(rate)
             for protocol in self.asked.rivals:
                 for rule in rules_for(protocol):
-                    self.add(self.rule_name(rule.name, rate), rule.role, rule.fit(left).predict(left, left.lengths - 1), [protocol], rate)
+                    self.add(
+                        self.rule_name(rule.name, rate), rule.role,
+                        rule.fit(left).predict(left, left.lengths - 1), [protocol], rate)
 
     def rule_name(self, rule: str, rate: float) -> str:
         "What a rule is called at a rate that is not the run's."
         return rule if rate == self.run.drop else f"{rule} drop={rate:g}"
 
     def against(self, rule: str) -> pd.DataFrame:
-        "NDCG@5 of every method less that of `rule` on the same records, spot by spot: one row a method and protocol."
+        """NDCG@5 of every method less that of `rule` on the same records, spot by spot: one row a
+        method and protocol."""
         rows, kinds = [], self.run.table().drop_duplicates("method").set_index("method")["kind"]
         for (method, protocol), each in self.each.items():
             base = self.rule_name(rule, self.rate_of[method])
@@ -194,7 +238,8 @@ class Rules(Measured):
             mine, its = each["NDCG@5"], self.each[base, protocol]["NDCG@5"]
             found = dict(zip(("value", "low", "high"), paired_interval(mine, its)))
             about = dict(method=method, kind=kinds[method], protocol=protocol, split="test")
-            rows.append(about | dict(metric=f"NDCG@5 less {rule}", **found, n=len(each), blocks=len(each)))
+            rows.append(
+                about | dict(metric=f"NDCG@5 less {rule}", **found, n=len(each), blocks=len(each)))
         return pd.DataFrame(rows)
 
 # %% ../../nbs/lab/12_next_events.ipynb #6fb6a3db
@@ -207,25 +252,34 @@ class Methods(Rules):
         self.models: dict = {}
 
     def mixer(self, entry: Entry) -> None:
-        "Train and ask a count mixer: under drawn rivals its scorers for new classes share out what is new."
+        """Train and ask a count mixer: under drawn rivals its scorers for new classes share out
+        what is new."""
         left = self.left(entry.how["drop"])
         if entry.method.startswith("named"): left = with_places(left, self.run)
-        model = self.models[entry.label] = model_of(entry, self.run).fit(left, left.split("last").train)
+        model = self.models[entry.label] = model_of(entry, self.run).fit(
+            left, left.split("last").train)
         for protocol in self.asked.rivals:
             model.set_params(unseen="together" if protocol == "full" else "apart")
-            self.add(entry.label, "ours", model.predict(left, left.lengths - 1), [protocol], entry.how["drop"])
+            self.add(
+                entry.label, "ours", model.predict(left, left.lengths - 1), [protocol],
+                entry.how["drop"])
         model.set_params(unseen="together")
 
     def network(self, entry: Entry, path: Any = None) -> None:
-        "Train and ask a network: every peer has its rows. A run that was killed goes on from its checkpoint."
+        """Train and ask a network: every peer has its rows. A run that was killed goes on from its
+        checkpoint."""
         left, parts = self.left(entry.how["drop"]), self.left(entry.how["drop"]).split("last")
         path = path or self.run.path(f"-{entry.label.replace(' ', '-')}.pt")
         self.checkpoints.append(path)
-        if path.exists(): self.run.spent(sum(epoch["seconds"] for epoch in load_checkpoint(path)["log"]))
-        model = self.models[entry.label] = model_of(entry, self.run).fit(left, parts.train, parts.valid, checkpoint=path)
+        if path.exists():
+            self.run.spent(sum(epoch["seconds"] for epoch in load_checkpoint(path)["log"]))
+        model = self.models[entry.label] = model_of(entry, self.run).fit(
+            left, parts.train, parts.valid, checkpoint=path)
         self.logs[entry.label] = model.log_
         for peer, p in enumerate(model.answers(left, parts.test), 1):
-            self.add(entry.label if peer == 1 else f"{entry.label}, peer {peer}", entry.role, p, rate=entry.how["drop"])
+            self.add(
+                entry.label if peer == 1 else f"{entry.label}, peer {peer}", entry.role, p,
+                rate=entry.how["drop"])
 
     def train(self, entry: Entry) -> None:
         "Train and ask an entry."
@@ -235,36 +289,50 @@ class Methods(Rules):
 class Study(Methods):
     "All of it, with how training went and what it costs."
     def progress(self) -> list:
-        "Rows of the validation score after half, three quarters and all of the training: a short run can be told from a long one."
+        """Rows of the validation score after half, three quarters and all of the training: a short
+        run can be told from a long one."""
         rows = []
         for label, log in self.logs.items():
             seen = log.dropna(subset="NDCG@5").set_index("epoch")["NDCG@5"]
             for share in (.5, .75, 1.):
                 nearest = seen.index[np.abs(seen.index - share*log["epoch"].max()).argmin()]
-                rows.append(dict(method=label, kind=read_entry(label, self.run).role, protocol="popularity-100", split="validation", metric=f"NDCG@5 after {share:.0%} of training",
-                                 value=float(seen[nearest]), low=None, high=None, n=self.view.n_spots))
+                rows.append(
+                    dict(
+                        method=label, kind=read_entry(label, self.run).role,
+                        protocol="popularity-100", split="validation",
+                        metric=f"NDCG@5 after {share:.0%} of training", value=float(seen[nearest]),
+                        low=None, high=None, n=self.view.n_spots))
         return rows
 
     def forecast(self) -> Forecast:
-        "The event after the last of each spot, by the rule or model with the best NDCG@5 when it ranked all classes."
-        rows = self.run.table().query("protocol == 'full' and split == 'test' and metric == 'NDCG@5' and kind != 'floor'")
+        """The event after the last of each spot, by the rule or model with the best NDCG@5 when it
+        ranked all classes."""
+        rows = self.run.table().query(
+            "protocol == 'full' and split == 'test' and metric == 'NDCG@5' and kind != 'floor'")
         rules = {rule.name: rule for rule in rules_for("full")}
         for method in rows.sort_values("value", ascending=False, kind="stable")["method"]:
             label = method.partition(", peer ")[0]
             if label in self.models:
-                return self.models[label].forecast(with_places(self.view, self.run) if label.startswith("named") else self.view)
+                return self.models[label].forecast(
+                    with_places(self.view, self.run) if label.startswith("named") else self.view)
             if label in rules: return rules[label].fit(self.view).forecast(self.view)
         raise InputError("nothing was measured that forecasts: give at least one method or rule")
 
     def cost(self, entry: Entry) -> list:
-        "Rows of Figure 6: each phase measured in a fresh process, on the device and with the number of threads of this run."
+        """Rows of Figure 6: each phase measured in a fresh process, on the device and with the
+        number of threads of this run."""
         left = self.left(entry.how["drop"])
         rows = []
         for phase in ("training", "testing"):
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
                 known = left.lengths - (2 if phase == "training" else 1)
-                found = fresh.submit(crimealarm.cost, model_of(entry, self.run), left, known, phase).result()
-            rows += [dict(method=entry.label, kind=entry.role, protocol="cost", split=phase, metric=metric, value=value, low=None, high=None, n=1) for metric, value in found.items()]
+                found = fresh.submit(
+                    crimealarm.cost, model_of(entry, self.run), left, known, phase).result()
+            rows += [
+                dict(
+                    method=entry.label, kind=entry.role, protocol="cost", split=phase,
+                    metric=metric, value=value, low=None, high=None, n=1)
+                for metric, value in found.items()]
         return rows
 
 # %% ../../nbs/lab/12_next_events.ipynb #913868cf
@@ -273,7 +341,10 @@ def in_time(run: Any, view: Sequences,
             date: str,   # from which is tested; "auto": the last tenth of the time
 ) -> pd.DataFrame:
     "Rows of every rule and of every entry that drops nothing, under one date for all spots."
-    if view.times is None: raise InputError(f"{run.dataset} holds an order and no times, so that no date can split it: leave in_time empty")
+    if view.times is None:
+        raise InputError(
+            f"{run.dataset} holds an order and no times, so that no date can split it: leave "
+            "in_time empty")
     if date == "auto": date = view.times.min() + .9*(view.times.max() - view.times.min())
     found = []
     for protocol in PROTOCOLS:
@@ -292,8 +363,13 @@ def board(table: pd.DataFrame,  # rows, as `run.table()` gives them
           protocol: str,
 ) -> pd.DataFrame:
     "What was measured under one protocol, best first, with the paper's own NDCG@5 beside it."
-    rows = table[(table["protocol"] == protocol) & (table["split"] == "test") & table["metric"].isin([*METRICS, "log loss"])]
+    rows = table[
+        (table["protocol"] == protocol) & (table["split"] == "test")
+        & table["metric"].isin([*METRICS, "log loss"])]
     at5 = rows[rows["metric"] == "NDCG@5"].set_index("method")[["kind", "low", "high", "printed"]]
-    wide = rows.pivot(index="method", columns="metric", values="value").reindex(columns=[*METRICS, "log loss"]).join(at5)
-    wide = wide.sort_values("NDCG@5", ascending=False)[["kind", "NDCG@5", "low", "high", "printed", *METRICS[1:], "log loss"]]
+    wide = (
+        rows.pivot(index="method", columns="metric", values="value")
+        .reindex(columns=[*METRICS, "log loss"]) .join(at5))
+    wide = wide.sort_values("NDCG@5", ascending=False)[
+        ["kind", "NDCG@5", "low", "high", "printed", *METRICS[1:], "log loss"]]
     return wide.astype({"printed": float}).round(3).dropna(axis=1, how="all")

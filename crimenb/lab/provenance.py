@@ -45,11 +45,18 @@ def hash_of(source: str,  # of a module or a notebook's code cells
 
 # %% ../../nbs/lab/05_provenance.ipynb #e9e7f2e8
 #: plumbing: it reads settings, writes files, shows what is in them
-PLUMBING = ("warehouse", *(f"lab.{name}" for name in ("studies", "provenance", "boards", "sweep", "leaderboard", "ledger", "site", "cli")))
+PLUMBING = (
+    "warehouse",
+    *(
+        f"lab.{name}"
+        for name in (
+            "studies", "provenance", "boards", "sweep", "leaderboard", "ledger", "site", "cli")))
 
 def _source(path):
     if path.suffix == ".py": return path.read_text(encoding="utf-8")
-    cells = ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    cells = [
+        "".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"]
     return re.sub(r"^[%!].*$", "pass", "\n".join(cells), flags=re.M)
 
 @functools.cache
@@ -59,18 +66,24 @@ def _imports(source, package):
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import): found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            start = package.split(".")[:len(package.split(".")) - node.level + 1] if node.level else []
+            start = (
+                package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            )
             base = ".".join([*start, *filter(None, [node.module])])
             found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
         # a function is named to another process as text, `module:function`
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"crimenb\.[\w.]+:\w+", node.value):
+        elif (
+            isinstance(node, ast.Constant) and isinstance(node.value, str)
+            and re.fullmatch(r"crimenb\.[\w.]+:\w+", node.value)):
             found.add(node.value.partition(":")[0])
     return found
 
+# %% ../../nbs/lab/05_provenance.ipynb #9e8fe48f
 def code_of(notebook,      # path of a study's notebook
             package=None,  # folder of the modules; the library's own if not given
 ) -> dict:
-    "Module -> hash, of every module that a study reaches by imports, and `notebook` -> that of its own cells."
+    """Module -> hash, of every module that a study reaches by imports, and `notebook` -> that of
+    its own cells."""
     package = Path(package or Path(crimenb.__file__).parent)
     source = _source(Path(notebook))
     reached, todo = {"notebook": hash_of(source)}, sorted(_imports(source, ""))
@@ -90,9 +103,11 @@ EXACT, TRAINED = 1e-6, .02
 LEARN_NOTHING = ("floor", "reference", "trivial")
 
 def timed(row: dict) -> bool:
-    "Whether a row is of the machine (seconds, memory, what is concluded from them) and differs with every run."
+    """Whether a row is of the machine (seconds, memory, what is concluded from them) and differs
+    with every run."""
     words = ("second", "memory", "speed-up", "efficiency", "throughput", "latency", "ms a step")
-    return row["protocol"].startswith(("claim", "cost")) or any(word in row["metric"] for word in words)
+    return row["protocol"].startswith(("claim", "cost")) or any(
+        word in row["metric"] for word in words)
 
 class Compared(NamedTuple):
     "Two runs of the same settings, row by row."
@@ -103,14 +118,22 @@ class Compared(NamedTuple):
     lost: list      # rows that only the first run has
 
     def __str__(self):
-        gone = f"; {len(self.lost)} rows are not made any more, such as {', '.join(self.lost[0])}" if self.lost else ""
-        beyond = f"; {len(self.far)} are too far off, such as {', '.join(self.far[0])}" if self.far else ""
-        return f"{self.rows} rows, rules and floors off by at most {self.exact:.0e}, what is trained by {self.trained:.0e}{beyond}{gone}"
+        gone = (
+            f"; {len(self.lost)} rows are not made any more, such as {', '.join(self.lost[0])}"
+            if self.lost else "")
+        beyond = (
+            f"; {len(self.far)} are too far off, such as {', '.join(self.far[0])}" if self.far
+            else "")
+        return (
+            f"{self.rows} rows, rules and floors off by at most {self.exact:.0e}, what is "
+            f"trained by {self.trained:.0e}{beyond}{gone}")
 
+# %% ../../nbs/lab/05_provenance.ipynb #2b11e6a7
 def compared(one: dict,   # what a result file holds
              other: dict, # another run of the same settings
 ) -> Compared:
-    "How far the values of the second run are off, each measured against the larger of the value and the width of its interval."
+    """How far the values of the second run are off, each measured against the larger of the value
+    and the width of its interval."""
     key = lambda row: (row["method"], row["protocol"], row["split"], row["metric"])
     theirs = {key(row): row["value"] for row in other["rows"]}
     rows = [row for row in one["rows"] if not timed(row)]
@@ -120,17 +143,23 @@ def compared(one: dict,   # what a result file holds
         a, b = row["value"], theirs[key(row)]
         wide = 0. if row.get("low") is None else row["high"] - row["low"]
         off[key(row), row["kind"] in LEARN_NOTHING] = abs(a - b)/max(abs(a), abs(b), wide, 1e-9)
-    exact, trained = (max((v for (_, rule), v in off.items() if rule == wanted), default=0.) for wanted in (True, False))
+    exact, trained = (
+        max((v for (_, rule), v in off.items() if rule == wanted), default=0.0)
+        for wanted in (True, False))
     far = [k for (k, rule), v in off.items() if v > (EXACT if rule else TRAINED)]
-    return Compared(len(off), exact, trained, far, [key(row) for row in rows if key(row) not in theirs])
+    return Compared(
+        len(off), exact, trained, far, [key(row) for row in rows if key(row) not in theirs])
 
 # %% ../../nbs/lab/05_provenance.ipynb #a4d99cc2
 def _confirmed_at(): return Path(crimenb.__file__).parent/"confirmed.json"
 
 @functools.cache
 def confirmed() -> dict:
-    "Name of a result file -> `study`, `code`, `rows`, `exact`, `trained`: runs that were made again and came out the same."
-    return json.loads(_confirmed_at().read_text(encoding="utf-8")) if _confirmed_at().is_file() else {}
+    """Name of a result file -> `study`, `code`, `rows`, `exact`, `trained`: runs that were made
+    again and came out the same."""
+    return (
+        json.loads(_confirmed_at().read_text(encoding="utf-8")) if _confirmed_at().is_file() else {}
+    )
 
 def confirm(file,           # of the recorded run
             recorded: dict, # what it holds
@@ -139,28 +168,40 @@ def confirm(file,           # of the recorded run
 ) -> Compared:
     "Note that a recorded run came out the same today; an `InputError` where it did not."
     found = found or compared(recorded, again)
-    if found.lost or found.far or not found.rows: raise InputError(f"{Path(file).name} is not confirmed: {found}")
-    about = {"study": recorded["study"], "code": again["code"], "rows": found.rows, "exact": found.exact, "trained": found.trained}
+    if found.lost or found.far or not found.rows:
+        raise InputError(f"{Path(file).name} is not confirmed: {found}")
+    about = {
+        "study": recorded["study"], "code": again["code"], "rows": found.rows, "exact": found.exact,
+        "trained": found.trained}
     # another process may have written meanwhile
     confirmed.cache_clear()
-    write_atomic(_confirmed_at(), json.dumps(confirmed() | {Path(file).name: about}, indent=1, sort_keys=True) + "\n")
+    write_atomic(
+        _confirmed_at(),
+        json.dumps(confirmed() | {Path(file).name: about}, indent=1, sort_keys=True) + "\n")
     confirmed.cache_clear()
     return found
 
 #: how the remark on a run begins whose study was confirmed
 SAME = "made with earlier code: "
 
+# %% ../../nbs/lab/05_provenance.ipynb #d0bd0796
 def stale(run: dict,      # what a result file holds, with its name as `file`
           now: dict,      # `code_of` its study today
           known=None,     # as `confirmed`
 ) -> str:
     "What has changed since a run was made, or an empty text."
     then, known = run.get("code"), confirmed() if known is None else known
-    today = {name: one for name, one in known.items() if one["study"] == run["study"] and one["code"] == now}
+    today = {
+        name: one for name, one in known.items()
+        if one["study"] == run["study"] and one["code"] == now}
     if then == now or run.get("file") in today: return ""
     if today:
         name, one = min(today.items())
-        return f"{SAME}{name}, made again with today's, has the same numbers (to {max(one['exact'], one['trained']):.0e})"
+        return (
+            f"{SAME}{name}, made again with today's, has the same numbers (to "
+            f"{max(one['exact'], one['trained']):.0e})")
     if not then: return "made before code was fingerprinted"
     changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    return f"code changed: {', '.join(changed[:5])}{f' and {len(changed) - 5} more' if len(changed) > 5 else ''}"
+    return (
+        "code changed: "
+        f"{', '.join(changed[:5])}{f' and {len(changed) - 5} more' if len(changed) > 5 else ''}")

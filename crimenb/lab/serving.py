@@ -223,7 +223,8 @@ class Scorer(Taker):
                                               premises=pd.Categorical([None]*len(table),
                                                   pd.Index([], dtype=str))), "unknown")
 
-    def forecast(self, at: Any = None,  # a time in its week; None: the week after the last whole one
+    def forecast(
+        self, at: Any = None,  # a time in its week; None: the week after the last whole one
     ) -> pd.DataFrame:
         "The table of the model's forecast of that week."
         panel = self.known()

@@ -23,10 +23,14 @@ from ..core import InputError, needs, write_atomic
 
 # %% ../../nbs/lab/60_site.ipynb #bff60a4f
 # folder below nbs -> what navigation calls it
-ROOMS = {"": "The library", "papers": "The works", "baselines": "Rules and baselines", "reproduce": "Studies, to rerun",
-         "lab": "Run, show, compare", "warehouse": "Portals and stores"}
+ROOMS = {
+    "": "The library", "papers": "The works", "baselines": "Rules and baselines",
+    "reproduce": "Studies, to rerun", "lab": "Run, show, compare",
+    "warehouse": "Portals and stores"}
 # texts beside the notebooks: the README is the index notebook, which is there already
-TEXTS = ("CONTRIBUTING.md", "MODEL_CARDS.md", "CHANGELOG.md", "data/README.md", "data/results/README.md")
+TEXTS = (
+    "CONTRIBUTING.md", "MODEL_CARDS.md", "CHANGELOG.md", "data/README.md",
+    "data/results/README.md")
 
 class Page(NamedTuple):
     "A notebook or a text, and where its page lies."
@@ -37,38 +41,63 @@ class Page(NamedTuple):
     title: str    # its first heading
     body: Any     # what it holds, an nbformat notebook; a text is one of one cell
 
+# %% ../../nbs/lab/60_site.ipynb #0699c7e1
 def find(root, # the checkout: a folder with nbs in it
 ) -> list:
     "The pages of a site, in the order of navigation."
     nbformat, root = needs("nbformat", "docs"), Path(root)
-    if not (root / "nbs").is_dir(): raise InputError(f"{root} has no folder nbs: a site is built from a checkout of the repository")
+    if not (root / "nbs").is_dir():
+        raise InputError(
+            f"{root} has no folder nbs: a site is built from a checkout of the repository")
     found = []
     for folder, room in ROOMS.items():
         for path in sorted((root / "nbs" / folder).glob("*.ipynb")):
             found.append((path, room, nbformat.read(path, as_version=4)))
     for name in TEXTS:
-        if (root / name).exists(): found.append((root / name, "For whoever carries on", nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell((root / name).read_text(encoding="utf-8"), id="text")])))
+        if (root / name).exists():
+            found.append(
+                (
+                    root / name,
+                    "For whoever carries on",
+                    nbformat.v4.new_notebook(
+                        cells=[
+                            nbformat.v4.new_markdown_cell(
+                                (root / name).read_text(encoding="utf-8"), id="text")])))
     pages = []
     for path, room, body in found:
         place = path.relative_to(root).as_posix()
-        first = next((m[1] for cell in body.cells if cell.cell_type == "markdown" and (m := re.search(r"^# (.+)$", cell.source, re.M))), path.stem)
-        pages.append(Page(path, place, str(PurePosixPath(place.removeprefix("nbs/")).with_suffix(".html")), room, first.replace("`", "").replace("*", ""), body))
+        first = next(
+            (
+                m[1]
+                for cell in body.cells
+                if cell.cell_type == "markdown" and (m := re.search(r"^# (.+)$", cell.source, re.M))
+            ),
+            path.stem,
+        )
+        pages.append(
+            Page(
+                path, place, str(PurePosixPath(place.removeprefix("nbs/")).with_suffix(".html")),
+                room, first.replace("`", "").replace("*", ""), body))
     return sorted(pages, key=lambda page: page.url != "index.html")
 
 # %% ../../nbs/lab/60_site.ipynb #f10cea90
 def definitions(pages, # as from `find`
 ) -> dict:
-    "Full name without crimenb -> (page's url, number of the cell), for what the notebooks export; a module's own name leads to the top of its page."
+    """Full name without crimenb -> (page's url, number of the cell), for what the notebooks export;
+    a module's own name leads to the top of its page."""
     found: dict = {}
     for page in pages:
         module = None
         for i, cell in enumerate(page.body.cells):
             if cell.cell_type != "code": continue
-            if name := re.search(r"^#\|\s*default_exp\s+(\S+)", cell.source, re.M): found[module := name[1]] = page.url, None
+            if name := re.search(r"^#\|\s*default_exp\s+(\S+)", cell.source, re.M):
+                found[module := name[1]] = page.url, None
             if not module or not re.search(r"^#\|\s*export\b", cell.source, re.M): continue
             for line in ast.parse(cell.source).body:
                 targets = line.targets if isinstance(line, ast.Assign) else []
-                names = [line.name] if isinstance(line, (ast.FunctionDef, ast.ClassDef)) else [t.id for t in targets if isinstance(t, ast.Name)]
+                names = (
+                    [line.name] if isinstance(line, (ast.FunctionDef, ast.ClassDef))
+                    else [t.id for t in targets if isinstance(t, ast.Name)])
                 for name in names:
                     if not name.startswith("_"): found.setdefault(f"{module}.{name}", (page.url, i))
     return found
@@ -78,7 +107,8 @@ def resolve(name: str,    # as it stands between backticks
             url: str,     # of the page on which it stands
 ) -> "str | None":
     "The full name that a name on a page means, or None."
-    module = next((full for full, (where, cell) in known.items() if where == url and cell is None), "")
+    module = next(
+        (full for full, (where, cell) in known.items() if where == url and cell is None), "")
     short = name.removeprefix("crimenb.").removesuffix("()")
     # `events` may be a room or a table: a room is meant where it is written with a dot
     if short in known and "." in name: return short
@@ -115,19 +145,26 @@ def _pictures(body, page):
         return f'{match[1]}data:{kind};base64,{data.decode()}"'
     return re.sub(r'(<img[^>]*?\bsrc=")([^"]+)"', inside, body)
 
+# %% ../../nbs/lab/60_site.ipynb #07fff7d9
 def _names(body, page, known, urls):
-    "Inline code that is a name or a notebook's path, linked. What stands in a block of code or in a link already is left as it is."
+    """Inline code that is a name or a notebook's path, linked. What stands in a block of code or in
+    a link already is left as it is."""
     def link(match):
-        if match[2] in urls: return f'<a href="{_relative(urls[match[2]], page.url)}"><code>{match[2]}</code></a>'
+        if match[2] in urls:
+            return f'<a href="{_relative(urls[match[2]], page.url)}"><code>{match[2]}</code></a>'
         full = resolve(html.unescape(match[2]), known, page.url) if match[2] else None
         if full is None: return match[0]
         url, cell = known[full]
-        return f'<a class="name" href="{_relative(url, page.url)}{"" if cell is None else "#" + full}"><code>{match[2]}</code></a>'
+        return (
+            '<a class="name" '
+            f'href="{_relative(url, page.url)}{"" if cell is None else "#" + full}"><code>{match[2]}</code></a>'
+        )
     return re.sub(r"(<pre.*?</pre>|<a .*?</a>)|<code>([^<]*)</code>", link, body, flags=re.S)
 
-# %% ../../nbs/lab/60_site.ipynb #07fff7d9
+# %% ../../nbs/lab/60_site.ipynb #a9359e31
 # code, which keeps its dollars; a formula of its own; one in a line
-FORMULA = re.compile(r"(```.*?```|`[^`\n]*`)|\$\$(.+?)\$\$|(?<![\\\w$])\$(?![\s$])([^$]+?)(?<![\s\\])\$(?!\d)", re.S)
+FORMULA = re.compile(
+    r"(```.*?```|`[^`\n]*`)|\$\$(.+?)\$\$|(?<![\\\w$])\$(?![\s$])([^$]+?)(?<![\s\\])\$(?!\d)", re.S)
 
 def _formulas(source, kept):
     "Markdown with its formulas taken out, as MathML into `kept`."
@@ -138,6 +175,7 @@ def _formulas(source, kept):
         return f"formula{len(kept) - 1}taken"
     return FORMULA.sub(take, source)
 
+# %% ../../nbs/lab/60_site.ipynb #fe4943bc
 def render(page: Page,
            pages: list, # all of them
            known: dict, # as from `definitions`
@@ -158,7 +196,9 @@ def render(page: Page,
         if cell.cell_type == "markdown": cell.source = _formulas(cell.source, formulas)
         if cell.source.strip() or cell.get("outputs"): copy.cells.append(cell)
     # the notebooks are our own: cleaning their HTML of scripts takes longer than all the rest
-    exporter = exporters.HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, filters={"clean_html": lambda text: text})
+    exporter = exporters.HTMLExporter(
+        template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True,
+        filters={"clean_html": lambda text: text})
     body, _ = exporter.from_notebook_node(copy)
     urls = {p.place: p.url for p in pages} | {"README.md": "index.html"}
     body = _names(_links(_pictures(body, page), page, urls), page, known, urls)
@@ -239,19 +279,26 @@ FRAME = """<!doctype html>
 </html>
 """
 
-HEADING = re.compile(r'<h([1-3]) (?:[^>"]|"[^"]*")*?\bid="([^"]*)"(?:[^>"]|"[^"]*")*>(.*?)</h\1>', re.S)
+HEADING = re.compile(
+    r'<h([1-3]) (?:[^>"]|"[^"]*")*?\bid="([^"]*)"(?:[^>"]|"[^"]*")*>(.*?)</h\1>', re.S)
 
+# %% ../../nbs/lab/60_site.ipynb #0cbd9bbd
 def _headings(body):
     "(level, anchor, text) of the headings of a body."
-    text = lambda inside: html.unescape(re.sub(r"<[^>]+>", "", re.sub(r'<a class="anchor-link".*?</a>', "", inside, flags=re.S))).strip()
-    return [(int(level), html.unescape(anchor), text(inside)) for level, anchor, inside in HEADING.findall(body)]
+    text = lambda inside: html.unescape(
+        re.sub(r"<[^>]+>", "", re.sub(r'<a class="anchor-link".*?</a>', "", inside, flags=re.S))
+    ).strip()
+    return [
+        (int(level), html.unescape(anchor), text(inside))
+        for level, anchor, inside in HEADING.findall(body)]
 
 # %% ../../nbs/lab/60_site.ipynb #68f8b8d0
 def build(root, # the checkout: a folder with nbs in it
           into, # the site's folder; what a page has the name of is written anew
 ) -> list:
     "Write the site of a checkout, and return the paths of its pages. Nothing is run."
-    jinja, exporters, formatters = needs("jinja2", "docs"), needs("nbconvert", "docs"), needs("pygments.formatters", "docs")
+    jinja, exporters, formatters = (
+        needs("jinja2", "docs"), needs("nbconvert", "docs"), needs("pygments.formatters", "docs"))
     pages, into = find(root), Path(into)
     known = definitions(pages)
     rooms = {}
@@ -262,16 +309,29 @@ def build(root, # the checkout: a folder with nbs in it
     for i, page in enumerate(order):
         body = render(page, pages, known)
         headings = _headings(body)
-        titles += [(page.url, page.title), *((f"{page.url}#{anchor}", f"{text} · {page.title}") for level, anchor, text in headings if level > 1)]
-        text = frame.render(page=page, first=order[0], top="../"*page.url.count("/"), rooms=rooms, body=body, headings=[(anchor, text) for level, anchor, text in headings if level == 2],
-                            before=order[i - 1] if i else None, after=order[i + 1] if i + 1 < len(order) else None,
-                            mermaid=exporter.mermaid_js_url)
+        titles += [
+            (page.url, page.title),
+            *(
+                (f"{page.url}#{anchor}", f"{text} · {page.title}")
+                for level, anchor, text in headings
+                if level > 1
+            ),
+        ]
+        text = frame.render(
+            page=page, first=order[0], top="../" * page.url.count("/"), rooms=rooms, body=body,
+            headings=[(anchor, text) for level, anchor, text in headings if level == 2],
+            before=order[i - 1] if i else None, after=order[i + 1] if i + 1 < len(order) else None,
+            mermaid=exporter.mermaid_js_url)
         (into / page.url).parent.mkdir(parents=True, exist_ok=True)
         written.append(write_atomic(into / page.url, text))
     titles += [(f"{url}#{full}", full) for full, (url, cell) in known.items() if cell is not None]
-    write_atomic(into / "titles.js", "const TITLES = " + json.dumps(titles, ensure_ascii=False).replace("</", "<\\/") + ";\n")
+    write_atomic(
+        into / "titles.js",
+        "const TITLES = " + json.dumps(titles, ensure_ascii=False).replace("</", "<\\/") + ";\n")
     write_atomic(into / "site.js", SCRIPT.lstrip())
-    write_atomic(into / "style.css", STYLE.lstrip() + formatters.HtmlFormatter(style="default").get_style_defs(".highlight") + "\n")
+    write_atomic(
+        into / "style.css", STYLE.lstrip()
+        + formatters.HtmlFormatter(style="default").get_style_defs(".highlight") + "\n")
     return written
 
 # %% ../../nbs/lab/60_site.ipynb #1fac9d40
@@ -308,7 +368,8 @@ def dead_links(folder, # a site, as from `build`
 # %% ../../nbs/lab/60_site.ipynb #readme-code
 def readme(root, # the checkout
 ) -> str:
-    "The text of README.md: the index notebook, with its links to files as seen from the top of the checkout."
+    """The text of README.md: the index notebook, with its links to files as seen from the top of
+    the checkout."""
     exporter = needs("nbconvert", "docs").MarkdownExporter()
     text, _ = exporter.from_filename(str(Path(root) / "nbs/index.ipynb"))
     def moved(match):

@@ -43,7 +43,8 @@ from ..metrics import summary
 # %% ../../nbs/lab/10_studies.ipynb #2725fa61
 def folder_of(what: str,  # "reproduce" (the notebooks) or "results" (the recorded evidence)
 ) -> Path:
-    "The folder in the checkout that the package is imported from, or else the copy inside the installed package."
+    """The folder in the checkout that the package is imported from, or else the copy inside the
+    installed package."""
     package = Path(crimenb.__file__).parent
     checkout = package.parent / {"reproduce": "nbs/reproduce", "results": "data/results"}[what]
     in_checkout = (package.parent / "settings.ini").exists()
@@ -60,7 +61,8 @@ def profiles(study: str,   # name of a study
     "The profiles of a study: one a file `params/STUDY-PROFILE.yaml`."
     folder = Path(folder or folder_of("reproduce"))
     one_of(study, names(folder), "study")
-    return sorted(p.stem.removeprefix(f"{study}-") for p in (folder / "params").glob(f"{study}-*.yaml"))
+    return sorted(
+        p.stem.removeprefix(f"{study}-") for p in (folder / "params").glob(f"{study}-*.yaml"))
 
 # %% ../../nbs/lab/10_studies.ipynb #c3e95b60
 TYPES = {"str": str, "int": int, "float": float, "bool": bool}
@@ -81,10 +83,13 @@ def parameters(study: str,   # name of a study
     found = needs("papermill", "reproduce").inspect_notebook(str(folder / f"{study}.ipynb"))
     declared = {}
     for name, line in found.items():
-        kind = TYPES[one_of(line["inferred_type_name"], TYPES, f"type for parameter {name} of {study}")]
+        kind = TYPES[
+            one_of(line["inferred_type_name"], TYPES, f"type for parameter {name} of {study}")]
         declared[name] = Parameter(name, kind, ast.literal_eval(line["default"]), line["help"])
     for name in ("dataset", "profile", "seed", "out"):
-        if name not in declared: raise InputError(f"{study}.ipynb declares no parameter {name}: add it to the cell tagged parameters")
+        if name not in declared:
+            raise InputError(
+                f"{study}.ipynb declares no parameter {name}: add it to the cell tagged parameters")
     return declared
 
 # %% ../../nbs/lab/10_studies.ipynb #740bc92c
@@ -108,7 +113,8 @@ def resolve(study: str,    # name of a study
             given=None,    # name -> value, as given by the user; None stands for "not given"
             folder=None,   # where the study notebooks lie; the library's own if not given
 ) -> dict:
-    "Name -> value for every parameter of the study: given, else the profile's for this data set, else the profile's."
+    """Name -> value for every parameter of the study: given, else the profile's for this data set,
+    else the profile's."""
     return {name: value for name, (value, _) in _resolve(study, given, folder).items()}
 
 def _resolve(study, given, folder):
@@ -123,17 +129,21 @@ def _resolve(study, given, folder):
     for name in [*values, *(changes[dataset] or {})]:
         own = [n for n in declared if n not in defaults]
         one_of(name, own, f"parameter in {study}-{chosen['profile']}.yaml")
-    layers = [("given", given), ("default", defaults),
-              (f"{chosen['profile']}, {chosen['dataset']}", changes[dataset] or {}), (chosen["profile"], values)]
+    layers = [
+        ("given", given), ("default", defaults),
+        (f"{chosen['profile']}, {chosen['dataset']}", changes[dataset] or {}),
+        (chosen["profile"], values)]
     resolved = {}
     for name, p in declared.items():
         found = [(layer[name], source) for source, layer in layers if layer.get(name) is not None]
         if not found:
             where = f"{study}-{chosen['profile']}.yaml"
-            raise InputError(f"parameter {name} of {study} has no value: give it, or put it into {where}")
+            raise InputError(
+                f"parameter {name} of {study} has no value: give it, or put it into {where}")
         resolved[name] = _typed(study, p, found[0][0]), found[0][1]
     return resolved
 
+# %% ../../nbs/lab/10_studies.ipynb #9c140120
 def _typed(study, parameter, value):
     "`value` as the parameter's type, or an `InputError`."
     kind = parameter.type
@@ -145,12 +155,15 @@ def _typed(study, parameter, value):
 
 # %% ../../nbs/lab/10_studies.ipynb #53697e32
 # study -> what it needs and no city's card has
-LACKS = {"contest": "the contest's own squares, dates and maps that were handed in",
-         "crosstests": "a second city and the very periods in which the two are compared",
-         "deployment": "what really happened beside what was reported, which only the simulated city knows"}
+LACKS = {
+    "contest": "the contest's own squares, dates and maps that were handed in",
+    "crosstests": "a second city and the very periods in which the two are compared",
+    "deployment": "what really happened beside what was reported, which only the simulated city knows",
+}
 
 def _known(study, dataset, changes):
-    "The entry of a profile's data sets that is for this one: its own, or `card` for the path of a city's card."
+    """The entry of a profile's data sets that is for this one: its own, or `card` for the path of a
+    city's card."""
     named = [name for name in changes if name != "card"]
     if not cities.is_card(dataset): return one_of(dataset, named, f"data set of {study}")
     if "card" not in changes:
@@ -172,37 +185,50 @@ def from_text(study: str,   # name of a study
         if not equals: raise InputError(f"{pair!r} is not a parameter: write name=value")
         kind = declared[one_of(name, declared, f"parameter of {study}")].type
         if name in values: raise InputError(f"parameter {name} is given twice: give it once")
-        try: values[name] = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        try:
+            values[name] = (
+                {"true": True, "false": False}[text.lower()] if kind is bool else kind(text))
         except (ValueError, KeyError):
-            raise InputError(f"parameter {name} of {study} must be of type {kind.__name__}, not {text!r}") from None
+            raise InputError(
+                f"parameter {name} of {study} must be of type {kind.__name__}, not {text!r}"
+            ) from None
     return values
 
 # %% ../../nbs/lab/10_studies.ipynb #467e242d
 KINDS = ("floor", "reference", "trivial", "practitioner", "baseline", "paper", "ours")
 NUMBER = (int, float)
-RESULT = {"study": str, "profile": str, "dataset": str, "data_sha256": dict, "seed": int, "parameters": dict,
-          "versions": dict, "commit": (str, type(None)), "device": str, "seconds": NUMBER,
-          "peak_memory_bytes": int, "rows": list}
-# `code`: what the study computed with, from `provenance.code_of`; `computed`: in which precision its networks were trained, what of it
+RESULT = {
+    "study": str, "profile": str, "dataset": str, "data_sha256": dict, "seed": int,
+    "parameters": dict, "versions": dict, "commit": (str, type(None)), "device": str,
+    "seconds": NUMBER, "peak_memory_bytes": int, "rows": list}
+# `code`: what the study computed with, from `provenance.code_of`; `computed`: in which precision
+# its networks were trained, what of it
 # is not repeatable, and the GPU's memory, from `training.computed`; older files have neither
 MAYBE = {"code": dict, "computed": dict}
-ROW = {"method": str, "kind": str, "protocol": str, "split": str, "metric": str, "value": NUMBER,
-       "low": (*NUMBER, type(None)), "high": (*NUMBER, type(None)), "n": int, "printed": (*NUMBER, type(None))}
+ROW = {
+    "method": str, "kind": str, "protocol": str, "split": str, "metric": str, "value": NUMBER,
+    "low": (*NUMBER, type(None)), "high": (*NUMBER, type(None)), "n": int,
+    "printed": (*NUMBER, type(None))}
 OPTIONAL = {"blocks": int}   # of a row with an interval: how many independent parts were resampled
 
 def validate(result: dict,  # what a result file holds
 ) -> dict:
     "`result` if it is what a result file must be, else an `InputError` that says what is off."
     _check(result, RESULT, "result", MAYBE)
-    if not re.fullmatch(r"[0-9a-f]{40}(-dirty)?", result["commit"] or "0"*40): raise InputError(f"result: commit can not be {result['commit']!r}")
+    if not re.fullmatch(r"[0-9a-f]{40}(-dirty)?", result["commit"] or "0"*40):
+        raise InputError(f"result: commit can not be {result['commit']!r}")
     seen = set()
     for i, row in enumerate(result["rows"]):
         _check(row, ROW, f"row {i}", OPTIONAL)
         one_of(row["kind"], KINDS, f"kind in row {i}")
         if row["low"] is not None and not row["low"] <= row["value"] <= row["high"]:
-            raise InputError(f"row {i}: value {row['value']} lies outside its interval {row['low']} to {row['high']}")
+            raise InputError(
+                f"row {i}: value {row['value']} lies outside its interval {row['low']} to "
+                f"{row['high']}")
         if "blocks" in row and (row["low"] is None or row["blocks"] < 2):
-            raise InputError(f"row {i}: blocks is the number of parts that an interval rests on, at least 2, not {row['blocks']}: give low and high with it, or leave it out")
+            raise InputError(
+                f"row {i}: blocks is the number of parts that an interval rests on, at least "
+                f"2, not {row['blocks']}: give low and high with it, or leave it out")
         key = tuple(row[k] for k in ("method", "protocol", "split", "metric"))
         if key in seen: raise InputError(f"row {i}: {', '.join(key)} is there twice")
         seen.add(key)
@@ -210,14 +236,19 @@ def validate(result: dict,  # what a result file holds
 
 # %% ../../nbs/lab/10_studies.ipynb #c03986ea
 def _check(given, schema, what, optional=None):
-    "`given` has exactly the keys of `schema`, and maybe those of `optional`, with values of their types, and no NaN."
+    """`given` has exactly the keys of `schema`, and maybe those of `optional`, with values of their
+    types, and no NaN."""
     if not isinstance(given, dict): raise InputError(f"{what} must be a mapping, not {given!r}")
-    missing, extra = sorted(schema.keys() - given.keys()), sorted(given.keys() - schema.keys() - (optional or {}).keys())
+    missing, extra = (
+        sorted(schema.keys() - given.keys()),
+        sorted(given.keys() - schema.keys() - (optional or {}).keys()))
     if missing: raise InputError(f"{what} lacks {', '.join(missing)}")
     if extra: raise InputError(f"{what} has unknown {', '.join(extra)}")
     for key, kind in (schema | {k: v for k, v in (optional or {}).items() if k in given}).items():
         value = given[key]
-        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        if (
+            not isinstance(value, kind) or isinstance(value, bool)
+            or (isinstance(value, float) and not math.isfinite(value))):
             raise InputError(f"{what}: {key} can not be {value!r}")
     if "low" in given and (given["low"] is None) != (given["high"] is None):
         raise InputError(f"{what}: low and high must be given both or neither")
@@ -230,7 +261,8 @@ def stem(study: str,    # name of a study
     text = json.dumps(_recorded(values), sort_keys=True, separators=(",", ":"))
     digits = hashlib.sha256(text.encode()).hexdigest()[:8]
     # of a card the name, not the way to it
-    dataset = Path(values["dataset"]).stem if cities.is_card(values["dataset"]) else values["dataset"]
+    dataset = (
+        Path(values["dataset"]).stem if cities.is_card(values["dataset"]) else values["dataset"])
     return f"{study}-{values['profile']}-{dataset}-s{values['seed']}-{digits}"
 
 def _recorded(values):
@@ -242,14 +274,18 @@ PACKAGES = ("crimenb", "torch", "numpy", "pandas", "scipy")
 
 def versions() -> dict:
     "Versions of Python and of the packages that decide a number."
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | {
+        name: metadata.version(name) for name in PACKAGES}
 
 def commit() -> "str | None":
-    "The commit of the checkout that the package is imported from; None outside a checkout, and without git."
+    """The commit of the checkout that the package is imported from; None outside a checkout, and
+    without git."""
     checkout = Path(crimenb.__file__).parents[1]
     if not ((checkout / ".git").exists() and (checkout / "settings.ini").exists()): return None
-    try: done = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-                               cwd=checkout, capture_output=True, text=True)
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], cwd=checkout,
+            capture_output=True, text=True)
     except OSError: return None
     return done.stdout.strip() or None
 
@@ -275,8 +311,12 @@ class Run:
                  values: dict,  # every parameter, as from `resolve`
                  folder=None,   # where the study notebooks lie; the library's own if not given
     ):
-        clash = sorted(name for name in values if hasattr(type(self), name) or name in ("study", "parameters", "rows", "data_sha256"))
-        if clash: raise InputError(f"a parameter can not be called {', '.join(clash)}: that is a name of Run")
+        clash = sorted(
+            name for name in values
+            if hasattr(type(self), name) or name in ("study", "parameters", "rows", "data_sha256"))
+        if clash:
+            raise InputError(
+                f"a parameter can not be called {', '.join(clash)}: that is a name of Run")
         vars(self).update(values)
         self.study, self.parameters = study, dict(values)
         self.rows, self.data_sha256, self._started = [], {}, time.perf_counter()
@@ -284,28 +324,37 @@ class Run:
         self._versions, self._commit = versions(), commit()
         notebook = Path(folder or folder_of("reproduce"))/f"{study}.ipynb"
         self._code = provenance.code_of(notebook) if notebook.is_file() else {}
-        if cities.is_card(values.get("dataset")): self.used(Path(values["dataset"]).name, values["dataset"])
+        if cities.is_card(values.get("dataset")):
+            self.used(Path(values["dataset"]).name, values["dataset"])
 
     def used(self,
              name: str,  # what the data is called, the file's name if it is a file
              data,       # a path, or a numpy array for data that was made and not read
     ) -> None:
         "Note the SHA-256 of data that the run rests on."
-        content: Any = np.ascontiguousarray(data) if isinstance(data, np.ndarray) else Path(data).read_bytes()
+        content: Any = (
+            np.ascontiguousarray(data) if isinstance(data, np.ndarray) else Path(data).read_bytes())
         self.data_sha256[name] = hashlib.sha256(content).hexdigest()
 
     def add(self,
-            rows,  # a table or a list of mappings with the columns of `ROW`; `printed` may be left out, and an interval has its `blocks`
+            # a table or a list of mappings with the columns of `ROW`; `printed` may be left out,
+            # and an interval has its `blocks`
+            rows,
     ) -> None:
         "Add measured rows."
         for row in pd.DataFrame(rows).to_dict("records"):
-            row = {"printed": None} | {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
+            row = {"printed": None} | {
+                k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
             for k in ("low", "high", "printed"):
                 if isinstance(row.get(k), float) and math.isnan(row[k]): row[k] = None
-            # a table has a column for all rows: where there is no interval there are no blocks; a mean over repeats makes them float
+            # a table has a column for all rows: where there is no interval there are no blocks; a
+            # mean over repeats makes them float
             blocks = row.pop("blocks", None)
             if row.get("low") is not None:
-                if pd.isna(blocks): raise InputError(f"row {len(self.rows)}, {row.get('metric')}, has an interval: say in blocks on how many independent parts it rests")
+                if pd.isna(blocks):
+                    raise InputError(
+                        f"row {len(self.rows)}, {row.get('metric')}, has an interval: say in "
+                        "blocks on how many independent parts it rests")
                 row["blocks"] = int(blocks) if blocks == int(blocks) else blocks
             _check(row, ROW, f"row {len(self.rows)}", OPTIONAL)
             self.rows.append(row)
@@ -328,10 +377,13 @@ class Run:
 
     def forecast(self, forecast,  # a `forecasts.Forecast`
     ) -> None:
-        "Leave a forecast beside the scores: its table (CSV), and with places as GeoJSON and on a map."
+        """Leave a forecast beside the scores: its table (CSV), and with places as GeoJSON and on a
+        map."""
         paths = [forecast.to_csv(self.path(".forecast.csv"))]
         if forecast.placed:
-            paths += [forecast.to_file(self.path(".forecast.geojson")), forecast.map(self.path(".forecast.png"))]
+            paths += [
+                forecast.to_file(self.path(".forecast.geojson")),
+                forecast.map(self.path(".forecast.png"))]
         print("forecast:", *paths)
 
     def save(self) -> None:
@@ -339,12 +391,15 @@ class Run:
         from crimenb.training import computed, describe_device
         # of a card the name: where it lay is nobody's business
         dataset = Path(self.dataset).stem if cities.is_card(self.dataset) else self.dataset
-        result = dict(study=self.study, profile=self.profile, dataset=dataset, data_sha256=self.data_sha256,
-                      seed=self.seed, parameters=_recorded(self.parameters), versions=self._versions, commit=self._commit,
-                      device=describe_device(), seconds=round(time.perf_counter() - self._started, 1),
-                      peak_memory_bytes=peak_memory(), rows=self.rows, code=self._code,
-                      **({"computed": used} if (used := computed()) else {}))
-        write_atomic(self.path(".json"), json.dumps(validate(result), indent=1, allow_nan=False) + "\n")
+        result = dict(
+            study=self.study, profile=self.profile, dataset=dataset, data_sha256=self.data_sha256,
+            seed=self.seed, parameters=_recorded(self.parameters), versions=self._versions,
+            commit=self._commit, device=describe_device(),
+            seconds=round(time.perf_counter() - self._started, 1), peak_memory_bytes=peak_memory(),
+            rows=self.rows, code=self._code,
+            **({"computed": used} if (used := computed()) else {}))
+        write_atomic(
+            self.path(".json"), json.dumps(validate(result), indent=1, allow_nan=False) + "\n")
         print("result:", self.path(".json"))
 
 # %% ../../nbs/lab/10_studies.ipynb #45a0c20f
@@ -356,53 +411,76 @@ def score_rows(scores: pd.DataFrame,  # one line a case, one column a metric
                printed=None,          # metric -> the work's own number
                seed: int = 0,         # seed of the bootstrap
 ) -> list:
-    "Rows for a result file: the mean of each column with its 95 % bootstrap interval over the cases."
-    return [dict(method=method, kind=kind, protocol=protocol, split=split, printed=(printed or {}).get(row["metric"]), **row)
-            for row in summary(scores, seed=seed).to_dict("records")]
+    """Rows for a result file: the mean of each column with its 95 % bootstrap interval over the
+    cases."""
+    return [
+        dict(
+            method=method, kind=kind, protocol=protocol, split=split,
+            printed=(printed or {}).get(row["metric"]), **row)
+        for row in summary(scores, seed=seed).to_dict("records")]
 
 # %% ../../nbs/lab/10_studies.ipynb #47f066cb
 def begin(study: str,       # name of the study, that of its notebook
           namespace: dict,  # the notebook's `globals()`
           folder=None,      # where the study notebooks lie; the library's own if not given
 ) -> Run:
-    "The run that the notebook's parameters describe; prints every parameter with where its value comes from."
+    """The run that the notebook's parameters describe; prints every parameter with where its value
+    comes from."""
     declared = parameters(study, folder)
     last = {}
     for source in namespace.get("In", []):
         if names := _set_by(source, declared): last[source.startswith("# Parameters")] = names
     for name in sum(last.values(), []): one_of(name, declared, f"parameter of {study}")
-    given = {name: namespace.get(name) for name, p in declared.items() if namespace.get(name) != p.default}
+    given = {
+        name: namespace.get(name) for name, p in declared.items()
+        if namespace.get(name) != p.default}
     resolved = _resolve(study, given, folder)
     _ready(resolved["out"][0])
     lines = [(name, value, source) for name, (value, source) in resolved.items()]
     print(pd.DataFrame(lines, columns=[study, "value", "from"]).set_index(study).to_string())
     return Run(study, {name: value for name, value, _ in lines}, folder)
 
+# %% ../../nbs/lab/10_studies.ipynb #d30645b5
 def _ready(out):
-    "Is all here that a rerun needs, and may its result be written? What is not is said before anything trains."
+    """Is all here that a rerun needs, and may its result be written? What is not is said before
+    anything trains."""
     try: wanted = metadata.requires("crimenb") or ()
     # run from a folder of sources
     except metadata.PackageNotFoundError: wanted = ()
-    for name in (re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted if re.search(r"extra == ['\"]reproduce['\"]", line)):
+    for name in (
+        re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted
+        if re.search(r"extra == ['\"]reproduce['\"]", line)):
         try: metadata.version(name)
-        except metadata.PackageNotFoundError: raise InputError(f"a rerun needs {name}: pip install 'crimenb[reproduce]'") from None
-    there = next(place for place in (Path(out).absolute(), *Path(out).absolute().parents) if place.exists())
+        except metadata.PackageNotFoundError:
+            raise InputError(f"a rerun needs {name}: pip install 'crimenb[reproduce]'") from None
+    there = next(
+        place for place in (Path(out).absolute(), *Path(out).absolute().parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=there): pass
-    except OSError as error: raise InputError(f"can not write to {out}: {error.strerror}; name another folder") from None
+    except OSError as error:
+        raise InputError(f"can not write to {out}: {error.strerror}; name another folder") from None
 
 def _set_by(source, declared):
-    "Names set by a cell that sets parameters: papermill's own, or one of plain literals that sets a declared one."
+    """Names set by a cell that sets parameters: papermill's own, or one of plain literals that sets
+    a declared one."""
     try: body = ast.parse(source).body
     except SyntaxError: return []
     if not all(isinstance(line, (ast.Assign, ast.AnnAssign)) for line in body): return []
-    names = [t.id for line in body for t in getattr(line, "targets", [getattr(line, "target", None)]) if isinstance(t, ast.Name)]
+    names = [
+        t.id for line in body for t in getattr(line, "targets", [getattr(line, "target", None)])
+        if isinstance(t, ast.Name)]
     literal = all(isinstance(line.value, ast.Constant) for line in body)
-    return names if source.startswith("# Parameters") or (literal and set(names) & set(declared)) else []
+    return (
+        names
+        if source.startswith("# Parameters") or (literal and set(names) & set(declared))
+        else []
+    )
 
 # %% ../../nbs/lab/10_studies.ipynb #58cdc2f3
 # names of metrics, or beginnings of them, of which less is better
-LOWER_IS_BETTER = ("RMSE", "MAE", "Poisson deviance", "ordinal error", "log loss", "calibration error", "Brier", "demographic parity", "equalised odds", "seconds", "bytes", "peak memory")
+LOWER_IS_BETTER = (
+    "RMSE", "MAE", "Poisson deviance", "ordinal error", "log loss", "calibration error", "Brier",
+    "demographic parity", "equalised odds", "seconds", "bytes", "peak memory")
 
 def lower_is_better(metric: str, # as a result file names it
 ) -> bool:
@@ -416,37 +494,56 @@ class Task(NamedTuple):
     metric: str       # the one that the page opens with
     protocols: tuple  # the work's own and then a sound one, or the only one
 
-TASKS = {"crimealarm": Task("Next event at a spot", "NDCG@5", ("popularity-100", "full")),
-         "stresnet": Task("Hourly map", "RMSE", ("fine maps", "native")),
-         "parallel": Task("Weekly area counts and risk level", "Poisson deviance", ("counts",)),
-         "rtm": Task("Next-year hot spots", "PAI@5%", ("units, count", "area, density")),
-         "contest": Task("Hot spots by a contest's rules", "PAI", ("contest, burglary, 2 months", "rolling, burglary, 2 months")),
-         # no work asks this; what is summed hour by hour is no forecast, so there is one protocol
-         "crosstests": Task("Cross-tests", "PAI@5%", ("period ahead",))}
+TASKS = {
+    "crimealarm": Task("Next event at a spot", "NDCG@5", ("popularity-100", "full")),
+    "stresnet": Task("Hourly map", "RMSE", ("fine maps", "native")),
+    "parallel": Task("Weekly area counts and risk level", "Poisson deviance", ("counts",)),
+    "rtm": Task("Next-year hot spots", "PAI@5%", ("units, count", "area, density")),
+    "contest": Task(
+        "Hot spots by a contest's rules",
+        "PAI",
+        ("contest, burglary, 2 months", "rolling, burglary, 2 months"),
+    ),
+    # no work asks this; what is summed hour by hour is no forecast, so there is one protocol
+    "crosstests": Task("Cross-tests", "PAI@5%", ("period ahead",)),
+}
 
 # %% ../../nbs/lab/10_studies.ipynb #8ecf60a0
 def headline(rows: list,   # of a run, as result files hold them
              study: str,   # its name
 ) -> "tuple[str, pd.DataFrame]":
-    "What is measured, and the best method of each kind: kind, method, value, low, high; the most useful kind of rule first."
+    """What is measured, and the best method of each kind: kind, method, value, low, high; the most
+    useful kind of rule first."""
     table = pd.DataFrame(rows)
     table = table[(table["split"] == "test") & ~table["protocol"].str.endswith("paired")]
     if not len(table): return "nothing was measured on a test", table
     task = TASKS.get(study)
-    asked = table[(table["metric"] == task.metric) & table["protocol"].isin(task.protocols)] if task else table[:0]
+    asked = (
+        table[(table["metric"] == task.metric) & table["protocol"].isin(task.protocols)] if task
+        else table[:0])
     first = asked.iloc[0] if len(asked) else table.iloc[0]
-    protocol = next((p for p in (task.protocols if task else ()) if (asked["protocol"] == p).any()), first["protocol"])
+    protocol = next(
+        (p for p in (task.protocols if task else ()) if (asked["protocol"] == p).any()),
+        first["protocol"])
     table = table[(table["protocol"] == protocol) & (table["metric"] == first["metric"])]
-    best = table.sort_values("value", ascending=lower_is_better(first["metric"]), kind="stable").drop_duplicates("kind")
+    best = table.sort_values(
+        "value", ascending=lower_is_better(first["metric"]), kind="stable").drop_duplicates("kind")
     order = best["kind"].map({kind: i for i, kind in enumerate(KINDS)})
-    which = f"{first['metric']} ({'less' if lower_is_better(first['metric']) else 'more'} is better), {protocol}"
-    return which, best.assign(order=order).sort_values("order")[["kind", "method", "value", "low", "high"]].reset_index(drop=True)
+    which = (
+        f"{first['metric']} ({'less' if lower_is_better(first['metric']) else 'more'} is "
+        f"better), {protocol}")
+    return which, best.assign(order=order).sort_values("order")[
+        ["kind", "method", "value", "low", "high"]].reset_index(drop=True)
 
 def in_lines(which: str, best: pd.DataFrame,  # from `headline`
 ) -> list:
     "A line that says what is measured, and one for each kind."
     ends = [f" ({r.low:.4g} to {r.high:.4g})" if pd.notna(r.low) else "" for r in best.itertuples()]
-    return [f"best of each kind, {which}:", *(f"  {r.kind:13}{r.value:.4g}{end}  {r.method}" for r, end in zip(best.itertuples(), ends))]
+    return [
+        f"best of each kind, {which}:",
+        *(
+            f"  {r.kind:13}{r.value:.4g}{end}  {r.method}"
+            for r, end in zip(best.itertuples(), ends))]
 
 # %% ../../nbs/lab/10_studies.ipynb #c5ad6df9
 class StudyFailed(RuntimeError):
@@ -466,7 +563,9 @@ def _writable(folder):
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder): pass
-    except OSError as error: raise InputError(f"can not write to {folder}: {error.strerror}; name another folder") from None
+    except OSError as error:
+        raise InputError(
+            f"can not write to {folder}: {error.strerror}; name another folder") from None
     return made
 
 def _executed(notebook, partial, given):
@@ -474,18 +573,22 @@ def _executed(notebook, partial, given):
     papermill = needs("papermill", "reproduce")
     watched = sys.stderr.isatty() or os.environ.get("CRIMENB_PROGRESS") == "1"
     with _environment(CRIMENB_PROGRESS="1" if watched else "0"):
-        papermill.execute_notebook(str(notebook), str(partial), parameters={k: v for k, v in given.items() if v is not None},
-                                   kernel_name="python3", extra_arguments=["--log-level=CRITICAL"], progress_bar=watched,
-                                   log_output=False, stderr_file=sys.stderr if watched else None)
+        papermill.execute_notebook(
+            str(notebook), str(partial),
+            parameters={k: v for k, v in given.items() if v is not None}, kernel_name="python3",
+            extra_arguments=["--log-level=CRITICAL"], progress_bar=watched, log_output=False,
+            stderr_file=sys.stderr if watched else None)
     _without_bars(partial)
 
 # %% ../../nbs/lab/10_studies.ipynb #0f07bea9
 def reproduce(study: str,        # name of a study
-              given=None,        # name -> value: data set, profile, seed, …; what is not given comes from the profile
+              # name -> value: data set, profile, seed, …; what is not given comes from the profile
+              given=None,
               out="runs",        # folder for notebook, result and page
               folder=None,       # where the study notebooks lie; the library's own if not given
 ) -> Outputs:
-    "Execute a study's notebook and return the paths of the executed notebook, the result file, the HTML page and the forecast."
+    """Execute a study's notebook and return the paths of the executed notebook, the result file,
+    the HTML page and the forecast."""
     given = {**(given or {}), "out": str(out)}
     papermill, nbconvert = needs("papermill", "reproduce"), needs("nbconvert", "reproduce")
     name, out = stem(study, resolve(study, given, folder)), Path(out)
@@ -504,12 +607,15 @@ def reproduce(study: str,        # name of a study
         failed.unlink(missing_ok=True)
     except (papermill.PapermillExecutionError, RuntimeError, TimeoutError) as error:
         # what a cell raised; a kernel that died raised nothing
-        ename, reason = getattr(error, "ename", None), " ".join(getattr(error, "evalue", str(error)).split())
+        ename, reason = (
+            getattr(error, "ename", None), " ".join(getattr(error, "evalue", str(error)).split()))
         if ename == "InputError": raise InputError(f"{study}.ipynb stopped: {reason}") from None
         if partial.exists():
             _without_bars(partial)
             os.replace(partial, failed)
-        raise StudyFailed(f"{study}.ipynb stopped: {f'{ename}: ' if ename else ''}{reason} (see {failed})") from None
+        raise StudyFailed(
+            f"{study}.ipynb stopped: {f'{ename}: ' if ename else ''}{reason} (see {failed})"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
         # a folder with something in it stays
@@ -535,7 +641,8 @@ def _without_bars(path):
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if not (o.get("name") == "stderr" and "\r" in o.text)]
+            cell.outputs = [
+                o for o in cell.outputs if not (o.get("name") == "stderr" and "\r" in o.text)]
     write_atomic(path, nbformat.writes(notebook))
 
 # %% ../../nbs/lab/10_studies.ipynb #fa75c8de
@@ -543,13 +650,19 @@ def opening(which: str, best: pd.DataFrame,  # from `headline`
             forecast=(),                     # paths of files beside the page
 ) -> str:
     "The answer of a run, as HTML: the best of each kind, and what comes next."
-    cells = lambda values, tag="td": "".join(f"<{tag}>{html.escape(str(v))}</{tag}>" for v in values)
+    cells = lambda values, tag="td": "".join(
+        f"<{tag}>{html.escape(str(v))}</{tag}>" for v in values)
     ends = [f"{r.low:.4g} to {r.high:.4g}" if pd.notna(r.low) else "" for r in best.itertuples()]
-    rows = "".join(f"<tr>{cells((r.kind, r.method, f'{r.value:.4g}', end))}</tr>" for r, end in zip(best.itertuples(), ends))
-    links = ", ".join(f"<a href='{html.escape(quote(p.name))}'>{html.escape(p.name)}</a>" for p in forecast)
-    return (f"<section style='margin: 1em'><h2>Best of each kind: {html.escape(which)}</h2><table><thead><tr>"
-            f"{cells(('kind', 'method', 'value', '95 % interval'), 'th')}</tr></thead><tbody>{rows}</tbody></table>"
-            f"{f'<p>What comes next: {links}</p>' if links else ''}</section>")
+    rows = "".join(
+        f"<tr>{cells((r.kind, r.method, f'{r.value:.4g}', end))}</tr>"
+        for r, end in zip(best.itertuples(), ends))
+    links = ", ".join(
+        f"<a href='{html.escape(quote(p.name))}'>{html.escape(p.name)}</a>" for p in forecast)
+    return (
+        "<section style='margin: 1em'><h2>Best of each kind: "
+        f"{html.escape(which)}</h2><table><thead><tr>"
+        f"{cells(('kind', 'method', 'value', '95 % interval'), 'th')}</tr></thead><tbody>{rows}</tbody></table>"
+        f"{f'<p>What comes next: {links}</p>' if links else ''}</section>")
 
 def page(notebook,          # path of an executed notebook
          start: str = "",   # HTML that stands before it
@@ -559,8 +672,9 @@ def page(notebook,          # path of an executed notebook
     from nbconvert import HTMLExporter
     folded = ("{% extends 'lab/index.html.j2' %}{% block input_group %}"
               "<details><summary>code</summary>{{ super() }}</details>{% endblock %}")
-    exporter = HTMLExporter(template_file="folded.html.j2", extra_loaders=[DictLoader({"folded.html.j2": folded})],
-                            embed_images=True)
+    exporter = HTMLExporter(
+        template_file="folded.html.j2", extra_loaders=[DictLoader({"folded.html.j2": folded})],
+        embed_images=True)
     body, _ = exporter.from_filename(str(notebook))
     return re.sub(r"<main[^>]*>", lambda found: found[0] + start, body, count=1)
 
@@ -568,46 +682,60 @@ def page(notebook,          # path of an executed notebook
 def _read(path):
     "A result file's content, checked."
     try: return validate(json.loads(Path(path).read_text(encoding="utf-8")))
-    # what is no JSON, or no UTF-8, or a number of 5,000 digits, is a ValueError, and so is an InputError
+    # what is no JSON, or no UTF-8, or a number of 5,000 digits, is a ValueError, and so is an
+    # InputError
     except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path} is not a result file: {error}") from None
 
-def read_results(folder=None,  # a folder of result files; the recorded evidence of the library if not given
+def read_results(
+    folder=None,  # a folder of result files; the recorded evidence of the library if not given
 ) -> pd.DataFrame:
-    "All rows of all result files: the columns of `ROW` and `OPTIONAL`, those of the run, its parameters, and `file`."
-    if folder is not None and not Path(folder).is_dir(): raise InputError(f"there is no folder {folder}: name a folder of result files")
+    """All rows of all result files: the columns of `ROW` and `OPTIONAL`, those of the run, its
+    parameters, and `file`."""
+    if folder is not None and not Path(folder).is_dir():
+        raise InputError(f"there is no folder {folder}: name a folder of result files")
     rows = []
     # a wheel that was made without results has no folder of its own for them
     for path in sorted(Path(folder or folder_of("results")).glob("*.json")):
         result = _read(path)
-        about = dict.fromkeys(MAYBE) | {key: value for key, value in result.items() if key != "rows"}
+        about = dict.fromkeys(MAYBE) | {
+            key: value for key, value in result.items() if key != "rows"}
         rows += [{**about, **row, "file": path.name} for row in result["rows"]]
     columns = [key for key in (*RESULT, *MAYBE) if key != "rows"] + [*ROW, *OPTIONAL, "file"]
-    return pd.DataFrame(rows, columns=columns).astype({"printed": float, "low": float, "high": float, "blocks": float})
+    return pd.DataFrame(rows, columns=columns).astype(
+        {"printed": float, "low": float, "high": float, "blocks": float})
 
 # %% ../../nbs/lab/10_studies.ipynb #7b60c2e4
 # study -> parameter -> what runs did before it could be set
-EARLIER: dict = {"stresnet": {"external_branch": "cell means"}, "parallel": {"patience": 0, "search_patience": 0}}
+EARLIER: dict = {
+    "stresnet": {"external_branch": "cell means"},
+    "parallel": {"patience": 0, "search_patience": 0}}
 
 def again(file,  # a result file
 ) -> tuple:
-    "The study of a recorded run, and name -> value of everything it was given, as `reproduce` takes them."
+    """The study of a recorded run, and name -> value of everything it was given, as `reproduce`
+    takes them."""
     result = _read(file)
     given = EARLIER.get(result["study"], {}) | result["parameters"]
     # the spline of those runs has another name now, since the authors' own preparation is there
     if result["study"] == "stresnet" and "external_branch" not in result["parameters"]:
-        given["preparation"] = {"authors": "spline", "both": "sound,spline"}.get(given["preparation"], given["preparation"])
+        given["preparation"] = {"authors": "spline", "both": "sound,spline"}.get(
+            given["preparation"], given["preparation"])
     return result["study"], given
 
 # %% ../../nbs/lab/10_studies.ipynb #edfd547b
 def compare(recorded: dict, made: dict,  # a run, and the same made again
 ) -> provenance.Compared:
-    "How far the numbers of the second run are off. A method that is named after what could not be set earlier keeps its older name."
-    since = [f", {value}" for name, value in EARLIER.get(recorded["study"], {}).items() if name not in recorded["parameters"] and isinstance(value, str)]
+    """How far the numbers of the second run are off. A method that is named after what could not be
+    set earlier keeps its older name."""
+    since = [
+        f", {value}" for name, value in EARLIER.get(recorded["study"], {}).items()
+        if name not in recorded["parameters"] and isinstance(value, str)]
     def older(method):
         known = next((method.removesuffix(end) for end in since if method.endswith(end)), method)
         return known.replace("ST-ResNet, spline", "ST-ResNet, authors") if since else known
-    return provenance.compared(recorded, made | {"rows": [row | {"method": older(row["method"])} for row in made["rows"]]})
+    return provenance.compared(
+        recorded, made | {"rows": [row | {"method": older(row["method"])} for row in made["rows"]]})
 
 def confirm(files,         # result files
             out="runs",    # folder for the runs
@@ -633,7 +761,8 @@ def confirm(files,         # result files
 # %% ../../nbs/lab/10_studies.ipynb #0f828960
 def setting(run: dict,  # what a result file holds, or one row of `read_results`
 ) -> str:
-    "Eight digits that stand for the data and for every parameter but the seed and the list of methods."
+    """Eight digits that stand for the data and for every parameter but the seed and the list of
+    methods."""
     decides = {k: v for k, v in run["parameters"].items() if k not in ("seed", "methods")}
     # "auto" is what the hardware made of it: numbers of different precisions are never put together
     used = (run.get("computed") or {}).get("precision")
@@ -643,26 +772,39 @@ def setting(run: dict,  # what a result file holds, or one row of `read_results`
 
 def leaderboard(results: pd.DataFrame,  # as from `read_results`
 ) -> pd.DataFrame:
-    "One line for each method, setting, data set, protocol and metric; the best measured value first."
+    """One line for each method, setting, data set, protocol and metric; the best measured value
+    first."""
     runs = results.to_dict("records")
-    results = results.assign(setting=[setting(run) for run in runs], data=[json.dumps(run["data_sha256"], sort_keys=True) for run in runs])
-    # a rule doesn't depend on how anything was trained: what came out alike under several settings stands once
+    results = results.assign(
+        setting=[setting(run) for run in runs],
+        data=[json.dumps(run["data_sha256"], sort_keys=True) for run in runs])
+    # a rule doesn't depend on how anything was trained: what came out alike under several settings
+    # stands once
     rule = results["kind"].isin(("floor", "trivial"))
-    alike = results.assign(value=results["value"].map("{:.6g}".format)).duplicated(["study", "dataset", "data", "profile", "protocol", "split", "metric", "method", "seed", "value"])
+    alike = results.assign(value=results["value"].map("{:.6g}".format)).duplicated(
+        [
+            "study", "dataset", "data", "profile", "protocol", "split", "metric", "method", "seed",
+            "value"])
     results = results[~(rule & alike)]
-    line = ["study", "dataset", "protocol", "split", "metric", "method", "kind", "profile", "setting"]
+    line = [
+        "study", "dataset", "protocol", "split", "metric", "method", "kind", "profile", "setting"]
     each = results.groupby(line, sort=False)
-    lines = each.agg(measured=("value", "mean"), low=("low", "min"), high=("high", "max"), n=("n", "max"),
-                     seeds=("seed", lambda s: " ".join(map(str, sorted(set(s))))),
-                     device=("device", lambda d: "; ".join(sorted(set(d)))), printed=("printed", "max")).reset_index()
+    lines = each.agg(
+        measured=("value", "mean"), low=("low", "min"), high=("high", "max"), n=("n", "max"),
+        seeds=("seed", lambda s: " ".join(map(str, sorted(set(s))))),
+        device=("device", lambda d: "; ".join(sorted(set(d)))),
+        printed=("printed", "max")).reset_index()
     best = lines["measured"].where(lines["metric"].map(lower_is_better), -lines["measured"])
-    return lines.assign(best=best).sort_values(line[:5] + ["best"], kind="stable").drop(columns="best").reset_index(drop=True)
+    return (
+        lines.assign(best=best) .sort_values(line[:5] + ["best"], kind="stable")
+        .drop(columns="best") .reset_index(drop=True))
 
 # %% ../../nbs/lab/10_studies.ipynb #fb4ac413
 def record(folder="runs",  # a folder of result files
            into=None,      # where to put them; the recorded evidence of the library if not given
 ) -> list:
-    "Copy the valid result files of `folder`, without those of the smoke profile, and return the paths of the copies."
+    """Copy the valid result files of `folder`, without those of the smoke profile, and return the
+    paths of the copies."""
     into, results = Path(into or folder_of("results")), read_results(folder)
     kept = results.loc[results["profile"] != "smoke", "file"].unique()
     return [write_atomic(into / name, (Path(folder) / name).read_bytes()) for name in kept]

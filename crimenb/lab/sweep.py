@@ -29,10 +29,13 @@ from ..core import InputError, needs, within, write_atomic
 
 # %% ../../nbs/lab/30_sweep.ipynb #e929a393
 class _Once(yaml.SafeLoader):
-    "Reads YAML, and refuses aliases, of which a few lines can make gigabytes, and a mapping in which a key stands twice."
+    """Reads YAML, and refuses aliases, of which a few lines can make gigabytes, and a mapping in
+    which a key stands twice."""
     def compose_node(self, parent, index):
         if self.check_event(yaml.events.AliasEvent):
-            raise InputError(f"line {self.peek_event().start_mark.line + 1} has an alias (*): write the value out")
+            raise InputError(
+                f"line {self.peek_event().start_mark.line + 1} has an alias (*): write the "
+                "value out")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
@@ -46,25 +49,37 @@ def grids(path,  # of the sweep file
     "The grids of a sweep file, each a mapping from a key to the list of its values."
     path = Path(path)
     try: content = yaml.load(path.read_text(encoding="utf-8"), _Once)
-    except OSError as error: raise InputError(f"can not read {path}: {error.strerror}; name a sweep file") from None
+    except OSError as error:
+        raise InputError(f"can not read {path}: {error.strerror}; name a sweep file") from None
     except InputError as error: raise InputError(f"{path.name}: {error}") from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
     found = content if isinstance(content, list) and content else [content]
-    return [_grid(grid, path.name if len(found) == 1 else f"{path.name}, grid {i}") for i, grid in enumerate(found, 1)]
+    return [
+        _grid(grid, path.name if len(found) == 1 else f"{path.name}, grid {i}")
+        for i, grid in enumerate(found, 1)]
 
+# %% ../../nbs/lab/30_sweep.ipynb #b6f895ca
 def _grid(grid, where):
     "One grid with a list of values for every key, or an `InputError` that begins with `where`."
     if not isinstance(grid, dict) or "study" not in grid:
-        raise InputError(f"{where} must be a mapping with an entry `study`: write study: NAME or study: [NAME, NAME]")
-    if "out" in grid: raise InputError(f"{where}: out is not for the sweep file: give the folder with --out")
+        raise InputError(
+            f"{where} must be a mapping with an entry `study`: write study: NAME or study: "
+            "[NAME, NAME]")
+    if "out" in grid:
+        raise InputError(f"{where}: out is not for the sweep file: give the folder with --out")
     axes = {key: values if isinstance(values, list) else [values] for key, values in grid.items()}
     for key, values in axes.items():
-        if not values: raise InputError(f"{where}: {key} is an empty list: give it a value, or leave the line out")
+        if not values:
+            raise InputError(
+                f"{where}: {key} is an empty list: give it a value, or leave the line out")
         for i, value in enumerate(values):
             if not isinstance(value, (str, int, float, bool)):
-                raise InputError(f"{where}: {key} can not be {value!r}: write a text, a number, true or false, or a list of these")
-            if repr(value) in map(repr, values[:i]): raise InputError(f"{where}: {key} lists {value!r} twice: leave one out")
+                raise InputError(
+                    f"{where}: {key} can not be {value!r}: write a text, a number, true or "
+                    "false, or a list of these")
+            if repr(value) in map(repr, values[:i]):
+                raise InputError(f"{where}: {key} lists {value!r} twice: leave one out")
     return axes
 
 # %% ../../nbs/lab/30_sweep.ipynb #fd36b261
@@ -85,11 +100,13 @@ def jobs(path,         # of the sweep file
             given = dict(zip(grid, point))
             study = given.pop("study")
             try:
-                texts = [f"{name}={value}" for name, value in given.items() if isinstance(value, str)]
+                texts = [
+                    f"{name}={value}" for name, value in given.items() if isinstance(value, str)]
                 given |= studies.from_text(study, texts, folder)
                 values = studies.resolve(study, given, folder)
             except InputError as error:
-                raise InputError(f"{path.name}{f', grid {number}' if len(all_) > 1 else ''}: {error}") from None
+                raise InputError(
+                    f"{path.name}{f', grid {number}' if len(all_) > 1 else ''}: {error}") from None
             name = studies.stem(study, values)
             found.setdefault(name, Job(name, study, given, values))
     return list(found.values())
@@ -98,7 +115,8 @@ def jobs(path,         # of the sweep file
 def finished(job: Job,  # from `jobs`
              out,       # the folder of the sweep
 ) -> bool:
-    "Whether a run with these parameters has left its executed notebook and a valid result file in `out`."
+    """Whether a run with these parameters has left its executed notebook and a valid result file in
+    `out`."""
     try: studies.validate(json.loads((Path(out) / f"{job.name}.json").read_text(encoding="utf-8")))
     # no such file, or no JSON, or no result
     except (OSError, ValueError): return False
@@ -128,8 +146,10 @@ def _in_process(study, given, out, folder, threads, stop=None):
     "Run one job in a process of its own; None, or why it failed."
     surroundings = os.environ | dict.fromkeys(THREADS, str(threads)) | {"CRIMENB_PROGRESS": "0"}
     with tempfile.TemporaryFile("w+") as said:
-        process: Any = subprocess.Popen([sys.executable, "-c", "from crimenb.lab.sweep import _work; _work()"], env=surroundings, text=True,
-                                   stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True)
+        process: Any = subprocess.Popen(
+            [sys.executable, "-c", "from crimenb.lab.sweep import _work; _work()"],
+            env=surroundings, text=True, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stderr=said, start_new_session=True)
         try:
             # a process that is dead already says so with its exit code
             with contextlib.suppress(BrokenPipeError):
@@ -145,7 +165,11 @@ def _in_process(study, given, out, folder, threads, stop=None):
         said.seek(0)
         last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
     if code == 0: return None
-    if code < 0: return f"the process was ended by {signal.Signals(-code).name}{', as the system does when memory is short' if code == -signal.SIGKILL else ''}"
+    if code < 0:
+        return (
+            "the process was ended by "
+            f"{signal.Signals(-code).name}{', as the system does when memory is short' if code == -signal.SIGKILL else ''}"
+        )
     return last
 
 # %% ../../nbs/lab/30_sweep.ipynb #efc418ed
@@ -155,7 +179,8 @@ STATES = ("running", "failed", "waiting", "stopped", "done", "found")
 def _aligned(rows):
     "Rows of texts as lines, every column padded to its widest."
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
 
 def _clock(seconds):
     "Seconds as 5:07 or 1:02:03."
@@ -182,21 +207,29 @@ class _Live:
         elif name in self.began: self.took[name] = self.clock() - self.began[name]
         if not self.terminal and state != "found":
             took = f" ({_clock(self.took[name])})" if name in self.took else ""
-            self.say(f"[{self.count('done', 'found', 'failed')}/{len(self.jobs)}] {state} {name}{took}{note and ': '}{note}")
+            self.say(
+                f"[{self.count('done', 'found', 'failed')}/{len(self.jobs)}] {state} "
+                f"{name}{took}{note and ': '}{note}")
 
     def say(self, text): print(text, file=self.stream, flush=True)
 
     def head(self):
-        counts = ", ".join(f"{self.count(state)} {state}" for state in reversed(STATES) if self.count(state))
+        counts = ", ".join(
+            f"{self.count(state)} {state}" for state in reversed(STATES) if self.count(state))
         return f"{len(self.jobs)} runs: {counts}"
 
     def lines(self, width, height):
         "The table, at most so many characters wide and lines high."
         order = sorted(self.jobs, key=lambda name: STATES.index(self.state[name]))
         room = height - 1 if len(order) < height else height - 2
-        body = _aligned([[self.state[name], self._time(name), *self.labels[name].values(), self.note[name]] for name in order[:room]])
+        body = _aligned(
+            [
+                [self.state[name], self._time(name), *self.labels[name].values(), self.note[name]]
+                for name in order[:room]])
         rest = [f"… and {len(order) - room} more"] if len(order) > room else []
-        return [line[:width] for line in [f"{self.head()} · {_clock(self.clock() - self.start)}", *body, *rest]]
+        return [
+            line[:width]
+            for line in [f"{self.head()} · {_clock(self.clock() - self.start)}", *body, *rest]]
 
     def _time(self, name):
         if self.state[name] == "running": return _clock(self.clock() - self.began[name])
@@ -213,23 +246,34 @@ class _Live:
 
 # %% ../../nbs/lab/30_sweep.ipynb #336dfbb4
 def _labels(todo):
-    "Name of a job -> what tells it from the others: study, profile, data set, seed, and every parameter that differs between the runs."
+    """Name of a job -> what tells it from the others: study, profile, data set, seed, and every
+    parameter that differs between the runs."""
     todo = list(todo)
-    given = list(dict.fromkeys(key for job in todo for key in job.given if key not in ("profile", "dataset", "seed")))
+    given = list(
+        dict.fromkeys(
+            key for job in todo for key in job.given if key not in ("profile", "dataset", "seed")))
     varied = [key for key in given if len({repr(job.values.get(key)) for job in todo}) > 1]
-    return {job.name: {"study": job.study, **{key: str(job.values.get(key, "")) for key in ("profile", "dataset", "seed", *varied)}} for job in todo}
+    return {
+        job.name: {
+            "study": job.study,
+            **{
+                key: str(job.values.get(key, "")) for key in ("profile", "dataset", "seed", *varied)
+            }}
+        for job in todo}
 
 # %% ../../nbs/lab/30_sweep.ipynb #53fdf9e0
 def sweep(path,             # the sweep file
           out="runs",       # folder for the results; what is finished there is not run again
           workers=None,     # jobs at a time on this machine; one a core if not given
-          scheduler=None,   # address of a Dask scheduler that runs the jobs; this machine if not given
+          # address of a Dask scheduler that runs the jobs; this machine if not given
+          scheduler=None,
           threads=1,        # threads of each job
           budget=None,      # minutes after which it stops by itself; None: it goes on to the end
           folder=None,      # where the study notebooks lie; the library's own if not given
           stream=None,      # where the progress is shown; standard error if not given
 ) -> pd.DataFrame:
-    "Run every job of a sweep file that is not finished; one line a job, as it is also written to `out`."
+    """Run every job of a sweep file that is not finished; one line a job, as it is also written to
+    `out`."""
     end = None if budget is None else time.monotonic() + 60*within(budget, "budget", 0) - PATIENCE
     within(threads, "threads", 1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -240,7 +284,10 @@ def sweep(path,             # the sweep file
         if finished(job, out): live.set(job.name, "found")
     if not live.terminal: live.say(live.head())
     waiting = [job for job in todo if live.state[job.name] == "waiting"]
-    if waiting: _run(waiting, live, _Cluster(scheduler) if scheduler else _Here(min(workers, len(waiting))), out, folder, threads, path, end)
+    if waiting:
+        _run(
+            waiting, live, _Cluster(scheduler) if scheduler else _Here(min(workers, len(waiting))),
+            out, folder, threads, path, end)
     return _written(live, out, path)
 
 class _Here:
@@ -248,7 +295,8 @@ class _Here:
     def __init__(self, workers):
         self.pool, self.end = ThreadPoolExecutor(workers), threading.Event()
     def submit(self, name, *job): return self.pool.submit(_in_process, *job, self.end)
-    def running(self, futures): return [name for name, future in futures.items() if future.running()]
+    def running(self, futures):
+        return [name for name, future in futures.items() if future.running()]
     def stop(self):
         self.end.set()
         self.pool.shutdown(cancel_futures=True)
@@ -258,10 +306,15 @@ class _Cluster:
     "The workers of a Dask cluster."
     def __init__(self, address):
         # a name that Dask does not know, a port that is none, or nobody there
-        try: self.client = needs("distributed", "scale").Client(address, timeout=10, set_as_default=False)
+        try:
+            self.client = needs("distributed", "scale").Client(
+                address, timeout=10, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise InputError(f"no Dask scheduler answers at {address}: start one with dask scheduler, or leave --scheduler out") from error
-    def submit(self, name, *job): return self.client.submit(_in_process, *job, key=f"{name} in {job[2]}", pure=False)
+            raise InputError(
+                f"no Dask scheduler answers at {address}: start one with dask scheduler, or "
+                "leave --scheduler out") from error
+    def submit(self, name, *job):
+        return self.client.submit(_in_process, *job, key=f"{name} in {job[2]}", pure=False)
     def running(self, futures):
         busy = {key for keys in self.client.processing().values() for key in keys}
         return [name for name, future in futures.items() if future.key in busy]
@@ -275,7 +328,9 @@ def _run(waiting, live, places, out, folder, threads, path, end=None):
     "Run the jobs on `places` and keep `live` up to date, until `end` on the clock."
     folder, futures = folder and str(Path(folder).resolve()), {}
     try:
-        for job in waiting: futures[job.name] = places.submit(job.name, job.study, job.given, str(out), folder, threads)
+        for job in waiting:
+            futures[job.name] = places.submit(
+                job.name, job.study, job.given, str(out), folder, threads)
         while futures:
             for name in [name for name, future in futures.items() if future.done()]:
                 live.set(name, *_outcome(futures.pop(name), live.jobs[name], out))
@@ -291,16 +346,20 @@ def _run(waiting, live, places, out, folder, threads, path, end=None):
         live.draw()
         kept = live.count("done", "found")
         _written(live, out, path)
-        live.say(f"stopped: {kept} of {len(live.jobs)} runs are finished and stay in {out}; the same command goes on with the other {len(live.jobs) - kept}")
+        live.say(
+            f"stopped: {kept} of {len(live.jobs)} runs are finished and stay in {out}; the "
+            f"same command goes on with the other {len(live.jobs) - kept}")
         if not isinstance(why, _Enough): raise
     finally: places.stop()
 
+# %% ../../nbs/lab/30_sweep.ipynb #68438309
 def _outcome(future, job, out):
     "How a job ended: its state, and why it failed."
     # what Dask raises when a worker or the scheduler is gone has many types
     try: reason = future.result()
     except Exception as error: reason = " ".join(f"{type(error).__name__}: {error}".split())
-    if reason is None and not finished(job, out): reason = f"its files are not in {out}: all workers must see the folder under this path"
+    if reason is None and not finished(job, out):
+        reason = f"its files are not in {out}: all workers must see the folder under this path"
     if reason is None: return "done", ""
     # where `studies.reproduce` keeps the notebook while it runs, and where when it broke
     partial, broken = out / f".{job.name}.partial.ipynb", out / f"{job.name}.failed.ipynb"
@@ -309,13 +368,20 @@ def _outcome(future, job, out):
 
 # %% ../../nbs/lab/30_sweep.ipynb #552b6333
 def _written(live, out, path):
-    "One line a job, written to `out` and returned: what tells it from the others, how it ended, the seconds that its result tells of, and its file."
+    """One line a job, written to `out` and returned: what tells it from the others, how it ended,
+    the seconds that its result tells of, and its file."""
     lines = []
     for name, label in live.labels.items():
-        state, suffix = live.state[name], ".json" if live.state[name] in ("done", "found") else ".failed.ipynb"
+        state, suffix = (
+            live.state[name],
+            ".json" if live.state[name] in ("done", "found") else ".failed.ipynb")
         left = out / f"{name}{suffix}"
-        seconds = json.loads(left.read_text(encoding="utf-8"))["seconds"] if suffix == ".json" else None
-        lines.append({**label, "state": state, "seconds": seconds, "file": left.name if left.exists() else "", "reason": live.note[name]})
+        seconds = (
+            json.loads(left.read_text(encoding="utf-8"))["seconds"] if suffix == ".json" else None)
+        lines.append(
+            {
+                **label, "state": state, "seconds": seconds,
+                "file": left.name if left.exists() else "", "reason": live.note[name]})
     table = pd.DataFrame(lines)
     if out.exists(): write_atomic(out / f"{Path(path).stem}.csv", table.to_csv(index=False))
     return table
@@ -324,8 +390,19 @@ def summary(table: pd.DataFrame,  # from `sweep`
             out="runs",           # the folder of the sweep
 ) -> str:
     "The table of a sweep as text, and one line that counts."
-    shown = table.assign(seconds=table["seconds"].map(lambda s: "" if pd.isna(s) else _clock(s))).rename(columns={"seconds": "time"})
-    counts = ", ".join(f"{n} {state}" for state in reversed(STATES) if (n := (table["state"] == state).sum()))
-    rows = [list(shown.drop(columns="reason")), *shown.drop(columns="reason").astype(str).values.tolist()]
-    failed = [f"failed: {file or study}: {reason}" for study, file, reason in table.loc[table["state"] == "failed", ["study", "file", "reason"]].values]
-    return "\n".join([*_aligned(rows), *failed, f"{len(table)} runs: {counts}; crimenb leaderboard --results {out} compares them"])
+    shown = table.assign(
+        seconds=table["seconds"].map(lambda s: "" if pd.isna(s) else _clock(s))
+    ).rename(columns={"seconds": "time"})
+    counts = ", ".join(
+        f"{n} {state}" for state in reversed(STATES) if (n := (table["state"] == state).sum()))
+    rows = [
+        list(shown.drop(columns="reason")),
+        *shown.drop(columns="reason").astype(str).values.tolist()]
+    failed = [
+        f"failed: {file or study}: {reason}"
+        for study, file, reason in table.loc[
+            table["state"] == "failed", ["study", "file", "reason"]].values]
+    return "\n".join(
+        [
+            *_aligned(rows), *failed,
+            f"{len(table)} runs: {counts}; crimenb leaderboard --results {out} compares them"])

@@ -21,7 +21,9 @@ from ..core import InputError, one_of
 from ..events import read_lapd
 from ..metrics import drawn_interval
 from ..models import Model, choose
-from ..panels import GROUPS, Panel, category_groups, cell_areas, city_places, read_hagen, read_la_monthly, read_polygons
+from crimenb.panels import (
+    GROUPS, Panel, category_groups, cell_areas, city_places, read_hagen, read_la_monthly,
+    read_polygons)
 from ..views import Split
 
 # %% ../../nbs/lab/25_weekly.ipynb #776d2acb
@@ -46,19 +48,24 @@ def by_group(panel: Panel) -> Panel:
     member = np.array([[group[c] == g for g in names] for c in panel.categories], dtype="int32")
     return replace(panel, counts=panel.counts @ member, categories=names)
 
+# %% ../../nbs/lab/25_weekly.ipynb #fa465ff9
 def _of_file(dataset, cells, export):
     "(events, places, name -> path, graph) of a data set of events, or of a card."
     if dataset == "la_export":
         # later the records thin out
-        return read_lapd(export).events.query("time < '2024-03-01'"), None, {"export": export}, "nearest"
+        return (
+            read_lapd(export).events.query("time < '2024-03-01'"), None, {"export": export},
+            "nearest")
     if cities.is_card(dataset):
         card = cities.get(dataset)
-        events = cards.placed(sources.load(card).events, card, "a panel of weeks and areas", or_areas=True)
+        events = cards.placed(
+            sources.load(card).events, card, "a panel of weeks and areas", or_areas=True)
         if card.areas is not None: return events, sources.polygons(card), {}, "touching"
         if events["area"].notna().any() and card.cell_m is None: return events, None, {}, "nearest"
         return events, float(card.cell_m or 1000), {}, "touching"
     files, events = sources.fetch(dataset), sources.load(dataset).events
-    if dataset == "chicago_2018": return events, read_polygons(files["chicago-community-areas.geojson"]), files, "touching"
+    if dataset == "chicago_2018":
+        return events, read_polygons(files["chicago-community-areas.geojson"]), files, "touching"
     if dataset == "chicago_2016_2017": return *cell_areas(events, cells, cells), files, "nearest"
     return events, None, files, "nearest"
 
@@ -71,9 +78,12 @@ def weekly(dataset: str,        # a data set's name, or the path of a card
            export: str = "",    # la_export: path of the portal's file
            freq: str = "W-MON", # of the panel, where events are counted
            placed=True,         # the simulated city's areas have places and sizes
-           whole_city=False,    # the simulated city's weeks are those of the simulation, not of its first and last event
+           # the simulated city's weeks are those of the simulation, not of its first and last
+           # event
+           whole_city=False,
 ) -> Weekly:
-    "The panel of a data set, categories summed into groups, with all that a study has to know about it."
+    """The panel of a data set, categories summed into groups, with all that a study has to know
+    about it."""
     if dataset.startswith("hagen"):
         files = sources.fetch(dataset)
         return Weekly(*read_hagen(files), None, files, "alike")
@@ -82,13 +92,19 @@ def weekly(dataset: str,        # a data set's name, or the path of a card
         return Weekly(by_group(read_la_monthly(files)), None, None, files, "touching")
     truth, spans = None, {}
     if dataset == "city":
-        events, truth = city.simulate(city_events, city_days, seed=0, start="2018-01-01", n_areas=16)
-        places, used, graph = city_places(truth) if placed else None, {"city": events["time"].to_numpy()}, "nearest"
-        if whole_city: spans = dict(start=truth.start, end=truth.start + pd.Timedelta(days=truth.days))
+        events, truth = city.simulate(
+            city_events, city_days, seed=0, start="2018-01-01", n_areas=16)
+        places, used, graph = (
+            city_places(truth) if placed else None, {"city": events["time"].to_numpy()}, "nearest")
+        if whole_city:
+            spans = dict(start=truth.start, end=truth.start + pd.Timedelta(days=truth.days))
     else: events, places, used, graph = _of_file(dataset, cells, export)
-    panel = Panel.from_events(events, freq, category_groups(events["category"].cat.categories), slots, attributes, places, **spans)
+    panel = Panel.from_events(
+        events, freq, category_groups(events["category"].cat.categories), slots, attributes, places,
+        **spans)
     # some files have no "other" crimes
-    if not np.nansum(panel.counts[..., -1]): panel = replace(panel, counts=panel.counts[..., :-1], categories=panel.categories[:-1])
+    if not np.nansum(panel.counts[..., -1]):
+        panel = replace(panel, counts=panel.counts[..., :-1], categories=panel.categories[:-1])
     return Weekly(panel, None, truth, used, graph, events)
 
 # %% ../../nbs/lab/25_weekly.ipynb #7efff42a
@@ -100,8 +116,10 @@ def expected_means(truth,        # a simulated city
     group, slots = category_groups(truth.categories), panel.slots
     # days × slots of the day, then weeks × slots: the slots of a week's seven days are summed
     daily = truth.expected_panel(24//slots, recorded=recorded)[:7*len(panel)]
-    weeks = daily.reshape(-1, 7, slots, *daily.shape[1:]).sum(1).reshape(len(panel), *daily.shape[1:])
-    return weeks @ np.array([[group[c] == g for g in panel.categories] for c in truth.categories], float)
+    weeks = (
+        daily.reshape(-1, 7, slots, *daily.shape[1:]).sum(1).reshape(len(panel), *daily.shape[1:]))
+    return weeks @ np.array(
+        [[group[c] == g for g in panel.categories] for c in truth.categories], float)
 
 # %% ../../nbs/lab/25_weekly.ipynb #29ae0a90
 def best_rule(name: str,    # of a rule of `baselines.area_panel`
@@ -113,7 +131,8 @@ def best_rule(name: str,    # of a rule of `baselines.area_panel`
     kind = rules()[one_of(name, rules(), "rule")]
     known = kind().get_params()
     start = kind(task).set_params(**{k: v for k, v in settings.items() if k in known})
-    return choose(start, panel, kind.grid, parts.train, parts.valid)[0].fit(panel, parts.train, parts.valid)
+    return choose(start, panel, kind.grid, parts.train, parts.valid)[0].fit(
+        panel, parts.train, parts.valid)
 
 def rows_of(model: Model, panel: Panel, part: slice) -> np.ndarray:
     "(n, C or 5) a model's forecasts of some periods, a row an area and period."
@@ -143,25 +162,35 @@ def cuts_of(how: str,   # one of `CUTS`
             share,       # (types,) share of occurrences in training
 ) -> np.ndarray:
     "(types,) cuts."
-    if how == "training share, one cut": return np.full(len(share), np.quantile(chance, 1 - share.mean()))
-    return np.array([best_cut(chance[:, c], was[:, c]) if how == "best F1" else np.quantile(chance[:, c], 1 - share[c]) for c in range(len(share))])
+    if how == "training share, one cut":
+        return np.full(len(share), np.quantile(chance, 1 - share.mean()))
+    return np.array(
+        [
+            best_cut(chance[:, c], was[:, c]) if how == "best F1"
+            else np.quantile(chance[:, c], 1 - share[c]) for c in range(len(share))])
 
+# %% ../../nbs/lab/25_weekly.ipynb #901d17fb
 def hits_by_step(said, was,  # (n, types) bool
                  step,       # (n,) number of the step, from 0
 ) -> np.ndarray:
     "(steps, types, 3) hits, false and missed."
     three = said & was, said & ~was, ~said & was
-    return np.stack([np.stack([np.bincount(step, v[:, c]) for v in three], -1) for c in range(said.shape[1])], 1)
+    return np.stack(
+        [np.stack([np.bincount(step, v[:, c]) for v in three], -1) for c in range(said.shape[1])], 1
+    )
 
 def drawn_hits(hits: np.ndarray, rng: np.random.Generator, draws: int = 1000) -> np.ndarray:
     "(draws, types, 3) sums over steps that are drawn anew."
-    return np.einsum("bs,sck->bck", rng.multinomial(len(hits), np.full(len(hits), 1/len(hits)), size=draws), hits)
+    return np.einsum(
+        "bs,sck->bck", rng.multinomial(len(hits), np.full(len(hits), 1 / len(hits)), size=draws),
+        hits)
 
 # %% ../../nbs/lab/25_weekly.ipynb #99ba83b5
 def f1_rows(each, # hits (steps, types, 3) of each month
             seed: int = 0, n: "int | None" = None, # n of the rows; None: steps
 ) -> pd.DataFrame:
-    "Rows metric, value, low, high, n, blocks: mean over months of both F1; 95 % intervals over steps."
+    """Rows metric, value, low, high, n, blocks: mean over months of both F1; 95 % intervals over
+    steps."""
     rng, out = np.random.default_rng(seed), []
     drawn = [drawn_hits(hits, rng) for hits in each]
     for metric, value in F1S.items():
@@ -180,14 +209,20 @@ def month_before(panel: Panel, parts: Split,
     many = parts.test.stop - parts.test.start
     a, b, c = (edge - k*many for edge in (parts.train.stop, parts.valid.stop, parts.test.stop))
     if a - parts.train.start < many:
-        raise InputError(f"{k + 1} months leave less than a month for training: the series has {len(panel)} steps, ask for fewer")
+        raise InputError(
+            f"{k + 1} months leave less than a month for training: the series has {len(panel)} "
+            "steps, ask for fewer")
     return panel.until(c), Split(slice(parts.train.start, a), slice(a, b), slice(b, c))
 
 def hagen_months(folder: "str | Path") -> dict:
-    "Number of a month -> its files, of a folder with HAGEN's months (8/train.npz and so on), in the order of their numbers."
-    found = sorted((p for p in Path(folder).glob("*") if p.name.isdecimal()), key=lambda p: int(p.name))
+    """Number of a month -> its files, of a folder with HAGEN's months (8/train.npz and so on), in
+    the order of their numbers."""
+    found = sorted(
+        (p for p in Path(folder).glob("*") if p.name.isdecimal()), key=lambda p: int(p.name))
     if not found:
-        raise InputError(f"{folder} has no folder that is named by a number: HAGEN's months are 8 to 12, each with train.npz, val.npz and test.npz")
+        raise InputError(
+            f"{folder} has no folder that is named by a number: HAGEN's months are 8 to 12, "
+            "each with train.npz, val.npz and test.npz")
     return {p.name: {f"{p.name}/{f.name}": f for f in sorted(p.glob("*.npz"))} for p in found}
 
 def yes_or_no(chance: np.ndarray,      # (steps, areas, types) forecasts
@@ -207,15 +242,18 @@ def hits_of(said: np.ndarray, was: np.ndarray,  # (steps, areas, types) bool
 def f1_differences(one, other,  # hits (steps, types, 3) of each month, of two methods
                    draws: int = 1000,
 ) -> pd.DataFrame:
-    "Rows metric, value, low, high, n, blocks: the mean over months of both F1, one less the other over the same drawn steps."
+    """Rows metric, value, low, high, n, blocks: the mean over months of both F1, one less the other
+    over the same drawn steps."""
     out, blocks = [], sum(map(len, one))
     for metric, value in F1S.items():
         rng, less = np.random.default_rng(0), lambda a, b: value(a) - value(b)
         def drawn(a, b):
             both = np.stack([a, b], -1)
-            sums = drawn_hits(both.reshape(*both.shape[:2], -1), rng, draws).reshape(draws, *both.shape[1:])
+            sums = drawn_hits(both.reshape(*both.shape[:2], -1), rng, draws).reshape(
+                draws, *both.shape[1:])
             return less(*np.moveaxis(sums, -1, 0))
         mean = np.mean([less(a.sum(0), b.sum(0)) for a, b in zip(one, other)])
-        low, high = drawn_interval(mean, np.mean([drawn(a, b) for a, b in zip(one, other)], 0), blocks)
+        low, high = drawn_interval(
+            mean, np.mean([drawn(a, b) for a, b in zip(one, other)], 0), blocks)
         out.append(dict(metric=metric, value=mean, low=low, high=high, n=blocks, blocks=blocks))
     return pd.DataFrame(out)

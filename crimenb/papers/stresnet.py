@@ -657,8 +657,9 @@ class _Network(Model):
         each = hours_of(len(series), len(counts), self.resolution == "space+time", "sound")
         features = view.external(self.columns, self.ranges_, hours)[each]
         none = np.arange(0)
-        return Prepared(counts, hour, torch.from_numpy(series), torch.from_numpy(features), lags,
-                        none, none, none, none, self.low_, self.high_, "sound", self.resolution), first
+        return Prepared(
+            counts, hour, torch.from_numpy(series), torch.from_numpy(features), lags, none, none,
+            none, none, self.low_, self.high_, "sound", self.resolution), first
 
     def _size(self) -> tuple:
         grid, finer = self.schema_["grid"], 1 if self.resolution == "none" else 2

@@ -169,7 +169,8 @@ def _span(city, start, end, choice):
         load = partial(store.load, city, columns=["time"], **_where(choice))
         begin = first if start is None else max(first, pd.Timestamp(start))
         began = load(since=begin, until=first + pd.Timedelta(days=1))["time"].min()
-        end, notes = maps_of.reached(load(since=max(last - pd.Timedelta(days=8), began))["time"], began)
+        end, notes = maps_of.reached(
+            load(since=max(last - pd.Timedelta(days=8), began))["time"], began)
     return first if start is None else start, end, notes
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #4f3ead17

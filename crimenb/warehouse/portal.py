@@ -82,9 +82,12 @@ class _Passing(Exception):
         self.wait = wait
 
 def _retry_after(header):
-    "Seconds in a Retry-After header, which holds seconds or a date; 0 if there is none, or it makes no sense."
+    """Seconds in a Retry-After header, which holds seconds or a date; 0 if there is none, or it
+    makes no sense."""
     if (header or "").isdigit(): return float(header[:9])
-    try: return max(0.0, (parsedate_to_datetime(header) - datetime.now(timezone.utc)).total_seconds())
+    try:
+        return max(
+            0.0, (parsedate_to_datetime(header) - datetime.now(timezone.utc)).total_seconds())
     except (TypeError, ValueError): return 0.0
 
 # %% ../../nbs/warehouse/10_portal.ipynb #a5ece9e6
@@ -100,10 +103,13 @@ class Line:
                  patience: Patience = Patience(),
     ):
         if not urlsplit(base).scheme in ("http", "https") or not urlsplit(base).hostname:
-            raise InputError(f"{base!r} is no address of a portal: give one that begins with https://")
+            raise InputError(
+                f"{base!r} is no address of a portal: give one that begins with https://")
         # a token that cannot be a header would be quoted in the error of whoever refuses it
         if token and not re.fullmatch(r"[!-~]+", token):
-            raise InputError("the app token has a space or another character that no token has: look at SODA_APP_TOKEN")
+            raise InputError(
+                "the app token has a space or another character that no token has: look at "
+                "SODA_APP_TOKEN")
         self.who, self.base, self.token, self.patience = who, base.rstrip("/"), token, patience
         import requests
         self.session = requests.Session()
@@ -113,21 +119,27 @@ class Line:
     def get(self,
             path: str,                    # what is asked, below the base address
             query: "dict | None" = None,
-            rows: int = 1,                # how many rows the answer may hold: sets how long it may be
+            # how many rows the answer may hold: sets how long it may be
+            rows: int = 1,
     ) -> Any:
-        "The answer; numbers are text with the digits that the portal sent. Faults that may pass are waited for."
+        """The answer; numbers are text with the digits that the portal sent. Faults that may pass
+        are waited for."""
         for failures in range(1, self.patience.attempts + 1):
             try: return _value(self, *_asked(self, self.base + path, query, rows))
             except _Passing as fault:
                 what = f"{self.who} {_secret(self, fault)}"
-                if failures == self.patience.attempts: raise InputError(f"{what}, {failures} times in a row: {KEPT}") from None
+                if failures == self.patience.attempts:
+                    raise InputError(f"{what}, {failures} times in a row: {KEPT}") from None
                 if fault.wait > self.patience.longest_wait:
-                    raise InputError(f"{what} and asks to be left alone for {fault.wait:.0f} seconds: {KEPT}") from None
+                    raise InputError(
+                        f"{what} and asks to be left alone for {fault.wait:.0f} seconds: {KEPT}"
+                    ) from None
                 self.pause(failures, fault.wait)
             # from None: what an answer repeats stands in the error before, too
             except InputError as error: raise InputError(_secret(self, error)) from None
 
-    def pause(self, failures: int, asked: float = 0) -> None: self.patience.sleep(self.patience.wait(failures, asked))
+    def pause(self, failures: int, asked: float = 0) -> None:
+        self.patience.sleep(self.patience.wait(failures, asked))
 
 # %% ../../nbs/warehouse/10_portal.ipynb #c693a7a0
 def _secret(line, words):
@@ -138,30 +150,40 @@ def _secret(line, words):
 def _same_house(url, base):
     "Is this address the portal's own: its host, and its port or that of https?"
     there, here = urlsplit(url), urlsplit(base)
-    try: ports = [part.port or {"http": 80, "https": 443}.get(part.scheme) for part in (there, here)]
+    try:
+        ports = [part.port or {"http": 80, "https": 443}.get(part.scheme) for part in (there, here)]
     # a port that is no number
     except ValueError: return False
     upgraded = (here.scheme, there.scheme, *ports) == ("http", "https", 443, 80)
-    return there.hostname == here.hostname and (upgraded or there.scheme == here.scheme and ports[0] == ports[1])
+    return there.hostname == here.hostname and (
+        upgraded or there.scheme == here.scheme and ports[0] == ports[1])
 
 def _answered(line, url, query, rows, began):
     "Status, reason, headers and body of the answer, after at most five redirects within the house."
     for _ in range(6):
-        answer = line.session.get(url, params=query, stream=True, timeout=line.patience.timeout, allow_redirects=False)
+        answer = line.session.get(
+            url, params=query, stream=True, timeout=line.patience.timeout, allow_redirects=False)
         if not answer.is_redirect: break
         answer.close()
         url, query = urljoin(answer.url, answer.headers["Location"]), None
         if not _same_house(url, line.base):
-            raise InputError(f"{line.who} sends us on to {urlsplit(url).netloc[:200]}, which is not followed: "
-                             "if the portal has moved there, give it as base")
-    else: raise InputError(f"{line.who} sends us on from one address to the next without end: {KEPT}")
-    with answer: return answer.status_code, answer.reason, answer.headers, _body(line, answer, rows, began)
+            raise InputError(
+                f"{line.who} sends us on to {urlsplit(url).netloc[:200]}, which is not "
+                "followed: "
+                "if the portal has moved there, give it as base")
+    else:
+        raise InputError(f"{line.who} sends us on from one address to the next without end: {KEPT}")
+    with answer:
+        return answer.status_code, answer.reason, answer.headers, _body(line, answer, rows, began)
 
+# %% ../../nbs/warehouse/10_portal.ipynb #161db521
 def _body(line, answer, rows, began):
     "The bytes of an answer, which may be no more than its rows can need, and come in time."
-    allowed, announced, body = 2**20 + 2**13 * rows, answer.headers.get("Content-Length", ""), bytearray()
-    too_long = InputError(f"{line.who} answers a question for {rows:,} row(s) with more than {allowed:,} bytes, "
-                          f"which are not taken: {KEPT}")
+    allowed, announced, body = (
+        2**20 + 2**13 * rows, answer.headers.get("Content-Length", ""), bytearray())
+    too_long = InputError(
+        f"{line.who} answers a question for {rows:,} row(s) with more than {allowed:,} bytes, "
+        f"which are not taken: {KEPT}")
     if announced.isdigit() and int(announced[:20]) > allowed: raise too_long
     for piece in answer.iter_content(2**16):
         body += piece
@@ -176,17 +198,24 @@ def _asked(line, url, query, rows):
     most, began = line.patience.longest_answer, line.patience.clock()
     try: return in_time(most, _answered, line, url, query, rows, began)
     except requests.exceptions.SSLError:
-        raise InputError(f"{line.who} cannot prove who it is: look at its address, {line.base}, and at this machine's certificates") from None
+        raise InputError(
+            f"{line.who} cannot prove who it is: look at its address, {line.base}, and at this "
+            "machine's certificates") from None
     except requests.RequestException as error:
         if what := _fault(error): raise _Passing(what) from error
-        raise InputError(f"{line.who} cannot be asked ({str(error).splitlines()[0][:200]}): look at its address, {line.base}") from error
-    except TimeoutError: raise _Passing(f"takes longer than {most:.0f} seconds for one answer") from None
+        raise InputError(
+            f"{line.who} cannot be asked ({str(error).splitlines()[0][:200]}): look at its "
+            f"address, {line.base}") from error
+    except TimeoutError:
+        raise _Passing(f"takes longer than {most:.0f} seconds for one answer") from None
 
 def _fault(error):
     "What a portal did when `requests` raised this error; nothing where the question was wrong."
     from requests import exceptions
-    if isinstance(error, exceptions.Timeout) or "timed out" in str(error): return "does not answer in time"
-    if isinstance(error, exceptions.ConnectionError): return f"cannot be reached, or closes the connection ({type(error).__name__})"
+    if isinstance(error, exceptions.Timeout) or "timed out" in str(error):
+        return "does not answer in time"
+    if isinstance(error, exceptions.ConnectionError):
+        return f"cannot be reached, or closes the connection ({type(error).__name__})"
     broken = isinstance(error, (exceptions.ChunkedEncodingError, exceptions.ContentDecodingError))
     return "breaks off in the middle of an answer" if broken else ""
 
@@ -208,16 +237,21 @@ def _value(line, status, reason, headers, body):
         if status == 200:
             # the token is no part of what a cut could leave half of
             start = _secret(line, body[:2000].decode("utf-8", "replace"))[:20]
-            raise _Passing(f"sends what is no whole JSON ({len(body):,} bytes that begin with {start!r})") from error
+            raise _Passing(
+                f"sends what is no whole JSON ({len(body):,} bytes that begin with {start!r})"
+            ) from error
         value = None
     # ArcGIS says 200 and puts the error into the answer
     error = value.get("error") if isinstance(value, dict) else None
     if status == 200 and not error: return value
-    if isinstance(error, dict): status, value = int(error["code"]) if str(error.get("code")).isdigit() else 400, error
+    if isinstance(error, dict):
+        status, value = int(error["code"]) if str(error.get("code")).isdigit() else 400, error
     words = value.get("message") if isinstance(value, dict) else None
     what = f"answers {status} ({_secret(line, _text(words or reason))[:200]})"
     if status >= 500 or status == 429: raise _Passing(what)
-    mend = "is the app token in SODA_APP_TOKEN right" if status in (401, 403) else "has the portal changed, or moved"
+    mend = (
+        "is the app token in SODA_APP_TOKEN right" if status in (401, 403)
+        else "has the portal changed, or moved")
     raise InputError(f"{line.who} refuses the question: it {what}; {mend}?")
 
 # %% ../../nbs/warehouse/10_portal.ipynb #f06bf6e0
@@ -229,27 +263,40 @@ class Soda:
     "One table of a portal that speaks SODA."
     key, stamp = ":id", ":updated_at"
 
-    def __init__(self, line: Line, resource: str): self.line, self.path, self.about = line, f"/resource/{resource}.json", f"/api/views/{resource}.json"
+    def __init__(self, line: Line, resource: str):
+        self.line, self.path, self.about = (
+            line, f"/resource/{resource}.json", f"/api/views/{resource}.json")
 
     def window(self, time: str, first: pd.Timestamp, last: pd.Timestamp, whole: bool) -> str:
         "The condition that the column `time` lies in the days from `first` to `last`."
-        return f"{time} >= '{first:%Y-%m-%d}T00:00:00' AND {time} < '{last + pd.Timedelta(days=1):%Y-%m-%d}T00:00:00'"
+        return (
+            f"{time} >= '{first:%Y-%m-%d}T00:00:00' AND {time} < "
+            f"'{last + pd.Timedelta(days=1):%Y-%m-%d}T00:00:00'")
 
     def columns(self) -> list:
         "The names of the columns, without the portal's own and shapes."
-        try: return [c["fieldName"] for c in self.line.get(self.about, rows=1000)["columns"] if not c["fieldName"].startswith(":") and c["dataTypeName"] not in SHAPES]
-        except (KeyError, TypeError) as error: raise InputError(f"{self.line.who} does not say which columns it has: has the portal changed, or moved?") from error
+        try:
+            return [
+                c["fieldName"] for c in self.line.get(self.about, rows=1000)["columns"]
+                if not c["fieldName"].startswith(":") and c["dataTypeName"] not in SHAPES]
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.line.who} does not say which columns it has: has the portal changed, "
+                "or moved?") from error
 
     def _rows(self, most, **query):
         value = self.line.get(self.path, {f"${name}": text for name, text in query.items()}, most)
         if isinstance(value, list) and all(isinstance(row, dict) for row in value): return value
-        raise InputError(f"{self.line.who} does not answer with rows: has the portal changed, or moved?")
+        raise InputError(
+            f"{self.line.who} does not answer with rows: has the portal changed, or moved?")
 
     def census(self, where: str) -> tuple:
         "How many rows fit, and the stamp of the one that changed last (None if there is none)."
         found = self._rows(1, select=f"count(*) AS n, max({self.stamp}) AS newest", where=where)
         try: return int(found[0]["n"]), found[0].get("newest")
-        except (KeyError, IndexError, ValueError) as error: raise InputError(f"{self.line.who} does not say how many rows it has: {KEPT}") from error
+        except (KeyError, IndexError, ValueError) as error:
+            raise InputError(
+                f"{self.line.who} does not say how many rows it has: {KEPT}") from error
 
     def rows(self, where: str, columns: list, limit: int) -> list:
         "The first `limit` rows that fit, in the portal's order of keys."
@@ -266,15 +313,20 @@ class Soda:
 
 # %% ../../nbs/warehouse/10_portal.ipynb #d07ba008
 class ArcGIS:
-    "One layer of a portal that speaks ArcGIS REST. `key` and `stamp` are known after `columns`; `stamp` is None where rows have none."
+    """One layer of a portal that speaks ArcGIS REST. `key` and `stamp` are known after `columns`;
+    `stamp` is None where rows have none."""
     key, stamp = "OBJECTID", None
 
-    def __init__(self, line: Line, layer: str): self.line, self.path, self.dates = line, f"/{layer}", set()
+    def __init__(self, line: Line, layer: str):
+        self.line, self.path, self.dates = line, f"/{layer}", set()
 
     def window(self, time: str, first: pd.Timestamp, last: pd.Timestamp, whole: bool) -> str:
-        "The condition that the column `time` lies in the days from `first` to `last`; a layer is one year, of which the `whole` may be wanted."
+        """The condition that the column `time` lies in the days from `first` to `last`; a layer is
+        one year, of which the `whole` may be wanted."""
         if whole: return "1=1"
-        return f"{time} >= TIMESTAMP '{first:%Y-%m-%d} 00:00:00' AND {time} < TIMESTAMP '{last + pd.Timedelta(days=1):%Y-%m-%d} 00:00:00'"
+        return (
+            f"{time} >= TIMESTAMP '{first:%Y-%m-%d} 00:00:00' AND {time} < TIMESTAMP "
+            f"'{last + pd.Timedelta(days=1):%Y-%m-%d} 00:00:00'")
 
     def _about(self): return self.line.get(self.path, {"f": "json"}, rows=1000)
 
@@ -282,24 +334,37 @@ class ArcGIS:
         "The names of the fields, without the key and shapes."
         about = self._about()
         try: kinds = {field["name"]: field["type"] for field in about["fields"]}
-        except (KeyError, TypeError) as error: raise InputError(f"{self.line.who} does not say which columns it has: has the portal changed, or moved?") from error
-        self.key = about.get("objectIdField") or next((name for name, kind in kinds.items() if kind == "esriFieldTypeOID"), "OBJECTID")
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.line.who} does not say which columns it has: has the portal changed, "
+                "or moved?") from error
+        self.key = about.get("objectIdField") or next(
+            (name for name, kind in kinds.items() if kind == "esriFieldTypeOID"), "OBJECTID")
         self.stamp = (about.get("editFieldsInfo") or {}).get("editDateField")
         self.dates = {name for name, kind in kinds.items() if kind == "esriFieldTypeDate"}
-        return [name for name, kind in kinds.items() if name != self.key and kind not in ("esriFieldTypeGeometry", "esriFieldTypeBlob")]
+        return [
+            name for name, kind in kinds.items()
+            if name != self.key and kind not in ("esriFieldTypeGeometry", "esriFieldTypeBlob")]
 
-    def _query(self, rows, **query): return self.line.get(self.path + "/query", {"f": "json", "returnGeometry": "false", **query}, rows)
+    def _query(self, rows, **query):
+        return self.line.get(
+            self.path + "/query", {"f": "json", "returnGeometry": "false", **query}, rows)
 
     def _time(self, milliseconds, form):
-        "A date as the portal's own export writes it; what is none (the year 20190) stays as it was sent."
+        """A date as the portal's own export writes it; what is none (the year 20190) stays as it
+        was sent."""
         try: return f"{pd.Timestamp(int(float(milliseconds)), unit='ms'):{form}}"
         except (ValueError, OverflowError, TypeError, NotImplementedError): return str(milliseconds)
 
     def census(self, where: str) -> tuple:
-        "How many rows fit, and when the latest of them was edited; of the whole layer, where rows have no stamp; None if nobody knows."
+        """How many rows fit, and when the latest of them was edited; of the whole layer, where rows
+        have no stamp; None if nobody knows."""
         counted = self._query(1, where=where, returnCountOnly="true")
         if self.stamp is None: latest = self._about()
-        else: latest = self._query(1, where=where, outFields=self.stamp, orderByFields=f"{self.stamp} DESC", resultRecordCount=1)
+        else:
+            latest = self._query(
+                1, where=where, outFields=self.stamp, orderByFields=f"{self.stamp} DESC",
+                resultRecordCount=1)
         try:
             count = int(counted["count"])
             if self.stamp is None:
@@ -308,19 +373,36 @@ class ArcGIS:
             stamps = [row["attributes"][self.stamp] for row in latest["features"]]
             latest = self._time(stamps[0], "%Y-%m-%d %H:%M:%S") if stamps and stamps[0] else None
             return count, None if latest is None or latest == str(stamps[0]) else latest
-        except (KeyError, TypeError, ValueError, AttributeError) as error: raise InputError(f"{self.line.who} does not say how many rows it has: {KEPT}") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{self.line.who} does not say how many rows it has: {KEPT}") from error
 
     def rows(self, where: str, columns: list, limit: int) -> list:
-        "The first `limit` rows that fit, in the order of keys; fewer where the portal caps its pages."
-        answer = self._query(limit, where=where, outFields=",".join([self.key, *columns]), orderByFields=self.key, resultRecordCount=limit)
+        """The first `limit` rows that fit, in the order of keys; fewer where the portal caps its
+        pages."""
+        answer = self._query(
+            limit, where=where, outFields=",".join([self.key, *columns]), orderByFields=self.key,
+            resultRecordCount=limit)
         try: found = [row["attributes"] for row in answer["features"]]
-        except (KeyError, TypeError) as error: raise InputError(f"{self.line.who} does not answer with rows: has the portal changed, or moved?") from error
-        return [{name: self._time(v, "%Y/%m/%d %H:%M:%S+00") if name in self.dates and v is not None else v for name, v in row.items()} for row in found]
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.line.who} does not answer with rows: has the portal changed, or moved?"
+            ) from error
+        return [
+            {
+                name: self._time(v, "%Y/%m/%d %H:%M:%S+00") if name in self.dates and v is not None
+                else v for name, v in row.items()}
+            for row in found]
 
     def keys(self, where: str) -> set:
         "The keys of all rows that fit."
-        try: return {str(key) for key in self._query(1_000_000, where=where, returnIdsOnly="true")["objectIds"] or ()}
-        except (KeyError, TypeError) as error: raise InputError(f"{self.line.who} does not list its rows: {KEPT}") from error
+        try:
+            return {
+                str(key)
+                for key in self._query(1_000_000, where=where, returnIdsOnly="true")["objectIds"]
+                or ()}
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{self.line.who} does not list its rows: {KEPT}") from error
 
     def after(self, key: str) -> str: return f"{self.key} > {key}"
     def newer(self, stamp: str) -> str: return f"{self.stamp} > TIMESTAMP '{stamp}'"
@@ -329,10 +411,20 @@ class ArcGIS:
 # %% ../../nbs/warehouse/10_portal.ipynb #38360aa8
 def layers(line: Line) -> dict:
     "year -> number of the layer, as an ArcGIS portal lists its layers of crime incidents."
-    try: listed = [(re.search(r"crime incidents\b.*?\b((?:19|20)\d\d)$", layer["name"].strip(), re.I), layer["id"]) for layer in line.get("", {"f": "json"}, rows=1000)["layers"]]
-    except (KeyError, TypeError) as error: raise InputError(f"{line.who} does not list its layers: has the portal changed, or moved?") from error
+    try:
+        listed = [
+            (
+                re.search(r"crime incidents\b.*?\b((?:19|20)\d\d)$", layer["name"].strip(), re.I),
+                layer["id"])
+            for layer in line.get("", {"f": "json"}, rows=1000)["layers"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{line.who} does not list its layers: has the portal changed, or moved?") from error
     found = {int(name[1]): str(number) for name, number in listed if name}
-    if not found: raise InputError(f"{line.who} lists no layer named Crime Incidents with a year: has the portal changed, or moved?")
+    if not found:
+        raise InputError(
+            f"{line.who} lists no layer named Crime Incidents with a year: has the portal "
+            "changed, or moved?")
     return found
 
 # %% ../../nbs/warehouse/10_portal.ipynb #c84fb3f8
@@ -343,20 +435,27 @@ def pages(source,          # a Soda or ArcGIS
           after: str = None, # the last key that is there already
           have=(),         # the keys that are there already
 ) -> Iterator[list]:
-    "Page after page of new rows (lists of dicts of text), in the portal's order, until it has no more."
+    """Page after page of new rows (lists of dicts of text), in the portal's order, until it has no
+    more."""
     have, tried = set(have), set()
     while True:
-        found = source.rows(where if after is None else f"({where}) AND {source.after(after)}", columns, limit)
+        found = source.rows(
+            where if after is None else f"({where}) AND {source.after(after)}", columns, limit)
         if not found: return
         rows = {}
         for row in found:
-            if row.get(source.key) is None: raise InputError(f"{source.line.who} sends rows without {source.key}: has the portal changed?")
-            if (key := str(row[source.key])) not in have: rows[key] = {name: _text(value) for name, value in row.items()}
+            if row.get(source.key) is None:
+                raise InputError(
+                    f"{source.line.who} sends rows without {source.key}: has the portal changed?")
+            if (key := str(row[source.key])) not in have:
+                rows[key] = {name: _text(value) for name, value in row.items()}
         tried.add(after)
         # the last one of the page, new or not: a page in a wrong order is made up for by the next
         after = str(found[-1][source.key])
         if not rows and after in tried:
-            raise InputError(f"{source.line.who} sends the same {len(found):,} rows again and again instead of the next ones: {KEPT}")
+            raise InputError(
+                f"{source.line.who} sends the same {len(found):,} rows again and again instead "
+                f"of the next ones: {KEPT}")
         have |= rows.keys()
         if rows: yield list(rows.values())
 
@@ -364,25 +463,33 @@ def pages(source,          # a Soda or ArcGIS
 def match_columns(portal: Portal,
                   there: list,     # the names that the portal has
                   who: str,        # what to call it in an error
-                  renamed=None,    # our name -> the portal's, where they differ by more than spelling
+                  # our name -> the portal's, where they differ by more than spelling
+                  renamed=None,
 ) -> tuple:
-    "The portal's name of a column -> its name in the file; the columns that are new; those that are gone."
+    """The portal's name of a column -> its name in the file; the columns that are new; those that
+    are gone."""
     renamed, ours = dict(renamed or {}), {fold(name): name for name in portal.columns}
     for name in renamed:
-        if one_of(name, portal.columns, "column") in there: raise InputError(f"{who} has a column {name} itself: renamed is for columns that are gone")
+        if one_of(name, portal.columns, "column") in there:
+            raise InputError(
+                f"{who} has a column {name} itself: renamed is for columns that are gone")
     if absent := [theirs for theirs in renamed.values() if theirs not in there]:
         raise InputError(f"{who} has no column {', '.join(absent)}: it has {', '.join(there)}")
     names, back = {}, {theirs: name for name, theirs in renamed.items()}
     # names that are ours to the letter come first: area before area_
     for name in sorted(there, key=lambda name: name not in portal.columns):
         in_file = back.get(name) or ours.get(fold(name), name)
-        names[name] = name if in_file in names.values() or (in_file in renamed and name not in back) else in_file
+        names[name] = (
+            name if in_file in names.values() or (in_file in renamed and name not in back)
+            else in_file)
     names = {name: names[name] for name in there}
     new = [name for name, in_file in names.items() if in_file not in portal.columns]
     gone = [name for name in portal.columns if name not in names.values()]
     if lacking := [name for name in portal.required if name in gone]:
-        raise InputError(f"{who} lacks the column(s) {', '.join(lacking)}; new there: {', '.join(new) or 'nothing'}: "
-                         f"if a column has another name now, say so with renamed={{{lacking[0]!r}: …}}")
+        raise InputError(
+            f"{who} lacks the column(s) {', '.join(lacking)}; new there: "
+            f"{', '.join(new) or 'nothing'}: "
+            f"if a column has another name now, say so with renamed={{{lacking[0]!r}: …}}")
     return names, new, gone
 
 # %% ../../nbs/warehouse/10_portal.ipynb #791f5e87
@@ -396,14 +503,19 @@ def _frame(source, columns, rows):
     return table.to_pandas().set_index(source.key)
 
 def _instead(held, changed):
-    "`held` with the rows of `changed` in the place of those with the same key, and how many are not the same as before."
+    """`held` with the rows of `changed` in the place of those with the same key, and how many are
+    not the same as before."""
     before = held.reindex(changed.index)
-    same = ((before == changed) | (before.isna() & changed.isna())).all(axis=1) & changed.index.isin(held.index)
+    same = ((before == changed) | (before.isna() & changed.isna())).all(
+        axis=1) & changed.index.isin(held.index)
     return pd.concat([held[~held.index.isin(changed.index)], changed]), int((~same).sum())
 
 # %% ../../nbs/warehouse/10_portal.ipynb #2c34c7e3
-def settle(source: Any, where: str, columns: list, record: str, held: pd.DataFrame, mark: str, limit: int) -> tuple:
-    "`held` made equal to what the portal has now, the stamp to note, and how many rows were put in or dropped. See the text above."
+def settle(
+    source: Any, where: str, columns: list, record: str, held: pd.DataFrame, mark: str, limit: int
+) -> tuple:
+    """`held` made equal to what the portal has now, the stamp to note, and how many rows were put
+    in or dropped. See the text above."""
     edits = 0
     for attempt in range(8):
         if attempt > 1: source.line.pause(attempt - 1)
@@ -418,22 +530,29 @@ def settle(source: Any, where: str, columns: list, record: str, held: pd.DataFra
         if source.stamp is None or len(held) != count:
             if source.stamp is None:
                 # a table that is filled anew may use its keys again, for other records
-                there = {row[source.key]: row[record] for page in pages(source, where, [record], limit) for row in page}
-                right = [held_key for held_key, number in held[record].items() if there.get(held_key) == number]
+                there = {
+                    row[source.key]: row[record] for page in pages(source, where, [record], limit)
+                    for row in page}
+                right = [
+                    held_key for held_key, number in held[record].items()
+                    if there.get(held_key) == number]
             else:
                 there = source.keys(where)
                 right = [held_key for held_key in held.index if held_key in there]
             missing = sorted(set(there).difference(right))
-            # more than a hundred questions for single rows: the pages again are less work for the portal
+            # more than a hundred questions for single rows: the pages again are less work for the
+            # portal
             if len(missing) > 10_000: raise _Edited
             edits += len(held) - len(right) + len(missing)
             held = held.loc[right]
             for i in range(0, len(missing), 100):
-                for page in pages(source, f"({where}) AND {source.among(missing[i:i + 100])}", columns, 100):
+                for page in pages(
+                    source, f"({where}) AND {source.among(missing[i : i + 100])}", columns, 100):
                     held, _ = _instead(held, _frame(source, columns, page))
         mark = newest
         if quiet and edits == before and len(held) == count: return held, mark, edits
-    raise InputError(f"{source.line.who} counts {count:,} rows but serves {len(held):,} of them: {KEPT}")
+    raise InputError(
+        f"{source.line.who} counts {count:,} rows but serves {len(held):,} of them: {KEPT}")
 
 # %% ../../nbs/warehouse/10_portal.ipynb #483c6cdd
 @dataclass
@@ -448,7 +567,8 @@ class _Year:
     limit: int
     # what makes two fetches the same: address, condition, columns
     asked: dict
-    # for the provenance: columns that were new, or gone, and the first and last day of which all rows are here
+    # for the provenance: columns that were new, or gone, and the first and last day of which all
+    # rows are here
     drift: dict
 
     @property
@@ -457,10 +577,13 @@ class _Year:
     def note(self): return self.path.with_suffix(".json")
 
     def copy(self):
-        "The rows of an earlier complete fetch, the stamp to ask from, and those that the last two calls began with, if they are a better start than nothing."
+        """The rows of an earlier complete fetch, the stamp to ask from, and those that the last two
+        calls began with, if they are a better start than nothing."""
         noted = _json(self.note)
-        if self.part.is_dir() or noted.get("asked") != self.asked or not self.path.is_file(): return None
-        if _sha256(self.path.read_bytes()) not in (noted["sha256"], noted.get("coming")): return None
+        if self.part.is_dir() or noted.get("asked") != self.asked or not self.path.is_file():
+            return None
+        if _sha256(self.path.read_bytes()) not in (noted["sha256"], noted.get("coming")):
+            return None
         count, newest = self.source.census(self.where)
         mark = noted["stamp"]
         if self.source.stamp is None:
@@ -468,10 +591,19 @@ class _Year:
             if newest is None or newest != mark: return None
         elif newest is not None and mark is not None:
             # a table that was published anew: as pages, which can be interrupted
-            if newest < mark or newest != mark and 2 * self.source.census(f"({self.where}) AND {self.source.newer(mark)}")[0] > count: return None
-        in_file = dict.fromkeys([self.source.key, *filter(None, [self.source.stamp]), *self.names.values()])
-        text = pa.csv.ConvertOptions(column_types={name: pa.string() for name in in_file}, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False)
-        held = pa.csv.read_csv(self.path, convert_options=text).to_pandas().rename(columns={name: theirs for theirs, name in self.names.items()})
+            if (
+                newest < mark or newest != mark
+                and 2 * self.source.census(f"({self.where}) AND {self.source.newer(mark)}")[0]
+                > count):
+                return None
+        in_file = dict.fromkeys(
+            [self.source.key, *filter(None, [self.source.stamp]), *self.names.values()])
+        text = pa.csv.ConvertOptions(
+            column_types={name: pa.string() for name in in_file}, null_values=[""],
+            strings_can_be_null=True, quoted_strings_can_be_null=False)
+        held = (
+            pa.csv.read_csv(self.path, convert_options=text) .to_pandas()
+            .rename(columns={name: theirs for theirs, name in self.names.items()}))
         if self.source.stamp is None: return held.set_index(self.source.key), mark, [mark]
         begun = noted.get("since") or [mark]
         begun = [begun] if isinstance(begun, str) else begun
@@ -479,18 +611,26 @@ class _Year:
         return held.set_index(self.source.key), begun[0], [*begun, mark][-2:]
 
     def pages(self, what):
-        "All pages, of which those that are here already are not asked for, and twice the stamp from before the first."
+        """All pages, of which those that are here already are not asked for, and twice the stamp
+        from before the first."""
         opening, columns = _json(self.part / "opening.json"), list(self.names)
         if opening.get("asked") != self.asked:
             self.forget()
             count, mark = self.source.census(self.where)
             opening = {"asked": self.asked, "count": count, "mark": mark}
             write_atomic(self.part / "opening.json", json.dumps(opening))
-        try: frames = [_frame(self.source, columns, []), *(pd.read_parquet(page) for page in sorted(self.part.glob("*.parquet")))]
-        except (OSError, pa.ArrowException) as error: raise InputError(f"a page in {self.part} cannot be read: remove that folder, and call again") from error
+        try:
+            frames = [
+                _frame(self.source, columns, []),
+                *(pd.read_parquet(page) for page in sorted(self.part.glob("*.parquet")))]
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(
+                f"a page in {self.part} cannot be read: remove that folder, and call again"
+            ) from error
         have = [key for frame in frames for key in frame.index]
         with progress(what=what, total=opening["count"], unit=" rows", initial=len(have)) as bar:
-            for page in pages(self.source, self.where, columns, self.limit, have[-1] if have else None, have):
+            for page in pages(
+                self.source, self.where, columns, self.limit, have[-1] if have else None, have):
                 frames.append(_frame(self.source, columns, page))
                 data = io.BytesIO()
                 frames[-1].to_parquet(data)
@@ -498,34 +638,53 @@ class _Year:
                 write_atomic(self.part / f"{len(frames) - 1:05}.parquet", data.getvalue())
                 bar.update(len(page))
         held, mark = pd.concat(frames), opening["mark"]
-        # a page that is older than the table it is of: what was edited since then is asked for by the next call
+        # a page that is older than the table it is of: what was edited since then is asked for by
+        # the next call
         newest = held[self.source.stamp].max() if self.source.stamp in held and len(held) else mark
-        return held, mark, [newest if isinstance(newest, str) and isinstance(mark, str) and newest < mark else mark]
+        return (
+            held,
+            mark,
+            [
+                newest if isinstance(newest, str) and isinstance(mark, str) and newest < mark
+                else mark])
 
-    def column(self, name): return next(theirs for theirs, in_file in self.names.items() if in_file == name)
+    def column(self, name):
+        return next(theirs for theirs, in_file in self.names.items() if in_file == name)
     def forget(self): shutil.rmtree(self.part, ignore_errors=True)
 
     def run(self, what):
-        "The path of the file, complete and as the portal has it now, or None if it has no such rows."
+        """The path of the file, complete and as the portal has it now, or None if it has no such
+        rows."""
         for _ in range(3):
             old = self.copy()
             held, mark, since = old or self.pages(what)
-            try: held, mark, edits = settle(self.source, self.where, list(self.names), self.column(self.portal.record), held, mark, self.limit)
+            try:
+                held, mark, edits = settle(
+                    self.source, self.where, list(self.names), self.column(self.portal.record),
+                    held, mark, self.limit)
             except _Edited: self.forget()
             else: return self.keep(held, mark, since, changed=old is None or edits > 0)
-        raise InputError(f"{self.source.line.who} was edited each of the 3 times that it was fetched: call again at a quieter hour")
+        raise InputError(
+            f"{self.source.line.who} was edited each of the 3 times that it was fetched: call "
+            "again at a quieter hour")
 
     def keep(self, held, mark, since, changed):
         "Write the file and where it comes from."
         noted = _json(self.note)
         if held.empty:
-            if self.path.is_file(): raise InputError(f"{self.source.line.who} has no rows any more where {self.path.name} has some: call again later; the file is kept")
+            if self.path.is_file():
+                raise InputError(
+                    f"{self.source.line.who} has no rows any more where {self.path.name} has "
+                    "some: call again later; the file is kept")
             self.forget()
             return None
         if changed:
             by = [self.column(self.portal.time), self.column(self.portal.record)]
             order = held[by].reset_index().sort_values([*by, self.source.key]).index
-            schema = pa.schema([(name, pa.string()) for name in held.head(0).reset_index().rename(columns=self.names)])
+            schema = pa.schema(
+                [
+                    (name, pa.string())
+                    for name in held.head(0).reset_index().rename(columns=self.names)])
             data = io.BytesIO()
             # piece by piece: a sorted copy of a year would need as much memory again
             with pa.csv.CSVWriter(data, schema) as writer:
@@ -534,27 +693,40 @@ class _Year:
                     writer.write(pa.Table.from_pandas(piece, schema, preserve_index=False))
             data = data.getbuffer()
             sha256 = _sha256(data)
-            if noted.get("asked") == self.asked: write_atomic(self.note, json.dumps({**noted, "coming": sha256}, indent=1))
+            if noted.get("asked") == self.asked:
+                write_atomic(self.note, json.dumps({**noted, "coming": sha256}, indent=1))
             write_atomic(self.path, data)
         else: sha256 = _sha256(self.path.read_bytes())
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        write_atomic(self.note, json.dumps({
-            "file": self.path.name, "rows": len(held), "sha256": sha256, "what": self.portal.what, "asked": self.asked, **self.drift, "stamp": mark, "since": since,
-            "fetched": now if changed else noted["fetched"], "complete": now, "crimenb": __version__}, indent=1))
+        write_atomic(
+            self.note,
+            json.dumps(
+                {
+                    "file": self.path.name, "rows": len(held), "sha256": sha256,
+                    "what": self.portal.what, "asked": self.asked, **self.drift, "stamp": mark,
+                    "since": since, "fetched": now if changed else noted["fetched"],
+                    "complete": now, "crimenb": __version__},
+                indent=1))
         self.forget()
         return self.path
 
 # %% ../../nbs/warehouse/10_portal.ipynb #3d4a62f5
 @contextmanager
 def _alone(folder, city):
-    "Nobody else writes into `folder` meanwhile (the lock ends with the process, however that ends); halves of files of a killed run are removed."
+    """Nobody else writes into `folder` meanwhile (the lock ends with the process, however that
+    ends); halves of files of a killed run are removed."""
     lock = filelock.FileLock(folder/".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise InputError(f"another run is fetching into {folder}: wait until it is done, or name another folder") from None
-    except OSError as error: raise InputError(f"can not write into {folder}: {error.strerror or error}; name a folder where you may write") from error
+        raise InputError(
+            f"another run is fetching into {folder}: wait until it is done, or name another folder"
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"can not write into {folder}: {error.strerror or error}; name a folder where you "
+            "may write") from error
     try:
         for half in folder.glob(f".{city}-*"): half.unlink()
         yield
@@ -569,52 +741,74 @@ def _json(path):
 
 # %% ../../nbs/warehouse/10_portal.ipynb #9af6a266
 def portal_folder(city: str) -> Path:
-    "Where the files of a city are kept unless you say otherwise: `$CRIMENB_CACHE/portal/CITY`, or in the user's cache."
+    """Where the files of a city are kept unless you say otherwise: `$CRIMENB_CACHE/portal/CITY`, or
+    in the user's cache."""
     return cache_folder() / "portal" / city
 
 def elsewhere(portal: Portal,
               years: list,    # that are not in the portal's table
 ) -> str:
     "Which other table may have these years, in words; nothing where nobody knows."
-    return "; ".join(where for first, where in portal.elsewhere.items() if max(years, default=first - 1) >= first)
+    return "; ".join(
+        where for first, where in portal.elsewhere.items() if max(years, default=first - 1) >= first
+    )
 
 def without_rows(city: str, portal: Portal, years: list) -> str:
     "A sentence about years of which the portal's table has no row."
     where = elsewhere(portal, years)
-    return f"the portal of {city} has no rows of {', '.join(map(str, years))} in its table: they are not in the files{f' ({where})' if where else ''}"
+    return (
+        f"the portal of {city} has no rows of {', '.join(map(str, years))} in its table: they "
+        f"are not in the files{f' ({where})' if where else ''}")
 
+# %% ../../nbs/warehouse/10_portal.ipynb #f5902139
 def windows(portal: Portal,
             since, until, # dates, of which `until` is the last day; None is the end of this year
 ) -> list:
     "(first day, last day, whether that is the whole year), one a year."
-    try: first, last = (pd.Timestamp(day).tz_localize(None).normalize() for day in (since, until if until is not None else f"{datetime.now().year}-12-31"))
+    try:
+        first, last = (
+            pd.Timestamp(day).tz_localize(None).normalize()
+            for day in (since, until if until is not None else f"{datetime.now().year}-12-31"))
     # AttributeError: no date at all
-    except (ValueError, TypeError, AttributeError) as error: raise InputError(f"{since!r} to {until!r} are not two days: write them as 2018-01-01") from error
-    if first > last: raise InputError(f"from {since} to {until} is no span of time: the first day comes first, as 2018-01-01")
-    if first.year < min(portal.resources): raise InputError(f"{portal.what}, begins in {min(portal.resources)}: ask for {min(portal.resources)}-01-01 or later, not {first:%Y-%m-%d}")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{since!r} to {until!r} are not two days: write them as 2018-01-01") from error
+    if first > last:
+        raise InputError(
+            f"from {since} to {until} is no span of time: the first day comes first, as 2018-01-01")
+    if first.year < min(portal.resources):
+        raise InputError(
+            f"{portal.what}, begins in {min(portal.resources)}: ask for "
+            f"{min(portal.resources)}-01-01 or later, not {first:%Y-%m-%d}")
     ends = lambda year: (pd.Timestamp(year, 1, 1), pd.Timestamp(year, 12, 31))
-    spans = [(max(first, a), min(last, b), (a, b)) for a, b in map(ends, range(first.year, last.year + 1))]
+    spans = [
+        (max(first, a), min(last, b), (a, b))
+        for a, b in map(ends, range(first.year, last.year + 1))]
     return [(a, b, (a, b) == year) for a, b, year in spans]
 
-# %% ../../nbs/warehouse/10_portal.ipynb #f5902139
+# %% ../../nbs/warehouse/10_portal.ipynb #de6806ae
 def fetch(city: str,          # one of PORTALS
           since,              # first day, as "2018-01-01"
           until=None,         # last day; None: everything up to now
           folder=None,        # where to put the files; default: `portal_folder(city)`
-          base: str = None,   # another address of the portal; default: `$CRIMENB_PORTAL_CITY`, or the city's own
+          # another address of the portal; default: `$CRIMENB_PORTAL_CITY`, or the city's own
+          base: str = None,
           token: str = None,  # app token; default: `$SODA_APP_TOKEN`
           page: int = None,   # rows asked for at a time
           renamed: dict = None, # our name of a column -> the portal's, where it has been renamed
           patience: Patience = Patience(),
 ) -> list:
-    "Fetch, resume or bring up to date the crimes of a city: paths of CSV files, one a year, for `events.read(path, city=city)`."
+    """Fetch, resume or bring up to date the crimes of a city: paths of CSV files, one a year, for
+    `events.read(path, city=city)`."""
     portal = PORTALS[one_of(city, PORTALS, "city")]
     spans = windows(portal, since, until)
     limit = within(portal.page if page is None else page, "page", 1, 50_000)
     folder = portal_folder(city) if folder is None else Path(folder)
     base = base or os.environ.get(f"CRIMENB_PORTAL_{city.upper()}") or portal.base
     token = (token or os.environ.get("SODA_APP_TOKEN")) if portal.protocol == "soda" else None
-    line = lambda table: Line(f"the portal of {city} ({table})" if table else f"the portal of {city}", base, token, patience)
+    line = lambda table: Line(
+        f"the portal of {city} ({table})" if table else f"the portal of {city}", base, token,
+        patience)
     paths, empty, known = [], [], {}
     with _alone(folder, city):
         by_year = layers(line("")) if portal.protocol == "arcgis" else {}
@@ -623,33 +817,48 @@ def fetch(city: str,          # one of PORTALS
             if portal.protocol == "arcgis" and first.year not in by_year:
                 empty.append(first.year)
                 continue
-            table = by_year[first.year] if by_year else portal.resources[max(year for year in portal.resources if year <= first.year)]
+            table = (
+                by_year[first.year] if by_year
+                else portal.resources[max(year for year in portal.resources if year <= first.year)])
             if table not in known:
                 source = (ArcGIS if by_year else Soda)(line(table), table)
-                known[table] = source, match_columns(portal, source.columns(), source.line.who, renamed)
+                known[table] = (
+                    source, match_columns(portal, source.columns(), source.line.who, renamed))
             source, (names, new, gone) = known[table]
             when = next(theirs for theirs, in_file in names.items() if in_file == portal.time)
             where = source.window(when, first, last, whole)
             asked = {"address": source.line.base + source.path, "where": where, "columns": names}
             name = f"{city}-{first.year}" if whole else f"{city}-{first:%Y%m%d}-{last:%Y%m%d}"
-            # what a layer takes for its year ends some hours before or after New Year: its first and last day may be shared with another
+            # what a layer takes for its year ends some hours before or after New Year: its first
+            # and last day may be shared with another
             margin = pd.Timedelta(days=1 if by_year and whole else 0)
-            drift = {"new": new, "gone": gone, "days": [f"{first + margin:%Y-%m-%d}", f"{last - margin:%Y-%m-%d}"]}
-            path = _Year(source, portal, where, names, folder / f"{name}.csv", limit, asked, drift).run(f"{city} {first.year} ({n} of {len(spans)})")
+            drift = {
+                "new": new, "gone": gone,
+                "days": [f"{first + margin:%Y-%m-%d}", f"{last - margin:%Y-%m-%d}"]}
+            path = _Year(
+                source, portal, where, names, folder / f"{name}.csv", limit, asked, drift
+            ).run(f"{city} {first.year} ({n} of {len(spans)})")
             (paths if path else empty).append(path or first.year)
     layered = f" (its layers: {', '.join(map(str, sorted(by_year)))})" if by_year else ""
     if not paths:
-        raise InputError(f"the portal of {city} has no rows from {spans[0][0]:%Y-%m-%d} to {spans[-1][1]:%Y-%m-%d}{layered}: "
-                         f"{elsewhere(portal, empty) or 'ask for other days'}")
+        raise InputError(
+            f"the portal of {city} has no rows from {spans[0][0]:%Y-%m-%d} to "
+            f"{spans[-1][1]:%Y-%m-%d}{layered}: "
+            f"{elsewhere(portal, empty) or 'ask for other days'}")
     if empty: warnings.warn(without_rows(city, portal, empty), stacklevel=2)
     return paths
 
 # %% ../../nbs/warehouse/10_portal.ipynb #436bce4e
 def provenance(path,  # of a file that `fetch` wrote
 ) -> dict:
-    "Where a file comes from: rows, sha256, address and question, stamp, times; an `InputError` if the file is not the one that was written."
+    """Where a file comes from: rows, sha256, address and question, stamp, times; an `InputError` if
+    the file is not the one that was written."""
     path = Path(path)
     noted = _json(path.with_suffix(".json"))
-    if not noted or not path.is_file(): raise InputError(f"{path} is not a file that was fetched from a portal: fetch it with crimenb.warehouse.portal.fetch")
-    if _sha256(path.read_bytes()) != noted["sha256"]: raise InputError(f"{path} is not as it was fetched: fetch it again, which replaces it")
+    if not noted or not path.is_file():
+        raise InputError(
+            f"{path} is not a file that was fetched from a portal: fetch it with "
+            "crimenb.warehouse.portal.fetch")
+    if _sha256(path.read_bytes()) != noted["sha256"]:
+        raise InputError(f"{path} is not as it was fetched: fetch it again, which replaces it")
     return noted

@@ -55,13 +55,16 @@ from ..fields import times
 # %% ../../nbs/warehouse/20_store.ipynb #6dc6c500
 # columns in which a portal writes when it last changed a record
 STAMPS = (":updated_at", "Updated On", "EDITED")
-# a column with more different values than this is written without a list of them: record numbers and times are faster so
+# a column with more different values than this is written without a list of them: record numbers
+# and times are faster so
 PARQUET = "FORMAT parquet, DICTIONARY_SIZE_LIMIT 10000"
 # rows that are judged at a time
 ROWS = 250_000
 
 # the order in which `events.places` finds fault with a place
-_PLACELESS = ("coordinates missing", "coordinates not a number", "coordinates 0, 0", "coordinates outside the city", "coordinates far from all others")
+_PLACELESS = (
+    "coordinates missing", "coordinates not a number", "coordinates 0, 0",
+    "coordinates outside the city", "coordinates far from all others")
 _TEXTS = tuple(name for name, dtype in {**COLUMNS, **OPTIONAL}.items() if dtype == "category")
 _AGES = tuple(name for name, dtype in OPTIONAL.items() if dtype == "float64")
 
@@ -72,20 +75,24 @@ def _has(card):
 
 def _by_report(card):
     "Does the portal cut into days by the time of the report, and not of the crime?"
-    return card.portal is not None and fold(card.portal.time) == fold(card.columns.get("reported", ""))
+    return card.portal is not None and fold(card.portal.time) == fold(
+        card.columns.get("reported", ""))
 
 def _text(value): return "'" + str(value).replace("'", "''") + "'"
 def _list(values): return "[" + ", ".join(map(_text, values)) + "]"
 
+# %% ../../nbs/warehouse/20_store.ipynb #ab378d95
 def _connect(memory, threads=None, folder=None, database=":memory:"):
     "A DuckDB that uses this much memory, and the folder when that is not enough."
     duckdb = needs("duckdb", "store")
     con = duckdb.connect(str(database))
     try: con.execute(f"SET memory_limit = {_text(memory)}")
-    except duckdb.Error: raise InputError(f"memory is {memory!r}: write it as '1GB' or '800MB'") from None
+    except duckdb.Error:
+        raise InputError(f"memory is {memory!r}: write it as '1GB' or '800MB'") from None
     if threads: con.execute(f"SET threads = {int(within(threads, 'threads', 1))}")
     if folder: con.execute(f"SET temp_directory = {_text(folder)}")
-    # our own bar counts files and years; in a notebook without ipywidgets DuckDB has none, and refuses to be told
+    # our own bar counts files and years; in a notebook without ipywidgets DuckDB has none, and
+    # refuses to be told
     with suppress(duckdb.InvalidInputException): con.execute("SET enable_progress_bar = false")
     return con
 
@@ -96,8 +103,9 @@ def _wanted(path, card, area):
     card = events.with_clock(card, names)
     wanted = events._wanted(names, card, area, path)
     if "record_id" in card.columns and "record_id" not in wanted:
-        raise InputError(f"{path} lacks the column(s) {card.columns['record_id']}: a store needs the number "
-                         "of each record to know it again, where the city has numbers")
+        raise InputError(
+            f"{path} lacks the column(s) {card.columns['record_id']}: a store needs the number "
+            "of each record to know it again, where the city has numbers")
     folded = {fold(name): name for name in names}
     stamp = next((folded[fold(name)] for name in STAMPS if fold(name) in folded), None)
     return card, wanted, stamp
@@ -126,7 +134,8 @@ def _rejected(raw, judged, why, number):
 NO_NUMBER = "no number "
 
 def _identities(judged, rows, file, seen):
-    "For each of some rows the number of its record, or what stands for it; `seen`: earlier rows of the file."
+    """For each of some rows the number of its record, or what stands for it; `seen`: earlier rows
+    of the file."""
     ids = np.full(len(rows), None, object)
     if judged.record_id is not None: ids = judged.record_id.to_numpy(object)[rows]
     without = np.flatnonzero(pd.isna(ids))
@@ -149,7 +158,8 @@ def _staged(judged, rows, ids, has, updated, filed):
     columns = {"record_id": ids, "time": judged.times.time[rows],
                "lon": number(judged.lon), "lat": number(judged.lat)}
     for name in has:
-        if name in judged.labels: columns[name] = pa.array(judged.labels[name][0].take(rows)).cast(pa.string())
+        if name in judged.labels:
+            columns[name] = pa.array(judged.labels[name][0].take(rows)).cast(pa.string())
         elif name in judged.ages: columns[name] = number(judged.ages[name][0])
         else: columns[name] = pa.nulls(len(rows), pa.float64() if name in _AGES else pa.string())
     absent = np.full(len(rows), np.datetime64("NaT", "s"))
@@ -171,7 +181,8 @@ def _judged(raw, card, path, numbers, zones):
 
 # %% ../../nbs/warehouse/20_store.ipynb #af79b8a4
 def _one_order(card, paths, area):
-    "The card with the order of dates that the files show together, of which no more is read than is needed."
+    """The card with the order of dates that the files show together, of which no more is read than
+    is needed."""
     if len(paths) < 2: return card
     def column(path):
         its, wanted, _ = _wanted(path, card, area)
@@ -186,17 +197,20 @@ def _note_lost(con, number, account):
     con.executemany("INSERT INTO rejected VALUES (?, 'line unreadable', 1, ?, NULL)",
                     [(number, line) for line in account.rejected])
     if rest := account.unreadable - len(account.rejected):
-        con.execute("INSERT INTO rejected VALUES (?, 'line unreadable', ?, NULL, NULL)", [number, rest])
+        con.execute(
+            "INSERT INTO rejected VALUES (?, 'line unreadable', ?, NULL, NULL)", [number, rest])
 
 # %% ../../nbs/warehouse/20_store.ipynb #3204cbdf
 def _read(con, number, path, card, area, folder):
-    "Put the usable rows of a file into `folder`, the others into `rejected`; its books, our columns it has."
+    """Put the usable rows of a file into `folder`, the others into `rejected`; its books, our
+    columns it has."""
     card, wanted, stamp = _wanted(path, card, area)
     numbers, has, books = card.area_columns.get(area), _has(card), tables.Account()
     seen = events.Occurrences()
     parts = tables.batches(path, [*dict.fromkeys(wanted.values())], [stamp] if stamp else [],
                            list(card.header) or None, ROWS)
-    with pa.parquet.ParquetWriter(folder/f"{number}.parquet", _schema(card), compression="lz4") as writer:
+    with pa.parquet.ParquetWriter(
+        folder / f"{number}.parquet", _schema(card), compression="lz4") as writer:
         for table, account in parts:
             books.add(account)
             _note_lost(con, number, account)
@@ -214,7 +228,9 @@ def _read(con, number, path, card, area, folder):
                 con.unregister("part")
             filed = _moments(raw["reported"]) if _by_report(card) and "reported" in wanted else None
             rows = np.flatnonzero(~bad)
-            ids, updated = _identities(judged, rows, path.name, seen), _moments(table[stamp]) if stamp else None
+            ids, updated = (
+                _identities(judged, rows, path.name, seen),
+                _moments(table[stamp]) if stamp else None)
             writer.write_table(_staged(judged, rows, ids, has, updated, filed).cast(_schema(card)))
     return books, {*wanted}
 
@@ -235,36 +251,60 @@ def _good(con):
 
 def _latest(con):
     "Put all rows of these files into `out` that are not the right one of their record."
-    # a hundred million hashes need less memory than the texts, and two texts with one hash do no harm
-    con.execute(f"CREATE TEMP TABLE twice AS SELECT hash(record_id) AS number FROM {_good(con)} GROUP BY 1 HAVING count(*) > 1")
-    reason = f"if(starts_with(record_id, {_text(NO_NUMBER)}), {_text(events.TWICE)}, 'record id repeated')"
+    # a hundred million hashes need less memory than the texts, and two texts with one hash do no
+    # harm
+    con.execute(
+        f"CREATE TEMP TABLE twice AS SELECT hash(record_id) AS number FROM {_good(con)} GROUP "
+        "BY 1 HAVING count(*) > 1")
+    reason = (
+        f"if(starts_with(record_id, {_text(NO_NUMBER)}), {_text(events.TWICE)}, 'record id "
+        "repeated')")
     con.execute(f"""INSERT INTO out SELECT nth, reason FROM (
                         SELECT nth, {reason} AS reason, row_number() OVER (PARTITION BY record_id ORDER BY updated DESC NULLS LAST, nth) AS place
                         FROM {_good(con)} AS good WHERE hash(record_id) IN (SELECT number FROM twice)) WHERE place > 1""")
 
+# %% ../../nbs/warehouse/20_store.ipynb #3094ffa4
 def _meet(con, years, whole, filed):
-    "Put into `out` the rows that are older than what is stored, and into `gone` the stored records that a row replaces, or that the portal has withdrawn. `years`: year -> stored file; `whole`: (first day, last day) of which all is here; `filed`: the column that these days are about."
+    """Put into `out` the rows that are older than what is stored, and into `gone` the stored
+    records that a row replaces, or that the portal has withdrawn. `years`: year -> stored file;
+    `whole`: (first day, last day) of which all is here; `filed`: the column that these days are
+    about."""
     con.execute("CREATE TEMP TABLE gone (record_id VARCHAR, year SMALLINT, withdrawn BOOLEAN)")
     # a row that cannot be used, or is older, still says that the portal has the record
-    con.execute("CREATE TEMP VIEW there AS SELECT record_id FROM rows UNION ALL SELECT record_id FROM rejected WHERE record_id IS NOT NULL")
-    inside = " OR ".join(f"{filed} >= TIMESTAMP '{first}' AND {filed} < TIMESTAMP '{last}' + INTERVAL 1 DAY" for first, last in whole)
+    con.execute(
+        "CREATE TEMP VIEW there AS SELECT record_id FROM rows UNION ALL SELECT record_id FROM "
+        "rejected WHERE record_id IS NOT NULL")
+    inside = " OR ".join(
+        f"{filed} >= TIMESTAMP '{first}' AND {filed} < TIMESTAMP '{last}' + INTERVAL 1 DAY"
+        for first, last in whole)
     for year, path in years.items():
         con.execute(f"""CREATE OR REPLACE TEMP TABLE met AS SELECT old.record_id, new.nth, coalesce(new.updated < old.updated, false) AS older
                         FROM {_good(con)} AS new JOIN (SELECT record_id, updated FROM read_parquet({_text(path)})) AS old USING (record_id)""")
-        con.execute("INSERT INTO out SELECT nth, 'older than what the store has' FROM met WHERE older")
-        con.execute(f"INSERT INTO gone SELECT record_id, {int(year)}, false FROM met WHERE NOT older")
+        con.execute(
+            "INSERT INTO out SELECT nth, 'older than what the store has' FROM met WHERE older")
+        con.execute(
+            f"INSERT INTO gone SELECT record_id, {int(year)}, false FROM met WHERE NOT older")
         if whole and filed in pa.parquet.read_schema(path).names:
-            con.execute(f"INSERT INTO gone SELECT record_id, {int(year)}, true FROM (SELECT record_id FROM read_parquet({_text(path)}) WHERE {inside}) AS old ANTI JOIN there USING (record_id)")
+            con.execute(
+                f"INSERT INTO gone SELECT record_id, {int(year)}, true FROM (SELECT record_id "
+                f"FROM read_parquet({_text(path)}) WHERE {inside}) AS old ANTI JOIN there "
+                "USING (record_id)")
 
 # %% ../../nbs/warehouse/20_store.ipynb #0f7f418f
 def _mended(con, has, seen):
     "reason -> how many of the rows that are kept lack a value."
     good, found = _good(con), {}
-    for code, n in con.execute(f"SELECT place, count(*) FROM {good} WHERE place > 0 GROUP BY 1 ORDER BY 1").fetchall(): found[_PLACELESS[code - 1]] = n
+    for code, n in con.execute(
+        f"SELECT place, count(*) FROM {good} WHERE place > 0 GROUP BY 1 ORDER BY 1").fetchall():
+        found[_PLACELESS[code - 1]] = n
     for bit, name in enumerate(has):
         if name not in seen: continue
-        empty, wrong = con.execute(f"SELECT count(*), count(*) FILTER (unusable >> {bit} & 1 = 1) FROM {good} WHERE {name} IS NULL").fetchone()
-        found |= {f"{name} {what}": n for what, n in (("unknown", empty - wrong), ("unusable", wrong)) if n}
+        empty, wrong = con.execute(
+            f"SELECT count(*), count(*) FILTER (unusable >> {bit} & 1 = 1) FROM {good} WHERE "
+            f"{name} IS NULL").fetchone()
+        found |= {
+            f"{name} {what}": n for what, n in (("unknown", empty - wrong), ("unusable", wrong))
+            if n}
     return found
 
 def _dropped(con):
@@ -276,12 +316,15 @@ def _dropped(con):
 MEMORY = "1GB"
 
 def home() -> Path:
-    "Where stores are kept: `$CRIMENB_STORE`, else `store` in `$CRIMENB_CACHE` or in the user's cache."
+    """Where stores are kept: `$CRIMENB_STORE`, else `store` in `$CRIMENB_CACHE` or in the user's
+    cache."""
     if own := os.environ.get("CRIMENB_STORE"): return Path(own)
     return cache_folder()/"store"
 
 def _place(city, folder):
-    name = city if isinstance(city, str) and re.fullmatch(r"[\w .-]+", city) and not city.endswith((".yaml", ".yml")) else get(city).name
+    name = (
+        city if isinstance(city, str) and re.fullmatch(r"[\w .-]+", city)
+        and not city.endswith((".yaml", ".yml")) else get(city).name)
     return Path(home() if folder is None else folder)/f"city={name}"
 
 def _sha256(path):
@@ -301,13 +344,17 @@ def _book(city, folder=None):
     path = _place(city, folder)/"store.json"
     if not path.exists():
         get(city)
-        raise InputError(f"there is no store of {city} in {path.parent.parent}: make one with `crimenb fetch {city} --from … --to …`, or from files with crimenb.warehouse.store.ingest({city!r}, paths)")
+        raise InputError(
+            f"there is no store of {city} in {path.parent.parent}: make one with `crimenb "
+            f"fetch {city} --from … --to …`, or from files with "
+            f"crimenb.warehouse.store.ingest({city!r}, paths)")
     try:
         book = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(book, dict): raise ValueError("it is not what an ingest wrote")
         if book.get("seal") != _seal(book): raise ValueError("its checksum is wrong")
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read ({error}): remove {path.parent} and ingest again") from error
+        raise InputError(
+            f"{path} cannot be read ({error}): remove {path.parent} and ingest again") from error
     return book
 
 # files that were found whole in this process: path, size and times
@@ -321,15 +368,18 @@ def _whole(place, entry):
         about = path.stat()
         known = str(path), entry["sha256"], about.st_size, about.st_mtime_ns, about.st_ctime_ns
         if known not in _WHOLE:
-            if _sha256(path) != entry["sha256"]: raise InputError(f"{path} is damaged (its checksum is wrong): {mend}")
+            if _sha256(path) != entry["sha256"]:
+                raise InputError(f"{path} is damaged (its checksum is wrong): {mend}")
             _WHOLE.add(known)
-    except OSError as error: raise InputError(f"{path} cannot be read ({error.strerror or error}): {mend}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): {mend}") from error
     return path
 
 # %% ../../nbs/warehouse/20_store.ipynb #57011abb
 @dataclass(frozen=True)
 class Ingested:
-    "What became of the rows of an ingest: `rows_in == kept + sum(dropped.values())`, and the store has `before + kept - replaced - withdrawn` rows."
+    """What became of the rows of an ingest: `rows_in == kept + sum(dropped.values())`, and the
+    store has `before + kept - replaced - withdrawn` rows."""
     rows_in: int
     kept: int
     # reason -> rows that are not in the store; those not called repeated or older are in `rejects`
@@ -345,13 +395,24 @@ class Ingested:
     rows: int = 0
 
     def __post_init__(self):
-        if self.rows_in != self.kept + sum(self.dropped.values()): raise ValueError(f"{self.rows_in} rows came in, but {self.kept + sum(self.dropped.values())} are accounted for")
-        if self.rows != self.before + self.kept - self.replaced - self.withdrawn: raise ValueError(f"the store has {self.rows} rows, but {self.before} + {self.kept} - {self.replaced} - {self.withdrawn} are accounted for")
+        if self.rows_in != self.kept + sum(self.dropped.values()):
+            raise ValueError(
+                f"{self.rows_in} rows came in, but {self.kept + sum(self.dropped.values())} "
+                "are accounted for")
+        if self.rows != self.before + self.kept - self.replaced - self.withdrawn:
+            raise ValueError(
+                f"the store has {self.rows} rows, but {self.before} + {self.kept} - "
+                f"{self.replaced} - {self.withdrawn} are accounted for")
 
     def report(self) -> pd.DataFrame:
         "What happened to the rows, one line a reason: columns `what`, `reason`, `rows`."
-        lines = [("read", "", self.rows_in), *(("dropped", reason, n) for reason, n in self.dropped.items()), *(("mended", reason, n) for reason, n in self.mended.items()),
-                 ("kept", "", self.kept), ("replaced", "by a later version", self.replaced), ("withdrawn", "no longer at the portal", self.withdrawn), ("in the store", "", self.rows)]
+        lines = [
+            ("read", "", self.rows_in),
+            *(("dropped", reason, n) for reason, n in self.dropped.items()),
+            *(("mended", reason, n) for reason, n in self.mended.items()), ("kept", "", self.kept),
+            ("replaced", "by a later version", self.replaced),
+            ("withdrawn", "no longer at the portal", self.withdrawn),
+            ("in the store", "", self.rows)]
         return pd.DataFrame(lines, columns=["what", "reason", "rows"])
 
 # %% ../../nbs/warehouse/20_store.ipynb #57011acc
@@ -360,8 +421,12 @@ def _alone(place):
     "Nobody else writes into this folder meanwhile; what a killed ingest has left is removed."
     lock = filelock.FileLock(place/".lock")
     try: lock.acquire(timeout=0)
-    except filelock.Timeout: raise InputError(f"another ingest is writing to {place}: wait until it is done") from None
-    except OSError as error: raise InputError(f"can not write into {place} ({error.strerror or error}): name a folder where you may write") from error
+    except filelock.Timeout:
+        raise InputError(f"another ingest is writing to {place}: wait until it is done") from None
+    except OSError as error:
+        raise InputError(
+            f"can not write into {place} ({error.strerror or error}): name a folder where you "
+            "may write") from error
     try:
         for left in place.glob(".new-*"): shutil.rmtree(left, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=".new-", dir=place))
@@ -369,9 +434,11 @@ def _alone(place):
         finally: shutil.rmtree(work, ignore_errors=True)
     finally: lock.release()
 
+# %% ../../nbs/warehouse/20_store.ipynb #fc1cb413
 @contextmanager
 def _version(city, folder):
-    "The book and the folder of a city as they are now; the files that the book names stay until the end, whatever is ingested meanwhile."
+    """The book and the folder of a city as they are now; the files that the book names stay until
+    the end, whatever is ingested meanwhile."""
     place = _place(city, folder)
     # first the mark, then the book: an ingest that comes between sees the mark
     mark = place/f".reading-{uuid.uuid4().hex}"
@@ -382,14 +449,18 @@ def _version(city, folder):
     try:
         book = _book(city, folder)
         if lock.is_locked:
-            with suppress(OSError): mark.with_suffix(".json").write_text(json.dumps(sorted(_files(book))))
+            with suppress(OSError):
+                mark.with_suffix(".json").write_text(json.dumps(sorted(_files(book))))
         yield book, place
     finally:
         lock.release()
         for left in (mark, mark.with_suffix(".json")):
             with suppress(OSError): left.unlink()
 
-def _files(book): return {entry["file"] for entry in (*book["years"].values(), *(entry["rejects"] for entry in book["ingests"]))}
+def _files(book):
+    return {
+        entry["file"]
+        for entry in (*book["years"].values(), *(entry["rejects"] for entry in book["ingests"]))}
 
 # %% ../../nbs/warehouse/20_store.ipynb #d4baefd6
 def _tidy_up(place, book):
@@ -413,24 +484,31 @@ def _tidy_up(place, book):
 
 # %% ../../nbs/warehouse/20_store.ipynb #57011add
 def _fetched(path, sha256):
-    "Of a file as `portal.fetch` left it: the (first, last) day of which it has all rows, and when that was so; nothing of any other file."
+    """Of a file as `portal.fetch` left it: the (first, last) day of which it has all rows, and when
+    that was so; nothing of any other file."""
     try: noted = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError): return None, None
     # some other file's note
-    if not isinstance(noted, dict) or noted.get("sha256") != sha256 or not noted.get("days"): return None, None
+    if not isinstance(noted, dict) or noted.get("sha256") != sha256 or not noted.get("days"):
+        return None, None
     return tuple(noted["days"]), noted["complete"]
 
 def _read_all(con, paths, card, area, work, book):
-    "Read the files, and say what is known of each, of which days all is here, how old the youngest is, and which of our columns they have."
+    """Read the files, and say what is known of each, of which days all is here, how old the
+    youngest is, and which of our columns they have."""
     utc = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    # the store may hold records that are younger than a copy of the portal: such a copy does not know of them
+    # the store may hold records that are younger than a copy of the portal: such a copy does not
+    # know of them
     latest = max((entry.get("as_of", utc) for entry in book["ingests"]), default="")
     files, seen, whole, as_of = [], set(), [], []
     card = _one_order(card, paths, area)
     for number, path in enumerate(progress(paths, f"reading {card.name}", unit="file")):
         account, there = _read(con, number, path, card, area, work)
         seen |= there
-        files.append({"file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path), "rows": account.rows_in})
+        files.append(
+            {
+                "file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path),
+                "rows": account.rows_in})
         days, complete = _fetched(path, files[-1]["sha256"])
         as_of.append(complete or utc)
         if days and not account.unreadable and complete >= latest: whole.append(days)
@@ -438,15 +516,20 @@ def _read_all(con, paths, card, area, work, book):
 
 # %% ../../nbs/warehouse/20_store.ipynb #457ed618
 def _write_years(con, columns, book, place, work, number):
-    "Write the years that change, in order of time: their new entries in the book, and which years those are."
-    fresh = dict(con.execute(f"SELECT year(time), count(*) FROM {_good(con)} GROUP BY 1").fetchall())
+    """Write the years that change, in order of time: their new entries in the book, and which years
+    those are."""
+    fresh = dict(
+        con.execute(f"SELECT year(time), count(*) FROM {_good(con)} GROUP BY 1").fetchall())
     gone = dict(con.execute("SELECT year, count(*) FROM gone GROUP BY 1").fetchall())
     years = {}
-    for year in progress(sorted(fresh.keys() | gone.keys()), f"writing {book['city']}", unit="year"):
+    for year in progress(
+        sorted(fresh.keys() | gone.keys()), f"writing {book['city']}", unit="year"):
         old = book["years"].get(str(year))
         rows = (old["rows"] if old else 0) - gone.get(year, 0) + fresh.get(year, 0)
         if not rows: continue
-        query = f"SELECT {', '.join(columns)}, nth FROM {_good(con)} AS good WHERE time >= '{year}-01-01' AND time < '{year + 1}-01-01'"
+        query = (
+            f"SELECT {', '.join(columns)}, nth FROM {_good(con)} AS good WHERE time >= "
+            f"'{year}-01-01' AND time < '{year + 1}-01-01'")
         if old:
             path = place/old["file"]
             has = pa.parquet.read_schema(path).names
@@ -456,42 +539,70 @@ def _write_years(con, columns, book, place, work, number):
                         WHERE record_id NOT IN (SELECT record_id FROM gone WHERE year = {year}) UNION ALL {query}"""
         name = f"year={year}/{number:05}.parquet"
         (work/name).parent.mkdir()
-        con.execute(f"COPY (SELECT {', '.join(columns)} FROM ({query}) ORDER BY time, nth) TO {_text(work/name)} ({PARQUET}, COMPRESSION zstd, COMPRESSION_LEVEL 1)")
+        con.execute(
+            f"COPY (SELECT {', '.join(columns)} FROM ({query}) ORDER BY time, nth) TO "
+            f"{_text(work / name)} ({PARQUET}, COMPRESSION zstd, COMPRESSION_LEVEL 1)")
         years[str(year)] = {"file": name, "rows": rows, "sha256": _sha256(work/name)}
     return years, fresh.keys() | gone.keys()
 
+# %% ../../nbs/warehouse/20_store.ipynb #01f279cd
 def _write_rejects(con, paths, work, number):
     "Write what the rejected rows said."
     name = f"rejects/{number:05}.parquet"
     (work/"rejects").mkdir()
     con.execute("CREATE TABLE names (file INTEGER, name VARCHAR)")
-    con.executemany("INSERT INTO names VALUES (?, ?)", [(i, path.name) for i, path in enumerate(paths)])
-    con.execute(f"COPY (SELECT names.name AS file, reason, lines, row FROM rejected JOIN names USING (file) ORDER BY ALL) TO {_text(work/name)} (FORMAT parquet)")
+    con.executemany(
+        "INSERT INTO names VALUES (?, ?)", [(i, path.name) for i, path in enumerate(paths)])
+    con.execute(
+        "COPY (SELECT names.name AS file, reason, lines, row FROM rejected JOIN names USING "
+        f"(file) ORDER BY ALL) TO {_text(work / name)} (FORMAT parquet)")
     return {"file": name, "sha256": _sha256(work/name)}
 
 # %% ../../nbs/warehouse/20_store.ipynb #57011aee
 def _ingest(con, card, paths, place, work, book, area):
-    con.execute("CREATE TABLE rejected (file INTEGER, reason VARCHAR, lines BIGINT, row VARCHAR, record_id VARCHAR)")
+    con.execute(
+        "CREATE TABLE rejected (file INTEGER, reason VARCHAR, lines BIGINT, row VARCHAR, "
+        "record_id VARCHAR)")
     con.execute("CREATE TABLE out (nth BIGINT, reason VARCHAR)")
     files, whole, as_of, seen = _read_all(con, paths, card, area, work, book)
     # the number in the name of the staged file is that of the file
-    staged = " UNION ALL ".join(f"SELECT *, {i}::BIGINT * 1_000_000_000_000 + file_row_number AS nth FROM read_parquet({_text(work/f'{i}.parquet')}, file_row_number = true)" for i in range(len(paths)))
+    staged = " UNION ALL ".join(
+        (
+            f"SELECT *, {i}::BIGINT * 1_000_000_000_000 + file_row_number AS nth FROM "
+            f"read_parquet({_text(work / f'{i}.parquet')}, file_row_number = true)")
+        for i in range(len(paths)))
     con.execute(f"CREATE VIEW rows AS {staged}")
     _latest(con)
-    _meet(con, {year: _whole(place, entry) for year, entry in book["years"].items()}, whole, "filed" if _by_report(card) else "time")
+    _meet(
+        con, {year: _whole(place, entry) for year, entry in book["years"].items()}, whole,
+        "filed" if _by_report(card) else "time")
     dropped = _dropped(con)
     kept, = con.execute(f"SELECT count(*) FROM {_good(con)}").fetchone()
     repeated = sum(dropped.get(reason, 0) for reason in ("record id repeated", events.TWICE,
                                                          "older than what the store has"))
-    if not kept + repeated: raise InputError(f"no row of {', '.join(map(str, paths))} can be used: {', '.join(f'{reason} {n}' for reason, n in dropped.items())}")
+    if not kept + repeated:
+        raise InputError(
+            f"no row of {', '.join(map(str, paths))} can be used: "
+            f"{', '.join(f'{reason} {n}' for reason, n in dropped.items())}")
 
     has, number = _has(card), len(book["ingests"]) + 1
-    columns = ["time", "lon", "lat", *has, "record_id", "updated", *(["filed"] if _by_report(card) else [])]
+    columns = [
+        "time", "lon", "lat", *has, "record_id", "updated",
+        *(["filed"] if _by_report(card) else [])]
     mended = _mended(con, has, seen)
-    found = {name: [v for v, in con.execute(f"SELECT DISTINCT {name} FROM {_good(con)} WHERE {name} IS NOT NULL").fetchall()] for name in has if name in _TEXTS}
-    (replaced, withdrawn), = con.execute("SELECT count(*) FILTER (NOT withdrawn), count(*) FILTER (withdrawn) FROM gone").fetchall()
+    found = {
+        name: [
+            v
+            for (v,) in con.execute(
+                f"SELECT DISTINCT {name} FROM {_good(con)} WHERE {name} IS NOT NULL").fetchall()]
+        for name in has
+        if name in _TEXTS}
+    ((replaced, withdrawn),) = con.execute(
+        "SELECT count(*) FILTER (NOT withdrawn), count(*) FILTER (withdrawn) FROM gone").fetchall()
     before = sum(entry["rows"] for entry in book["years"].values())
-    result = Ingested(kept + sum(dropped.values()), kept, dropped, replaced, withdrawn, mended, before, before + kept - replaced - withdrawn)
+    result = Ingested(
+        kept + sum(dropped.values()), kept, dropped, replaced, withdrawn, mended, before,
+        before + kept - replaced - withdrawn)
     years, changed = _write_years(con, columns, book, place, work, number)
     said = _write_rejects(con, paths, work, number)
 
@@ -499,50 +610,83 @@ def _ingest(con, card, paths, place, work, book, area):
         (place/entry["file"]).parent.mkdir(exist_ok=True)
         os.replace(work/entry["file"], place/entry["file"])
     stay = {year: entry for year, entry in book["years"].items() if int(year) not in changed}
-    book |= {"area": area, "years": dict(sorted((stay | years).items())),
-             "columns": [c for c in columns if c in book["columns"] or c in seen or c in ("time", "lon", "lat", "updated")]}
-    book["labels"] = {name: [str(label) for label in tidy([*book["labels"].get(name, ()), *found[name]]).categories]
-                      for name in has if name in _TEXTS and name in book["columns"]}
-    book["ingests"] = [*book["ingests"], {
-        "time": pd.Timestamp("now").floor("s").isoformat(), "files": files, "rows_in": result.rows_in, "kept": kept, "dropped": dropped, "replaced": replaced,
-        "withdrawn": withdrawn, "as_of": as_of, "mended": mended, "rejects": said, "versions": {"duckdb": metadata.version("duckdb")}}]
+    book |= {
+        "area": area,
+        "years": dict(sorted((stay | years).items())),
+        "columns": [
+            c for c in columns
+            if c in book["columns"] or c in seen or c in ("time", "lon", "lat", "updated")]}
+    book["labels"] = {
+        name: [
+            str(label) for label in tidy([*book["labels"].get(name, ()), *found[name]]).categories]
+        for name in has
+        if name in _TEXTS and name in book["columns"]}
+    book["ingests"] = [
+        *book["ingests"],
+        {
+            "time": pd.Timestamp("now").floor("s").isoformat(), "files": files,
+            "rows_in": result.rows_in, "kept": kept, "dropped": dropped, "replaced": replaced,
+            "withdrawn": withdrawn, "as_of": as_of, "mended": mended, "rejects": said,
+            "versions": {"duckdb": metadata.version("duckdb")}}]
     # from here on the new state counts
-    write_atomic(place/"store.json", json.dumps({**book, "seal": _seal(book)}, indent=1, ensure_ascii=False))
+    write_atomic(
+        place / "store.json",
+        json.dumps({**book, "seal": _seal(book)}, indent=1, ensure_ascii=False))
     return result
 
 # %% ../../nbs/warehouse/20_store.ipynb #ffbe86ca
 def ingest(city,            # a named city, or the path of a card
-           paths,           # files of that city: CSV (plain, .gz, .zip) or Parquet; one path or a list
+           # files of that city: CSV (plain, .gz, .zip) or Parquet; one path or a list
+           paths,
            folder=None,     # of all stores; None: `home()`
-           area=None,       # which of the city's areas becomes `area`; None: that of the store, or the first of the card
+           # which of the city's areas becomes `area`; None: that of the store, or the first of the
+           # card
+           area=None,
            memory=MEMORY,   # that DuckDB may use; what does not fit goes to disk, beside the store
            threads=None,    # None: as many as there are cores
 ) -> Ingested:
-    "Clean the files of a city into its store; a record that is there already is replaced by its later version, or dropped if a file that `portal.fetch` wrote has all of its day but not this record. All or nothing."
+    """Clean the files of a city into its store; a record that is there already is replaced by its
+    later version, or dropped if a file that `portal.fetch` wrote has all of its day but not this
+    record. All or nothing."""
     paths = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
     if not paths: raise InputError("there are no files to ingest: give at least one path")
     card = _card(city, folder)
     place = _place(card.name, folder)
     try: place.mkdir(parents=True, exist_ok=True)
-    except OSError as error: raise InputError(f"can not make {place} ({error.strerror}): name a folder where you may write") from error
+    except OSError as error:
+        raise InputError(
+            f"can not make {place} ({error.strerror}): name a folder where you may write"
+        ) from error
     with _alone(place) as work:
-        book = _book(card.name, folder) if (place/"store.json").exists() else {"city": card.name, "area": None, "years": {}, "labels": {}, "columns": [], "ingests": []}
+        book = (
+            _book(card.name, folder)
+            if (place / "store.json").exists()
+            else {
+                "city": card.name, "area": None, "years": {}, "labels": {}, "columns": [],
+                "ingests": []})
         area = area or book["area"] or next(iter(card.area_columns), None)
         if card.area_columns: one_of(area, card.area_columns, "area")
-        if book["ingests"] and book["area"] != area: raise InputError(f"the store of {card.name} has {book['area']} as its area, not {area}: use that, or another folder")
+        if book["ingests"] and book["area"] != area:
+            raise InputError(
+                f"the store of {card.name} has {book['area']} as its area, not {area}: use "
+                "that, or another folder")
         con = _connect(memory, threads, work, work/"rows.duckdb")
         try: result = _ingest(con, card, paths, place, work, book, area)
         finally: con.close()
         _tidy_up(place, book)
     return result
 
+# %% ../../nbs/warehouse/20_store.ipynb #a1cfd123
 def _card(city, folder):
     "The card of a city; of one that has a store but no card the sentence says so."
     try: return get(city)
     except InputError:
         if not isinstance(city, str) or not (_place(city, folder)/"store.json").exists(): raise
-        raise InputError(f"the store of {city} was made with a card that is not registered now: put it into crimenb.cities.CITIES[{city!r}] again, "
-                         "or give the path of the card's file as the city; reading the store needs neither") from None
+        raise InputError(
+            f"the store of {city} was made with a card that is not registered now: put it into "
+            f"crimenb.cities.CITIES[{city!r}] again, "
+            "or give the path of the card's file as the city; reading the store needs neither"
+        ) from None
 
 # %% ../../nbs/warehouse/20_store.ipynb #c208c562
 def cities(folder=None,  # of all stores; None: `home()`
@@ -552,66 +696,110 @@ def cities(folder=None,  # of all stores; None: `home()`
     for place in sorted(Path(home() if folder is None else folder).glob("city=*")):
         if not (place/"store.json").exists(): continue
         book = _book(place.name.removeprefix("city="), folder)
-        lines.append({"city": book["city"], "rows": sum(entry["rows"] for entry in book["years"].values()), "first year": min(book["years"], default=None), "last year": max(book["years"], default=None),
-                      "ingests": len(book["ingests"]), "bytes": sum(_whole(place, entry).stat().st_size for entry in book["years"].values())})
-    return pd.DataFrame(lines, columns=["city", "rows", "first year", "last year", "ingests", "bytes"]).set_index("city")
+        lines.append(
+            {
+                "city": book["city"],
+                "rows": sum(entry["rows"] for entry in book["years"].values()),
+                "first year": min(book["years"], default=None),
+                "last year": max(book["years"], default=None),
+                "ingests": len(book["ingests"]),
+                "bytes": sum(
+                    _whole(place, entry).stat().st_size for entry in book["years"].values())})
+    return pd.DataFrame(
+        lines, columns=["city", "rows", "first year", "last year", "ingests", "bytes"]
+    ).set_index("city")
 
 def rejects(city, folder=None,  # as in `load`
 ) -> pd.DataFrame:
-    "The rejected rows of a city, of all ingests: ingest, file, reason, how many lines, and what they said."
+    """The rejected rows of a city, of all ingests: ingest, file, reason, how many lines, and what
+    they said."""
     with _version(city, folder) as (book, place):
-        parts = [pd.read_parquet(_whole(place, entry["rejects"])).assign(ingest=i + 1) for i, entry in enumerate(book["ingests"])]
+        parts = [
+            pd.read_parquet(_whole(place, entry["rejects"])).assign(ingest=i + 1)
+            for i, entry in enumerate(book["ingests"])]
     return pd.concat(parts, ignore_index=True)[["ingest", "file", "reason", "lines", "row"]]
 
 def ingests(city, folder=None,  # as in `load`
 ) -> pd.DataFrame:
     "Where the rows of a city come from, one line a file: ingest, time, file, bytes, sha256, rows."
     book = _book(city, folder)
-    return pd.DataFrame([{"ingest": i + 1, "time": entry["time"], **file} for i, entry in enumerate(book["ingests"]) for file in entry["files"]])
+    return pd.DataFrame(
+        [
+            {"ingest": i + 1, "time": entry["time"], **file}
+            for i, entry in enumerate(book["ingests"]) for file in entry["files"]])
 
 # %% ../../nbs/warehouse/20_store.ipynb #04131b2b
 def _time(value, what):
     try: time = pd.Timestamp(value)
     except (ValueError, TypeError): time = pd.NaT
-    if pd.isna(time) or time.tz is not None: raise InputError(f"{what} is {value!r}: write a local date or time such as '2018-01-31' or '2018-01-31 18:00'")
+    if pd.isna(time) or time.tz is not None:
+        raise InputError(
+            f"{what} is {value!r}: write a local date or time such as '2018-01-31' or "
+            "'2018-01-31 18:00'")
     return time
 
+# %% ../../nbs/warehouse/20_store.ipynb #a790208b
 def _chosen(book, place, since, until, bbox, categories):
     "SQL for the rows that are chosen: what to read from, in order of time, and the condition."
-    since, until = (None if t is None else _time(t, what) for t, what in ((since, "since"), (until, "until")))
-    if since is not None and until is not None and since >= until: raise InputError(f"since is {since} and until is {until}: until has to be later")
-    files = [_text(_whole(place, entry)) for year, entry in book["years"].items()
-             if (since is None or since.year <= int(year)) and (until is None or until > pd.Timestamp(f"{year}-01-01"))]
+    since, until = (
+        None if t is None else _time(t, what) for t, what in ((since, "since"), (until, "until")))
+    if since is not None and until is not None and since >= until:
+        raise InputError(f"since is {since} and until is {until}: until has to be later")
+    files = [
+        _text(_whole(place, entry)) for year, entry in book["years"].items()
+        if (since is None or since.year <= int(year))
+        and (until is None or until > pd.Timestamp(f"{year}-01-01"))]
     where = ["true"]
     if since is not None: where.append(f"time >= TIMESTAMP '{since}'")
     if until is not None: where.append(f"time < TIMESTAMP '{until}'")
     if bbox is not None:
         try: west, south, east, north = map(float, bbox)
-        except (TypeError, ValueError): raise InputError(f"bbox is {bbox!r}: give (west, south, east, north) in degrees") from None
-        if not (west < east and south < north): raise InputError(f"bbox {tuple(bbox)} is empty: give (west, south, east, north) in degrees")
+        except (TypeError, ValueError):
+            raise InputError(
+                f"bbox is {bbox!r}: give (west, south, east, north) in degrees") from None
+        if not (west < east and south < north):
+            raise InputError(
+                f"bbox {tuple(bbox)} is empty: give (west, south, east, north) in degrees")
         where.append(f"lon BETWEEN {west!r} AND {east!r} AND lat BETWEEN {south!r} AND {north!r}")
     if categories is not None:
         wanted = [categories] if isinstance(categories, str) else list(categories)
         if unknown := [c for c in wanted if c not in book["labels"]["category"]]:
-            raise InputError(f"the store of {book['city']} has no category {unknown[0]!r}: it has {', '.join(book['labels']['category'][:3])} and others, see crimenb.warehouse.store.label_lists")
+            raise InputError(
+                f"the store of {book['city']} has no category {unknown[0]!r}: it has "
+                f"{', '.join(book['labels']['category'][:3])} and others, see "
+                "crimenb.warehouse.store.label_lists")
         where.append(f"category IN ({', '.join(map(_text, wanted))})" if wanted else "false")
     # no file: no rows, but all columns
-    source = f"read_parquet([{', '.join(files)}])" if files else f"(SELECT * FROM read_parquet({_text(_whole(place, next(iter(book['years'].values()))))}) LIMIT 0)"
+    source = (
+        f"read_parquet([{', '.join(files)}])"
+        if files
+        else (
+            "(SELECT * FROM "
+            f"read_parquet({_text(_whole(place, next(iter(book['years'].values()))))}) LIMIT 0)"))
     return source, " AND ".join(where)
 
+# %% ../../nbs/warehouse/20_store.ipynb #68931fc1
 def label_lists(city, since=None, until=None, bbox=None, categories=None,  # as in `load`
                 folder=None,  # of all stores; None: `home()`
 ) -> dict:
     "column -> the labels that occur among the chosen rows, in the order of `fields.labels`."
-    with _version(city, folder) as (book, place): return _label_lists(book, place, since, until, bbox, categories)
+    with _version(city, folder) as (book, place):
+        return _label_lists(book, place, since, until, bbox, categories)
 
 # %% ../../nbs/warehouse/20_store.ipynb #6512ad5d
 def _label_lists(book, place, since, until, bbox, categories):
     if since is until is bbox is categories is None: return book["labels"]
     source, where = _chosen(book, place, since, until, bbox, categories)
     with _connect(MEMORY) as con:
-        occur = {name: {v for v, in con.execute(f"SELECT DISTINCT {name} FROM {source} WHERE {where}").fetchall()} for name in book["labels"]}
-    return {name: [label for label in known if label in occur[name]] for name, known in book["labels"].items()}
+        occur = {
+            name: {
+                v
+                for (v,) in con.execute(
+                    f"SELECT DISTINCT {name} FROM {source} WHERE {where}").fetchall()}
+            for name in book["labels"]}
+    return {
+        name: [label for label in known if label in occur[name]]
+        for name, known in book["labels"].items()}
 
 def load(city,              # whose store
          since=None,        # local time from which on; None: from the first event
@@ -619,11 +807,13 @@ def load(city,              # whose store
          bbox=None,         # west, south, east, north in degrees: only events with a place inside
          categories=None,   # only these
          columns=None,      # only these, in this order; None: a whole events table
-         labels=None,       # column -> labels that its categorical shall have; None: those that occur
+         # column -> labels that its categorical shall have; None: those that occur
+         labels=None,
          folder=None,       # of all stores; None: `home()`
 ) -> pd.DataFrame:
     "The chosen events in order of time, as a valid events table (or some columns of one)."
-    with _version(city, folder) as (book, place): return _load(book, place, since, until, bbox, categories, columns, labels)
+    with _version(city, folder) as (book, place):
+        return _load(book, place, since, until, bbox, categories, columns, labels)
 
 # %% ../../nbs/warehouse/20_store.ipynb #89635883
 def _load(book, place, since, until, bbox, categories, columns, labels):
@@ -634,16 +824,22 @@ def _load(book, place, since, until, bbox, categories, columns, labels):
     def read(name):
         if name in ("x", "y"): return f"NULL::DOUBLE AS {name}"
         if name == "time": return "time::TIMESTAMP_S AS time"
-        if name == "record_id": return f"if(starts_with(record_id, {_text(NO_NUMBER)}), NULL, record_id) AS record_id"
+        if name == "record_id":
+            return f"if(starts_with(record_id, {_text(NO_NUMBER)}), NULL, record_id) AS record_id"
         if name not in known: return name if name in book["columns"] else f"NULL::VARCHAR AS {name}"
-        return f"{name}::ENUM({', '.join(map(_text, known[name]))}) AS {name}" if known[name] else f"NULL::VARCHAR AS {name}"
+        return (
+            f"{name}::ENUM({', '.join(map(_text, known[name]))}) AS {name}" if known[name]
+            else f"NULL::VARCHAR AS {name}")
     with _connect(MEMORY) as con:
-        table = con.sql(f"SELECT {', '.join(map(read, wanted))} FROM {source} WHERE {where}").to_arrow_table()
+        table = con.sql(
+            f"SELECT {', '.join(map(read, wanted))} FROM {source} WHERE {where}").to_arrow_table()
         events = table.to_pandas()
     for name in wanted:
         if name in _TEXTS:
             # what comes back without rows, or without labels, has forgotten what they are
-            if not len(events) or not known.get(name): events[name] = pd.Categorical([None] * len(events), categories=pd.Index(known.get(name, []), dtype=str))
+            if not len(events) or not known.get(name):
+                events[name] = pd.Categorical(
+                    [None] * len(events), categories=pd.Index(known.get(name, []), dtype=str))
             if labels is None: events[name] = events[name].cat.remove_unused_categories()
         elif name in ("x", "y", "lon", "lat", *_AGES): events[name] = events[name].astype("float64")
     return validate(events) if columns is None else events
@@ -653,18 +849,22 @@ def days(city,               # whose store
          since=None, until=None, bbox=None, categories=None, folder=None,  # as in `load`
 ) -> pd.DataFrame:
     "The days that have chosen events, in order: `day` and how many, `n`."
-    with _version(city, folder) as (book, place): return _days(book, place, since, until, bbox, categories)
+    with _version(city, folder) as (book, place):
+        return _days(book, place, since, until, bbox, categories)
 
 def _days(book, place, since, until, bbox, categories):
     source, where = _chosen(book, place, since, until, bbox, categories)
     with _connect(MEMORY) as con:
-        return con.sql(f"SELECT time::DATE::TIMESTAMP_S AS day, count(*) AS n FROM {source} WHERE {where} GROUP BY 1 ORDER BY 1").df()
+        return con.sql(
+            f"SELECT time::DATE::TIMESTAMP_S AS day, count(*) AS n FROM {source} WHERE {where} "
+            "GROUP BY 1 ORDER BY 1").df()
 
 def pieces(city, since=None, until=None,   # as in `load`
            rows: int = 500_000,            # about so many events in each
            folder=None,                    # of all stores; None: `home()`
 ) -> list:
-    "`[(since, until), …]`: days of the store in stretches of about so many rows, in order, without gaps or overlaps; the first and last are those of the events where nothing is asked."
+    """`[(since, until), …]`: days of the store in stretches of about so many rows, in order,
+    without gaps or overlaps; the first and last are those of the events where nothing is asked."""
     with _version(city, folder) as (book, place): return _pieces(book, place, since, until, rows)
 
 def _pieces(book, place, since, until, rows):
@@ -686,23 +886,30 @@ def each(view,              # a function (events, since, until) -> what is wante
          since=None, until=None, bbox=None, categories=None, columns=None,  # as in `load`
          rows=500_000,      # about so many events at a time
          folder=None,       # of all stores; None: `home()`
-         client=None,       # a `dask.distributed.Client`: its workers do the pieces, and have to see the same folder
+         # a `dask.distributed.Client`: its workers do the pieces, and have to see the same folder
+         client=None,
 ) -> Iterator:
     "`view` of one piece of the store after the other, in order of time."
     # all pieces are of one version, also if somebody ingests meanwhile
     with _version(city, folder) as (book, place):
         known = _label_lists(book, place, since, until, bbox, categories)
         cut = _pieces(book, place, since, until, rows)
-        one = dict(view=view, book=book, place=place.absolute(), bbox=bbox, categories=categories, columns=columns, labels=known)
-        if client is None: yield from (_one(piece, **one) for piece in progress(cut, book["city"], unit="piece"))
+        one = dict(
+            view=view, book=book, place=place.absolute(), bbox=bbox, categories=categories,
+            columns=columns, labels=known)
+        if client is None:
+            yield from (_one(piece, **one) for piece in progress(cut, book["city"], unit="piece"))
         else: yield from client.gather(client.map(_one, cut, pure=False, **one))
 
 def tally(city,    # whose store
           by,      # names of columns
           since=None, until=None, bbox=None, categories=None, folder=None,  # as in `load`
 ) -> pd.DataFrame:
-    "How many of the chosen events have each combination of the columns `by`: those columns (labels as text) and `n`."
+    """How many of the chosen events have each combination of the columns `by`: those columns
+    (labels as text) and `n`."""
     with _version(city, folder) as (book, place), _connect(MEMORY) as con:
         by = [one_of(c, book["columns"], "column") for c in by]
         source, where = _chosen(book, place, since, until, bbox, categories)
-        return con.sql(f"SELECT {', '.join(by)}, count(*) AS n FROM {source} WHERE {where} GROUP BY ALL ORDER BY ALL").df()
+        return con.sql(
+            f"SELECT {', '.join(by)}, count(*) AS n FROM {source} WHERE {where} GROUP BY ALL "
+            "ORDER BY ALL").df()
