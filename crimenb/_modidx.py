@@ -1661,6 +1661,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'crimenb.lab.site._names': ('lab/site.html#_names', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site._pictures': ('lab/site.html#_pictures', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site._relative': ('lab/site.html#_relative', 'crimenb/lab/site.py'),
+                                  'crimenb.lab.site.badges': ('lab/site.html#badges', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site.build': ('lab/site.html#build', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site.dead_links': ('lab/site.html#dead_links', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site.definitions': ('lab/site.html#definitions', 'crimenb/lab/site.py'),
