@@ -494,7 +494,7 @@ def draw(city,          # the truth, from `plan`
             "generation": generation,
             "parent": rank[parent]})
     events = (
-        full[full.recorded] .drop(columns=["recorded", "generation", "parent"])
+        full[full.recorded].drop(columns=["recorded", "generation", "parent"])
         .reset_index(drop=True))
     return events, replace(city, full=full)
 

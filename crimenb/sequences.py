@@ -724,7 +724,7 @@ def shared_runs(a: Sequences, b: Sequences, classes: np.ndarray) -> "tuple[np.nd
     known, index = np.unique(np.concatenate([run_a, run_b]), return_inverse=True)
     def table(spot, run, n):
         return (
-            csr_array((np.ones(len(run)), (spot, run)), shape=(n, len(known))) .astype(bool)
+            csr_array((np.ones(len(run)), (spot, run)), shape=(n, len(known))).astype(bool)
             .astype(float))
     has_a, has_b = (
         table(spot_a, index[: len(run_a)], a.n_spots),

@@ -796,8 +796,8 @@ def leaderboard(results: pd.DataFrame,  # as from `read_results`
         printed=("printed", "max")).reset_index()
     best = lines["measured"].where(lines["metric"].map(lower_is_better), -lines["measured"])
     return (
-        lines.assign(best=best) .sort_values(line[:5] + ["best"], kind="stable")
-        .drop(columns="best") .reset_index(drop=True))
+        lines.assign(best=best).sort_values(line[:5] + ["best"], kind="stable")
+        .drop(columns="best").reset_index(drop=True))
 
 # %% ../../nbs/lab/10_studies.ipynb #fb4ac413
 def record(folder="runs",  # a folder of result files

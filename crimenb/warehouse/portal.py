@@ -602,7 +602,7 @@ class _Year:
             column_types={name: pa.string() for name in in_file}, null_values=[""],
             strings_can_be_null=True, quoted_strings_can_be_null=False)
         held = (
-            pa.csv.read_csv(self.path, convert_options=text) .to_pandas()
+            pa.csv.read_csv(self.path, convert_options=text).to_pandas()
             .rename(columns={name: theirs for theirs, name in self.names.items()}))
         if self.source.stamp is None: return held.set_index(self.source.key), mark, [mark]
         begun = noted.get("since") or [mark]
