@@ -325,8 +325,8 @@ def _own_city(commands):
     sub.add_argument("--crs", type=int, metavar="EPSG", help="coordinate system of x and y")
     sub.add_argument(
         "--zone", metavar="ZONE",
-        help="zone of the city's clocks, such as America/Chicago; default: that of the nearest "
-        "large city")
+        help="zone of the city's clocks, such as America/Chicago; default: the one that the places "
+        "lie in")
     sub.add_argument(
         "--out", type=_path, metavar="FILE",
         help="where the card goes; default: beside the events, with their name")
