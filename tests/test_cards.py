@@ -1,6 +1,7 @@
 """From a foreign file to a card, from the card to events in areas: the whole door, with two cities that nobody has described."""
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -147,6 +148,19 @@ def test_a_place_with_two_zones_or_at_sea_is_not_sure(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tzfpy", SimpleNamespace(get_tzs=lambda x, y: ["Etc/GMT+3"]))
     made = at(tmp_path, -40., 30.)
     assert made.card.holidays is None and "--zone" in made.unsure[0] and "crimenb[geo]" not in made.unsure[0]
+
+
+def test_times_that_are_not_known_exactly_enough_are_left_out_and_counted(tmp_path):
+    times = ["2023-01-05 14:20", "2023-02", "2023-02-03", "2023-03-09 23:10", "2023-04-01 00:00"]
+    pd.DataFrame({"date": times, "offence": "theft", "longitude": 13., "latitude": 52.}).to_csv(tmp_path / "e.csv", index=False)
+    found = cards.draft(tmp_path / "e.csv", time="date", category="offence", tz="Europe/Berlin").account
+    by = {unit: cards.known_to(found, unit) for unit in ("day", "hour")}
+    # the first of April at midnight can't be told from April
+    assert by["day"].events.time.dt.day.tolist() == [5, 3, 9] and by["hour"].events.time.dt.hour.tolist() == [14, 23]
+    assert by["day"].dropped == {"time not known to the day": 2} and by["hour"].rows_in == 5
+    alike = found.events.assign(time=found.events.time.dt.normalize())
+    assert cards.known_to(replace(found, events=alike), "hour").events.equals(alike)
+    with pytest.raises(InputError, match="unit"): cards.known_to(found, "week")
 
 
 def test_columns_in_feet(tmp_path):
