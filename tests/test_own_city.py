@@ -148,6 +148,13 @@ def test_too_short_and_broken_histories_are_refused(cities, capsys, tmp_path):
     assert "whole weeks" in with_events(when < when.min() + pd.Timedelta(days=40), "week")
     hole = (when < when.min() + pd.Timedelta(days=50)) | (when > when.min() + pd.Timedelta(days=75))
     assert "nothing is known" in with_events(hole, "week") and "nothing is known" in with_events(hole, "hour", "-p", "cell_m=1600")
+    _, read = forecasting.events_of(folder/"incidents.yaml")
+    # as unknown, not as nothing, where that is asked for
+    for question, settings in (("week", {}), ("hour", {"cell_m": 1600})):
+        time = read.events.time - read.events.time.min()
+        view = forecasting.view_of(question, read.events[(time < pd.Timedelta(days=50)) | (time > pd.Timedelta(days=75))].reset_index(drop=True), read.card, None, "unknown", **settings)
+        lost = np.isnan(view.counts).reshape(len(view.counts), -1).any(1)
+        assert lost.sum() >= (2 if question == "week" else 24*23) and np.isnan(view.counts[lost]).all() and view.counts[~lost].sum() > 0
     table["Tatzeit"] = when.dt.strftime("01.%m.%Y 00:00")
     assert "known to the month" in with_events(when == when, "hour")
     table = pd.read_csv(folder/"incidents.csv", sep=";").assign(Tatort="STREET")

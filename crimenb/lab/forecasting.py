@@ -213,10 +213,12 @@ def view_of(question: str,       # a name in `QUESTIONS`
         events, card, like, **_settings(question, settings))
     if question == "next" or not (lost := gaps(view)): return view
     (first, last), n = lost[0], sum(b - a + 1 for a, b in lost)
-    if gap == "unknown" and np.isnan(view.counts[first].flat[0]): return view
-    mend = (
-        "give their events too, or say --gap unknown" if np.isnan(view.counts[first].flat[0])
-        else "give their events too, or begin after them with -p start=…")
+    if gap == "unknown":
+        # not known, which is not the same as none
+        counts = view.counts.astype(float)
+        for a, b in lost: counts[a:b + 1] = np.nan
+        return view._with(counts, 0)
+    mend = "give their events too, say --gap unknown, or begin after them with -p start=…"
     raise InputError(
         f"nothing is known of {n} {view.period}(s) between {view.starts[first]} and "
         f"{view.starts[last]}: {mend}")
