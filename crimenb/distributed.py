@@ -36,7 +36,7 @@ from torch.utils.data import DataLoader
 
 from .core import InputError, one_of, within, write_atomic
 from .training import (
-    Part, best_device, clock, describe_device, learning_rate, note, load_checkpoint, once, ranks,
+    Part, best_device, clock, describe_device, earlier, learning_rate, note, once, ranks,
     save_checkpoint, seeded, share_cases, train)
 
 # %% ../nbs/42_distributed.ipynb #7dcce09f
@@ -345,7 +345,7 @@ def _piped(stages, batches, loss, said, device, checkpoint):
     device, rows = torch.device(device) if device else best_device(), []
     note(device=describe_device(device), precision="float32")
     own = _Stage(stages[rank], device, loss, said["micro"], said["lr"], said["weight_decay"])
-    if state := _found(checkpoint, said): rows = own.load(state)
+    if state := earlier(checkpoint, said): rows = own.load(state)
     for epoch in range(len(rows), epochs):
         began, total = clock(device), torch.zeros((), device=device)
         with seeded(seed, epoch) as rng: todo = batches(epoch, rng)
@@ -366,13 +366,6 @@ def _piped(stages, batches, loss, said, device, checkpoint):
     return pd.DataFrame(rows)
 
 # %% ../nbs/42_distributed.ipynb #89164186
-def _found(checkpoint, settings):
-    "What the checkpoint holds, on every rank; None where there is none yet."
-    return once(
-        lambda: (
-            load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists()
-            else None))
-
 def _travels(device):
     """Where tensors must lie that are sent: gloo sends from main memory, and of one GPU that two
     processes share NCCL knows nothing."""
@@ -493,7 +486,7 @@ def _rounds(model, own, loss, said, optimizer, evaluate, checkpoint):
     device, n_sites, seed = next(iter(common.state)).device, len(said["sites"]), said["seed"]
     if ranks()[1] > 1:
         for value in common.state: _by_wire(value, lambda there: dist.broadcast(there, src=0))
-    if kept := _found(checkpoint, said):
+    if kept := earlier(checkpoint, said):
         rows = kept["log"]
         common.restore(kept["weights"])
     for r in range(len(rows), said["rounds"]):
