@@ -152,10 +152,12 @@ def load(run: Any) -> tuple:
         run.used(name, path)
         return read_sequences(path), None, None
     loaded: Any = sources.load(run.dataset)
-    events = getattr(loaded, "events", loaded)
     if cities.is_card(run.dataset):
+        loaded = cards.known_to(loaded, "hour")
         cards.placed(
-            events, cities.get(run.dataset), "a sequence of events at a spot", or_areas=True)
+            loaded.events, cities.get(run.dataset), "a sequence of events at a spot",
+            or_areas=True)
+    events = getattr(loaded, "events", loaded)
     view = from_events(events)
     run.used("sequences", view.events)
     return view, events, None

@@ -49,7 +49,7 @@ def by_group(panel: Panel) -> Panel:
     return replace(panel, counts=panel.counts @ member, categories=names)
 
 # %% ../../nbs/lab/25_weekly.ipynb #fa465ff9
-def _of_file(dataset, cells, export):
+def _of_file(dataset, cells, export, slots):
     "(events, places, name -> path, graph) of a data set of events, or of a card."
     if dataset == "la_export":
         # later the records thin out
@@ -59,7 +59,8 @@ def _of_file(dataset, cells, export):
     if cities.is_card(dataset):
         card = cities.get(dataset)
         events = cards.placed(
-            sources.load(card).events, card, "a panel of weeks and areas", or_areas=True)
+            cards.known_to(sources.load(card), "day" if slots == 1 else "hour").events, card,
+            "a panel of weeks and areas", or_areas=True)
         if card.areas is not None: return events, sources.polygons(card), {}, "touching"
         if events["area"].notna().any() and card.cell_m is None: return events, None, {}, "nearest"
         return events, float(card.cell_m or 1000), {}, "touching"
@@ -98,7 +99,7 @@ def weekly(dataset: str,        # a data set's name, or the path of a card
             city_places(truth) if placed else None, {"city": events["time"].to_numpy()}, "nearest")
         if whole_city:
             spans = dict(start=truth.start, end=truth.start + pd.Timedelta(days=truth.days))
-    else: events, places, used, graph = _of_file(dataset, cells, export)
+    else: events, places, used, graph = _of_file(dataset, cells, export, slots)
     panel = Panel.from_events(
         events, freq, category_groups(events["category"].cat.categories), slots, attributes, places,
         **spans)
