@@ -632,7 +632,7 @@ def _paged(year, what):
         year.forget()
         count, mark = source.census(year.where)
         opening = {"asked": year.asked, "count": count, "mark": mark}
-        write_atomic(year.part / "opening.json", json.dumps(opening))
+        _write(year.part / "opening.json", opening)
     here = sorted(year.part.glob("*.parquet"))
     try: frames = [_frame(source, columns, []), *map(pd.read_parquet, here)]
     except (OSError, pa.ArrowException) as error:
@@ -677,14 +677,14 @@ def _keep(year, held, mark, changed):
     sha256 = _sha256(data)
     if changed:
         if noted.get("asked") == year.asked:
-            write_atomic(year.note, json.dumps({**noted, "coming": sha256}, indent=1))
+            _write(year.note, {**noted, "coming": sha256})
         write_atomic(year.path, data)
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     noted = {
         "file": year.path.name, "rows": len(held), "sha256": sha256, "what": year.portal.what,
         "asked": year.asked, **year.drift, "stamp": mark, "sure": not changed,
         "fetched": now if changed else noted["fetched"], "complete": now, "crimenb": __version__}
-    write_atomic(year.note, json.dumps(noted, indent=1))
+    _write(year.note, noted)
     year.forget()
     return year.path
 
@@ -712,10 +712,19 @@ def _alone(folder, city):
 
 def _sha256(data): return hashlib.sha256(data).hexdigest()
 
+def _seal(noted): return _sha256(json.dumps(noted, sort_keys=True).encode())
+
+def _write(path, noted):
+    "A JSON file of ours, with a seal that `_json` looks at."
+    write_atomic(path, json.dumps({**noted, "seal": _seal(noted)}, indent=1))
+
 def _json(path):
-    "What a JSON file of ours says; nothing, if it is not there or not whole."
-    try: return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError): return {}
+    "What a JSON file of ours says; nothing, if it is not there or not as it was written."
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        return noted if noted.pop("seal") == _seal(noted) else {}
+    # of damaged bytes: no JSON, brackets in brackets, no mapping, no seal
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError, KeyError): return {}
 
 # %% ../../nbs/warehouse/10_portal.ipynb #9af6a266
 def portal_folder(city: str) -> Path:
