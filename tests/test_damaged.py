@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from crimenb import cities, city, models, panels
-from crimenb.lab import studies, sweep
+from crimenb.lab import cli, studies, sweep
 from crimenb.models import Mean
 from crimenb.warehouse import portal, store
 from faults import tried
+from own_city import with_card
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +86,33 @@ def test_damaged_files_are_read_or_refused_in_one_sentence(kind, tmp_path):
     refused = tried(path, good, read, n, np.random.default_rng(sum(map(ord, kind))))
     assert refused > n/4 and time.process_time() - since < 60
     read(path)
+
+
+BIG = "9"*400
+
+@pytest.mark.parametrize("argv, says", [
+    (("fetch", "chicago", "--from", "-1"), "begins in 2001: ask for 2001-01-01 or later, not -1"), (("fetch", "chicago", "--from", BIG), "are not two days"),
+    (("fetch", "chicago", "--from", "2018-01-01", "--to", "9999-12-31"), "nobody knows the crimes up to 9999-12-31 yet"), (("fetch", "chicago", "--from", "NaT"), "are not two days"),
+    (("forecast", "week", "--dataset", "mine.yaml", "--model", "recent mean", "--periods", BIG), "too few to try forecasts"),
+    (("forecast", "week", "--dataset", "mine.yaml", "--model", "recent mean", "--out", "/dev/full"), "not in nothing"),
+    (("forecast", "week", "--dataset", "mine.yaml", "--model", "recent mean", "--out", "/dev/full/x.csv"), "can not write /dev/full/x.csv"),
+    (("forecast", "week", "--dataset", "/dev/zero"), "unknown city or data set '/dev/zero'"), (("card", "/dev/zero"), "there is no file /dev/zero"),
+    (("reproduce", "rtm", "-p", f"seed={BIG}"), "parameter seed of rtm is a number without end"), (("reproduce", "rtm", "-p", f"cell={BIG}"), "must be a finite float"),
+    (("reproduce", "rtm", "--out", "/dev/full"), "can not write to /dev/full"), (("leaderboard", "--results", "/dev/full"), "there is no folder /dev/full"),
+    (("sweep", "/dev/zero"), "no sweep file is larger than a megabyte"), (("sweep", "."), "Is a directory"), (("ingest", "mine.yaml", "/dev/full"), "there is no file /dev/full")])
+def test_what_is_too_large_to_be_true_and_places_that_are_none_end_in_one_sentence(argv, says, own, capsys):
+    before = sorted(own.iterdir())
+    assert cli.main(list(argv)) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and says in said.err and sorted(own.iterdir()) == before
+
+@pytest.fixture
+def own(own_city, monkeypatch):
+    monkeypatch.chdir(own_city)
+    return own_city
+
+@pytest.fixture(scope="module")
+def own_city(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    with_card(folder)
+    return folder

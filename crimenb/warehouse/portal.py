@@ -766,7 +766,9 @@ def windows(portal: Portal,
     if first.year < min(portal.resources):
         raise InputError(
             f"{portal.what}, begins in {min(portal.resources)}: ask for "
-            f"{min(portal.resources)}-01-01 or later, not {first:%Y-%m-%d}")
+            f"{min(portal.resources)}-01-01 or later, not {since}")
+    if last.year > datetime.now().year + 1:
+        raise InputError(f"nobody knows the crimes up to {until} yet: leave the last day out")
     ends = lambda year: (pd.Timestamp(year, 1, 1), pd.Timestamp(year, 12, 31))
     spans = [
         (max(first, a), min(last, b), (a, b))
