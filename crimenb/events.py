@@ -553,6 +553,7 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
 ) -> Cleaned:
     "A city's values as a `Cleaned`: events in time order, and the books."
     if isinstance(raw, pd.DataFrame): raw = _arrow(raw)
+    if not raw.num_rows + unreadable: raise InputError(f"{what} has no rows: give one with some")
     judged = judge(raw, card, what, period, numbers, labelled)
     faults = judged.faults | (judged.placeless if require_coordinates else {})
     bad, _ = _first(faults)

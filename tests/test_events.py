@@ -543,3 +543,30 @@ def test_a_clock_in_a_column_of_its_own_is_found_and_a_case_number_that_repeats_
     # a date that has its own clock needs none
     both = table_of(hour=["03:00"]*40)
     assert E.read(both).events.time.dt.hour.nunique() > 3
+
+
+def test_no_rows_are_said_wherever_they_come_from(tmp_path, samples):
+    (tmp_path/"header.csv").write_text(",".join(CHICAGO) + "\n")
+    pd.DataFrame({name: pd.Series([], dtype=str) for name in CHICAGO}).to_parquet(tmp_path/"header.parquet")
+    for name in ("header.csv", "header.parquet"):
+        for source in (tmp_path/name, [samples/"chicago.csv", tmp_path/name]):
+            with pytest.raises(InputError, match=f"{name} has a header but no rows: leave it out"): E.read(source, city="chicago")
+    for make in (lambda: E.clean(pd.DataFrame({"time": [], "category": []})), lambda: E.read(pd.DataFrame({"time": [], "category": []}))):
+        with pytest.raises(InputError, match="^the table has no rows: give one with some$"): make()
+
+
+def test_no_view_takes_no_event_for_a_quiet_city(samples):
+    from crimenb import cleaning, grids, panels, sequences, terrain
+    events = E.read(samples/"chicago.csv", city="chicago").events
+    none, span = events.iloc[:0], dict(start="2018-01-01", end="2018-03-01")
+    places = pd.DataFrame({"lon": [-87.6], "lat": [41.8], "km2": [1.]}, index=["32"])
+    for make in (lambda: sequences.Sequences.from_events(none), lambda: sequences.Sequences.from_events(none, kind="cell"), lambda: sequences.Sequences.from_events(none, kind="area"),
+                 lambda: grids.HourlyMaps.from_events(none, "chicago"), lambda: grids.HourlyMaps.from_events(none, "chicago", **span),
+                 lambda: panels.Panel.from_events(none), lambda: panels.Panel.from_events(none, places=places, **span), lambda: panels.Panel.from_events(none, **span),
+                 lambda: panels.Panel.from_events(none, places=500.), lambda: terrain.Terrain.from_events(none), lambda: E.project(none)):
+        with pytest.raises(InputError, match=r"no event.*: [a-z]") as told: make()
+        assert "\n" not in str(told.value)
+    # events of another time than that which is asked for
+    with pytest.raises(InputError, match="no event lies in the .* periods from 2019"): panels.Panel.from_events(events, places=places, start="2019-01-01", end="2019-03-01")
+    kept, why = cleaning.believe(none, "chicago")
+    assert len(kept) == 0 and why == {}

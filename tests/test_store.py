@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 import zipfile
 from functools import partial
 
@@ -369,6 +370,30 @@ def test_a_period_opens_only_its_years_and_blocks(city, tmp_path):
     (dict(bbox=(1, 2, 0, 3)), "empty"), (dict(categories=["THEFTS"]), "no category 'THEFTS'"), (dict(columns=["city"]), "unknown column 'city'")])
 def test_what_cannot_be_asked(city, choice, words):
     with pytest.raises(InputError, match=words): S.load(**{"city": "chicago", "folder": city[0], **choice})
+
+
+def test_years_that_are_not_there_and_answers_without_events_are_said(tmp_path):
+    for name, year in (("a", 2018), ("b", 2020)):
+        (tmp_path/f"{name}.csv").write_text("ID,Date,Primary Type,Location Description,Community Area,Latitude,Longitude\n"
+                                            f"{year},01/05/{year} 08:15:00 AM,THEFT,STREET,32,41.88,-87.63\n")
+    S.ingest("chicago", [tmp_path/"a.csv", tmp_path/"b.csv"], tmp_path)
+    asked = {"no events of 2019, only of 2018, 2020": {}, "no events of 2016, 2017, 2019, only": dict(since="2016-05-01"), "no events of 2019, 2021 to 2023, only": dict(until="2024-01-01"),
+             "no events of 2022, only": dict(since="2022-01-01"), "no events of 2017, only": dict(until="2018-01-01", since="2017-01-01"),
+             "no event of the store": dict(since="2018-02-01", until="2018-03-01")}
+    for words, choice in asked.items():
+        for how in (S.load, S.days, lambda *a, **b: S.tally(a[0], ["category"], **b), S.pieces, lambda *a, **b: list(S.each(lambda e, *_: len(e), *a, **b))):
+            with pytest.warns(UserWarning, match=words) as told: how("chicago", folder=tmp_path, **choice)
+            assert len(told) == 1 and "\n" not in str(told[0].message)
+    with pytest.warns(UserWarning, match="no event of the store"): S.load("chicago", since="2018-01-01", until="2019-01-01", bbox=(0, 0, 1, 1), folder=tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(S.load("chicago", "2018-01-01", "2019-01-01", folder=tmp_path)) == 1
+
+
+def test_the_table_that_has_the_year_is_named(tmp_path, samples):
+    S.ingest("nyc", samples/"nypd.csv", tmp_path)
+    year = int(S.cities(tmp_path).loc["nyc", "last year"])
+    with pytest.warns(UserWarning, match="5uac-w243"): S.load("nyc", since=f"{max(year + 1, 2019)}-01-01", folder=tmp_path)
 
 
 @pytest.mark.parametrize("content, words", [(b"", "is empty"), (b"a,b\n1,2\n", "lacks the column"), (b"PAR1" + b"x"*99, "Parquet"), (b"PK\x03\x04" + b"x"*99, "zip"), (bytes(range(256))*40, "."), ((",".join(CHICAGO) + "\n").encode(), "no rows"),

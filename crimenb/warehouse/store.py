@@ -14,6 +14,7 @@ import re
 import shutil
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
@@ -51,6 +52,9 @@ from ..fields import Writing
 from ..fields import fold
 from ..fields import labels as tidy
 from ..fields import times
+from .portal import PORTALS
+from .portal import elsewhere
+from .portal import listed
 
 # %% ../../nbs/warehouse/20_store.ipynb #6dc6c500
 # columns in which a portal writes when it last changed a record
@@ -778,6 +782,26 @@ def _chosen(book, place, since, until, bbox, categories):
             f"read_parquet({_text(_whole(place, next(iter(book['years'].values()))))}) LIMIT 0)"))
     return source, " AND ".join(where)
 
+# %% ../../nbs/warehouse/20_store.ipynb #f593dd35
+def _say_absent(book, since, until, categories, n):
+    "A warning where the store lacks years that are asked for, or where none of `n` is chosen."
+    # who asks for no category wants no event
+    if categories is not None and not len(categories): return
+    there = sorted(map(int, book["years"]))
+    first = None if since is None else _time(since, "since").year
+    last = None if until is None else (_time(until, "until") - pd.Timedelta("1ns")).year
+    first, last = (
+        min(there[0], last or there[0]) if first is None else first,
+        max(there[-1], first or there[-1]) if last is None else last)
+    city, absent = book["city"], [y for y in range(first, last + 1) if y not in there]
+    where = elsewhere(PORTALS[city], absent) if absent and city in PORTALS else ""
+    if absent: said = (
+        f"the store of {city} has no events of {listed(absent)}, only of {listed(there)}: fetch "
+        f"or ingest those years{f' ({where})' if where else ''}")
+    elif not n: said = f"no event of the store of {city} is chosen: ask for others"
+    else: return
+    warnings.warn(said, stacklevel=3)
+
 # %% ../../nbs/warehouse/20_store.ipynb #68931fc1
 def label_lists(city, since=None, until=None, bbox=None, categories=None,  # as in `load`
                 folder=None,  # of all stores; None: `home()`
@@ -811,9 +835,12 @@ def load(city,              # whose store
          labels=None,
          folder=None,       # of all stores; None: `home()`
 ) -> pd.DataFrame:
-    "The chosen events in order of time, as a valid events table (or some columns of one)."
+    """The chosen events in order of time, as a valid events table (or some columns of one); a
+    warning where years are asked for that the store has not, or where no event is chosen."""
     with _version(city, folder) as (book, place):
-        return _load(book, place, since, until, bbox, categories, columns, labels)
+        found = _load(book, place, since, until, bbox, categories, columns, labels)
+        _say_absent(book, since, until, categories, len(found))
+        return found
 
 # %% ../../nbs/warehouse/20_store.ipynb #89635883
 def _load(book, place, since, until, bbox, categories, columns, labels):
@@ -850,7 +877,9 @@ def days(city,               # whose store
 ) -> pd.DataFrame:
     "The days that have chosen events, in order: `day` and how many, `n`."
     with _version(city, folder) as (book, place):
-        return _days(book, place, since, until, bbox, categories)
+        found = _days(book, place, since, until, bbox, categories)
+        _say_absent(book, since, until, categories, len(found))
+        return found
 
 def _days(book, place, since, until, bbox, categories):
     source, where = _chosen(book, place, since, until, bbox, categories)
@@ -865,7 +894,10 @@ def pieces(city, since=None, until=None,   # as in `load`
 ) -> list:
     """`[(since, until), …]`: days of the store in stretches of about so many rows, in order,
     without gaps or overlaps; the first and last are those of the events where nothing is asked."""
-    with _version(city, folder) as (book, place): return _pieces(book, place, since, until, rows)
+    with _version(city, folder) as (book, place):
+        found = _pieces(book, place, since, until, rows)
+        _say_absent(book, since, until, None, len(found))
+        return found
 
 def _pieces(book, place, since, until, rows):
     within(rows, "rows", 1)
@@ -894,6 +926,7 @@ def each(view,              # a function (events, since, until) -> what is wante
     with _version(city, folder) as (book, place):
         known = _label_lists(book, place, since, until, bbox, categories)
         cut = _pieces(book, place, since, until, rows)
+        _say_absent(book, since, until, categories, len(cut))
         one = dict(
             view=view, book=book, place=place.absolute(), bbox=bbox, categories=categories,
             columns=columns, labels=known)
@@ -910,6 +943,8 @@ def tally(city,    # whose store
     with _version(city, folder) as (book, place), _connect(MEMORY) as con:
         by = [one_of(c, book["columns"], "column") for c in by]
         source, where = _chosen(book, place, since, until, bbox, categories)
-        return con.sql(
+        found = con.sql(
             f"SELECT {', '.join(by)}, count(*) AS n FROM {source} WHERE {where} GROUP BY ALL "
             "ORDER BY ALL").df()
+        _say_absent(book, since, until, categories, len(found))
+        return found
