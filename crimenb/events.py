@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'OPTIONAL', 'WORLD', 'FAR', 'EARLIEST', 'OLDEST', 'LONELY_YEARS', 'LONELY_SHARE', 'OTHER_LIFE',
-           'OTHER_SHARE', 'TWICE', 'SPELLINGS', 'LOOK', 'validate', 'Cleaned', 'far_from_all', 'places', 'Judged',
-           'judge', 'lonely', 'contents', 'Occurrences', 'clean', 'precision', 'needs_hours', 'guess', 'files_of',
-           'one_order', 'with_clock', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015',
-           'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres', 'metres_to_degrees', 'project']
+           'OTHER_SHARE', 'DIFFERENT', 'TWICE', 'NOBODYS', 'SPELLINGS', 'LOOK', 'validate', 'Cleaned', 'far_from_all',
+           'places', 'Judged', 'judge', 'lonely', 'contents', 'Occurrences', 'clean', 'precision', 'needs_hours',
+           'guess', 'files_of', 'one_order', 'with_clock', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc',
+           'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres',
+           'metres_to_degrees', 'project']
 
 # %% ../nbs/03_events.ipynb #67e4e793
 import re
@@ -427,6 +428,19 @@ def lonely(time: np.ndarray,  # (n,) datetime64[s], NaT allowed
     return known & np.isin(year, years[strange])
 
 # %% ../nbs/03_events.ipynb #2ad11588
+# a number of a record at so many different times is the number of none
+DIFFERENT = 3
+
+def _placeholders(ids, repeated, time, bad):
+    """Which usable rows have a record number that others of different times have, too, such as 0
+    or TBD."""
+    which = np.zeros(len(ids), bool)
+    if not repeated.any(): return which
+    rows = np.flatnonzero(~bad & ids.isin(ids[repeated].unique()).to_numpy())
+    times = pd.Series(time[rows]).groupby(ids.to_numpy(object)[rows]).transform("nunique")
+    which[rows] = times.to_numpy() >= DIFFERENT
+    return which
+
 def _repeated(ids, bad):
     "Which usable rows have the record number of an earlier usable one."
     known = ids.notna().to_numpy() & ~bad
@@ -526,6 +540,8 @@ def _table(judged, kept):
 # %% ../nbs/03_events.ipynb #8bea7654
 # why a row without a number is not kept
 TWICE = "no record id, and the same in an earlier file"
+# why a number of a record is none
+NOBODYS = "record id at three or more different times, which is none"
 
 def _notes(judged, kept, raw):
     "remark -> rows that are kept as they are."
@@ -561,7 +577,12 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
         faults["date more than 5 years from all others"] = lonely(
             np.where(bad, np.datetime64("NaT", "s"), judged.times.time))
         bad, _ = _first(faults)
-    if judged.record_id is not None: faults["record id repeated"] = _repeated(judged.record_id, bad)
+    nobodys = np.zeros(raw.num_rows, bool)
+    if judged.record_id is not None:
+        repeated = _repeated(judged.record_id, bad)
+        nobodys = _placeholders(judged.record_id, repeated, judged.times.time, bad)
+        if nobodys.any(): judged.record_id = judged.record_id.mask(nobodys)
+        faults["record id repeated"] = repeated & ~nobodys
     faults[TWICE] = _of_another_file(judged, bad, parts)
     bad, why = _first(faults)
     dropped = ({"line unreadable": unreadable} if unreadable else {}) | _count(why, True)
@@ -569,7 +590,7 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
     if not kept.any():
         why = ", ".join(f"{reason} {n}" for reason, n in dropped.items())
         raise InputError(f"no row of {what} can be used: {why}")
-    mended = _count(judged.placeless, kept)
+    mended = _count({**judged.placeless, NOBODYS: nobodys}, kept)
     for name, (column, nothing) in {**judged.labels, **judged.ages}.items():
         unknown = np.asarray(pd.isna(column))
         mended |= _count(

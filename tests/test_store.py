@@ -298,6 +298,30 @@ def test_several_files_with_events_without_numbers_as_the_reader_sees_them(tmp_p
     pd.testing.assert_frame_equal(S.load("chicago", folder=tmp_path/"store"), want.events)
 
 
+@pytest.mark.parametrize("nobodys", ["0", "TBD", "999999", "JX0000", "-", "N/A"])
+def test_a_number_that_stands_for_none_merges_no_events(tmp_path, nobodys):
+    "Seven rows have a placeholder, one record comes twice; the reader and the store agree, over one file and over three."
+    def rows(ids, at): return [[i, f"01/{5 + k:02}/2018 08:{k:02}:00 AM", *GOOD[2:]] for k, i in enumerate(ids, at)]
+    twice = [["12", "01/20/2018 08:00:00 AM", *GOOD[2:]]]*2
+    files = [write(tmp_path/"a.csv", [*rows([nobodys]*5 + ["11"], 0), *twice, *rows([nobodys]*2, 6)]), write(tmp_path/"b.csv", rows([nobodys, "13"], 8)), write(tmp_path/"c.csv", rows([nobodys, "14"], 10))]
+    reason = {E.NOBODYS: 7} if nobodys[0] not in "-N" else {}
+    read = E.read(files[0], city="chicago")
+    assert len(read.events) == 9 and read.dropped == {"record id repeated": 1} and read.mended == reason and read.notes["record id unknown"] == 7
+    for n, file in zip((9, 11, 13), files):
+        result = S.ingest("chicago", file, tmp_path/"one by one")
+        assert result.rows == n and result.mended == {why: 7 if n == 9 else 1 for why in reason} and result.replaced == 0
+    assert S.ingest("chicago", files[0], tmp_path/"one by one").rows == 13
+    whole, read = S.ingest("chicago", files, tmp_path/"at once"), E.read(files, city="chicago")
+    assert (whole.kept, whole.dropped, whole.mended) == (len(read.events), read.dropped, read.mended)
+    pd.testing.assert_frame_equal(S.load("chicago", folder=tmp_path/"at once"), read.events)
+
+
+def test_versions_of_a_record_and_the_crimes_of_a_case_are_no_placeholders(tmp_path):
+    rows = [["7", GOOD[1], what, *GOOD[3:]] for what in ("THEFT", "ASSAULT", "BATTERY", "ROBBERY")] + [["8", "01/06/2018 08:15:00 AM", *GOOD[2:]], ["8", "01/07/2018 08:15:00 AM", *GOOD[2:]]]
+    read = E.read(write(tmp_path/"a.csv", rows), city="chicago")
+    assert read.dropped == {"record id repeated": 4} and read.mended == {} and list(read.events.record_id) == ["7", "8"]
+
+
 def test_a_city_without_numbers_has_a_store(tmp_path):
     (tmp_path/"a.csv").write_text("When,What,Lon,Lat\n" + "2023-05-01 10:00,theft,8.54,47.37\n"*3 + "2023-05-02 11:00,theft,8.54,47.37\n")
     (tmp_path/"card.yaml").write_text("name: town\nevents: a.csv\ncolumns: {time: When, category: What, lon: Lon, lat: Lat}\n")

@@ -149,7 +149,7 @@ def _identities(judged, rows, file, seen):
         ids[without] = [f"{NO_NUMBER}{what:016x} {nth}" for what, nth in pairs]
     return pa.array(ids, pa.string())
 
-def _staged(judged, rows, ids, has, updated, filed):
+def _staged(judged, rows, ids, has, updated, filed, file):
     "The rows that can be used, in the order of the file, as they are put aside."
     n = len(judged.lon)
     place, unusable = np.zeros(n, np.uint8), np.zeros(n, np.int32)
@@ -169,7 +169,8 @@ def _staged(judged, rows, ids, has, updated, filed):
     absent = np.full(len(rows), np.datetime64("NaT", "s"))
     columns |= {"updated": absent if updated is None else updated[rows],
                 "filed": absent if filed is None else filed[rows],
-                "place": place[rows], "unusable": unusable[rows]}
+                "place": place[rows], "unusable": unusable[rows],
+                "content": events.contents(judged, file)[rows]}
     return pa.table(columns)
 
 # %% ../../nbs/warehouse/20_store.ipynb #83a43a3d
@@ -235,7 +236,8 @@ def _read(con, number, path, card, area, folder):
             ids, updated = (
                 _identities(judged, rows, path.name, seen),
                 _moments(table[stamp]) if stamp else None)
-            writer.write_table(_staged(judged, rows, ids, has, updated, filed).cast(_schema(card)))
+            part = _staged(judged, rows, ids, has, updated, filed, path.name)
+            writer.write_table(part.cast(_schema(card)))
     return books, {*wanted}
 
 # %% ../../nbs/warehouse/20_store.ipynb #c65904e4
@@ -245,7 +247,34 @@ def _schema(card):
     labels = ((name, pa.float64() if name in _AGES else pa.string()) for name in _has(card))
     return pa.schema([("record_id", pa.string()), ("time", moment), ("lon", pa.float64()),
                       ("lat", pa.float64()), *labels, ("updated", moment), ("filed", moment),
-                      ("place", pa.uint8()), ("unusable", pa.int32())])
+                      ("place", pa.uint8()), ("unusable", pa.int32()), ("content", pa.uint64())])
+
+# %% ../../nbs/warehouse/20_store.ipynb #8ed584c5
+def _name(con, known):
+    """The view `rows`: those that are staged, with the number of a record, or what stands for it
+    where there is none or nobody's (`known`, or at `events.DIFFERENT` times); the numbers of
+    nobody."""
+    con.execute(
+        "CREATE TEMP TABLE often AS SELECT hash(record_id) AS number FROM staged GROUP BY 1 "
+        f"HAVING count(*) >= {events.DIFFERENT}")
+    found = con.execute(
+        "SELECT record_id FROM staged WHERE hash(record_id) IN (SELECT number FROM often) AND NOT "
+        f"starts_with(record_id, {_text(NO_NUMBER)}) GROUP BY 1 "
+        f"HAVING count(DISTINCT time) >= {events.DIFFERENT}").fetchall()
+    nobodys = sorted({*known, *(number for number, in found)})
+    if not nobodys:
+        con.execute("CREATE VIEW rows AS SELECT * FROM staged")
+        return nobodys
+    con.execute("CREATE TEMP TABLE nobodys AS SELECT unnest(?::VARCHAR[]) AS record_id", [nobodys])
+    own = "record_id IN (SELECT record_id FROM nobodys)"
+    con.execute(f"""CREATE TEMP TABLE named AS SELECT nth, {own} AS nobodys,
+                        {_text(NO_NUMBER)} || lpad(lower(to_hex(content)), 16, '0') || ' ' || row_number()
+                            OVER (PARTITION BY nth // 1_000_000_000_000, content ORDER BY nth) - 1 AS name
+                    FROM staged WHERE {own} OR starts_with(record_id, {_text(NO_NUMBER)})""")
+    con.execute(
+        "CREATE VIEW rows AS SELECT staged.* REPLACE (coalesce(name, record_id) AS record_id) "
+        "FROM staged LEFT JOIN named USING (nth)")
+    return nobodys
 
 # %% ../../nbs/warehouse/20_store.ipynb #79b5d6e0
 def _good(con):
@@ -295,9 +324,13 @@ def _meet(con, years, whole, filed):
                 "USING (record_id)")
 
 # %% ../../nbs/warehouse/20_store.ipynb #0f7f418f
-def _mended(con, has, seen):
+def _mended(con, has, seen, nobodys):
     "reason -> how many of the rows that are kept lack a value."
     good, found = _good(con), {}
+    if nobodys:
+        (n,), = con.execute(
+            f"SELECT count(*) FROM {good} JOIN named USING (nth) WHERE nobodys").fetchall()
+        if n: found[events.NOBODYS] = n
     for code, n in con.execute(
         f"SELECT place, count(*) FROM {good} WHERE place > 0 GROUP BY 1 ORDER BY 1").fetchall():
         found[_PLACELESS[code - 1]] = n
@@ -575,7 +608,8 @@ def _ingest(con, card, paths, place, work, book, area):
             f"SELECT *, {i}::BIGINT * 1_000_000_000_000 + file_row_number AS nth FROM "
             f"read_parquet({_text(work / f'{i}.parquet')}, file_row_number = true)")
         for i in range(len(paths)))
-    con.execute(f"CREATE VIEW rows AS {staged}")
+    con.execute(f"CREATE VIEW staged AS {staged}")
+    nobodys = _name(con, book.get("nobodys", []))
     _latest(con)
     _meet(
         con, {year: _whole(place, entry) for year, entry in book["years"].items()}, whole,
@@ -593,7 +627,7 @@ def _ingest(con, card, paths, place, work, book, area):
     columns = [
         "time", "lon", "lat", *has, "record_id", "updated",
         *(["filed"] if _by_report(card) else [])]
-    mended = _mended(con, has, seen)
+    mended = _mended(con, has, seen, nobodys)
     found = {
         name: [
             v
@@ -616,6 +650,7 @@ def _ingest(con, card, paths, place, work, book, area):
     stay = {year: entry for year, entry in book["years"].items() if int(year) not in changed}
     book |= {
         "area": area,
+        "nobodys": nobodys,
         "years": dict(sorted((stay | years).items())),
         "columns": [
             c for c in columns
