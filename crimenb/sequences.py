@@ -450,6 +450,7 @@ def cells_of(events: pd.DataFrame, # with lon and lat, degrees
 
 def utm_of(events: pd.DataFrame) -> int:
     "The EPSG number of the UTM zone that the middle of the events lies in."
+    if events["lon"].isna().all(): raise InputError("no event has coordinates: squares need some")
     lon, lat = events["lon"].median(), events["lat"].median()
     return int(32601 + (lon + 180)//6) + (100 if lat < 0 else 0)
 
