@@ -530,7 +530,7 @@ class MeanOfThree(RowModel):
     ): self.task, self.seed, self.length, self.cyclic = task, seed, length, cyclic
 
     def _learn(self, view, features, rows, valid):
-        how = dict(task=self.task, length=self.length, cyclic=self.cyclic)
+        how: Any = dict(task=self.task, length=self.length, cyclic=self.cyclic)
         self.members_ = [Memories(**how), GradientBoosting(seed=self.seed, **how), PoissonGLM(**how)]
         for one in self.members_:
             one.scales_ = self.scales_
