@@ -228,7 +228,7 @@ def look_up(results: pd.DataFrame,  # as from `prepared`
                 if set(part["method"]) == set(methods)]
             if not whole: continue
             best = (
-                some[some["setting"].isin(whole)] .sort_values(["epochs", "seconds", "setting"])
+                some[some["setting"].isin(whole)].sort_values(["epochs", "seconds", "setting"])
                 .iloc[-1])
             some = some[some["setting"] == best["setting"]]
             value, low, high = mean_of_seeds(some)
@@ -252,7 +252,7 @@ def _improvement(results, row, rows, dataset, metric):
     for profile in PROFILES:
         settings = (
             results[results["profile"] == profile]
-            .sort_values(["epochs", "seconds"], ascending=False)["setting"] .unique())
+            .sort_values(["epochs", "seconds"], ascending=False)["setting"].unique())
         for setting in settings:
             some = results[results["setting"] == setting]
             if not set(asked["method"]) <= set(some["method"]): continue
@@ -390,6 +390,6 @@ def summary(table: pd.DataFrame,  # as from `ledger`
 ) -> pd.DataFrame:
     "How many rows of each work got each verdict."
     counts = (
-        table.groupby(["work", "verdict"]) .size() .unstack(fill_value=0)
+        table.groupby(["work", "verdict"]).size().unstack(fill_value=0)
         .reindex(index=list(WORKS), columns=list(VERDICTS), fill_value=0))
     return counts.assign(rows=counts.sum(axis=1)).rename(index=WORKS)

@@ -1044,7 +1044,8 @@ def study_maps(dataset,               # "city" (simulated), a name in `HALVES`, 
         return happened, HourlyMaps.from_events(happened, grid, truth.start, end), truth
     if cities.is_card(dataset):
         card, start, end = cities.get(dataset), None, None
-        happened = cards.placed(sources.load(card).events, card, "an hourly map")
+        happened = cards.placed(
+            cards.known_to(sources.load(card), "hour").events, card, "an hourly map")
     else:
         known = "data set of hourly maps (or city, or the path of a card)"
         source, start, end = HALVES[one_of(dataset, HALVES, known)]
