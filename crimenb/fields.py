@@ -733,8 +733,8 @@ def local_clock(seconds: np.ndarray,  # since 1970, in UTC
     # clocks change at quarters of an hour: each quarter is looked up once
     utc = pd.DatetimeIndex((different*900).astype("datetime64[s]")).tz_localize("UTC")
     shift = (
-        (utc.tz_convert(zone).tz_localize(None) - utc.tz_localize(None)) .to_numpy()
-        .astype("timedelta64[s]") .astype(np.int64))
+        (utc.tz_convert(zone).tz_localize(None) - utc.tz_localize(None)).to_numpy()
+        .astype("timedelta64[s]").astype(np.int64))
     return seconds + shift[code]
 
 # %% ../nbs/01_fields.ipynb #5f72644b

@@ -826,7 +826,7 @@ def _hot_spot_draws(
         rows = min(step, n_boot - start)
         drawn = rng.integers(0, count, (rows, count)) + count*np.arange(rows)[:, None]
         weight = (
-            np.bincount(drawn.ravel(), minlength=rows * count) .reshape(rows, count)
+            np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
             .astype("float64")[:, labels])
         found = []
         for order, starts, ordered in sorts:
