@@ -123,6 +123,7 @@ def record_ids(values,  # text or numbers, one a row
             return number.cast(pa.string()).to_pandas(types_mapper=_as_str)
         text = stripped(text)
     if not pc.all(pc.match_substring_regex(text, "^[1-9][0-9]*$")).as_py():
+        text = pc.replace_substring_regex(text, _UNSEEN, "")
         nobody = pc.match_substring_regex(text, _NO_ID)
         text = pc.if_else(nobody, pa.scalar(None, text.type), text)
         # a spreadsheet's marks for "this is text", and a sign
@@ -161,10 +162,13 @@ def _all_digits(word):
         else None)
 
 # %% ../nbs/01_fields.ipynb #a13896e9
+_UNSEEN = "[\x00-\x08\u200b-\u200d\u2060\ufeff]"
+
 def _one_spelling(word, numbers):
     """A label without white space at its ends; a whole number without zeros in front; None where
     `numbers` and it is none."""
-    word = word.strip()
+    # what cannot be seen tells no labels apart: accents in two pieces, spaces without width
+    word = re.sub(_UNSEEN, "", unicodedata.normalize("NFC", word)).strip()
     if numbers is False: return word or None
     if numbers is None: word = " ".join(word.split())
     match = re.fullmatch(r"0*([0-9]+?)(?:\.0*)?", re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", word))
@@ -271,7 +275,8 @@ def floats(column,        # an Arrow column of text or numbers
     text = as_text(column)
     try: number = text.cast(pa.float64())
     except pa.ArrowInvalid:
-        text = stripped(text)
+        # a minus as typesetters write it
+        text = pc.replace_substring(stripped(text), "\u2212", "-")
         pointed = _pointed(_degrees(text, degrees) if degrees else text, degrees)
         good = pc.match_substring_regex(pointed, _NUMBER)
         number = pc.if_else(good, pointed, pa.scalar(None, text.type)).cast(pa.float64())

@@ -412,7 +412,8 @@ class HourlyMaps(_Verbs):
         some, notes = events, ()
         if start is not None: some = some[some.time >= start]
         if end is not None: some = some[some.time < end]
-        if not len(events) or (start is None or end is None) and not len(some):
+        if not len(events): raise InputError("there is no event: give a table with some")
+        if (start is None or end is None) and not len(some):
             raise InputError("there is no event: give start and end, or other events")
         needs_hours(some)
         if len(some): no_odd_ones(*np.unique(some.time.to_numpy(), return_counts=True), start, end)

@@ -508,7 +508,8 @@ def test_degrees_among_feet_and_feet_among_degrees():
     (dict(lon=None, lat=None, x=-75.2, y=39.9), dict(crs=2272, x="x", y="y"), "in degrees, not in EPSG:2272"),
     (dict(lon=None, lat=None, x=2_674_927.0, y=234_723.0), dict(crs=999999), "no coordinate system"),
     (dict(lon=41.8, lat=-87.6), dict(tz="America/Chicago"), "swapped"),
-    (dict(lon=41.8, lat=-87.6), dict(box=(-88, 41, -87, 42)), "swap lon and lat")])
+    (dict(lon=41.8, lat=-87.6), dict(box=(-88, 41, -87, 42)), "swap lon and lat"),
+    (dict(lon=87.6, lat=41.8), dict(box=(-88, 41, -87, 42)), "all 30 places of the table lie outside the box of the city, such as .*: has a minus been lost")])
 def test_a_whole_table_of_wrong_places_is_an_error(change, how, words):
     frame = table_of(30, **change).dropna(axis=1, how="all")
     with pytest.raises(InputError, match=words): E.read(frame, **how)

@@ -334,3 +334,9 @@ def test_degrees_in_other_spellings(text, ways, right):
     assert F.floats(pa.array([text, "1.5"]), ways)[0] == pytest.approx([right, 1.5], nan_ok=True)
     # a number of anything else is not read so
     assert np.isnan(F.floats(pa.array([text, "1.5"]))[0][0])
+
+
+def test_what_cannot_be_seen_tells_nothing_apart():
+    assert list(F.labels(["Ko\u0308rper", "Körper", "THEFT\u200b", "THEFT", "TH\0EFT", "\ufeffTHEFT"]).categories) == ["Körper", "THEFT"]
+    assert list(F.record_ids(["\ufeff12", "12", "A\u200b1", "A1"])) == ["12", "12", "A1", "A1"]
+    assert F.floats(pa.array(["\u221287.63", "-87.63"]), "EW")[0].tolist() == [-87.63, -87.63]

@@ -91,8 +91,10 @@ def test_no_window(start, end):
 
 def test_no_events():
     none = table(["2018-01-03"], [0], [0]).iloc[:0]
-    with pytest.raises(InputError): HourlyMaps.from_events(none, GRIDS["la"])
-    assert HourlyMaps.from_events(none, GRIDS["la"], "2018-01-01", "2018-01-02").counts.shape == (24, 16, 16)
+    for span in ((), ("2018-01-01", "2018-01-02")):      # a table without events is no quiet city
+        with pytest.raises(InputError, match="no event: give a table with some"): HourlyMaps.from_events(none, GRIDS["la"], *span)
+    some = table(["2018-01-03"], [0], [0])
+    assert HourlyMaps.from_events(some, GRIDS["la"], "2018-01-01", "2018-01-02").counts.sum() == 0
 
 def test_a_simulated_city_is_counted_where_it_is_expected():
     events, city = simulate(30_000, days=40, seed=1)

@@ -54,6 +54,12 @@ def test_where_more_is_better_the_largest_rule_is_the_best(tmp_path):
     rows = [r | {"metric": "PAI@5%"} for r in result()["rows"]]
     assert set(leaderboard.lines(read(tmp_path, result("rtm", rows=rows)))["rule"]) == {"persistence"}
 
+@pytest.mark.parametrize("metric, floored", [("RMSE", True), ("RMSE, cumulative", True), ("Poisson deviance", True), ("NDCG@5", True), ("PAI@5%", True), ("accuracy", True),
+                                             ("MAE", False), ("macro-F1", False), ("calibration error", False), ("RRI@5%", False), ("demographic parity difference", False)])
+def test_a_floor_stands_only_where_the_truth_is_best_in_the_mean(tmp_path, metric, floored):
+    table = leaderboard.lines(read(tmp_path, result(rows=[r | {"metric": metric} for r in result()["rows"]])))
+    assert table["floor"].notna().all() == floored and table["floor"].notna().any() == floored and table["trivial"].notna().all()
+
 def test_a_difference_has_no_yardstick_and_an_unknown_study_its_own_name(tmp_path):
     rows = [r | {"protocol": "native, paired"} for r in result()["rows"][:4]] + [r | {"metric": "RMSE less average"} for r in result()["rows"][:4]]
     table = leaderboard.lines(read(tmp_path, result("transfer", rows=rows)))
