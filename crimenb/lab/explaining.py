@@ -29,7 +29,7 @@ def draws_of(explanations: list,    # of several networks, for the same cases
     return np.einsum(
         "rs,rb,sbp->rp", weights(len(size)), weights(count), sums, optimize=True), sums.sum((0, 1))
 
-def share_rows(explanations: list, blocks, seed: int = 0) -> list:
+def share_rows(explanations: list, blocks: np.ndarray, seed: int = 0) -> list:
     "Rows metric, value, low, high, n, blocks: the share of each player."
     drawn, whole = draws_of(explanations, blocks, seed=seed)
     weeks, value = len(np.unique(blocks)), whole/whole.sum()
@@ -52,14 +52,16 @@ def regrouped(explanation: Explanation,
         explanation, values=add(explanation.values), error=np.sqrt(add(explanation.error**2)),
         players=list(groups), feature=np.full((len(explanation.values), len(groups)), np.nan))
 
-def above_equal_share(explanations: list, player: str, blocks, seed: int = 0) -> str:
+def above_equal_share(
+    explanations: list, player: str, blocks: np.ndarray, seed: int = 0) -> str:
     "Whether the player's share lies above an equal share: supported, refuted or undecided."
     rows = share_rows(explanations, blocks, seed)
     [row] = [r for r in rows if r["metric"].endswith(f": {player}")]
     equal = 1/len(explanations[0].players)
     return "supported" if row["low"] > equal else "refuted" if row["high"] < equal else "undecided"
 
-def comes_first(explanations: list, player: str, groups: dict, blocks, seed: int = 0) -> str:
+def comes_first(
+    explanations: list, player: str, groups: dict, blocks: np.ndarray, seed: int = 0) -> str:
     "Whether the player is the most important one of these groups."
     together = [regrouped(e, groups) for e in explanations]
     return ranks_first(rank_intervals(together, blocks, seed=seed), player)

@@ -38,7 +38,7 @@ def events_of(dataset,      # name of a data set or city, or path of a card
     if card.path is None: return card, read_events(files, city=card)
     return card, cards.load(
         replace(card, events=tuple(str(Path(file).absolute()) for file in files)))
-def as_exact(question: str, read) -> tuple:
+def as_exact(question: str, read: Any) -> tuple:
     """The events whose time is known exactly enough for the question, and a sentence on the
     others."""
     table = getattr(read, "events", read)

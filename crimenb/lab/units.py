@@ -96,7 +96,7 @@ def recovery(sizes, cities: int, side: int, # events in the year seen; cities a 
             events, truth = city.simulate(2*size, 730, 100 + k, side=side, n_areas=16)
             small = terrain.from_city(events, truth, bandwidths=(100, 200, 300, 400, 600, 800))
             land, y = small.design(), small.past(1)
-            planted = {name.rsplit("_", 2)[0]: name for name in small.planted}
+            planted = {name.rsplit("_", 2)[0]: name for name in small.planted or ()}
             for way, (kind, pick) in (WAYS if ways is None else ways).items():
                 picked = pick(land, y[:, 0], k)
                 found += [
