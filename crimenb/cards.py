@@ -200,8 +200,8 @@ class Draft:
 def _value(value):
     "A value as YAML on one line."
     return (
-        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6) .strip()
-        .removesuffix("...") .strip())
+        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6).strip()
+        .removesuffix("...").strip())
 
 # %% ../nbs/13_cards.ipynb #5a086137
 def _text(card, hints):

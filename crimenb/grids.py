@@ -412,7 +412,7 @@ class HourlyMaps(_Verbs):
         some, notes = events, ()
         if start is not None: some = some[some.time >= start]
         if end is not None: some = some[some.time < end]
-        if (start is None or end is None) and not len(some):
+        if not len(events) or (start is None or end is None) and not len(some):
             raise InputError("there is no event: give start and end, or other events")
         needs_hours(some)
         if len(some): no_odd_ones(*np.unique(some.time.to_numpy(), return_counts=True), start, end)
@@ -630,7 +630,7 @@ SHORT_GAP = 3
 def _readings(table):
     "The columns of `WEATHER` as numbers; what stations write where they have none is missing."
     values = (
-        table[[name for name in WEATHER if name in table]] .apply(pd.to_numeric, errors="coerce")
+        table[[name for name in WEATHER if name in table]].apply(pd.to_numeric, errors="coerce")
         .astype(float))
     # -9999, -999, -99 and 999.9, 9999: no thermometer shows that, and no wind blows backwards
     odd = (
@@ -647,7 +647,7 @@ def _weather_times(column, path, zone):
     a written zone is converted."""
     numbers = pd.api.types.is_numeric_dtype(column) and bool((column.abs() >= 1e8).all())
     text = (
-        pd.Series(column) if numbers else column.astype(object) .where(column.notna(), None)
+        pd.Series(column) if numbers else column.astype(object).where(column.notna(), None)
         .map(lambda v: None if v is None else str(v)))
     found = read_times(
         pa.array(text.round().astype("int64") if numbers else text, from_pandas=True),
@@ -750,7 +750,7 @@ def weather_ahead(weather: pd.DataFrame,   # from `read_weather`
     if not len(later): return weather
     usual = weather.iloc[-24*days:]
     usual = (
-        usual.groupby(usual.index.hour) .mean() .reindex(range(24))
+        usual.groupby(usual.index.hour).mean().reindex(range(24))
         .interpolate("linear", limit_direction="both"))
     return pd.concat([weather, usual.loc[later.hour].set_axis(later)])
 

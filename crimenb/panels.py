@@ -9,6 +9,8 @@ __all__ = ['UNCOMPARED', 'GROUPS', 'SEVERITY', 'EMPTY_BY_CHANCE', 'NEAR', 'LEVEL
            'before', 'Columns', 'Scales', 'scales', 'Rows', 'Known', 'Features', 'read_la_monthly', 'read_hagen']
 
 # %% ../nbs/30_panels.ipynb #079681c9
+import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -443,6 +445,7 @@ def counted(how: Counting, cls: type, events: pd.DataFrame,
 ) -> Any:
     "The events as a panel of class `cls`; periods without events have the count 0."
     areas = list(map(str, how.table.index))
+    if check and not len(events): raise InputError("there is no event: give a table with some")
     if not areas or (not len(events) and (start is None or end is None)):
         raise InputError("the events have no areas to count by: give them some with `places`")
     starts, t = _period(events["time"], how.freq, how.slots, start, end)
@@ -457,6 +460,8 @@ def counted(how: Counting, cls: type, events: pd.DataFrame,
     if n := int((inside & (area >= 0) & (code < 0)).sum()):
         left_out["of a category that is not counted"] = n
     kept = (area >= 0) & inside & (code >= 0)
+    if check and not inside.any(): raise InputError(
+        f"no event lies in the {T:,} periods from {starts[0]:%Y-%m-%d} on: ask for others")
     events, t, area, code = events[kept], t[kept], area[kept], code[kept].astype("int64")
     counts = np.bincount((t * A + area) * C + code, minlength=T * A * C).astype("int32").reshape(T,
         A, C)
@@ -826,6 +831,21 @@ def read_la_monthly(paths,             # file name -> path, from `sources.fetch(
                  geometry=places["geometry"].to_numpy())
 
 # %% ../nbs/30_panels.ipynb #2b0ce101
+def _windows(path):
+    "(cases, steps, areas, types) inputs, and what came after them, of one of HAGEN's files."
+    try:
+        with np.load(path) as arrays: x, y = arrays["x"], arrays["y"]
+    # whatever zip and numpy meet in damaged bytes
+    except (OSError, EOFError, ValueError, TypeError, LookupError, RuntimeError, MemoryError,
+            AttributeError, zlib.error, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read as HAGEN's arrays ({type(error).__name__}): "
+                         "download it again") from error
+    if not (x.ndim == y.ndim == 4 and len(x) == len(y) and x.size and x.shape[2:] == y.shape[2:]
+            and all(np.isin(v, (0, 1)).all() for v in (x, y))):
+        raise InputError(f"{path} does not hold windows of 0 and 1 by step, area and type: these "
+                         "are not HAGEN's arrays")
+    return x, y
+
 def read_hagen(paths, # file name -> path: three files that end in train.npz, val.npz and test.npz
 ) -> "tuple[Panel, Split]":
     """HAGEN's occurrences (0 or 1) by step, area and type, put back together from their windows;
@@ -833,9 +853,11 @@ def read_hagen(paths, # file name -> path: three files that end in train.npz, va
     by_part = {str(name).replace("\\", "/").split("/")[-1]: path for name, path in paths.items()}
     if missing := {"train.npz", "val.npz", "test.npz"} - set(by_part):
         raise InputError(f"HAGEN's arrays lack {sorted(missing)[0]}: give all three files")
-    parts = [np.load(by_part[name]) for name in ("train.npz", "val.npz", "test.npz")]
-    x, y = (np.concatenate([p[k] for p in parts]) for k in ("x", "y"))
-    many = [len(p["x"]) for p in parts]
+    parts = [_windows(by_part[name]) for name in ("train.npz", "val.npz", "test.npz")]
+    many = [len(x) for x, _ in parts]
+    try: x, y = map(np.concatenate, zip(*parts))
+    except ValueError: raise InputError("the three files are of different areas, types or lengths "
+                                        "of window: these are not one of HAGEN's sets") from None
     if not (x[1:, :-1] == x[:-1, 1:]).all():
         raise InputError("the windows are not one series moved by one step each: these are not "
                          "HAGEN's arrays")

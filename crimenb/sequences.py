@@ -450,6 +450,7 @@ def cells_of(events: pd.DataFrame, # with lon and lat, degrees
 
 def utm_of(events: pd.DataFrame) -> int:
     "The EPSG number of the UTM zone that the middle of the events lies in."
+    if events["lon"].isna().all(): raise InputError("no event has coordinates: squares need some")
     lon, lat = events["lon"].median(), events["lat"].median()
     return int(32601 + (lon + 180)//6) + (100 if lat < 0 else 0)
 
@@ -724,7 +725,7 @@ def shared_runs(a: Sequences, b: Sequences, classes: np.ndarray) -> "tuple[np.nd
     known, index = np.unique(np.concatenate([run_a, run_b]), return_inverse=True)
     def table(spot, run, n):
         return (
-            csr_array((np.ones(len(run)), (spot, run)), shape=(n, len(known))) .astype(bool)
+            csr_array((np.ones(len(run)), (spot, run)), shape=(n, len(known))).astype(bool)
             .astype(float))
     has_a, has_b = (
         table(spot_a, index[: len(run_a)], a.n_spots),

@@ -141,7 +141,7 @@ class PortalServer:
             extra = [{"fieldName": ":@computed_region_1", "dataTypeName": "number"}, {"fieldName": "location", "dataTypeName": "location"}]
             return "columns", lambda: {"id": name, "columns": [{"fieldName": c, "dataTypeName": "text"} for c in self.types[name]] + extra}
         name, select = path.split("/")[-1].removesuffix(".json"), query["$select"]
-        kind = "count" if "count(*)" in select else "keys" if select == ":id" else "page"
+        kind = "count" if "count(*)" in select else "keys" if select == ":id, :updated_at" else "page"
         return kind, lambda: [{k: _row_id(v) if k == ":id" else v == "1" if k == "arrest" else v for k, v in row.items() if v is not None} for row in self._select(
             name, select, query.get("$where"), query.get("$order"), int(query.get("$limit", 1000)), int(query.get("$offset", 0)))]
 
@@ -159,11 +159,10 @@ class PortalServer:
         where = re.sub(r"TIMESTAMP '([^']*)'", lambda m: str(_milliseconds(m[1])), query["where"])
         if self.stamped: where = where.replace("EDITED", _EDITED)
         if "returnCountOnly" in query: return "count", lambda: {"count": self._select(name, "count(*) AS n", where)[0]["n"]}
-        if "returnIdsOnly" in query: return "keys", lambda: {"objectIdFieldName": "OBJECTID", "objectIds": [r["OBJECTID"] for r in self._select(name, "OBJECTID", where)] or None}
         limit = min(int(query.get("resultRecordCount", self.cap)), self.cap)
         fields, order = query["outFields"], query.get("orderByFields")
         if self.stamped: fields, order = fields.replace("EDITED", f"{_EDITED} AS EDITED"), order
-        kind = "count" if query["outFields"] == "EDITED" else "page"
+        kind = {"EDITED": "count", "OBJECTID,EDITED": "keys"}.get(query["outFields"], "page")
         return kind, lambda: {"features": [{"attributes": row} for row in self._select(name, fields, where, order, limit)]}
 
     def _select(self, name, select, where=None, order=None, limit=-1, offset=0):

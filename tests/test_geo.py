@@ -22,6 +22,7 @@ from crimenb.core import InputError
 from crimenb.geo import (Cells, Points, adjacency, area_label, cell_of, cell_places, cells_in, degree_cells, join_areas, knn_graph, locate, misplaced, read_boundaries,
                          read_points, read_polygons, read_table, square_cells, to_frame, to_geojson, transform, utm, write)
 from crimenb.sources import fetch
+from faults import damaged
 
 def zipped(content): return gzip.compress(content, mtime=0)     # a test's name must not hold the time
 
@@ -621,19 +622,6 @@ def kinds(tmp_path):
             "c.csv": ("area,the_geom\n" + "".join(f'{k},"{shapely.Polygon(r).wkt}"\n' for k, r in ROW.items())).encode(), "l.csv": ("n,lon,lat\n" + "".join(f"{i},{x},{y}\n" for i, (x, y) in enumerate(zip(LON, LAT)))).encode(),
             "r.rda": boroughs,
             **{name: (tmp_path/name).read_bytes() for name in ("a.gpkg", "a.shp", "a.fgb", "a.parquet")}}
-
-def damaged(good, rng):
-    "One of the ways in which a file goes wrong."
-    n, way = len(good), rng.integers(7)
-    if way == 0: return good[:rng.integers(n)]
-    at, many = int(rng.integers(n)), int(rng.integers(1, 40))
-    if way == 1: return good[:at] + good[at + many:]
-    if way == 2: return good[:at] + good[at:at + many]*3 + good[at + many:]
-    if way == 3: return good[:at] + bytes(rng.integers(0, 256, many, dtype=np.uint8)) + good[at:]
-    if way == 4: return good[:at] + [b"[", b"{", b"]", b"}", b'"', b",", b"null", b"1e999", b"9"*400, b"NaN", b"\xe9", b"\0", b"-", b"[["*3_000][rng.integers(14)] + good[at + 1:]
-    out = bytearray(good)
-    for i in rng.integers(0, n, 1 if way == 5 else many): out[i] ^= 1 << int(rng.integers(8))
-    return bytes(out)
 
 def test_hundreds_of_damaged_files_are_read_or_refused_in_one_sentence(tmp_path):
     rng, refusals, since = np.random.default_rng(0), 0, time.process_time()

@@ -323,8 +323,9 @@ def test_begin_says_where_each_value_comes_from(folder, capsys):
     assert lines[4] == ["bonus", "0.5", "smoke,", "generous"] and run.parameters["loud"] is True
 
 def test_reproduce_leaves_notebook_result_and_page(folder, tmp_path):
-    paths = studies.reproduce("dice", {"throws": 7}, tmp_path / "runs", folder)
-    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == sorted(p.name for p in paths[:3])
+    # papermill takes braces in a path for places of parameters
+    paths = studies.reproduce("dice", {"throws": 7}, tmp_path / "{r}{0}", folder)
+    assert sorted(p.name for p in (tmp_path / "{r}{0}").iterdir()) == sorted(p.name for p in paths[:3])
     assert len({p.stem for p in paths[:3]}) == 1
     result = studies.validate(json.loads(paths.result.read_text()))
     assert result["rows"][0]["value"] == 7 and result["parameters"]["throws"] == 7 and result["seconds"] >= 0
@@ -333,7 +334,7 @@ def test_reproduce_leaves_notebook_result_and_page(folder, tmp_path):
     nbformat.validate(nbformat.read(paths.notebook, as_version=4))
     # the same run, from a notebook that forgets to save: the old result must not pass for its own
     write_study(folder, end="pass")
-    with pytest.raises(studies.StudyFailed, match="ended without a result"): studies.reproduce("dice", {"throws": 7}, tmp_path / "runs", folder)
+    with pytest.raises(studies.StudyFailed, match="ended without a result"): studies.reproduce("dice", {"throws": 7}, tmp_path / "{r}{0}", folder)
     assert json.loads(paths.result.read_text()) == result
 
 def test_bad_input_is_refused_before_anything_is_written(folder, tmp_path):

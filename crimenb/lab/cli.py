@@ -152,7 +152,7 @@ def _ingest(options):
     from crimenb.warehouse import store
     print(
         _text(
-            store.ingest(options.city, options.files, options.folder, options.area) .report()
+            store.ingest(options.city, options.files, options.folder, options.area).report()
             .astype(str), right=("rows",)))
 
 def _stores(options):

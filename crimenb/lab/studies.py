@@ -147,6 +147,10 @@ def _resolve(study, given, folder):
 def _typed(study, parameter, value):
     "`value` as the parameter's type, or an `InputError`."
     kind = parameter.type
+    # what no float and no array can hold
+    if type(value) is int and abs(value) >= 2**63:
+        raise InputError(
+            f"parameter {parameter.name} of {study} is a number without end: give one below 2**63")
     if kind is float and type(value) is int: value = float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         must = f"must be {'a finite' if kind is float else 'of type'} {kind.__name__}"
@@ -583,7 +587,8 @@ def _executed(notebook, partial, given):
     watched = sys.stderr.isatty() or os.environ.get("CRIMENB_PROGRESS") == "1"
     with _environment(CRIMENB_PROGRESS="1" if watched else "0"):
         papermill.execute_notebook(
-            str(notebook), str(partial),
+            # it would take braces in a path for the place of a parameter
+            *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, partial)),
             parameters={k: v for k, v in given.items() if v is not None}, kernel_name="python3",
             extra_arguments=["--log-level=CRITICAL"], progress_bar=watched, log_output=False,
             stderr_file=sys.stderr if watched else None)
@@ -805,8 +810,8 @@ def leaderboard(results: pd.DataFrame,  # as from `read_results`
         printed=("printed", "max")).reset_index()
     best = lines["measured"].where(lines["metric"].map(lower_is_better), -lines["measured"])
     return (
-        lines.assign(best=best) .sort_values(line[:5] + ["best"], kind="stable")
-        .drop(columns="best") .reset_index(drop=True))
+        lines.assign(best=best).sort_values(line[:5] + ["best"], kind="stable")
+        .drop(columns="best").reset_index(drop=True))
 
 # %% ../../nbs/lab/10_studies.ipynb #fb4ac413
 def record(folder="runs",  # a folder of result files

@@ -48,7 +48,10 @@ def grids(path,  # of the sweep file
 ) -> list:
     "The grids of a sweep file, each a mapping from a key to the list of its values."
     path = Path(path)
-    try: content = yaml.load(path.read_text(encoding="utf-8"), _Once)
+    try:
+        with path.open("rb") as file: text = file.read(1_000_001)
+        if len(text) > 1_000_000: raise InputError("no sweep file is larger than a megabyte")
+        content = yaml.load(text.decode("utf-8"), _Once)
     except OSError as error:
         raise InputError(f"can not read {path}: {error.strerror}; name a sweep file") from None
     except InputError as error: raise InputError(f"{path.name}: {error}") from None

@@ -16,18 +16,18 @@ import numpy as np
 import pandas as pd
 
 from .. import cards, cities, city, sources
-from ..baselines.area_panel import rules
+from ..baselines.area_panel import ours, rules
 from ..core import InputError, one_of
 from ..events import read_lapd
 from .boards import RISING, mean_rows
 from ..metrics import (
     count_summary, drawn_interval, level_summary, paired_count_interval, paired_interval)
-from ..models import Model, choose
+from ..models import Model, choose, clone, rolled
 from crimenb.panels import (
     GROUPS, Features, Panel, category_groups, cell_areas, city_places, read_hagen, read_la_monthly,
     read_polygons)
 from ..papers.parallel import LEAST
-from ..views import Split
+from ..views import Split, periods_of
 
 # %% ../../nbs/lab/25_weekly.ipynb #776d2acb
 class Weekly(NamedTuple):
@@ -126,21 +126,27 @@ def expected_means(truth,        # a simulated city
         [[group[c] == g for g in panel.categories] for c in truth.categories], float)
 
 # %% ../../nbs/lab/25_weekly.ipynb #29ae0a90
-def best_rule(name: str,    # of a rule of `baselines.area_panel`
+def best_rule(name: str,    # of a rule of `baselines.area_panel`, or of one of its `ours`
               task: str,    # "counts" or "levels"
               panel: Panel, parts: Split,
               **settings,   # length, cyclic: where the rule has them
 ) -> Model:
     "The rule with the settings that validation chooses, fitted on training alone."
-    kind = rules()[one_of(name, rules(), "rule")]
-    known = kind().get_params()
-    start = kind(task).set_params(**{k: v for k, v in settings.items() if k in known})
+    known = rules() | ours()
+    kind = known[one_of(name, known, "rule")]
+    own = kind().get_params()
+    start = kind(task).set_params(**{k: v for k, v in settings.items() if k in own})
     return choose(start, panel, kind.grid, parts.train, parts.valid)[0].fit(
         panel, parts.train, parts.valid)
 
-def rows_of(model: Model, panel: Panel, part: slice) -> np.ndarray:
+def rows_of(model: Model, panel: Panel, part: slice,
+            refit: int = 0,  # periods after which it is fitted again on all before; 0: never
+) -> np.ndarray:
     "(n, C or 5) a model's forecasts of some periods, a row an area and period."
-    values = model.predict(panel, part)
+    if refit:
+        begun = clone(model).fit(panel, slice(0, part.start))
+        values = rolled(begun, panel, periods_of(part, panel.known), 1, refit)
+    else: values = model.predict(panel, part)
     return values.reshape(-1, values.shape[-1])
 
 # %% ../../nbs/lab/25_weekly.ipynb #60b304ff

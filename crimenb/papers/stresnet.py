@@ -627,10 +627,8 @@ class _Network(Model):
     "What the paper's networks share as models: hourly counts, features, weeks of history."
     view, role = "HourlyMaps", "paper"
     resolution: str = "none"
-    #: which features an hour has beside its crimes
-    columns: tuple = EXTERNAL
-    #: a path: a killed training goes on from there
-    checkpoint: Any = None
+    columns: tuple = EXTERNAL  #: which features an hour has beside its crimes
+    checkpoint: Any = None     #: a path: a killed training goes on from there
 
     def _prepared(self, view, train, valid) -> Prepared:
         "The known hours from the first of `train` on, prepared for training."
