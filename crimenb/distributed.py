@@ -275,8 +275,9 @@ class _Stage:
     def plan(self, n):
         "The shapes that travel belong to a plan: one for each size of batch."
         if n not in self.plans:
+            rank, world = ranks()
             self.plans[n] = _Elsewhere(self.own, self.device, self.travels).schedule(
-                *ranks(), micro_batches(n, self.micro), self.loss)
+                rank, world, micro_batches(n, self.micro), self.loss)
         return self.plans[n]
 
     def step(self, x, y, lr):

@@ -446,8 +446,9 @@ def earlier(checkpoint: "str | Path | None", # a path; None: there is none
             settings: dict,                  # what it must agree on
 ) -> "dict | None":
     "What a checkpoint holds, on every rank; None where there is none yet."
-    def there(): return load_checkpoint(checkpoint, settings) if Path(checkpoint).exists() else None
-    return once(there) if checkpoint else None
+    if not checkpoint: return None
+    path = Path(checkpoint)
+    return once(lambda: load_checkpoint(path, settings) if path.exists() else None)
 
 def _bar(loop, what):
     "A bar of progress on rank 0."

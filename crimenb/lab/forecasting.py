@@ -38,7 +38,7 @@ def events_of(dataset,      # name of a data set or city, or path of a card
     if card.path is None: return card, read_events(files, city=card)
     return card, cards.load(
         replace(card, events=tuple(str(Path(file).absolute()) for file in files)))
-def as_exact(question: str, read) -> tuple:
+def as_exact(question: str, read: Any) -> tuple:
     """The events whose time is known exactly enough for the question, and a sentence on the
     others."""
     table = getattr(read, "events", read)
@@ -385,9 +385,10 @@ def sentences(
             one, other = (flat(np.maximum(t.values, t.model.least)) for t in (a, b))
             return metrics.paired_count_interval(
                 one, other, flat(happened), "Poisson deviance", blocks=blocks)
+    before = "events" if question == "next" else f"{view.period}s"
     first = (
-        f"{len(trials)} models tried, {how}; {score}, the lower the better, with its 95 % interval:"
-    )
+        f"{len(trials)} models tried, {how}; {score}, the lower the better, with its 95 % interval; "
+        f"taken is the best on the {before} before:")
     of_rule = lambda one: float(one.rows.value[one.rows.metric == score].iloc[0])
     rules = [one for one in trials if one.model.role == "trivial" and one is not best]
     if not rules: return (first,)
@@ -512,6 +513,41 @@ def remarks(view: Any, events: pd.DataFrame,
     return found
 
 # %% ../../nbs/lab/80_forecasting.ipynb #5ecd263d
+def _question(model, path):
+    "The question that a saved model answers."
+    # rules such as the mean take every view: what they were fitted for is kept with them
+    question = getattr(model, "question_", None) or next(
+        (name for name, asked in QUESTIONS.items() if asked.view == model.view), None)
+    if question is None:
+        raise InputError(
+            f"{path} holds {model.name}, which answers none of the questions {', '.join(QUESTIONS)}"
+        )
+    return question
+
+def _read_on(model, events, dataset):
+    "The card of a saved model's city, and later events."
+    kept = getattr(model, "city_", None)
+    if dataset is not None: card, read = events_of(dataset, events)
+    else:
+        card = cities.Card(**kept) if kept else None
+        read = read_events(events, city=card)
+        card = card or read.card
+    return card, read
+
+def _view_on(model, path, question, table, card, gap, dataset, settings):
+    "The view of later events that a saved model takes."
+    try: view = view_of(question, table, card, model.schema_, gap, **settings)
+    except InputError as error:
+        if dataset is None and "area" in str(error):
+            raise InputError(
+                f"{error}; if areas come from polygons, name the card with --dataset") from error
+        raise
+    if question == "year" and dataset is None and differs(model.schema_, view.schema()):
+        raise InputError(
+            f"the units and factors of {path} are its city's: name the card with --dataset")
+    return view
+
+# %% ../../nbs/lab/80_forecasting.ipynb #624f1f7f
 def go_on(path,                   # of a saved model
           events,                 # files of events
           periods: int = 1,       # how many
@@ -525,34 +561,15 @@ def go_on(path,                   # of a saved model
     if not events:
         raise InputError(
             f"{path} holds a model and no data: give the events to go on from with --events")
-    # rules such as the mean take every view: what they were fitted for is kept with them
-    question = getattr(model, "question_", None) or next(
-        (name for name, asked in QUESTIONS.items() if asked.view == model.view), None)
-    if question is None:
-        raise InputError(
-            f"{path} holds {model.name}, which answers none of the questions {', '.join(QUESTIONS)}"
-        )
-    kept = getattr(model, "city_", None)
-    if dataset is not None: card, read = events_of(dataset, events)
-    else:
-        card = cities.Card(**kept) if kept else None
-        read = read_events(events, city=card)
-        card = card or read.card
+    question = _question(model, path)
+    card, read = _read_on(model, events, dataset)
     table, vague = as_exact(question, read)
     last = table["time"].max()
     if hasattr(model, "last_") and last < model.last_:
         raise InputError(
             f"the events end on {last}, before those that {model.name} was fitted on "
             f"({model.last_}): give later ones")
-    try: view = view_of(question, table, card, model.schema_, gap, **settings)
-    except InputError as error:
-        if dataset is None and "area" in str(error):
-            raise InputError(
-                f"{error}; if areas come from polygons, name the card with --dataset") from error
-        raise
-    if question == "year" and dataset is None and differs(model.schema_, view.schema()):
-        raise InputError(
-            f"the units and factors of {path} are its city's: name the card with --dataset")
+    view = _view_on(model, path, question, table, card, gap, dataset, settings)
     try: made = model.forecast(view, periods, level)
     except InputError as error:
         if "behind it" not in str(error): raise

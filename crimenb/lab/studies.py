@@ -363,10 +363,11 @@ class _Measured:
             # a table or a list of mappings with the columns of `ROW`; `printed` may be left out,
             # and an interval has its `blocks`
             rows,
+            **shared,  # columns that all these rows share: method, kind, protocol, split, …
     ) -> None:
         "Add measured rows."
         for row in pd.DataFrame(rows).to_dict("records"):
-            self.rows.append(_row(row, f"row {len(self.rows)}"))
+            self.rows.append(_row({**shared, **row}, f"row {len(self.rows)}"))
 
 # %% ../../nbs/lab/10_studies.ipynb #12bafd11
 class Run(_Measured):

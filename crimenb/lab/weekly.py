@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['F1S', 'CUTS', 'Weekly', 'by_group', 'weekly', 'expected_means', 'best_rule', 'rows_of', 'f1', 'best_cut', 'cuts_of',
            'hits_by_step', 'drawn_hits', 'f1_rows', 'month_before', 'hagen_months', 'yes_or_no', 'hits_of',
-           'f1_differences']
+           'f1_differences', 'WeeklyScores', 'best_trivial', 'difference']
 
 # %% ../../nbs/lab/25_weekly.ipynb #ee5366bd
 from dataclasses import replace
@@ -19,11 +19,14 @@ from .. import cards, cities, city, sources
 from ..baselines.area_panel import ours, rules
 from ..core import InputError, one_of
 from ..events import read_lapd
-from ..metrics import drawn_interval
+from .boards import RISING, mean_rows
+from ..metrics import (
+    count_summary, drawn_interval, level_summary, paired_count_interval, paired_interval)
 from ..models import Model, choose, clone, rolled
 from crimenb.panels import (
-    GROUPS, Panel, category_groups, cell_areas, city_places, read_hagen, read_la_monthly,
+    GROUPS, Features, Panel, category_groups, cell_areas, city_places, read_hagen, read_la_monthly,
     read_polygons)
+from ..papers.parallel import LEAST
 from ..views import Split, periods_of
 
 # %% ../../nbs/lab/25_weekly.ipynb #776d2acb
@@ -264,3 +267,74 @@ def f1_differences(one, other,  # hits (steps, types, 3) of each month, of two m
             mean, np.mean([drawn(a, b) for a, b in zip(one, other)], 0), blocks)
         out.append(dict(metric=metric, value=mean, low=low, high=high, n=blocks, blocks=blocks))
     return pd.DataFrame(out)
+
+# %% ../../nbs/lab/25_weekly.ipynb #c697d8fa
+class WeeklyScores:
+    "What a run has measured of its methods, and the forecasts that were measured."
+    def __init__(self, run: Any, panel: Panel, # from `studies.begin`; the areas
+                 parts: Any, known: Features,  # train, valid and test; features and what happened
+                 occurrence: bool = False,     # is it only known whether there was an event?
+    ):
+        self.run, self.panel, self.parts, self.known = run, panel, parts, known
+        self.occurrence, rows = occurrence, known.rows(parts.test)
+        self.week = known.t[rows]//panel.slots
+        self.level, self.counts = known.y_level[rows], known.y_counts[rows]
+        # (task, method) -> forecasts, one for each repeat; method -> its kind
+        self.forecasts: dict = {}
+        self.kinds: dict = {}
+
+    def _occurrences(self, chance, validation, how):
+        "Macro- and micro-F1 from forecasts of the test and of the validation."
+        learnt = self.panel.counts[:self.parts.train.stop]
+        seen = self.known.y_counts[self.known.rows(self.parts.valid)] > 0
+        cuts = cuts_of(how, validation, seen, (learnt > 0).mean((0, 1)))
+        hits = hits_by_step(chance >= cuts, self.counts > 0, self.week - self.week.min())
+        return f1_rows([hits], n=len(self.counts))
+
+    def summary(self, task: str, forecast: np.ndarray, # level or counts; (rows, …)
+                columns=slice(None),                   # categories
+    ) -> pd.DataFrame:
+        "All metrics of one forecast, with intervals over weeks."
+        if task == "level": return level_summary(forecast, self.level, blocks=self.week)
+        return count_summary(
+            forecast[:, columns], self.counts[:, columns], blocks=self.week, floor=LEAST)
+
+    def measure(self, task: str, method: str, kind: str,
+                each: list,        # forecasts of the test's rows, one for each repeat
+                validation=None,   # those of the validation's, where only occurrences are known
+    ) -> None:
+        "Record all rows of a method."
+        self.forecasts[task, method], self.kinds[method] = each, kind
+        if self.occurrence:
+            tables = {
+                f"occurrence, {how}": [
+                    self._occurrences(f, v, how) for f, v in zip(each, validation or ())]
+                for how in CUTS}
+        else:
+            name = {"level": "risk level", "counts": "counts"}[task]
+            tables = {name: [self.summary(task, f) for f in each]}
+            for c, category in enumerate(self.panel.categories if task == "counts" else ()):
+                tables[f"counts, {category}"] = [self.summary(task, f, [c]) for f in each]
+        for protocol, found in tables.items():
+            self.run.add(
+                mean_rows(found).assign(method=method, kind=kind, protocol=protocol, split="test"))
+
+# %% ../../nbs/lab/25_weekly.ipynb #53f16c67
+def best_trivial(table: pd.DataFrame, protocol: str, metric: str, # of a run
+) -> str:
+    "The trivial rule that is best by a metric."
+    lines = table[(table["protocol"] == protocol) & (table["metric"] == metric)]
+    lines = lines[lines["kind"] == "trivial"].sort_values("value", ascending=metric not in RISING)
+    return lines["method"].iloc[0]
+
+def difference(scores: WeeklyScores, task: str, method: str, rule: str) -> tuple:
+    """(difference, low, high) of the first repeat of two methods: accuracy of the level by week, or
+    Poisson deviance of the counts."""
+    one, other = (scores.forecasts[task, name][0] for name in (method, rule))
+    if task == "counts":
+        return paired_count_interval(
+            one, other, scores.counts, "Poisson deviance", blocks=scores.week, floor=LEAST)
+    week = scores.week - scores.week.min()
+    right = lambda forecast: (
+        np.bincount(week, forecast.argmax(1) == scores.level) / np.bincount(week))
+    return paired_interval(right(one), right(other))
