@@ -8,12 +8,15 @@ The truth is known, since everything is simulated. Four kinds of data, with 5, 1
 - counts: a block is a day of 6 hours x 64 cells, whose rates share a gamma factor of the day (standard deviation .15, .3, .4);
   RMSE, MAE and Poisson deviance of the mean rates, differences to 1.3 times them, PAI and PEI of the three busiest cells
 - levels: a block is a week of 77 areas with five risk levels, whose logits share a normal deviation of the week
+- two groups of which the shares that are flagged differ by 0, .05 and .2: demographic parity difference
 - means of independent values: normal, exponential, log-normal, beta, a difference, hits
 - one map of 2,000 units, the top 1 % and 5 % flagged by their rates, or by last year's counts
 
 A standard error of a share of .95 over 2,000 repetitions is .005. The worst lines are meant to be seen: with five blocks
-a heavy tail (log-normal with sigma 1) has not shown itself, hits that are all alike leave an interval of one point, and the calibration error is
-pushed up by noise in every resample.
+a heavy tail (log-normal with sigma 1) has not shown itself, and hits that are all alike leave an interval of one point. Tried beside it, over five
+blocks: the bootstrap-t (studentised by the jackknife), on the metric's scale and on that of its logarithm or logit, has .91 instead of .90 for
+the RMSE of days that vary by .4 and .88 instead of .87 for the log-normal mean, at 7 to 23 % more length, and less than `widened` elsewhere;
+Student's t about the jackknife's standard error has .87 and .82.
 """
 import argparse
 import json
@@ -25,7 +28,7 @@ import pandas as pd
 
 from crimenb.core import write_atomic
 from crimenb.metrics import (LEVEL_METRICS, _level_sums, _level_values, _hot_spot_draws, hot_spots, limits,
-                             poisson_deviance, widened)
+                             RAISED, poisson_deviance, widened)
 
 BASE = np.random.default_rng(5).gamma(.5, .4, 64)
 TOP, LAST = np.argsort(-BASE)[:3], np.argsort(-BASE*np.random.default_rng(9).gamma(2, .5, 64))[:3]
@@ -59,6 +62,14 @@ def levels(rng, n):
     return _level_sums(said.reshape(-1, 5), level.ravel(), np.repeat(np.arange(n), len(AREAS)), n)
 
 
+APART = 0., .05, .2
+
+def groups(rng, n):
+    "(n, 4) shares of flagged areas of four groups in n weeks, which a week raises or lowers together; three are beyond the first by `APART`."
+    rate = .3 + np.array([0., *APART]) + rng.normal(0, .05, (n, 1)) + rng.normal(0, .03, (n, 4))
+    return rng.binomial(40, rate.clip(0, 1))/40
+
+
 MEANS = {"normal": 0., "exponential": 1., "log-normal, sigma .5": np.exp(.125), "log-normal, sigma 1": np.exp(.5), "beta(.5, .5)": .5,
          "difference of log-normals": -.1*np.exp(.125), "hits, .3": .3}
 
@@ -69,9 +80,13 @@ def means(rng, n):
 
 def covered(names, truth, value, ends, blocks):
     "Bool (2, runs, metrics): does the percentile interval hold the truth, and the widened one?"
-    low, high = np.minimum(ends[0], value), np.maximum(ends[1], value)
+    plain = np.minimum(ends[0], value), np.maximum(ends[1], value)
+    # as `metrics.drawn_interval` has it
+    raised, half = np.array([name in RAISED for name in names]), (ends[1] - ends[0])/2
+    low, high = np.minimum(np.where(raised, value - half, ends[0]), value), np.maximum(np.where(raised, value + half, ends[1]), value)
     least, most = np.array([limits(name) for name in names]).T
     wide = widened(value, low, high, blocks, .95, least, most)
+    low, high = plain
     return np.stack([(low <= truth) & (truth <= high), (wide[0] <= truth) & (truth <= wide[1])])
 
 
@@ -128,6 +143,8 @@ def main():
         table += study(f"counts, days vary by {sd:g}", COUNTS, draw, of_counts, of_counts(np.mean([draw(rng, 4000).mean(0) for _ in range(25)], 0)), options.runs, 1)
     table += study("levels", LEVEL_METRICS, levels, lambda s: _level_values(s, 5), _level_values(np.mean([levels(rng, 4000).mean(0) for _ in range(10)], 0), 5), options.runs, 2)
     table += study("means", list(MEANS), means, lambda s: s, np.array(list(MEANS.values())), options.runs, 3)
+    for k, apart in enumerate(APART, 1):
+        table += study(f"two groups {apart:g} apart", [RAISED[1]], groups, lambda s, k=k: abs(s[..., :1] - s[..., k:k + 1]), np.array([apart]), options.runs, 6)
     for label, pick in (("one map, by the rates", 0), ("one map, by last year's counts", 2)): table += one_map(label, pick, max(20, options.runs//10), 4)
     print(pd.DataFrame(table).set_index(["data", "metric", "blocks"]).unstack("blocks").to_string(float_format="{:.3f}".format))
     write_atomic(Path(options.out), json.dumps({"runs": options.runs, "level": .95, "numpy": np.__version__, "python": platform.python_version(), "rows": table}, indent=1) + "\n")

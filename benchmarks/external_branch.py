@@ -58,16 +58,17 @@ def main():
              "RMSE of a forecast of 0": {"cumulative counts, native": rmse(sums), "hourly counts": rmse(maps.counts[test])}, "runs": runs}
     key = lambda run: [run[name] for name in ("external branch", "kernel", "resolution", "seed", "epochs")]
     end = time.monotonic() + 60*args.minutes
-    kinds = [(branch, kernel, "none", args.seeds) for kernel in (3, 1) for branch in stresnet.EXTERNAL_BRANCHES]
-    kinds += [(branch, 3, "space", args.space_seeds) for branch in stresnet.EXTERNAL_BRANCHES]
-    for branch, kernel, resolution, seeds in kinds:
-        prepared = stresnet.prepare(maps.counts, external, resolution=resolution)
-        for seed in range(seeds):
-            if [branch, kernel, resolution, seed, args.epochs] in map(key, runs): continue
-            if time.monotonic() > end: return
-            runs.append(one_run(prepared, maps.counts, branch, kernel, seed, args.epochs))
-            write_atomic(args.out, json.dumps(found, indent=1) + "\n")
-            print({name: runs[-1][name] for name in ("external branch", "kernel", "resolution", "seed", "test RMSE, its own maps", "test RMSE, hourly", "dead", "processor seconds")}, flush=True)
+    # the cheap lines first, and each seed of all of them before the next one
+    todo = [(branch, kernel, "none", seed) for seed in range(args.seeds) for kernel in (1, 3) for branch in stresnet.EXTERNAL_BRANCHES]
+    todo += [(branch, 3, "space", seed) for seed in range(args.space_seeds) for branch in stresnet.EXTERNAL_BRANCHES]
+    prepared = {}
+    for branch, kernel, resolution, seed in todo:
+        if [branch, kernel, resolution, seed, args.epochs] in map(key, runs): continue
+        if time.monotonic() > end: return
+        if resolution not in prepared: prepared[resolution] = stresnet.prepare(maps.counts, external, resolution=resolution)
+        runs.append(one_run(prepared[resolution], maps.counts, branch, kernel, seed, args.epochs))
+        write_atomic(args.out, json.dumps(found, indent=1) + "\n")
+        print({name: runs[-1][name] for name in ("external branch", "kernel", "resolution", "seed", "test RMSE, its own maps", "test RMSE, hourly", "dead", "processor seconds")}, flush=True)
 
 
 if __name__ == "__main__": main()

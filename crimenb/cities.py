@@ -13,6 +13,7 @@ from dataclasses import fields
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from typing import ClassVar
 
 import yaml
 
@@ -74,75 +75,59 @@ class Card:
     """What has to be known about a city: how its events are written, where and when they are, and
     what there is beside them."""
     name: str
-    # ours (one of `OURS`) -> the name in the city's file; case, spaces and underscores don't matter
+    # ours (of `OURS`) -> the name in the city's file; case, spaces and underscores don't matter
     columns: dict = field(default_factory=dict)
-    # their columns that can be `area` -> whether the labels are whole numbers (None: nobody
-    # knows); the first is taken
+    # columns that can be `area`, the first is taken -> are labels whole numbers (None: not known)?
     area_columns: dict = field(default_factory=dict)
-    # ours that a file may lack
-    optional: tuple = ()
-    # files of events: paths, or patterns with * and ?
-    events: tuple = ()
-    # the names of the columns of a CSV file that has no header line
-    header: tuple = ()
-    # how a date's parts follow each other, one of `fields.ORDERS` (None: judged from the column),
-    # or strptime formats
-    order: "str | None" = None
-    formats: tuple = ()
-    # the zone of the city's clocks, such as "America/Chicago"
-    zone: "str | None" = None
-    # are times without a zone of their own UTC?
-    utc: bool = False
-    # are the clocks in columns of times (Parquet) the city's own, whatever zone they are labelled
-    # with?
-    wall: bool = False
-    # does the order hold whatever a column shows? False: a portal's habit, and a clear column goes
-    # before
-    firm: bool = True
-    # no event is earlier
-    since: "str | None" = None
-    # west, south, east, north in degrees: places outside are mistakes
-    box: "tuple | None" = None
-    # EPSG number of the columns x and y
-    crs: "int | None" = None
-    # ours -> words that mean that nothing is known, beside those of `fields.MISSING`
-    missing: dict = field(default_factory=dict)
-    # ours -> the only words that mean something
-    known: dict = field(default_factory=dict)
+    optional: tuple = ()  # ours that a file may lack
+    events: tuple = ()    # files of events: paths, or patterns with * and ?
+    header: tuple = ()    # the names of the columns of a CSV file that has no header line
+    order: "str | None" = None  # of a date's parts, one of `fields.ORDERS`; None: as it shows
+    formats: tuple = ()         # or strptime formats
+    zone: "str | None" = None   # of the city's clocks, such as "America/Chicago"
+    utc: bool = False     # are times without a zone of their own UTC?
+    wall: bool = False    # are clocks in columns of times (Parquet) the city's, whatever their zone?
+    firm: bool = True     # does the order hold whatever a column shows? False: a portal's habit
+    since: "str | None" = None  # no event is earlier
+    box: "tuple | None" = None  # west, south, east, north in degrees: places outside are mistakes
+    crs: "int | None" = None    # EPSG number of the columns x and y
+    missing: dict = field(default_factory=dict)  # ours -> words for nothing, with `fields.MISSING`
+    known: dict = field(default_factory=dict)    # ours -> the only words that mean something
     # times that a desk writes when it doesn't know: on one date (month-day), and on any day
     stand_ins: dict = field(default_factory=lambda: {"dates": {}, "hours": ("00:00",)})
     areas: "Areas | None" = None
-    # west, south, east, north of the grid of hourly maps, in degrees
-    grid_box: "tuple | None" = None
-    # side of a grid's cell, in metres
-    cell_m: "float | None" = None
-    # country, or country-state, of the calendar of holidays
-    holidays: "str | None" = None
+    grid_box: "tuple | None" = None  # west, south, east, north of hourly maps, in degrees
+    cell_m: "float | None" = None    # side of a grid's cell, in metres
+    holidays: "str | None" = None    # country, or country-state, of the calendar of holidays
     factors: tuple = ()
     portal: "Portal | None" = None
-    # the file the card was read from
-    path: "Path | None" = None
+    path: "Path | None" = None       # the file the card was read from
 
     def __post_init__(self):
         try: _checked(self)
         except InputError as error:
             raise InputError(f"the card {self.path or self.name}: {error}") from None
 
-    @property
-    def folder(self) -> Path:
-        "What relative paths on the card are relative to."
-        return self.path.parent if self.path else Path()
+    # what relative paths on the card are relative to, and how the city writes its times
+    folder: ClassVar[Any]
+    writing: ClassVar[Any]
 
-    @property
-    def writing(self) -> Writing:
-        "How the city writes its times."
-        return Writing(self.order, self.formats, self.zone, self.utc, self.wall, firm=self.firm)
+# %% ../nbs/02_cities.ipynb #f0ec6136
+def _folder(card) -> Path:
+    "What relative paths on the card are relative to."
+    return card.path.parent if card.path else Path()
 
-    def __repr__(self):
-        return (
-            f"Card({self.name}: "
-            f"{', '.join(f.name for f in fields(self)[1:] if getattr(self, f.name) not in (None, (), {}, False))})"
-        )
+def _writing(card) -> Writing:
+    "How the city writes its times."
+    return Writing(card.order, card.formats, card.zone, card.utc, card.wall, firm=card.firm)
+
+def _said(card):
+    empty = (None, (), {}, False)
+    has = [f.name for f in fields(card)[1:] if getattr(card, f.name) not in empty]
+    return f"Card({card.name}: {', '.join(has)})"
+
+Card.folder, Card.writing = property(_folder), property(_writing)
+Card.__repr__ = _said  # type: ignore[method-assign]
 
 # %% ../nbs/02_cities.ipynb #e6ce053b
 def _box(box, name):
@@ -174,6 +159,8 @@ def _checked(card):
 # %% ../nbs/02_cities.ipynb #84de2f3f
 _AREAS_OF_CHICAGO = ("Community Area", "Beat", "District", "Ward")
 
+def _words(text): return tuple(text.split())
+
 # name of a city, or of a data set of events -> its card
 CITIES: dict = {}
 
@@ -181,67 +168,23 @@ CITIES: dict = {}
 CITIES["chicago"] = Card(
     "chicago",
     {
-        "time": "Date",
-        "category": "Primary Type",
-        "premises": "Location Description",
-        "lon": "Longitude",
-        "lat": "Latitude",
-        "record_id": "ID",
-    },
+        "time": "Date", "category": "Primary Type", "premises": "Location Description",
+        "lon": "Longitude", "lat": "Latitude", "record_id": "ID"},
     dict.fromkeys(_AREAS_OF_CHICAGO, True),
     ("record_id",),
-    order="mdy",
-    firm=False,
-    zone="America/Chicago",
-    wall=True,
-    since="2001-01-01",
-    box=(-88.0, 41.6, -87.5, 42.1),
-    crs=3435,
+    order="mdy", firm=False, zone="America/Chicago", wall=True, since="2001-01-01",
+    box=(-88.0, 41.6, -87.5, 42.1), crs=3435,
     stand_ins={"dates": {"01-01": ("00:00", "00:01")}, "hours": ("00:00", "00:01", "12:00")},
     # the extremes of chicago_2016_2017, rounded outwards
-    grid_box=(-87.9280, 41.6446, -87.5245, 42.0227),
-    holidays="US-IL",
+    grid_box=(-87.928, 41.6446, -87.5245, 42.0227), holidays="US-IL",
     portal=Portal(
-        "Chicago, Crimes 2001 to present",
-        "soda",
-        "https://data.cityofchicago.org",
-        {2001: "ijzp-q8t2"},
-        "date",
-        "id",
-        (
-            "id",
-            "date",
-            "primary_type",
-            "location_description",
-            "community_area",
-            "latitude",
-            "longitude",
-        ),
-        (
-            "id",
-            "case_number",
-            "date",
-            "block",
-            "iucr",
-            "primary_type",
-            "description",
-            "location_description",
-            "arrest",
-            "domestic",
-            "beat",
-            "district",
-            "ward",
-            "community_area",
-            "fbi_code",
-            "x_coordinate",
-            "y_coordinate",
-            "year",
-            "updated_on",
-            "latitude",
-            "longitude",
-        ),
-    ),
-)
+        "Chicago, Crimes 2001 to present", "soda",
+        "https://data.cityofchicago.org", {2001: "ijzp-q8t2"}, "date", "id",
+        _words("id date primary_type location_description community_area latitude longitude"),
+        _words(
+            "id case_number date block iucr primary_type description location_description arrest "
+            "domestic beat district ward community_area fbi_code x_coordinate y_coordinate year "
+            "updated_on latitude longitude")))
 
 # %% ../nbs/02_cities.ipynb #f0961f4b
 NYPD_AGE_GROUPS = ("<18", "18-24", "25-44", "45-64", "65+")
@@ -250,237 +193,86 @@ NYPD_AGE_GROUPS = ("<18", "18-24", "25-44", "45-64", "65+")
 CITIES["nyc"] = Card(
     "nyc",
     {
-        "time": "CMPLNT_FR_DT",
-        "clock": "CMPLNT_FR_TM",
-        "category": "OFNS_DESC",
-        "premises": "PREM_TYP_DESC",
-        "lon": "Longitude",
-        "lat": "Latitude",
-        "record_id": "CMPLNT_NUM",
-        "victim_age_group": "VIC_AGE_GROUP",
-        "victim_sex": "VIC_SEX",
-        "victim_descent": "VIC_RACE",
-    },
+        "time": "CMPLNT_FR_DT", "clock": "CMPLNT_FR_TM", "category": "OFNS_DESC",
+        "premises": "PREM_TYP_DESC", "lon": "Longitude", "lat": "Latitude",
+        "record_id": "CMPLNT_NUM", "victim_age_group": "VIC_AGE_GROUP",
+        "victim_sex": "VIC_SEX", "victim_descent": "VIC_RACE"},
     {"ADDR_PCT_CD": True},
     ("record_id", "victim_age_group", "victim_sex", "victim_descent"),
-    order="mdy",
-    firm=False,
-    zone="America/New_York",
-    wall=True,
-    since="2000-01-01",
-    box=(-74.3, 40.45, -73.65, 40.95),
-    crs=2263,
+    order="mdy", firm=False, zone="America/New_York", wall=True, since="2000-01-01",
+    box=(-74.3, 40.45, -73.65, 40.95), crs=2263,
     missing=dict.fromkeys(("victim_sex", "victim_descent"), ("U", "UNKNOWN")),
     known={"victim_age_group": NYPD_AGE_GROUPS},
     stand_ins={"dates": {"01-01": ("00:00", "00:01")}, "hours": ("00:00", "00:01", "12:00")},
     # the extremes of nyc_2014_2015, rounded outwards
-    grid_box=(-74.2532, 40.5001, -73.7009, 40.9128),
-    holidays="US-NY",
+    grid_box=(-74.2532, 40.5001, -73.7009, 40.9128), holidays="US-NY",
     portal=Portal(
-        "New York, NYPD Complaint Data Historic",
-        "soda",
-        "https://data.cityofnewyork.us",
-        {2006: "qgea-i56i"},
-        "cmplnt_fr_dt",
-        "cmplnt_num",
-        (
-            "cmplnt_num",
-            "cmplnt_fr_dt",
-            "cmplnt_fr_tm",
-            "ofns_desc",
-            "prem_typ_desc",
-            "addr_pct_cd",
-            "latitude",
-            "longitude",
-        ),
-        (
-            "cmplnt_num",
-            "cmplnt_fr_dt",
-            "cmplnt_fr_tm",
-            "cmplnt_to_dt",
-            "cmplnt_to_tm",
-            "addr_pct_cd",
-            "rpt_dt",
-            "ky_cd",
-            "ofns_desc",
-            "pd_cd",
-            "pd_desc",
-            "crm_atpt_cptd_cd",
-            "law_cat_cd",
-            "boro_nm",
-            "loc_of_occur_desc",
-            "prem_typ_desc",
-            "juris_desc",
-            "jurisdiction_code",
-            "parks_nm",
-            "hadevelopt",
-            "housing_psa",
-            "x_coord_cd",
-            "y_coord_cd",
-            "susp_age_group",
-            "susp_race",
-            "susp_sex",
-            "transit_district",
-            "latitude",
-            "longitude",
-            "patrol_boro",
-            "station_name",
-            "vic_age_group",
-            "vic_race",
-            "vic_sex",
-        ),
+        "New York, NYPD Complaint Data Historic", "soda",
+        "https://data.cityofnewyork.us", {2006: "qgea-i56i"}, "cmplnt_fr_dt", "cmplnt_num",
+        _words(
+            "cmplnt_num cmplnt_fr_dt cmplnt_fr_tm ofns_desc prem_typ_desc addr_pct_cd latitude "
+            "longitude"),
+        _words(
+            "cmplnt_num cmplnt_fr_dt cmplnt_fr_tm cmplnt_to_dt cmplnt_to_tm addr_pct_cd rpt_dt ky_cd "
+            "ofns_desc pd_cd pd_desc crm_atpt_cptd_cd law_cat_cd boro_nm loc_of_occur_desc "
+            "prem_typ_desc juris_desc jurisdiction_code parks_nm hadevelopt housing_psa x_coord_cd "
+            "y_coord_cd susp_age_group susp_race susp_sex transit_district latitude longitude "
+            "patrol_boro station_name vic_age_group vic_race vic_sex"),
         {
-            2019: "NYPD Complaint Data Current (Year To Date), table 5uac-w243 of the same portal, has the "
-            "year that is running"
-        },
-    ),
-)
+            2019: "NYPD Complaint Data Current (Year To Date), table 5uac-w243 of the same portal, "
+            "has the year that is running"}))
 
 # %% ../nbs/02_cities.ipynb #b0052e00
 CITIES["la"] = Card(
     "la",
     {
-        "time": "DATE OCC",
-        "clock": "TIME OCC",
-        "category": "Crm Cd Desc",
-        "premises": "Premis Desc",
-        "lon": "LON",
-        "lat": "LAT",
-        "record_id": "DR_NO",
-        "victim_age": "Vict Age",
-        "victim_sex": "Vict Sex",
-        "victim_descent": "Vict Descent",
-        "weapon": "Weapon Desc",
-    },
+        "time": "DATE OCC", "clock": "TIME OCC", "category": "Crm Cd Desc",
+        "premises": "Premis Desc", "lon": "LON", "lat": "LAT", "record_id": "DR_NO",
+        "victim_age": "Vict Age", "victim_sex": "Vict Sex", "victim_descent": "Vict Descent",
+        "weapon": "Weapon Desc"},
     {"AREA NAME": False, "AREA": True},
     ("record_id", "victim_age", "victim_sex", "victim_descent", "weapon"),
-    order="mdy",
-    firm=False,
-    zone="America/Los_Angeles",
-    wall=True,
-    since="2010-01-01",
-    box=(-118.95, 33.6, -118.1, 34.4),
-    crs=2229,
+    order="mdy", firm=False, zone="America/Los_Angeles", wall=True, since="2010-01-01",
+    box=(-118.95, 33.6, -118.1, 34.4), crs=2229,
     missing={"victim_age": ("0",), **dict.fromkeys(("victim_sex", "victim_descent"), ("X", "-"))},
     stand_ins={"dates": {"01-01": ("00:01",)}, "hours": ("00:01", "12:00")},
     # section 2.1 of the ST-ResNet paper
-    grid_box=(-118.7051, 33.6927, -118.1157, 34.3837),
-    holidays="US-CA",
+    grid_box=(-118.7051, 33.6927, -118.1157, 34.3837), holidays="US-CA",
     portal=Portal(
-        "Los Angeles, LAPD Crime Data",
-        "soda",
-        "https://data.lacity.org",
-        {2010: "63jg-8b9z", 2020: "2nrs-mtv8"},
-        "date_occ",
-        "dr_no",
-        (
-            "dr_no",
-            "date_occ",
-            "time_occ",
-            "crm_cd_desc",
-            "premis_desc",
-            "area",
-            "area_name",
-            "lat",
-            "lon",
-        ),
-        (
-            "dr_no",
-            "date_rptd",
-            "date_occ",
-            "time_occ",
-            "area",
-            "area_name",
-            "rpt_dist_no",
-            "part_1_2",
-            "crm_cd",
-            "crm_cd_desc",
-            "mocodes",
-            "vict_age",
-            "vict_sex",
-            "vict_descent",
-            "premis_cd",
-            "premis_desc",
-            "weapon_used_cd",
-            "weapon_desc",
-            "status",
-            "status_desc",
-            "crm_cd_1",
-            "crm_cd_2",
-            "crm_cd_3",
-            "crm_cd_4",
-            "location",
-            "cross_street",
-            "lat",
-            "lon",
-        ),
+        "Los Angeles, LAPD Crime Data", "soda",
+        "https://data.lacity.org", {2010: "63jg-8b9z", 2020: "2nrs-mtv8"}, "date_occ", "dr_no",
+        _words("dr_no date_occ time_occ crm_cd_desc premis_desc area area_name lat lon"),
+        _words(
+            "dr_no date_rptd date_occ time_occ area area_name rpt_dist_no part_1_2 crm_cd "
+            "crm_cd_desc mocodes vict_age vict_sex vict_descent premis_cd premis_desc weapon_used_cd "
+            "weapon_desc status status_desc crm_cd_1 crm_cd_2 crm_cd_3 crm_cd_4 location "
+            "cross_street lat lon"),
         {
-            2024: "since March 2024 the police keep another kind of record, in tables of the same portal: "
-            "LAPD NIBRS Offenses Dataset, y8y3-fqfu, and k7nn-b2ep from 2026 on"
-        },
-    ),
-)
+            2024: "since March 2024 the police keep another kind of record, in tables of the same "
+            "portal: LAPD NIBRS Offenses Dataset, y8y3-fqfu, and k7nn-b2ep from 2026 on"}))
 
 # %% ../nbs/02_cities.ipynb #fd2135cc
 CITIES["dc"] = Card(
     "dc",
     {
-        "time": "START_DATE",
-        "reported": "REPORT_DAT",
-        "category": "OFFENSE",
-        "weapon": "METHOD",
-        "lon": "LONGITUDE",
-        "lat": "LATITUDE",
-        "x": "XBLOCK",
-        "y": "YBLOCK",
-        "record_id": "CCN",
-    },
+        "time": "START_DATE", "reported": "REPORT_DAT", "category": "OFFENSE",
+        "weapon": "METHOD", "lon": "LONGITUDE", "lat": "LATITUDE", "x": "XBLOCK",
+        "y": "YBLOCK", "record_id": "CCN"},
     {"WARD": True, "DISTRICT": False, "PSA": True},
     ("record_id", "time", "lon", "lat", "x", "y"),
-    order="mdy",
-    firm=False,
-    zone="America/New_York",
-    since="2000-01-01",
+    order="mdy", firm=False, zone="America/New_York", since="2000-01-01",
     box=(-77.13, 38.78, -76.9, 39.0),
     # Maryland State Plane, NAD83, metres
-    crs=26985,
-    stand_ins={"dates": {}, "hours": ("00:00",)},
-    holidays="US-DC",
+    crs=26985, stand_ins={"dates": {}, "hours": ("00:00",)}, holidays="US-DC",
     portal=Portal(
-        "Washington DC, Crime Incidents by year",
-        "arcgis",
-        "https://maps2.dcgis.dc.gov/dcgis/rest/services/FEEDS/MPD/FeatureServer",
-        {2008: ""},
-        "REPORT_DAT",
-        "CCN",
-        ("CCN", "REPORT_DAT", "OFFENSE", "METHOD", "WARD", "XBLOCK", "YBLOCK"),
-        (
-            "CCN",
-            "REPORT_DAT",
-            "SHIFT",
-            "METHOD",
-            "OFFENSE",
-            "BLOCK",
-            "XBLOCK",
-            "YBLOCK",
-            "WARD",
-            "ANC",
-            "DISTRICT",
-            "PSA",
-            "NEIGHBORHOOD_CLUSTER",
-            "BLOCK_GROUP",
-            "CENSUS_TRACT",
-            "VOTING_PRECINCT",
-            "LATITUDE",
-            "LONGITUDE",
-            "BID",
-            "START_DATE",
-            "END_DATE",
-            "OCTO_RECORD_ID",
-        ),
-        page=1000,
-    ),
-)
+        "Washington DC, Crime Incidents by year", "arcgis",
+        "https://maps2.dcgis.dc.gov/dcgis/rest/services/FEEDS/MPD/FeatureServer", {2008: ""},
+        "REPORT_DAT", "CCN", _words("CCN REPORT_DAT OFFENSE METHOD WARD XBLOCK YBLOCK"),
+        _words(
+            "CCN REPORT_DAT SHIFT METHOD OFFENSE BLOCK XBLOCK YBLOCK WARD ANC DISTRICT PSA "
+            "NEIGHBORHOOD_CLUSTER BLOCK_GROUP CENSUS_TRACT VOTING_PRECINCT LATITUDE LONGITUDE BID "
+            "START_DATE END_DATE OCTO_RECORD_ID"),
+        page=1000))
 
 # %% ../nbs/02_cities.ipynb #1cb9281e
 CITIES["chicago_2018"] = replace(

@@ -36,7 +36,7 @@ from torch.utils.data import DataLoader
 
 from .core import InputError, one_of, within, write_atomic
 from .training import (
-    Part, best_device, clock, describe_device, learning_rate, note, load_checkpoint, once, ranks,
+    Part, best_device, clock, describe_device, earlier, learning_rate, note, once, ranks,
     save_checkpoint, seeded, share_cases, train)
 
 # %% ../nbs/42_distributed.ipynb #7dcce09f
@@ -79,10 +79,7 @@ def command(name: str,             # a job, as for `job`
         "crimenb.distributed", name, "--settings", json.dumps(settings or {}), "--out", str(out)]
 
 # %% ../nbs/42_distributed.ipynb #90082f4b
-def main(argv=None,  # the arguments; those of the process if not given
-) -> int:
-    """What each process of `torchrun -m crimenb.distributed` does: join, run the job, hand the
-    result to rank 0, which writes them."""
+def _parser():
     parser = argparse.ArgumentParser(
         prog="torchrun … -m crimenb.distributed",
         description="Run a function in every process that torchrun starts.")
@@ -96,18 +93,23 @@ def main(argv=None,  # the arguments; those of the process if not given
     parser.add_argument(
         "--backend", choices=("gloo", "nccl"),
         help="default: nccl if each process has a GPU of its own, else gloo")
+    return parser
+
+def main(argv=None,  # the arguments; those of the process if not given
+) -> int:
+    """What each process of `torchrun -m crimenb.distributed` does: join, run the job, hand the
+    result to rank 0, which writes them."""
+    parser, of = _parser(), os.environ
     options = parser.parse_args(argv)
-    if "RANK" not in os.environ: parser.error("start this with torchrun")
-    if (
-        int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
-        and os.environ.get("TORCH_DISABLE_SHARE_RDZV_TCP_STORE") != "1"):
+    if "RANK" not in of: parser.error("start this with torchrun")
+    again = int(of.get("TORCHELASTIC_MAX_RESTARTS", 0))
+    if again and of.get("TORCH_DISABLE_SHARE_RDZV_TCP_STORE") != "1":
         parser.error(
             "export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 first: processes that are started "
             "again may else look for dead ones")
-    own_gpu = torch.cuda.is_available() and torch.cuda.device_count() >= int(
-        os.environ["LOCAL_WORLD_SIZE"])
+    own_gpu = torch.cuda.is_available() and torch.cuda.device_count() >= int(of["LOCAL_WORLD_SIZE"])
     backend = options.backend or ("nccl" if own_gpu else "gloo")
-    if backend == "nccl": torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if backend == "nccl": torch.cuda.set_device(int(of["LOCAL_RANK"]))
     dist.init_process_group(backend)
     rank, world = ranks()
     try:
@@ -129,12 +131,43 @@ def main(argv=None,  # the arguments; those of the process if not given
 if __name__ == "__main__" and "__file__" in globals(): sys.exit(main())
 
 # %% ../nbs/42_distributed.ipynb #7f299826
+def _said(lines, environment, folder, timeout):
+    "Run command lines side by side; the exit code of each, and all that they printed."
+    # a file each: a pipe that nobody reads while another is waited for would fill up
+    logs = [open(Path(folder) / f"{node}.txt", "w+") for node in range(len(lines))]
+    started = [
+        subprocess.Popen(line, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        for line, log in zip(lines, logs)]
+    try:
+        deadline = time.monotonic() + timeout
+        for process in started: process.wait(max(.1, deadline - time.monotonic()))
+    finally:
+        for process in started:
+            # torchrun passes SIGTERM on to what it has started
+            if process.poll() is None: process.terminate()
+            process.wait()
+        text = ""
+        for log in logs:
+            log.seek(0)
+            text += log.read()
+            log.close()
+    return [process.returncode for process in started], text
+
+def _broke(name, text):
+    "The error of a job whose processes printed this."
+    lines = text.splitlines()
+    for line in lines:
+        if line.startswith("crimenb: "): return InputError(line.removeprefix("crimenb: "))
+    # what the processes said themselves, if they could; torchrun's own report is long and has no
+    # cause in it
+    told = "\n".join([line for line in lines if line.startswith("[rank")] or lines)
+    return RuntimeError(f"{name} broke: {told[-5000:]}")
+
 def launch(name: str,                      # a job, as for `job`
            settings: "dict | None" = None, # what the function is called with
            processes: int = 2,             # on each "machine"
            nodes: int = 1,                 # how many torchruns, each standing for a machine
-           # how often all processes may be started again after one has died
-           restarts: int = 0,
+           restarts: int = 0,              # how often all may be started again after one has died
            timeout: float = 600.           # seconds
 ) -> list:
     """Run a job in many processes on this machine; returns what each rank returned: tensors,
@@ -151,32 +184,8 @@ def launch(name: str,                      # a job, as for `job`
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "results.pt"
         line = command(name, out, settings, processes, nodes, endpoint, restarts)
-        # a file each: a pipe that nobody reads while another is waited for would fill up
-        said = [open(Path(folder) / f"{node}.txt", "w+") for node in range(nodes)]
-        started = [
-            subprocess.Popen(line, env=environment, stdout=log, stderr=subprocess.STDOUT)
-            for log in said]
-        try:
-            deadline = time.monotonic() + timeout
-            for process in started: process.wait(max(.1, deadline - time.monotonic()))
-        finally:
-            for process in started:
-                # torchrun passes SIGTERM on to what it has started
-                if process.poll() is None: process.terminate()
-                process.wait()
-            text = ""
-            for log in said:
-                log.seek(0)
-                text += log.read()
-                log.close()
-        if any(process.returncode for process in started):
-            lines = text.splitlines()
-            for line in lines:
-                if line.startswith("crimenb: "): raise InputError(line.removeprefix("crimenb: "))
-            # what the processes said themselves, if they could; torchrun's own report is long and
-            # has no cause in it
-            told = "\n".join([line for line in lines if line.startswith("[rank")] or lines)
-            raise RuntimeError(f"{name} broke: {told[-5000:]}")
+        codes, text = _said([line]*nodes, environment, folder, timeout)
+        if any(codes): raise _broke(name, text)
         return torch.load(out, weights_only=True)
 
 # %% ../nbs/42_distributed.ipynb #03f1a0ea
@@ -255,32 +264,66 @@ def micro_batches(n: int,      # cases in a batch
     return max(m for m in range(1, min(n, micro) + 1) if n % m == 0)
 
 # %% ../nbs/42_distributed.ipynb #7950ccc9
+class _Stage:
+    "One rank's stage of a pipeline, and how it takes a step."
+    def __init__(self, stage, device, loss, micro, lr, weight_decay):
+        self.device, self.loss, self.micro = device, loss, micro
+        self.travels, self.plans = _travels(device), {}
+        self.own = stage.to(device).train()
+        self.optimizer = torch.optim.AdamW(self.own.parameters(), lr=lr, weight_decay=weight_decay)
+
+    def plan(self, n):
+        "The shapes that travel belong to a plan: one for each size of batch."
+        if n not in self.plans:
+            self.plans[n] = _Elsewhere(self.own, self.device, self.travels).schedule(
+                *ranks(), micro_batches(n, self.micro), self.loss)
+        return self.plans[n]
+
+    def step(self, x, y, lr):
+        "One step of all stages; the loss where the last one is, else 0."
+        (rank, world), plan, losses = ranks(), self.plan(len(x)), []
+        for group in self.optimizer.param_groups: group["lr"] = lr
+        self.optimizer.zero_grad(set_to_none=True)
+        if rank == 0: plan.step(x.to(self.travels))
+        elif rank < world - 1: plan.step()
+        else: plan.step(target=y.to(self.travels), losses=losses)
+        self.optimizer.step()
+        return torch.stack([v.detach() for v in losses]).mean().to(self.device) if losses else 0
+
+    def state(self):
+        "Weights and the optimizer's state of all ranks, for a checkpoint."
+        every: list = [None]*ranks()[1]
+        dist.all_gather_object(every, (self.own.state_dict(), self.optimizer.state_dict()))
+        return {"stages": [s for s, _ in every], "optimizers": [o for _, o in every]}
+
+    def load(self, state):
+        self.own.load_state_dict(state["stages"][ranks()[0]])
+        self.optimizer.load_state_dict(state["optimizers"][ranks()[0]])
+        return state["log"]
+
+# %% ../nbs/42_distributed.ipynb #1afd6440
 def fit_pipeline(
-    # a module for each rank, the same on all; alone, any number. Each takes and gives one tensor
-    stages: list,
-    # `batches(epoch, rng)` gives a list of (x, y); all randomness from `rng`
-    batches,
-    loss,                           # `loss(output, y)`, a mean over the cases
-    epochs: int,                    # passes over `batches`
-    micro: int = 4,                 # micro-batches in a batch, at most
-    lr: float = 1e-3,               # Adam's learning rate
-    seed: int = 0,                  # everything random depends on this and the epoch
-    schedule: str = "linear",# of the learning rate, one of `training.SCHEDULES`
-    weight_decay: float = 0.,# AdamW's
-    device=None,                    # default: `best_device()`
-    # a path: saved there after each epoch, all stages in one file; resumed from there if it exists
-    checkpoint=None,
-    settings: "dict | None" = None, # what the checkpoint must agree on, next to the arguments above
+    stages: list,  # a module for each rank, the same on all; each takes and gives one tensor
+    batches,       # `batches(epoch, rng)` gives a list of (x, y); all randomness from `rng`
+    loss,          # `loss(output, y)`, a mean over the cases
+    epochs: int,   # passes over `batches`
+    micro: int = 4,             # micro-batches in a batch, at most
+    lr: float = 1e-3,           # Adam's learning rate
+    seed: int = 0,              # everything random depends on this and the epoch
+    schedule: str = "linear",   # of the learning rate, one of `training.SCHEDULES`
+    weight_decay: float = 0.,   # AdamW's
+    device=None,                # default: `best_device()`
+    checkpoint=None,            # a path: saved there after each epoch, and resumed from there
+    settings: "dict | None" = None,  # what the checkpoint must agree on, next to the above
 ) -> pd.DataFrame:
     """Train `stages` in place, one a rank, and give all ranks all weights at the end; returns the
     log: `epoch, loss, seconds`.
 
     GPipe (Huang et al. 2019) by `torch.distributed.pipelining`. Alone it is `train` of the
-    stages in a row."""
-    rank, world = ranks()
+    stages in a row, however many there are."""
     within(epochs, "epochs", 1)
     within(micro, "micro", 1)
-    if world == 1:
+    if (world := ranks()[1]) == 1:
         return train(
             torch.nn.Sequential(*stages), batches,
             lambda model, batch, t: loss(model(batch[0]), batch[1]), epochs, lr, seed, schedule,
@@ -290,64 +333,39 @@ def fit_pipeline(
         raise InputError(
             f"there are {len(stages)} stages for {world} ranks: cut the network into one stage "
             "a rank")
-    device = torch.device(device) if device else best_device()
-    note(device=describe_device(device), precision="float32")
-    travels = _travels(device)
-    own = stages[rank].to(device).train()
-    optimizer = torch.optim.AdamW(own.parameters(), lr=lr, weight_decay=weight_decay)
-    plans, rows = {}, []
-    settings = {
+    said = {
         **(settings or {}), "stages": world, "epochs": epochs, "micro": micro, "lr": lr,
         "seed": seed, "schedule": schedule, "weight_decay": weight_decay}
-    if state := _found(checkpoint, settings):
-        own.load_state_dict(state["stages"][rank])
-        optimizer.load_state_dict(state["optimizers"][rank])
-        rows = state["log"]
+    return _piped(stages, batches, loss, said, device, checkpoint)
+
+# %% ../nbs/42_distributed.ipynb #92c3833d
+def _piped(stages, batches, loss, said, device, checkpoint):
+    "`fit_pipeline` of several ranks, with its settings as the checkpoint knows them."
+    (rank, world), epochs, seed = ranks(), said["epochs"], said["seed"]
+    device, rows = torch.device(device) if device else best_device(), []
+    note(device=describe_device(device), precision="float32")
+    own = _Stage(stages[rank], device, loss, said["micro"], said["lr"], said["weight_decay"])
+    if state := earlier(checkpoint, said): rows = own.load(state)
     for epoch in range(len(rows), epochs):
         began, total = clock(device), torch.zeros((), device=device)
         with seeded(seed, epoch) as rng: todo = batches(epoch, rng)
         with seeded(seed, epoch, rank):
             for i, (x, y) in enumerate(todo):
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate((epoch + i / len(todo)) / epochs, lr, schedule)
-                # the shapes that travel belong to a plan: one for each size of batch
-                if len(x) not in plans:
-                    plans[len(x)] = _Elsewhere(own, device, travels).schedule(
-                        rank, world, micro_batches(len(x), micro), loss)
-                optimizer.zero_grad(set_to_none=True)
-                if rank == 0: plans[len(x)].step(x.to(travels))
-                elif rank < world - 1: plans[len(x)].step()
-                else:
-                    losses = []
-                    plans[len(x)].step(target=y.to(travels), losses=losses)
-                    total += torch.stack([value.detach() for value in losses]).mean().to(device)
-                optimizer.step()
+                t = (epoch + i / len(todo)) / epochs
+                total += own.step(x, y, learning_rate(t, said["lr"], said["schedule"]))
         _by_wire(total, lambda there: dist.broadcast(there, src=world - 1))
         rows.append(
             {"epoch": epoch + 1, "loss": total.item() / len(todo), "seconds": clock(device) - began}
         )
         if checkpoint:
-            every: list = [None]*world
-            dist.all_gather_object(every, (own.state_dict(), optimizer.state_dict()))
-            once(
-                lambda: save_checkpoint(
-                    checkpoint,
-                    {
-                        "settings": settings, "log": rows, "stages": [s for s, _ in every],
-                        "optimizers": [o for _, o in every]}))
+            state = {"settings": said, "log": rows, **own.state()}
+            once(lambda: save_checkpoint(checkpoint, state))
     for source, stage in enumerate(stages):
         for value in stage.to(device).eval().state_dict().values():
             _by_wire(value, lambda there: dist.broadcast(there, src=source))
     return pd.DataFrame(rows)
 
 # %% ../nbs/42_distributed.ipynb #89164186
-def _found(checkpoint, settings):
-    "What the checkpoint holds, on every rank; None where there is none yet."
-    return once(
-        lambda: (
-            load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists()
-            else None))
-
 def _travels(device):
     """Where tensors must lie that are sent: gloo sends from main memory, and of one GPU that two
     processes share NCCL knows nothing."""
@@ -387,28 +405,60 @@ class _PackedGradient(torch.autograd.Function):
     def backward(ctx, gradient): return gradient.contiguous()
 
 # %% ../nbs/42_distributed.ipynb #74d86aa3
-def federate(model: torch.nn.Module,          # trained in place
-             # `load(site)` gives the site's cases, a tuple of tensors; called only where the site
-             # belongs
-             load,
-             # names of all sites; rank r has each world-th from the r-th on
-             sites,
-             # `loss(model, cases, t)`, a mean over the cases; as in `train`
-             loss,
-             rounds: int,                     # how often weights are averaged
-             local_epochs: int = 1,           # passes of a site over its cases in a round
-             lr: float = .1,                  # learning rate at the sites
-             batch: "int | None" = None,      # cases in a site's step at most; None: all of them
-             part: float = 1.,                # share of the sites that take part in a round
-             # everything random depends on this, the round and the site
-             seed: int = 0,
-             optimizer=torch.optim.SGD,       # made anew for each site and round
-             evaluate=None,                   # `evaluate(model)` gives a dictionary of scores
-             device=None,                     # default: `best_device()`
-             # a path: the common weights are saved there after each round, and resumed from there
-             checkpoint=None,
-             # what the checkpoint must agree on, next to the arguments above
-             settings: "dict | None" = None,
+class _Common:
+    """What sites share: a network's weights, summed in their own type, at least 32 bits, and its
+    integers (counters, indices), in 64 bits, and rounded."""
+    def __init__(self, model):
+        self.state = sorted(
+            model.state_dict().values(), key=lambda value: not value.is_floating_point())
+        real = [v for v in self.state if v.is_floating_point()]
+        whole = [v for v in self.state if not v.is_floating_point()]
+        exact = functools.reduce(torch.promote_types, {v.dtype for v in real}, torch.float32)
+        self.groups = [(some, as_) for some, as_ in ((real, exact), (whole, torch.float64)) if some]
+
+    def begin(self):
+        "A round: sums of n w for each group, and of n, and of n times the site's loss."
+        self.before = [value.clone() for value in self.state]
+        self.total = [
+            torch.zeros(sum(map(torch.numel, some)) + 2, dtype=as_, device=some[0].device)
+            for some, as_ in self.groups]
+
+    def restore(self, values=None):
+        "The weights with which the round began, or others."
+        for value, shared in zip(self.state, values or self.before): value.copy_(shared)
+
+    def add(self, n, mean):
+        "A site has trained."
+        for summed, (some, as_) in zip(self.total, self.groups):
+            summed += n * torch.cat(
+                [value.flatten().to(as_) for value in some]
+                + [summed.new_ones(1), mean.to(as_).view(1)])
+
+    def average(self):
+        "The mean of all sites of all ranks becomes the network's; returns cases and mean loss."
+        for summed, (some, _) in zip(self.total, self.groups):
+            if ranks()[1] > 1: _by_wire(summed, dist.all_reduce)
+            averaged, cases, losses = summed[:-2] / summed[-2], summed[-2].item(), summed[-1].item()
+            for value, new in zip(some, averaged.split([value.numel() for value in some])):
+                value.copy_((new if value.is_floating_point() else new.round()).view_as(value))
+        return round(cases), losses / cases
+
+# %% ../nbs/42_distributed.ipynb #2e74940e
+def federate(model: torch.nn.Module,      # trained in place
+             load,         # `load(site)` gives its cases, a tuple of tensors, where it belongs
+             sites,        # names of all sites; rank r has each world-th from the r-th on
+             loss,         # `loss(model, cases, t)`, a mean over the cases; as in `train`
+             rounds: int,  # how often weights are averaged
+             local_epochs: int = 1,       # passes of a site over its cases in a round
+             lr: float = .1,              # learning rate at the sites
+             batch: "int | None" = None,  # cases in a site's step at most; None: all of them
+             part: float = 1.,            # share of the sites that take part in a round
+             seed: int = 0,   # everything random depends on this, the round and the site
+             optimizer=torch.optim.SGD,   # made anew for each site and round
+             evaluate=None,   # `evaluate(model)` gives a dictionary of scores
+             device=None,     # default: `best_device()`
+             checkpoint=None, # a path: saved there after each round, and resumed from there
+             settings: "dict | None" = None,  # what the checkpoint must agree on, with the above
 ) -> pd.DataFrame:
     """Federated averaging (McMahan et al. 2017); returns the log: `round, loss` (mean over the
     local steps), `sites, cases, seconds` and the scores."""
@@ -423,54 +473,37 @@ def federate(model: torch.nn.Module,          # trained in place
         for k in range(rank, len(sites), world)}
     if empty := [sites[k] for k, cases in own.items() if not len(cases[0])]:
         raise InputError(f"site {empty[0]} has no cases: leave it out")
-    # sums are made in the weights' own type, at least 32 bits; integers (counters, indices) in 64
-    # bits, and rounded
-    state = sorted(
-        model.to(device).train().state_dict().values(),
-        key=lambda value: not value.is_floating_point())
-    exact = functools.reduce(
-        torch.promote_types, {v.dtype for v in state if v.is_floating_point()}, torch.float32)
-    groups = {
-        kind: [v for v in state if v.is_floating_point() == (kind == "weights")]
-        for kind in ("weights", "integers")}
-    types = {"weights": exact, "integers": torch.float64}
-    if world > 1:
-        for value in state: _by_wire(value, lambda there: dist.broadcast(there, src=0))
-    settings = {
+    said = {
         **(settings or {}), "sites": [str(site) for site in sites], "rounds": rounds,
         "local_epochs": local_epochs, "lr": lr, "batch": batch, "part": part, "seed": seed}
-    rows = []
-    if kept := _found(checkpoint, settings):
+    model.to(device)
+    return _rounds(model, own, loss, said, optimizer, evaluate, checkpoint)
+
+# %% ../nbs/42_distributed.ipynb #9d617232
+def _rounds(model, own, loss, said, optimizer, evaluate, checkpoint):
+    "`federate` with the cases of this rank's sites, and its settings as the checkpoint knows them."
+    common, rows = _Common(model.train()), []
+    device, n_sites, seed = next(iter(common.state)).device, len(said["sites"]), said["seed"]
+    if ranks()[1] > 1:
+        for value in common.state: _by_wire(value, lambda there: dist.broadcast(there, src=0))
+    if kept := earlier(checkpoint, said):
         rows = kept["log"]
-        for value, saved in zip(state, kept["weights"]): value.copy_(saved)
-    for r in range(len(rows), rounds):
+        common.restore(kept["weights"])
+    for r in range(len(rows), said["rounds"]):
         began = clock(device)
         with seeded(seed, r) as rng:
-            chosen = set(
-                rng.choice(len(sites), max(1, round(part * len(sites))), replace=False).tolist())
-        common = [value.clone() for value in state]
-        # sum of n w for each group, and sum of n, sum of n times the site's loss
-        total = {
-            kind: torch.zeros(sum(map(torch.numel, some)) + 2, dtype=types[kind], device=device)
-            for kind, some in groups.items() if some}
+            many = max(1, round(said["part"] * n_sites))
+            chosen = set(rng.choice(n_sites, many, replace=False).tolist())
+        common.begin()
         for k in sorted(chosen & own.keys()):
-            for value, shared in zip(state, common): value.copy_(shared)
+            common.restore()
             mean, n = _local(
-                model, own[k], loss, optimizer(model.parameters(), lr=lr), local_epochs, batch,
-                (seed, r, k), r / rounds)
-            for kind, summed in total.items():
-                summed += n * torch.cat(
-                    [value.flatten().to(summed.dtype) for value in groups[kind]]
-                    + [summed.new_ones(1), mean.to(summed.dtype).view(1)])
-        for kind, summed in total.items():
-            if world > 1: _by_wire(summed, dist.all_reduce)
-            averaged, cases, losses = summed[:-2] / summed[-2], summed[-2].item(), summed[-1].item()
-            for value, new in zip(
-                groups[kind], averaged.split([value.numel() for value in groups[kind]])):
-                value.copy_((new if kind == "weights" else new.round()).view_as(value))
-        row = {
-            "round": r + 1, "loss": losses / cases, "sites": len(chosen), "cases": round(cases),
-            "seconds": clock(device) - began}
+                model, own[k], loss, optimizer(model.parameters(), lr=said["lr"]),
+                said["local_epochs"], said["batch"], (seed, r, k), r / said["rounds"])
+            common.add(n, mean)
+        cases, mean = common.average()
+        row = {"round": r + 1, "loss": mean, "sites": len(chosen), "cases": cases,
+               "seconds": clock(device) - began}
         if evaluate:
             model.eval()
             with torch.inference_mode():
@@ -478,9 +511,8 @@ def federate(model: torch.nn.Module,          # trained in place
             model.train()
         rows.append(row)
         if checkpoint:
-            once(
-                lambda: save_checkpoint(
-                    checkpoint, {"settings": settings, "log": rows, "weights": state}))
+            state = {"settings": said, "log": rows, "weights": common.state}
+            once(lambda: save_checkpoint(checkpoint, state))
     model.eval()
     return pd.DataFrame(rows)
 
@@ -500,6 +532,12 @@ def _local(model, cases, loss, optimizer, epochs, batch, seeds, t):
     return total / steps, n
 
 # %% ../nbs/42_distributed.ipynb #ef968d19
+def _terms(work, size, processes):
+    "W/p, G·2(p−1)/p, log2 p and 1: what the constants are multiplied by."
+    work, size, p = np.broadcast_arrays(*(np.asarray(v, float) for v in (work, size, processes)))
+    return np.stack([work / p, size * 2 * (p - 1) / p, np.log2(p), np.ones_like(p)], -1)
+
+# %% ../nbs/42_distributed.ipynb #58d18452
 @dataclass(frozen=True)
 class CostModel:
     "Seconds of a data-parallel step: `work·W/p + byte·G·2(p−1)/p + hop·log2 p + fixed`."
@@ -509,12 +547,6 @@ class CostModel:
     fixed: float  # seconds that are not shared
     largest: int  # the largest measured number of processes: what lies beyond is a prediction
 
-    @staticmethod
-    def _terms(work, size, processes):
-        work, size, p = np.broadcast_arrays(
-            *(np.asarray(v, float) for v in (work, size, processes)))
-        return np.stack([work / p, size * 2 * (p - 1) / p, np.log2(p), np.ones_like(p)], -1)
-
     @classmethod
     def fit(cls, points: pd.DataFrame,  # columns work, bytes, processes, seconds: measured steps
     ) -> "CostModel":
@@ -523,27 +555,25 @@ class CostModel:
             raise InputError(
                 "a cost model needs at least four steps that were measured with at least two "
                 "numbers of processes, in seconds above 0")
-        terms = (
-            cls._terms(points.work, points.bytes, points.processes)
-            / points.seconds.to_numpy()[:, None])
+        terms = _terms(points.work, points.bytes, points.processes)
+        terms /= points.seconds.to_numpy()[:, None]
         # columns of one length: the constants differ by many powers of ten
         scale = np.maximum(np.linalg.norm(terms, axis=0), np.finfo(float).tiny)
         constants = nnls(terms / scale, np.ones(len(points)))[0] / scale
         largest = int(points.processes.max())
         return cls(*map(float, constants), largest=largest)  # type: ignore[misc, arg-type]
 
-    def seconds(
-        self, work: "np.ndarray | float", size: "np.ndarray | float",
-        processes: "np.ndarray | float") -> np.ndarray:
+    def seconds(self, work,       # of a step
+                size, processes,  # bytes of the gradient; broadcast against each other
+    ) -> np.ndarray:
         "Seconds of a step of that work, with that many bytes of gradient, on that many processes."
-        return self._terms(work, size, processes) @ np.array(
-            [self.work, self.byte, self.hop, self.fixed])
+        constants = np.array([self.work, self.byte, self.hop, self.fixed])
+        return _terms(work, size, processes) @ constants
 
     def table(self, work: float,              # of a step
               size: float,                    # bytes of the gradient
               processes=(1, 2, 8, 64, 512),   # numbers of processes
-              # the work grows with the processes: the batch of each stays the same
-              grow: bool = False,
+              grow: bool = False,  # the work grows with them: the batch of each stays the same
     ) -> pd.DataFrame:
         """Seconds a step, speed-up, efficiency, and whether a line is fitted (inside what was
         measured) or a prediction."""

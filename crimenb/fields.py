@@ -9,6 +9,7 @@ __all__ = ['MISSING', 'ORDERS', 'NO_DATES', 'fold', 'as_text', 'stripped', 'reco
 
 # %% ../nbs/01_fields.ipynb #d686c696
 import re
+import unicodedata
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import fields
@@ -229,9 +230,35 @@ def _pointed(text, degrees):
         return pc.if_else(small, pc.replace_substring(whole, ",", "."), text)
     return pc.if_else(large, pc.replace_substring(text, ",", ""), text)
 
+# %% ../nbs/01_fields.ipynb #e74295b9
+_POINT = r"(?i)^(?:SRID=4326; ?)?POINT ?(?:Z ?)?\( ?(\S+) ([^\s)]+)(?: [^\s)]+)? ?\)$"
+_MINUTES = (
+    r"(?P<sign>[+-]?)(?P<d>\d{1,3}(?:[.,]\d+)?) ?\u00b0? ?"
+    r"(?:(?P<m>\d{1,2}(?:[.,]\d+)?) ?['\u2032\u2019] ?)?"
+    r"(?:(?P<s>\d{1,2}(?:[.,]\d+)?) ?(?:[\"\u2033\u201d]|''|\u2032\u2032) ?)?(?P<way>[A-Za-z]?)")
+
+def _degrees(text, ways):
+    "Places as degrees with a point, where they are written in another way."
+    odd = pc.fill_null(pc.match_substring_regex(text, r"[^\d.,eE+\- ]"), False)
+    if not pc.any(odd).as_py(): return text
+    text = pc.replace_substring_regex(text, _POINT, r"\1" if ways == "EW" else r"\2")
+    words = text.to_pylist()
+    for i in np.flatnonzero(odd.to_numpy(zero_copy_only=False)):
+        found = re.fullmatch(_MINUTES, words[i])
+        if not found or found["way"].upper() not in ("", *ways) or found["way"] and found["sign"]:
+            continue
+        whole, minutes, seconds = (
+            float((found[name] or "0").replace(",", ".")) for name in ("d", "m", "s"))
+        if minutes >= 60 or seconds >= 60 or whole % 1 and (found["m"] or found["s"]): continue
+        below = found["sign"] == "-" or found["way"].upper() in ("S", "W")
+        words[i] = repr((-1 if below else 1)*(whole + minutes/60 + seconds/3600))
+    return pa.array(words, pa.string())
+
 # %% ../nbs/01_fields.ipynb #1cab37f0
 def floats(column,        # an Arrow column of text or numbers
-           degrees=False, # are these longitudes or latitudes, in which no comma means thousands?
+           # "EW" or "NS": these are longitudes or latitudes, which may be written as such, and in
+           # which no comma means thousands
+           degrees: str = "",
 ) -> tuple:
     "(n,) float64, NaN where it is no number; and which rows say nothing."
     kind = column.type
@@ -245,7 +272,7 @@ def floats(column,        # an Arrow column of text or numbers
     try: number = text.cast(pa.float64())
     except pa.ArrowInvalid:
         text = stripped(text)
-        pointed = _pointed(text, degrees)
+        pointed = _pointed(_degrees(text, degrees) if degrees else text, degrees)
         good = pc.match_substring_regex(pointed, _NUMBER)
         number = pc.if_else(good, pointed, pa.scalar(None, text.type)).cast(pa.float64())
     return (pc.fill_null(number, np.nan).to_numpy(zero_copy_only=False),
@@ -289,31 +316,48 @@ class Writing:
         if self.zone is not None: zone_named(self.zone)
 
 # %% ../nbs/01_fields.ipynb #f6b2c174
+# letters, with accents in one piece or in two
+_LETTER = "[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff\u0300-\u036f]"
 _CLOCK = (r"(?P<H>\d{1,2})(?:[:h.](?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,]\d+)?)?)?"
           r"(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?(?: ?(?:Uhr|hrs?|h))?")
 _ZONE = (r"(?: ?(?P<z>[Zz]|(?:GMT|UTC)?[+-]\d{1,2}(?::?\d{2})?|[A-Z]{3,4}))?"
          r"(?: ?[\[(][\w /]+[\])])?$")
-_TIME = rf"(?:(?:[T ]|, ?)(?:at )?{_CLOCK})?{_ZONE}"
-_BETWEEN, _DAY_NAME = r"(?:[-/.] ?| )", r"^(?:[A-Za-z]{3,9},? )?"
+_TIME = rf"(?:(?:[T ]|, ?)(?:(?:at|à|um|om) )?{_CLOCK})?{_ZONE}"
+_BETWEEN, _DAY_NAME = r"(?:[-/.] ?| (?:de )?)", rf"^(?:{_LETTER}{{3,12}}\.?,? )?"
 _PATTERNS = (
     # 01/05/2018, 2018-01-05, 5.1.2018, 5. 1. 2018, 5 Jan 2018, 5th January 2018, 05-JAN-18
-    _DAY_NAME + r"(?P<a>\d{1,4})(?:st|nd|rd|th)?" + _BETWEEN + r"(?P<b>\d{1,2}|[A-Za-z]{3,9})\.?,?"
-    + _BETWEEN + r"(?P<c>\d{1,4})" + _TIME,
+    _DAY_NAME
+    + r"(?P<a>\d{1,4})(?:st|nd|rd|th|er)?"
+    + _BETWEEN
+    + rf"(?P<b>\d{{1,2}}|{_LETTER}{{3,12}})\.?,?"
+    + _BETWEEN
+    + r"(?P<c>\d{1,4})"
+    + _TIME,
     # January 5, 2018
-    _DAY_NAME + r"(?P<b>[A-Za-z]{3,9})\.? (?P<a>\d{1,2})(?:st|nd|rd|th)?,? (?P<c>\d{4})" + _TIME,
+    _DAY_NAME
+    + rf"(?P<b>{_LETTER}{{3,12}})"
+    + r"\.? (?P<a>\d{1,2})(?:st|nd|rd|th)?,? (?P<c>\d{4})"
+    + _TIME,
     # 20180105, 20180105T081500
     r"^(?P<a>\d{4})(?P<b>\d{2})(?P<c>\d{2})"
     r"(?:[T ]?(?P<H>\d{2}):?(?P<M>\d{2})(?::?(?P<S>\d{2})(?:\.\d+)?)?)?(?:\.0*)?" + _ZONE,
     # 05JAN2018, 05JAN18:08:15:00
     rf"^(?P<a>\d{{1,2}})(?P<b>[A-Za-z]{{3}})(?P<c>\d{{4}}|\d{{2}})(?:[: T]{_CLOCK})?$",
     # 2018-01, 01/2018, Jan 2018
-    r"^(?P<a>\d{4})[-/](?P<b>\d{1,2})$", r"^(?P<b>\d{1,2}|[A-Za-z]{3,9})[-/ ](?P<a>\d{4})$",
+    r"^(?P<a>\d{4})[-/](?P<b>\d{1,2})$",
+    rf"^(?P<b>\d{{1,2}}|{_LETTER}{{3,12}})[-/ ](?P<a>\d{{4}})$",
     # seconds, or thousandths, millionths … of them, since 1970
     r"^(?P<e>\d{9,10}|\d{13}|\d{16}|[12]\d{18})(?:\.\d*)?$",
     # days of a spreadsheet
     r"^(?P<x>\d{5}(?:[.,]\d+)?)$",
 )
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# how the months begin in English, German, French, Spanish, Italian, Portuguese, Dutch and the
+# languages of Scandinavia, without accents: no beginning stands for two months
+_MONTHS = (
+    ("jan", "ene", "gen"), ("feb", "fev"), ("mar", "mrz", "maa", "mrt"), ("apr", "abr", "avr"),
+    ("may", "mai", "mag", "mei", "maj"), ("jun", "juin", "giu"), ("jul", "juil", "lug"),
+    ("aug", "ago", "aou"), ("sep", "set"), ("oct", "okt", "ott", "out"), ("nov",),
+    ("dec", "dez", "dic", "des"))
 _ABBREVIATIONS = {"Z": 0, "UTC": 0, "GMT": 0, "BST": 60, "CET": 60, "CEST": 120,
                   "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "MST": -420, "MDT": -360,
                   "PST": -480, "PDT": -420, "AKST": -540, "AKDT": -480, "HST": -600}
@@ -331,8 +375,8 @@ def _offset(text):
 def _month(text):
     "A month's number, of its number or name; 0 where it is none."
     if text.isdigit(): return int(text)
-    names = [i for i, name in enumerate(_MONTHS, 1) if text[:3].lower() == name]
-    return names[0] if names else 0
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if c.isascii())
+    return next((i for i, names in enumerate(_MONTHS, 1) if plain.startswith(names)), 0)
 
 # a spreadsheet counts days from here, and a crime of before 1980 or after 2100 is not one of its
 # days
@@ -684,8 +728,8 @@ def local_clock(seconds: np.ndarray,  # since 1970, in UTC
     # clocks change at quarters of an hour: each quarter is looked up once
     utc = pd.DatetimeIndex((different*900).astype("datetime64[s]")).tz_localize("UTC")
     shift = (
-        (utc.tz_convert(zone).tz_localize(None) - utc.tz_localize(None)) .to_numpy()
-        .astype("timedelta64[s]") .astype(np.int64))
+        (utc.tz_convert(zone).tz_localize(None) - utc.tz_localize(None)).to_numpy()
+        .astype("timedelta64[s]").astype(np.int64))
     return seconds + shift[code]
 
 # %% ../nbs/01_fields.ipynb #5f72644b

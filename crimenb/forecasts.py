@@ -136,7 +136,13 @@ def classes(values,         # (n,) numbers
         edges = np.unique(
             np.r_[faint, np.quantile(values[values > faint], np.linspace(0, 1, many)[1:-1])])
     else: edges = np.unique(np.quantile(values, quantiles))
+    # a class above the largest would be empty
+    edges = edges[edges < values.max(initial=-np.inf)]
     return np.searchsorted(edges, values, side="left"), edges
+
+def _ramp(edges):
+    "The colour of each class."
+    return np.array(RAMP)[np.linspace(0, len(RAMP) - 1, len(edges) + 1).round().astype(int)]
 
 def legend(edges: np.ndarray) -> list:
     "What to call the classes between the edges."
@@ -149,7 +155,9 @@ def top(found: pd.DataFrame,  # from `shown`
         share: float = .05,   # of the area, or of the places where their size is not known
         km2=None,             # (n,) sizes
 ) -> np.ndarray:
-    "(n,) which places one would name first, until they make up that share."
+    """(n,) which places one would name first, until they make up that share; none where all are
+    alike."""
+    if found["value"].nunique() < 2: return np.zeros(len(found), bool)
     size = np.ones(len(found)) if km2 is None else np.asarray(km2, float)
     order = np.argsort(-(found["value"].to_numpy()/size), kind="stable")
     many = max(1, int((np.cumsum(size[order]) <= share*size.sum() + 1e-9).sum()))
@@ -195,63 +203,60 @@ def _sizes(forecast):
     return places["km2"].to_numpy(float) if "km2" in places and places["km2"].gt(0).all() else None
 
 # %% ../nbs/50_forecasts.ipynb #577ea496
+def _page(rings, two):
+    "A figure for one map or two, with room for the words below."
+    plt = needs("matplotlib.pyplot", "reproduce")
+    wide, high = np.ptp(np.concatenate([r for place in rings for r in place]), axis=0) + 1
+    tall = 4.6*min(max(high/wide, .5), 1.6)
+    width, height = (9.2, tall + 1.9) if two else (6.4, tall + 2.1)
+    fig, axes = plt.subplots(1, 1 + two, figsize=(width, height), squeeze=False)
+    fig.subplots_adjust(left=.01, right=.99, top=1 - .55/height, bottom=1.4/height, wspace=.03)
+    fig.text(
+        0.012, 0.68 / height, "\n".join(textwrap.wrap(USE, int(14.2 * width))), fontsize=9,
+        color="#444444", va="top")
+    return fig, axes[0]
+
 def draw(forecast: Forecast, period=None, category=None,  # which; None: the first, all together
          share: float = .05,                              # of the area that is marked
 ) -> Any:
     "The map as a matplotlib figure: what happened last beside what is expected."
-    plt = needs("matplotlib.pyplot", "reproduce")
+    needs("matplotlib", "maps")
     from matplotlib.patches import Patch
-    period = _named(forecast, period)
+    period, km2 = _named(forecast, period), _sizes(forecast)
     found = shown(forecast, period, category)
-    value = found["value"].to_numpy()
-    km2 = _sizes(forecast)
-    code, edges = classes(value)
-    ramp = np.array(RAMP)[np.linspace(0, len(RAMP) - 1, len(edges) + 1).round().astype(int)]
+    code, edges = classes(found["value"].to_numpy())
+    ramp = _ramp(edges)
     marked, rings = top(found, share, km2), outlines(forecast.places)
-    two = "before" in found
-    every = np.concatenate([r for place in rings for r in place])
-    wide, high = np.ptp(every, axis=0) + 1
-    tall = 4.6*min(max(high/wide, .5), 1.6)
-    # two maps, or one in a page that has room for the words
-    width, height = (9.2, tall + 1.9) if two else (6.4, tall + 2.1)
-    fig, axes = plt.subplots(1, 1 + two, figsize=(width, height), squeeze=False)
-    fig.subplots_adjust(left=.01, right=.99, top=1 - .55/height, bottom=1.4/height, wspace=.03)
-    if two:
+    fig, axes = _page(rings, "before" in found)
+    if "before" in found:
         assert forecast.before is not None
-        last = found["before"].fillna(0).to_numpy()
-        _draw(
-            axes[0, 0], rings, ramp[np.searchsorted(edges, last, side="left")],
-            np.zeros(len(found), bool))
-        axes[0, 0].set_title(
-            f"what happened\n{_title(forecast, pd.Timestamp(forecast.before['period'].iloc[0]))}",
-            loc="left", fontsize=10)
-    ax = axes[0, -1]
-    _draw(ax, rings, ramp[code], marked)
-    scale_bar(ax)
+        last = np.searchsorted(edges, found["before"].fillna(0).to_numpy(), side="left")
+        _draw(axes[0], rings, ramp[last], np.zeros(len(found), bool))
+        when = _title(forecast, pd.Timestamp(forecast.before["period"].iloc[0]))
+        axes[0].set_title(f"what happened\n{when}", loc="left", fontsize=10)
+    _draw(axes[-1], rings, ramp[code], marked)
+    scale_bar(axes[-1])
     what = "" if category is None else f"{category}, "
-    ax.set_title(
-        f"{what}expected by {forecast.about.get('model', 'the model')}\n{_title(forecast, period)}",
-        loc="left", fontsize=10)
-    handles = [
-        Patch(facecolor=c, edgecolor=EDGE, label=label) for c, label in zip(ramp, legend(edges))]
-    handles.append(
-        Patch(facecolor="none", edgecolor=MARK, label=_first(forecast, found, marked, share, km2)))
+    axes[-1].set_title(
+        f"{what}{_what(forecast)}\n{_title(forecast, period)}", loc="left", fontsize=10)
+    boxes = [*zip(ramp, [EDGE]*len(ramp), legend(edges))]
+    boxes.append(("none", MARK, _first(forecast, found, marked, share, km2)))
     fig.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.78 / height), ncols=3,
-        fontsize=9, frameon=False, borderaxespad=0)
-    fig.text(
-        0.012,
-        0.68 / height,
-        "\n".join(textwrap.wrap(USE, int(14.2 * width))),
-        fontsize=9,
-        color="#444444",
-        va="top",
-    )
+        handles=[Patch(facecolor=face, edgecolor=edge, label=said) for face, edge, said in boxes],
+        loc="lower left", bbox_to_anchor=(0.01, 0.78 / fig.get_figheight()), ncols=3, fontsize=9,
+        frameon=False, borderaxespad=0)
     return fig
 
 # %% ../nbs/50_forecasts.ipynb #f0b8109a
+def _what(forecast):
+    "What the colours say, and whose word it is."
+    likely = forecast.about.get("values") == "probabilities"
+    model = forecast.about.get("model", "the model")
+    return f"probability of the likeliest class by {model}" if likely else f"expected by {model}"
+
 def _first(forecast, found, marked, share, km2):
     "What the marked places are."
+    if not marked.any(): return "no place stands out"
     if forecast.about.get("values") == "probabilities":
         return f"the surest {share:.0%} of the places"
     return (
@@ -297,33 +302,19 @@ def _columns(forecast, edges, ramp, share):
 LINE = "#8a8a85"
 
 # %% ../nbs/50_forecasts.ipynb #17da6faa
-def interactive(forecast: Forecast,
-                path: "str | Path",   # where to write
-                share: float = .05,   # of the area that is marked
-) -> Path:
-    "The map as one HTML file that works without network (bokeh, extra `maps`)."
-    needs("bokeh", "maps")
-    from bokeh.embed import file_html
-    from bokeh.layouts import column
-    from bokeh.models import ColumnDataSource, HoverTool
-    from bokeh.models.widgets.markups import Div
+def _plotted(rings, columns, names):
+    "The data of a map, the place that each of its patches is of, and the plot."
+    from bokeh.models import ColumnDataSource
     from bokeh.plotting import figure
-    from bokeh.resources import INLINE
-    rings = outlines(forecast.places)
-    _, edges = classes(np.concatenate([shown(forecast, p)["value"] for p in forecast.periods]))
-    ramp = np.array(RAMP)[
-        np.linspace(0, len(RAMP) - 1, len(edges) + 1).round().astype(int)].tolist()
-    data = _columns(forecast, edges, ramp, share)
-    first = next(iter(data))
     # a place of several parts is several patches with the same words
     part = [i for i, place in enumerate(rings) for _ in place]
     flat = [r for place in rings for r in place]
-    places = [str(name) for name in forecast.places.index]
-    spread = lambda columns: {name: [values[i] for i in part] for name, values in columns.items()}
+    places = [str(name) for name in names]
+    spread = {name: [values[i] for i in part] for name, values in columns.items()}
     source = ColumnDataSource(
         {
             "place": [places[i] for i in part], "xs": [r[:, 0].round(1).tolist() for r in flat],
-            "ys": [r[:, 1].round(1).tolist() for r in flat], **spread(data[first])})
+            "ys": [r[:, 1].round(1).tolist() for r in flat], **spread})
     plot = figure(
         match_aspect=True, sizing_mode="stretch_width", height=620,
         tools="pan,wheel_zoom,tap,reset", active_scroll="wheel_zoom", toolbar_location="above",
@@ -338,6 +329,26 @@ def interactive(forecast: Forecast,
         plot.patches(
             "xs", "ys", source=source, fill_color="colour", line_color="line", line_width="wide",
             hover_line_color=INK)
+    return source, part, plot
+
+# %% ../nbs/50_forecasts.ipynb #7ac28455
+def interactive(forecast: Forecast,
+                path: "str | Path",   # where to write
+                share: float = .05,   # of the area that is marked
+) -> Path:
+    "The map as one HTML file that works without network (bokeh, extra `maps`)."
+    needs("bokeh", "maps")
+    from bokeh.embed import file_html
+    from bokeh.layouts import column
+    from bokeh.models import HoverTool
+    from bokeh.models.widgets.markups import Div
+    from bokeh.resources import INLINE
+    rings = outlines(forecast.places)
+    _, edges = classes(np.concatenate([shown(forecast, p)["value"] for p in forecast.periods]))
+    ramp = _ramp(edges).tolist()
+    data = _columns(forecast, edges, ramp, share)
+    first = next(iter(data))
+    source, part, plot = _plotted(rings, data[first], forecast.places.index)
     _orient(plot)
     plot.add_tools(HoverTool(tooltips=_tooltips(data[first], forecast)))
     plot.axis.visible, plot.grid.visible = False, False
@@ -390,7 +401,7 @@ def _orient(plot):
         ScaleBar(
             range=plot.x_range, unit="m", dimensional=Metric(base_unit="m"),
             orientation="horizontal", location="bottom_left", background_fill_alpha=0.6,
-            border_line_color=None))
+            bar_length=.08, border_line_color=None))
     plot.add_layout(
         Label(
             x=8, y=8, x_units="screen", y_units="screen", text="N ↑", text_color=INK,
@@ -413,12 +424,13 @@ def _head(forecast, ramp, edges, share):
         f'{MARK};vertical-align:-3px"></span> '
         f'{escape(_first(forecast, first, marked, share, km2))}</span>')
     about = forecast.about
-    said = [_title(forecast, forecast.periods[0])]
+    what = _what(forecast)
+    said = [what[0].upper() + what[1:], _title(forecast, forecast.periods[0])]
     if "last known period" in about:
         said.append(f"last known {about.get('unit', 'period')}: {about['last known period']}")
     return (
-        f"<h2 style='margin:0'>Expected by {escape(str(about.get('model', 'the model')))}</h2>"
-        f"<p style='margin:.3em 0'>{escape('; '.join(said))}</p><p style='margin:.3em "
+        f"<h2 style='margin:0'>{escape(said[0])}</h2>"
+        f"<p style='margin:.3em 0'>{escape('; '.join(said[1:]))}</p><p style='margin:.3em "
         f"0'>{boxes}</p>")
 
 # %% ../nbs/50_forecasts.ipynb #daad0446

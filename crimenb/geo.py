@@ -650,7 +650,8 @@ def _columns(layer, what, place, from_crs):
         said = from_crs or (4326 if degrees else layer.crs)
     if said is None:
         raise InputError(f"{what}: tell the system of {a} and {b} with from_crs, an EPSG number")
-    x, y = (_numbers(layer.table[c], coordinate_system(said).is_geographic) for c in (a, b))
+    degrees = coordinate_system(said).is_geographic
+    x, y = (_numbers(layer.table[c], way if degrees else "") for c, way in ((a, "EW"), (b, "NS")))
     return x, y, said
 
 def _numbers(column, degrees):

@@ -412,7 +412,7 @@ class HourlyMaps(_Verbs):
         some, notes = events, ()
         if start is not None: some = some[some.time >= start]
         if end is not None: some = some[some.time < end]
-        if (start is None or end is None) and not len(some):
+        if not len(events) or (start is None or end is None) and not len(some):
             raise InputError("there is no event: give start and end, or other events")
         needs_hours(some)
         if len(some): no_odd_ones(*np.unique(some.time.to_numpy(), return_counts=True), start, end)
@@ -630,7 +630,7 @@ SHORT_GAP = 3
 def _readings(table):
     "The columns of `WEATHER` as numbers; what stations write where they have none is missing."
     values = (
-        table[[name for name in WEATHER if name in table]] .apply(pd.to_numeric, errors="coerce")
+        table[[name for name in WEATHER if name in table]].apply(pd.to_numeric, errors="coerce")
         .astype(float))
     # -9999, -999, -99 and 999.9, 9999: no thermometer shows that, and no wind blows backwards
     odd = (
@@ -647,7 +647,7 @@ def _weather_times(column, path, zone):
     a written zone is converted."""
     numbers = pd.api.types.is_numeric_dtype(column) and bool((column.abs() >= 1e8).all())
     text = (
-        pd.Series(column) if numbers else column.astype(object) .where(column.notna(), None)
+        pd.Series(column) if numbers else column.astype(object).where(column.notna(), None)
         .map(lambda v: None if v is None else str(v)))
     found = read_times(
         pa.array(text.round().astype("int64") if numbers else text, from_pandas=True),
@@ -676,21 +676,8 @@ def _gaps(hourly):
         for run, name in long]
 
 # %% ../nbs/25_grids.ipynb #8558d20c
-def read_weather(
-    # CSV with a header: `temperature`, `wind`, and `event` (0 to 1) or `rain`, `fog`, `thunder` (0
-    # or 1) where there are any
-    path,
-    start=None, # the first line's hour, for a file of one line an hour that has no column `time`
-    # of the city's clocks, such as "America/Chicago": seconds since 1970 and written zones become
-    # its local time
-    zone: "str | None" = None,
-) -> pd.DataFrame:
-    """Weather by hour: an index of local hours without gaps, and those columns of `WEATHER` that
-    the file has.
-
-    Several readings in an hour are averaged, hours without one interpolated linearly; what there
-    is to know of that stands in `attrs["notes"]`."""
-    path = Path(path)
+def _weather_table(path):
+    "The lines of a file of weather, its columns by our names."
     if not path.is_file():
         raise InputError(
             f"there is no file {path}: give the path of a weather table, or None for no weather")
@@ -715,7 +702,25 @@ def read_weather(
             f"{path} has the columns {', '.join(table.columns)}: it needs temperature and "
             "wind, once each")
     if not len(table): raise InputError(f"{path} has a header but no rows")
-    remarks: list = []
+    return table
+
+# %% ../nbs/25_grids.ipynb #d5be5b3a
+def read_weather(
+    # CSV with a header: `temperature`, `wind`, and `event` (0 to 1) or `rain`, `fog`, `thunder` (0
+    # or 1) where there are any
+    path,
+    start=None, # the first line's hour, for a file of one line an hour that has no column `time`
+    # of the city's clocks, such as "America/Chicago": seconds since 1970 and written zones become
+    # its local time
+    zone: "str | None" = None,
+) -> pd.DataFrame:
+    """Weather by hour: an index of local hours without gaps, and those columns of `WEATHER` that
+    the file has.
+
+    Several readings in an hour are averaged, hours without one interpolated linearly; what there
+    is to know of that stands in `attrs["notes"]`."""
+    path, remarks = Path(path), []
+    table = _weather_table(path)
     if "time" in table: time, remarks = _weather_times(table["time"], path, zone)
     elif start is None:
         raise InputError(f"{path} has no column time: give start, the hour of its first line")
@@ -745,7 +750,7 @@ def weather_ahead(weather: pd.DataFrame,   # from `read_weather`
     if not len(later): return weather
     usual = weather.iloc[-24*days:]
     usual = (
-        usual.groupby(usual.index.hour) .mean() .reindex(range(24))
+        usual.groupby(usual.index.hour).mean().reindex(range(24))
         .interpolate("linear", limit_direction="both"))
     return pd.concat([weather, usual.loc[later.hour].set_axis(later)])
 
@@ -787,6 +792,28 @@ def _holidays(name, years):
             "days, or None") from error
 
 # %% ../nbs/25_grids.ipynb #5d673f58
+def _weather_features(weather, times, fit_hours, ranges):
+    "name -> (T,) what the weather says of the hours."
+    found = {}
+    now = weather.reindex(times.floor("h"))
+    if now.isna().any(axis=None):
+        raise InputError(
+            f"the weather goes from {weather.index.min()} to {weather.index.max()}, the "
+            f"hours from {times.min()} to {times.max()}: give weather for all of them")
+    for name in ("temperature", "wind"):
+        low, high = (ranges or {}).get(name) or (
+            now[name].iloc[:fit_hours].min(), now[name].iloc[:fit_hours].max())
+        found[name] = (now[name] - low) / ((high - low) or 1)
+    codes = {
+        name: now[name] if name in now else (abs(now["event"] - code) < 0.01) * 1.0
+        if "event" in now else 0 * now["wind"] for name, code in EVENT_CODES.items()}
+    found |= codes
+    found["event"] = (
+        now["event"] if "event" in now
+        else np.maximum.reduce([code * codes[name] for name, code in EVENT_CODES.items()]))
+    return found
+
+# %% ../nbs/25_grids.ipynb #e1bfdeca
 def external_features(times,            # (T,) local times of the hours
                       weather=None,     # from `read_weather`; None: no weather, those columns are 0
                       holidays="US",    # a country or country-state code, a list of days, or None
@@ -810,23 +837,7 @@ def external_features(times,            # (T,) local times of the hours
     found = {
         "hour": times.hour / 23, "weekday": times.day_of_week / 6,
         "holiday": days.isin(list(free))}
-    if weather is not None:
-        now = weather.reindex(times.floor("h"))
-        if now.isna().any(axis=None):
-            raise InputError(
-                f"the weather goes from {weather.index.min()} to {weather.index.max()}, the "
-                f"hours from {times.min()} to {times.max()}: give weather for all of them")
-        for name in ("temperature", "wind"):
-            low, high = (ranges or {}).get(name) or (
-                now[name].iloc[:fit_hours].min(), now[name].iloc[:fit_hours].max())
-            found[name] = (now[name] - low) / ((high - low) or 1)
-        codes = {
-            name: now[name] if name in now else (abs(now["event"] - code) < 0.01) * 1.0
-            if "event" in now else 0 * now["wind"] for name, code in EVENT_CODES.items()}
-        found |= codes
-        found["event"] = (
-            now["event"] if "event" in now
-            else np.maximum.reduce([code * codes[name] for name, code in EVENT_CODES.items()]))
+    if weather is not None: found |= _weather_features(weather, times, fit_hours, ranges)
     table = pd.DataFrame(
         {name: np.asarray(found.get(name, np.zeros(len(times))), np.float32) for name in columns},
         index=times)

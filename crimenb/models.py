@@ -627,7 +627,7 @@ MODULES: dict = {
     "Panel": {
         "baselines.area_panel": (
             "decision tree", "random forest", "SVM", "gradient boosting", "Poisson GLM",
-            "Poisson regression, own past", "boosted trees, own past", "memories",
+            "Poisson regression, own past", "boosted trees, own past", "memories", "mean of three",
             "historical mean", "recent mean", "last week"),
         "baselines.peers": ("Croston", "TSB", "AutoETS"),
         "papers.parallel": ("DNN", "LSTMCrimeNet", "GAT+TCN")},

@@ -445,6 +445,7 @@ def counted(how: Counting, cls: type, events: pd.DataFrame,
 ) -> Any:
     "The events as a panel of class `cls`; periods without events have the count 0."
     areas = list(map(str, how.table.index))
+    if check and not len(events): raise InputError("there is no event: give a table with some")
     if not areas or (not len(events) and (start is None or end is None)):
         raise InputError("the events have no areas to count by: give them some with `places`")
     starts, t = _period(events["time"], how.freq, how.slots, start, end)
@@ -459,6 +460,8 @@ def counted(how: Counting, cls: type, events: pd.DataFrame,
     if n := int((inside & (area >= 0) & (code < 0)).sum()):
         left_out["of a category that is not counted"] = n
     kept = (area >= 0) & inside & (code >= 0)
+    if check and not inside.any(): raise InputError(
+        f"no event lies in the {T:,} periods from {starts[0]:%Y-%m-%d} on: ask for others")
     events, t, area, code = events[kept], t[kept], area[kept], code[kept].astype("int64")
     counts = np.bincount((t * A + area) * C + code, minlength=T * A * C).astype("int32").reshape(T,
         A, C)

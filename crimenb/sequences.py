@@ -450,6 +450,7 @@ def cells_of(events: pd.DataFrame, # with lon and lat, degrees
 
 def utm_of(events: pd.DataFrame) -> int:
     "The EPSG number of the UTM zone that the middle of the events lies in."
+    if events["lon"].isna().all(): raise InputError("no event has coordinates: squares need some")
     lon, lat = events["lon"].median(), events["lat"].median()
     return int(32601 + (lon + 180)//6) + (100 if lat < 0 else 0)
 
@@ -724,7 +725,7 @@ def shared_runs(a: Sequences, b: Sequences, classes: np.ndarray) -> "tuple[np.nd
     known, index = np.unique(np.concatenate([run_a, run_b]), return_inverse=True)
     def table(spot, run, n):
         return (
-            csr_array((np.ones(len(run)), (spot, run)), shape=(n, len(known))) .astype(bool)
+            csr_array((np.ones(len(run)), (spot, run)), shape=(n, len(known))).astype(bool)
             .astype(float))
     has_a, has_b = (
         table(spot_a, index[: len(run_a)], a.n_spots),
@@ -733,6 +734,30 @@ def shared_runs(a: Sequences, b: Sequences, classes: np.ndarray) -> "tuple[np.nd
     return (has_b @ has_a.T).toarray(), np.asarray(has_b.sum(1))
 
 # %% ../nbs/20_sequences.ipynb #3d81cdeb
+def _first_votes(nameless, named, m):
+    "(classes, classes) how often two classes have the same place in patterns that are alone."
+    votes = np.zeros((nameless.n_classes, named.n_classes))
+    def alone(seqs):
+        spots, where = patterns(seqs, m)
+        return pd.DataFrame({"spot": spots, "pattern": list(map(bytes, where))}).drop_duplicates(
+            "pattern", keep=False)
+    for a, b in alone(nameless).merge(alone(named), on="pattern")[["spot_x", "spot_y"]].to_numpy():
+        np.add.at(votes, (nameless.spot(a)[:m], named.spot(b)[:m]), 1)
+    return votes
+
+def _aligned_votes(nameless, named, class_of, spot_of):
+    "The same in spots that were matched, and how many of their events have the same class."
+    votes, aligned = np.zeros((nameless.n_classes, named.n_classes)), 0
+    for b in np.flatnonzero(spot_of >= 0):
+        theirs, ours = nameless.spot(spot_of[b]), named.spot(b)
+        theirs = theirs[:len(ours) * 11 // 10 + 5]
+        for kind, i, i_end, j, j_end in difflib.SequenceMatcher(
+            None, theirs.tolist(), class_of[ours].tolist(), autojunk=False).get_opcodes():
+            if kind == "equal": aligned += i_end - i
+            if i_end - i == j_end - j: np.add.at(votes, (theirs[i:i_end], ours[j:j_end]), 1)
+    return votes, aligned
+
+# %% ../nbs/20_sequences.ipynb #c37d8286
 def recover_labels(nameless: Sequences, # sequences whose classes and spots have no names
                    # sequences of (some of) the same spots from the start of the same time, with
                    # names
@@ -745,13 +770,7 @@ def recover_labels(nameless: Sequences, # sequences whose classes and spots have
     events alone. Needs memory for n_spots × n_spots numbers."""
     for part in (nameless, named):
         if part.lengths.max() < m: raise InputError(f"no spot has {m} events: use a smaller m")
-    votes = np.zeros((nameless.n_classes, named.n_classes))
-    def alone(seqs):
-        spots, where = patterns(seqs, m)
-        return pd.DataFrame({"spot": spots, "pattern": list(map(bytes, where))}).drop_duplicates(
-            "pattern", keep=False)
-    for a, b in alone(nameless).merge(alone(named), on="pattern")[["spot_x", "spot_y"]].to_numpy():
-        np.add.at(votes, (nameless.spot(a)[:m], named.spot(b)[:m]), 1)
+    votes = _first_votes(nameless, named, m)
     for _ in range(rounds):
         class_of = best_pairs(votes)
         shared, total = shared_runs(nameless, named, class_of)
@@ -759,14 +778,7 @@ def recover_labels(nameless: Sequences, # sequences whose classes and spots have
         similarity = np.where(
             spot_of < 0, 0, shared[np.arange(named.n_spots), spot_of] / np.maximum(total, 1e-9))
         spot_of[similarity <= enough] = -1
-        votes[:], aligned = 0, 0
-        for b in np.flatnonzero(spot_of >= 0):
-            theirs, ours = nameless.spot(spot_of[b]), named.spot(b)
-            theirs = theirs[:len(ours) * 11 // 10 + 5]
-            for kind, i, i_end, j, j_end in difflib.SequenceMatcher(
-                None, theirs.tolist(), class_of[ours].tolist(), autojunk=False).get_opcodes():
-                if kind == "equal": aligned += i_end - i
-                if i_end - i == j_end - j: np.add.at(votes, (theirs[i:i_end], ours[j:j_end]), 1)
+        votes, aligned = _aligned_votes(nameless, named, class_of, spot_of)
     class_of = best_pairs(votes)
     def labels(frame, of, n):
         return frame[of >= 0].set_axis(of[of >= 0]).reindex(range(n)).convert_dtypes()
@@ -858,13 +870,48 @@ def gather(seqs: Sequences,
 PROTOCOLS = ("popularity-100", "uniform-99", "full")
 
 # %% ../nbs/20_sequences.ipynb #e7175472
+def _popularity(seqs):
+    "(n_classes,) counts of all but the last two events of each spot."
+    if seqs.lengths.min() < 3:
+        raise InputError(
+            "a spot has fewer than 3 events, so no popularity before its last two: keep "
+            "only longer spots")
+    last = seqs.offsets[1:] - 1
+    counts = [
+        np.bincount(seqs.events[i], minlength=seqs.n_classes)
+        for i in (slice(None), last, last - 1)]
+    return counts[0] - counts[1] - counts[2]
+
+def _without_replacement(rng, had, weight, n):
+    """(n_spots, n) classes drawn with chances like `weight`, sorted, none of those that a spot
+    `had`: the first of exponential times.
+
+    The bits of positive floats sort like the floats; the lowest carry the class, so that a plain
+    partition of whole numbers, six times as fast as argpartition, gives the classes. Times are
+    told apart to a share of 2**(bits - 23)."""
+    classes = had.shape[1]
+    bits = int(classes - 1).bit_length()
+    # of 1 - u, since u can be 0
+    arrival = rng.random(had.shape, np.float32)
+    np.subtract(1, arrival, out=arrival)
+    np.log(arrival, out=arrival)
+    # 0 divided by a negative number is -0.0, whose bits sort last
+    np.abs(np.divide(arrival, weight, out=arrival), out=arrival)
+    np.copyto(arrival, np.inf, where=had)
+    key = arrival.view(np.uint32)
+    key >>= bits
+    key <<= bits
+    key |= np.arange(classes, dtype=np.uint32)
+    key.partition(n - 1, axis=1)
+    return np.sort(key[:, :n], axis=1) & np.uint32(2**bits - 1)
+
+# %% ../nbs/20_sequences.ipynb #03074fdf
 def candidates(seqs: Sequences,        # whole sequences: what a spot ever had is no negative for it
                target,                 # (n_spots,) class ids
                how: str,               # one of PROTOCOLS
-               # how many negatives; by default the number in the protocol's name
-               n: "int | None" = None,
+               n: "int | None" = None, # how many negatives; None: the number in the protocol's name
                seed: int = 0,          # the same seed draws the same
-               # (n_classes,) by which popularity-100 draws; None: counts of all but the last two
+               # (n_classes,) what popularity-100 draws by; None: counts of all but the last two
                # events
                popular: "np.ndarray | None" = None,
 ) -> "np.ndarray | None":
@@ -888,44 +935,16 @@ def candidates(seqs: Sequences,        # whole sequences: what a spot ever had i
         raise InputError(
             f"{n} negatives cannot be drawn where a spot has {fewest} classes that it never "
             f"had: use 0 < n <= {fewest}, or the protocol 'full'")
-    weight = np.ones(seqs.n_classes, np.float32)
-    if how.startswith("popularity") and popular is not None:
-        weight = np.maximum(popular, 1e-9).astype(np.float32)
-    elif how.startswith("popularity"):
-        if seqs.lengths.min() < 3:
-            raise InputError(
-                "a spot has fewer than 3 events, so no popularity before its last two: keep "
-                "only longer spots")
-        last = seqs.offsets[1:] - 1
-        counts = [
-            np.bincount(seqs.events[i], minlength=seqs.n_classes)
-            for i in (slice(None), last, last - 1)]
-        weight = np.maximum(counts[0] - counts[1] - counts[2], 1e-9).astype(np.float32)
-    rng = np.random.default_rng(seed)
+    weight = np.ones(seqs.n_classes)
+    if how.startswith("popularity"):
+        weight = np.maximum(_popularity(seqs) if popular is None else popular, 1e-9)
+    rng, weight = np.random.default_rng(seed), weight.astype(np.float32)
     out = np.empty((seqs.n_spots, 1 + n), np.int64)
     out[:, 0] = target
-    # the bits of positive floats sort like the floats; the lowest carry the class, so that a plain
-    # partition of whole numbers,
-    # six times as fast as argpartition, gives the classes. Times are told apart to a share of
-    # 2**(bits - 23)
-    bits = int(seqs.n_classes - 1).bit_length()
     # so many spots at a time that the random numbers take some 16 MB
     block = max(1, 4_000_000 // seqs.n_classes)
     for a in range(0, seqs.n_spots, block):
-        had = seen[a:a + block]
-        # exponential times; of 1 - u, since u can be 0
-        arrival = rng.random(had.shape, np.float32)
-        np.subtract(1, arrival, out=arrival)
-        np.log(arrival, out=arrival)
-        # 0 divided by a negative number is -0.0, whose bits sort last
-        np.abs(np.divide(arrival, weight, out=arrival), out=arrival)
-        np.copyto(arrival, np.inf, where=had)
-        key = arrival.view(np.uint32)
-        key >>= bits
-        key <<= bits
-        key |= np.arange(seqs.n_classes, dtype=np.uint32)
-        key.partition(n - 1, axis=1)
-        out[a:a + block, 1:] = np.sort(key[:, :n], axis=1) & np.uint32(2**bits - 1)
+        out[a:a + block, 1:] = _without_replacement(rng, seen[a:a + block], weight, n)
     return out
 
 # %% ../nbs/20_sequences.ipynb #f25bbbd8

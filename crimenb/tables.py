@@ -524,7 +524,8 @@ def batches(path,                 # CSV (plain, .gz or .zip) or Parquet; a name,
             while _many(held[_enough(held, rows):]) >= rows:
                 yield _joined(held[:(k := _enough(held, rows))])
                 del held[:k]
-        if not n: raise InputError(f"{path} has a header but no rows: download it again")
+        if not n:
+            raise InputError(f"{path} has a header but no rows: leave it out, or download it again")
         yield _joined(held)
 
 def read(path,             # CSV (plain, .gz or .zip) or Parquet; a name, never a pattern

@@ -462,8 +462,9 @@ class Periodic(Ground):
 
     @property
     def period(self) -> str:                    # type: ignore[override]
-        return {"Y": "year", "M": "month", "W": "week", "D": "day"}.get(
-            self.length, f"stretch of {self.length}")
+        many, unit = self.length[:-1], {"Y": "year", "M": "month", "W": "week", "D": "day"}[
+            self.length[-1]]
+        return f"{many}-{unit} period" if many not in ("", "1") else unit
     @property
     def starts(self) -> pd.DatetimeIndex:
         return stretches(self.start, self.length, len(self.counts))[:-1]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MARK', 'SCHEDULES', 'PRECISIONS', 'best_device', 'ranks', 'describe_device', 'note', 'computed', 'clock', 'seeded',
            'save_checkpoint', 'load_checkpoint', 'learning_rate', 'Part', 'share_cases', 'once', 'has_bfloat16',
-           'precision_on', 'Plan', 'log_to', 'train']
+           'precision_on', 'Plan', 'log_to', 'earlier', 'train']
 
 # %% ../nbs/40_training.ipynb #101dea51
 import io
@@ -442,36 +442,63 @@ class _Epochs(_Steps):
             and sum(select in row for row in self.rows[self.best["epoch"] :]) >= self.plan.patience)
 
 # %% ../nbs/40_training.ipynb #74a0dcc5
+def earlier(checkpoint: "str | Path | None", # a path; None: there is none
+            settings: dict,                  # what it must agree on
+) -> "dict | None":
+    "What a checkpoint holds, on every rank; None where there is none yet."
+    def there(): return load_checkpoint(checkpoint, settings) if Path(checkpoint).exists() else None
+    return once(there) if checkpoint else None
+
+def _bar(loop, what):
+    "A bar of progress on rank 0."
+    if loop.rank: return tqdm(disable=True)
+    return progress(what=what, total=loop.plan.epochs, unit="epoch", initial=loop.done)
+
+def _run(loop, batches, evaluate, select, bar, kept):
+    "All epochs that are not done; `kept(loop, row, save)` is told after each."
+    plan = loop.plan
+    for epoch in range(loop.done, plan.epochs):
+        if loop.waited(select): break
+        began = clock(loop.device)
+        with seeded(plan.seed, epoch) as rng:
+            row, whole = loop.epoch(epoch, batches(epoch, rng))
+            last = epoch + 1 == plan.epochs or (plan.max_steps and loop.steps >= plan.max_steps)
+            due = last or (epoch + 1) % plan.evaluate_every == 0
+            if evaluate and due: row |= loop.judge(evaluate)
+        loop.rows.append(row | {"seconds": clock(loop.device) - began})
+        if select and due: loop.keep(row[select])
+        # an epoch that `max_steps` cut short can't be resumed exactly: it is not saved
+        kept(due and whole)
+        bar.set_postfix_str(
+            " ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "steps", "lr")))
+        bar.update()
+        if last: break
+    bar.close()
+
+# %% ../nbs/40_training.ipynb #03d5255b
 def train(model: torch.nn.Module,
-          # `batches(epoch, rng)` gives the epoch's list of batches (anything with a length that
-          # can be gone through); all its randomness comes from `rng`
-          batches,
+          batches,   # `batches(epoch, rng)` gives an epoch's; all their randomness is from `rng`
           loss,                           # `loss(model, batch, t)` gives a scalar tensor
           epochs: int,                    # passes over `batches`
           lr: float = 1e-3,               # Adam's learning rate
           seed: int = 0,                  # everything random depends on this and the epoch
           schedule: str = "linear",       # one of `SCHEDULES`
-          # `evaluate(model)` gives a dictionary of validation scores
-          *, evaluate=None,
-          # the validation score by which the best epoch is kept (the higher the better)
-          select: "str | None" = None,
+          *, evaluate=None,               # `evaluate(model)` gives a dictionary of scores
+          select: "str | None" = None,    # the score by which the best epoch is kept, if any
           device=None,                    # default: `best_device()`
-          # a path: saved there after each evaluated epoch, resumed from there if it exists
-          checkpoint=None,
+          checkpoint=None,                # a path: saved and resumed there, by evaluated epochs
           settings: "dict | None" = None, # what the checkpoint must agree on, next to the plan
-          # `share(batch, rank, world)` gives a rank's `Part`; a batch that is a `Part` already is
-          # taken as it is
-          share=share_cases,
+          share=share_cases,   # `share(batch, rank, world)` gives a `Part`, if it isn't one already
           what: str = "training",         # for the progress bar
           log: Any = None,                # where the log goes after each epoch, as for `log_to`
           **more: Any,                    # the other fields of `Plan`
 ) -> pd.DataFrame:
-    """Train `model` in place; returns the log, one row an epoch: `epoch, loss, lr, steps, seconds`
+    """Train `model` in place; returns the log, a row an epoch: `epoch, loss, lr, steps, seconds`
     and the validation scores.
 
     Under `torch.distributed` each rank takes its part of each batch, weights are rank 0's at the
-    start, and `loss` gets the model
-    wrapped in `DistributedDataParallel`: it must call it, and every weight must have a gradient."""
+    start, and `loss` gets the model wrapped in `DistributedDataParallel`: it must call it, and
+    every weight must have a gradient."""
     plan = Plan(epochs, lr, seed, schedule, **more)
     if plan.patience and not (select and evaluate):
         raise InputError(
@@ -480,35 +507,13 @@ def train(model: torch.nn.Module,
     settings = {**(settings or {}), **plan.decides()}
     loop = _Epochs(model, plan, loss, share, torch.device(device) if device else best_device())
     tell = log_to(log) if log is not None and loop.rank == 0 else None
-    if state := once(
-        lambda: (
-            load_checkpoint(checkpoint, settings) if checkpoint and Path(checkpoint).exists()
-            else None)):
-        loop.resume(state)
+    if state := earlier(checkpoint, settings): loop.resume(state)
     note(device=describe_device(loop.device))
     for precision in loop.precisions: note(precision=precision)
-    bar = (
-        progress(what=what, total=epochs, unit="epoch", initial=loop.done) if loop.rank == 0
-        else tqdm(disable=True))
-    for epoch in range(loop.done, epochs):
-        if loop.waited(select): break
-        began = clock(loop.device)
-        with seeded(seed, epoch) as rng:
-            row, whole = loop.epoch(epoch, batches(epoch, rng))
-            last = epoch + 1 == epochs or (plan.max_steps and loop.steps >= plan.max_steps)
-            due = last or (epoch + 1) % plan.evaluate_every == 0
-            if evaluate and due: row |= loop.judge(evaluate)
-        loop.rows.append(row | {"seconds": clock(loop.device) - began})
+    def kept(save):
         if tell: tell(loop.rows)
-        if select and due: loop.keep(row[select])
-        # an epoch that `max_steps` cut short can't be resumed exactly: it is not saved
-        if checkpoint and due and whole:
-            once(lambda: save_checkpoint(checkpoint, loop.state(settings)))
-        bar.set_postfix_str(
-            " ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "steps", "lr")))
-        bar.update()
-        if last: break
-    bar.close()
+        if checkpoint and save: once(lambda: save_checkpoint(checkpoint, loop.state(settings)))
+    _run(loop, batches, evaluate, select, _bar(loop, what), kept)
     if loop.best: model.load_state_dict(loop.best["model"])
     model.eval()
     return pd.DataFrame(loop.rows)

@@ -1,5 +1,8 @@
 """From a foreign file to a card, from the card to events in areas: the whole door, with two cities that nobody has described."""
 import json
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -106,7 +109,58 @@ def test_a_guessed_column_of_areas_gives_way_to_the_polygons_that_the_events_lie
 
 def test_the_nearest_zone():
     for place, zone, country in (((-87.65, 41.85), "America/Chicago", "US"), ((-77.0, 38.9), "America/New_York", "US"), ((-0.1, 51.5), "Europe/London", "GB"), ((151.2, -33.9), "Australia/Sydney", "AU"), ((139.7, 35.7), "Asia/Tokyo", "JP")):
-        assert cards.nearest_zone(*place) == (zone, country)
+        near = cards.near_zones(*place)
+        assert tuple(near.loc[0, ["zone", "country"]]) == (zone, country) and near.km.is_monotonic_increasing and near.km[0] < 400
+
+
+#: a place, and the zone and country that it really lies in
+PLACES = {"Cape Town": (18.42, -33.92, "Africa/Johannesburg", "ZA"), "Windsor, Ontario": (-83.02, 42.30, "America/Toronto", "CA"), "El Paso": (-106.49, 31.76, "America/Denver", "US"),
+          "Pensacola": (-87.21, 30.42, "America/Chicago", "US"), "Strasbourg": (7.75, 48.57, "Europe/Paris", "FR"), "Broken Hill": (141.47, -31.95, "Australia/Broken_Hill", "AU"),
+          "Kaliningrad": (20.45, 54.71, "Europe/Kaliningrad", "RU"), "Denver": (-104.99, 39.74, "America/Denver", "US"), "Perth": (115.86, -31.95, "Australia/Perth", "AU")}
+
+def at(tmp_path, lon, lat):
+    many = pd.date_range("2023-01-01 00:30", periods=800, freq="11h")
+    pd.DataFrame({"date": many.strftime("%Y-%m-%d %H:%M"), "offence": "theft", "longitude": lon + np.linspace(-.01, .01, 800), "latitude": lat}).to_csv(tmp_path / "e.csv", index=False)
+    return cards.draft(tmp_path / "e.csv", time="date", category="offence")
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_zone_is_that_of_the_places_where_borders_are_known(tmp_path, monkeypatch, place):
+    lon, lat, zone, country = PLACES[place]
+    # what tzfpy 2.1.1 gives for these places
+    monkeypatch.setitem(sys.modules, "tzfpy", SimpleNamespace(get_tzs=lambda x, y: [zone] if abs(x - lon) < .1 and y == lat else []))
+    made = at(tmp_path, lon, lat)
+    assert (made.card.zone, made.card.holidays) == (zone, country) and not any("zone" in doubt for doubt in made.unsure)
+    assert cities.read_card(made.write()).holidays == country
+
+@pytest.mark.parametrize("place", PLACES)
+def test_without_the_borders_the_draft_says_that_it_is_not_sure(tmp_path, monkeypatch, place):
+    lon, lat, zone, country = PLACES[place]
+    monkeypatch.setitem(sys.modules, "tzfpy", None)
+    made = at(tmp_path, lon, lat)
+    assert made.card.holidays is None and "holidays" in "".join(made.unsure) and "zone: " + made.card.zone + "      # unsure" in made.text
+    assert any("crimenb[geo]" in doubt and doubt.count(" km)") == 6 for doubt in made.unsure)
+    assert cities.read_card(made.write()).zone == made.card.zone
+
+def test_a_place_with_two_zones_or_at_sea_is_not_sure(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tzfpy", SimpleNamespace(get_tzs=lambda x, y: ["Asia/Shanghai", "Asia/Urumqi"]))
+    made = at(tmp_path, 87.6, 43.8)
+    assert made.card.zone == "Asia/Shanghai" and made.card.holidays == "CN" and "Asia/Urumqi" in made.unsure[0] and "# unsure" in made.text
+    monkeypatch.setitem(sys.modules, "tzfpy", SimpleNamespace(get_tzs=lambda x, y: ["Etc/GMT+3"]))
+    made = at(tmp_path, -40., 30.)
+    assert made.card.holidays is None and "--zone" in made.unsure[0] and "crimenb[geo]" not in made.unsure[0]
+
+
+def test_times_that_are_not_known_exactly_enough_are_left_out_and_counted(tmp_path):
+    times = ["2023-01-05 14:20", "2023-02", "2023-02-03", "2023-03-09 23:10", "2023-04-01 00:00"]
+    pd.DataFrame({"date": times, "offence": "theft", "longitude": 13., "latitude": 52.}).to_csv(tmp_path / "e.csv", index=False)
+    found = cards.draft(tmp_path / "e.csv", time="date", category="offence", tz="Europe/Berlin").account
+    by = {unit: cards.known_to(found, unit) for unit in ("day", "hour")}
+    # the first of April at midnight can't be told from April
+    assert by["day"].events.time.dt.day.tolist() == [5, 3, 9] and by["hour"].events.time.dt.hour.tolist() == [14, 23]
+    assert by["day"].dropped == {"time not known to the day": 2} and by["hour"].rows_in == 5
+    alike = found.events.assign(time=found.events.time.dt.normalize())
+    assert cards.known_to(replace(found, events=alike), "hour").events.equals(alike)
+    with pytest.raises(InputError, match="unit"): cards.known_to(found, "week")
 
 
 def test_columns_in_feet(tmp_path):

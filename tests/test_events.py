@@ -543,3 +543,49 @@ def test_a_clock_in_a_column_of_its_own_is_found_and_a_case_number_that_repeats_
     # a date that has its own clock needs none
     both = table_of(hour=["03:00"]*40)
     assert E.read(both).events.time.dt.hour.nunique() > 3
+
+
+def test_no_rows_are_said_wherever_they_come_from(tmp_path, samples):
+    (tmp_path/"header.csv").write_text(",".join(CHICAGO) + "\n")
+    pd.DataFrame({name: pd.Series([], dtype=str) for name in CHICAGO}).to_parquet(tmp_path/"header.parquet")
+    for name in ("header.csv", "header.parquet"):
+        for source in (tmp_path/name, [samples/"chicago.csv", tmp_path/name]):
+            with pytest.raises(InputError, match=f"{name} has a header but no rows: leave it out"): E.read(source, city="chicago")
+    for make in (lambda: E.clean(pd.DataFrame({"time": [], "category": []})), lambda: E.read(pd.DataFrame({"time": [], "category": []}))):
+        with pytest.raises(InputError, match="^the table has no rows: give one with some$"): make()
+
+
+def test_no_view_takes_no_event_for_a_quiet_city(samples):
+    from crimenb import cleaning, grids, panels, sequences, terrain
+    events = E.read(samples/"chicago.csv", city="chicago").events
+    none, span = events.iloc[:0], dict(start="2018-01-01", end="2018-03-01")
+    places = pd.DataFrame({"lon": [-87.6], "lat": [41.8], "km2": [1.]}, index=["32"])
+    for make in (lambda: sequences.Sequences.from_events(none), lambda: sequences.Sequences.from_events(none, kind="cell"), lambda: sequences.Sequences.from_events(none, kind="area"),
+                 lambda: grids.HourlyMaps.from_events(none, "chicago"), lambda: grids.HourlyMaps.from_events(none, "chicago", **span),
+                 lambda: panels.Panel.from_events(none), lambda: panels.Panel.from_events(none, places=places, **span), lambda: panels.Panel.from_events(none, **span),
+                 lambda: panels.Panel.from_events(none, places=500.), lambda: terrain.Terrain.from_events(none), lambda: E.project(none)):
+        with pytest.raises(InputError, match=r"no event.*: [a-z]") as told: make()
+        assert "\n" not in str(told.value)
+    # events of another time than that which is asked for
+    with pytest.raises(InputError, match="no event lies in the .* periods from 2019"): panels.Panel.from_events(events, places=places, start="2019-01-01", end="2019-03-01")
+    kept, why = cleaning.believe(none, "chicago")
+    assert len(kept) == 0 and why == {}
+
+
+def test_labels_that_say_little_are_labels_and_counted(tmp_path):
+    rows = [row(ID=str(i), Date=f"01/{i + 1:02}/2018 08:15:00 AM", Primary_Type=what, Location_Description=where)
+            for i, (what, where) in enumerate([("THEFT", "NONE"), ("Unknown", "STREET"), ("THEFT", "NONE"), ("THEFT", "N/A"), ("THEFT", "None")])]
+    read = balanced(E.read_chicago(write(tmp_path/"a.csv", rows)))
+    assert read.notes == {"category 'Unknown', kept as a label": 1, "premises 'NONE', kept as a label": 2} and read.mended == {"premises unknown": 2}
+    assert list(read.events.premises.cat.categories) == ["NONE", "STREET"]
+
+
+def test_places_in_one_column_and_in_minutes_are_found(tmp_path):
+    for place, lon, lat in (("geometry\nPOINT (-87.625 41.875)", -87.625, 41.875), ("Lat,Long\n41°52'30\"\"N,87°37'30\"\"W", -87.625, 41.875)):
+        header, value = place.split("\n")
+        value = ",".join(f'"{v}"' for v in value.split(","))
+        (tmp_path/"a.csv").write_text(f"date,category,{header}\n" + "".join(f"2018-01-{d:02} 10:1{d % 10}:00,THEFT,{value}\n" for d in range(1, 21)))
+        read = balanced(E.read(tmp_path/"a.csv"))
+        assert read.mended == {} and read.events.lon.to_numpy() == pytest.approx(np.full(20, lon)) and read.events.lat.to_numpy() == pytest.approx(np.full(20, lat))
+    (tmp_path/"a.csv").write_text("date,category,wkt\n" + "2018-01-01 10:10:00,THEFT,POINT (1174801 1900150)\n"*20)
+    with pytest.raises(InputError, match="which are no degrees"): E.read(tmp_path/"a.csv")

@@ -298,3 +298,39 @@ def test_files_are_judged_together():
 def test_days_of_two_months_are_not_months_of_two_days():
     days = [f"{d:02}/{m:02}/2024" for m in (3, 4) for d in range(1, 13)]
     with pytest.raises(InputError, match="say the order"): F.times(pa.array(days), F.Writing("mdy", firm=False))
+
+
+@pytest.mark.parametrize("text, right", [
+    ("24 décembre 2018", "2018-12-24T00:00"), ("24. Dez. 2018", "2018-12-24T00:00"), ("24. Dezember 2018 14:30", "2018-12-24T14:30"), ("24 de diciembre de 2018", "2018-12-24T00:00"),
+    ("lundi 24 décembre 2018 à 14:30", "2018-12-24T14:30"), ("1er janvier 2018", "2018-01-01T00:00"), ("3 März 2018", "2018-03-03T00:00"), ("3 Ma\u0308rz 2018", "2018-03-03T00:00"),
+    ("5 août 2018", "2018-08-05T00:00"), ("7 juin 2018", "2018-06-07T00:00"), ("7 juillet 2018", "2018-07-07T00:00"), ("5-fev-2018", "2018-02-05T00:00"), ("02MAI2018", "2018-05-02T00:00")])
+def test_months_have_names_in_other_languages(text, right): assert when(text) == [right]
+
+
+def test_every_month_of_nine_languages():
+    names = """january february march april may june july august september october november december; januar februar märz april mai juni juli august september oktober november dezember
+        janvier février mars avril mai juin juillet août septembre octobre novembre décembre; enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre
+        gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre; janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro
+        januari februari maart april mei juni juli augustus september oktober november december; januar februar mars april mai juni juli august september oktober november desember
+        januari februari mars april maj juni juli augusti september oktober november december""".replace(";", " ").split()
+    assert len(names) == 9*12
+    for i, name in enumerate(names): assert when(f"5 {name} 2018", f"5 {name.upper()} 2018") == [f"2018-{i % 12 + 1:02}-05T00:00"]*2, name
+
+
+def test_what_is_no_month_here_is_counted_and_said():
+    with pytest.raises(InputError, match=r"no date in the table can be read \(such as '24 декабря 2018'\): write them as"):
+        from crimenb import events
+        events.read(pd.DataFrame({"date": ["24 декабря 2018"], "category": ["x"]}), time="date", category="category")
+    assert F.times(pa.array(["5 foo 2018", "5 may 2018"])).wrong.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("text, ways, right", [
+    ("41°52'30\"N", "NS", 41.875), ("41° 52.5' N", "NS", 41.875), ("87°37′30″W", "EW", -87.625), ("52.5°", "NS", 52.5), ("-87.63°", "EW", -87.63), ("87.63 W", "EW", -87.63), ("33°52'S", "NS", -(33 + 52/60)),
+    ("41,88°", "NS", 41.88), ("POINT (-87.6 41.8)", "EW", -87.6), ("POINT (-87.6 41.8)", "NS", 41.8), ("SRID=4326;POINT(-87.6 41.8)", "NS", 41.8), ("Point Z (-87.6 41.8 3)", "NS", 41.8),
+    # what is not certain is no number
+    ("-87.63W", "EW", np.nan), ("87.63N", "EW", np.nan), ("13.4 O", "EW", np.nan), ("41°75'N", "NS", np.nan), ("41.5°30'N", "NS", np.nan), ("41 52 30 N", "NS", np.nan), ("POINT EMPTY", "NS", np.nan),
+    ("(41.8, -87.6)", "EW", np.nan), ("41.88 -87.63", "NS", np.nan)])
+def test_degrees_in_other_spellings(text, ways, right):
+    assert F.floats(pa.array([text, "1.5"]), ways)[0] == pytest.approx([right, 1.5], nan_ok=True)
+    # a number of anything else is not read so
+    assert np.isnan(F.floats(pa.array([text, "1.5"]))[0][0])

@@ -75,4 +75,4 @@ def test_empty_places_are_one_class_and_the_others_quantiles():
     values = np.r_[np.zeros(60), np.arange(1, 41)]
     code, edges = forecasts.classes(values)
     assert (code[:60] == 0).all() and len(edges) == 4 and [int((code == k).sum()) for k in range(1, 5)] == [10, 10, 10, 10]
-    assert len(forecasts.classes(np.arange(100))[1]) == 4 and len(forecasts.classes(np.zeros(9))[1]) == 1
+    assert len(forecasts.classes(np.arange(100))[1]) == 4 and len(forecasts.classes(np.zeros(9))[1]) == 0 and forecasts.legend(forecasts.classes(np.full(9, .3))[1]) == ["all alike"]

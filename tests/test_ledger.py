@@ -97,7 +97,11 @@ def test_the_longest_run_is_taken_and_not_the_best():
     runs = [a_result(.20), a_result(.25, parameters={"epochs": 30}, file="b"), a_result(.27, parameters={"epochs": 30}, seed=1, file="c"), a_result(.1, parameters={"epochs": 99}, profile="smoke", file="d")]
     found = look(runs)
     assert found["value"] == pytest.approx(.26) and found["seeds"] == [0, 1] and found["files"] == ["b", "c"]
-    assert (found["low"], found["high"]) == (pytest.approx(.23), pytest.approx(.29))
+    # two seeds .01 from their mean: t with one degree of freedom is 12.706
+    assert (found["low"], found["high"]) == (pytest.approx(.26 - .12706, abs=1e-4), pytest.approx(.26 + .12706, abs=1e-4))
+    # with seeds that agree the interval over cases is the wider one
+    alike = [a_result(.25, seed=seed, file=str(seed)) for seed in range(5)]
+    assert (look(alike)["low"], look(alike)["high"]) == (pytest.approx(.23), pytest.approx(.27))
     assert look(runs, settings="epochs=10")["value"] == .20
     assert look([*runs, a_result(.5, profile="paper", parameters={"epochs": 1}, file="e")])["value"] == .5
 

@@ -14,7 +14,7 @@ from sklearn.metrics import brier_score_loss, f1_score, log_loss, mean_poisson_d
 
 import crimenb.metrics
 from crimenb.core import InputError
-from crimenb.metrics import (COUNT_METRICS, SPREADS, HOT_SPOT_METRICS, LEVEL_METRICS, TIES, bootstrap_means, capture_curve, count_interval, count_log_score, count_scores,
+from crimenb.metrics import (COUNT_METRICS, SPREADS, HOT_SPOT_METRICS, LEVEL_METRICS, RAISED, TIES, bootstrap_means, drawn_interval, capture_curve, count_interval, count_log_score, count_scores,
                              count_summary, coverage,
                              demographic_parity_difference, equalized_odds_difference, fairness_summary, fit_spread, group_rates, hot_spot_summary, hot_spots,
                              interval, level_scores, level_summary, limits, paired_count_interval, paired_hot_spot_interval, paired_interval, pei_star,
@@ -218,6 +218,9 @@ def test_intervals_cover_about_as_often_as_they_promise():
 def ends_of(metrics, value, ends, blocks):
     "Naive percentile ends, moved to hold their value, widened, and kept in the metric's range."
     least, most = np.array([limits(m) for m in metrics]).T
+    # of what noise makes larger only the length counts
+    raised, half = np.isin(metrics, RAISED), (ends[1] - ends[0])/2
+    ends = np.where(raised, value - half, ends[0]), np.where(raised, value + half, ends[1])
     return widened(value, np.minimum(ends[0], value), np.maximum(ends[1], value), blocks, .95, least, most)
 
 
@@ -846,3 +849,26 @@ def test_a_group_in_which_nothing_happened_has_no_true_positive_rate():
 ])
 def test_groups_that_can_not_be_compared_are_refused(flagged, outcome, group, what):
     with pytest.raises(InputError, match=what): group_rates(flagged, outcome, group)
+
+
+@pytest.mark.parametrize("n", [5, 14, 30])
+def test_two_groups_that_are_treated_alike_are_not_told_apart(n):
+    "400 cities of n weeks in which both groups are flagged alike: the percentile interval of the difference nearly always leaves 0 out, ours hardly ever."
+    rng, held, plain = np.random.default_rng(n), [], []
+    for i in range(400):
+        rate = (.3 + rng.normal(0, .05, (n, 1)) + rng.normal(0, .03, (n, 2))).clip(0, 1)
+        flagged = rng.random((n, 2, 40)) < rate[..., None]
+        group = np.broadcast_to(np.array(["a", "b"])[:, None], (2, 40))
+        table = fairness_summary(flagged.ravel(), np.ones(flagged.size, bool), np.tile(group.ravel(), n), np.repeat(np.arange(n), 80), n_boot=200, seed=i)
+        held.append(table["low"][0] <= 0)
+        draws = abs(np.diff(bootstrap_means(flagged.mean(2), 200, i), axis=1))
+        plain.append(np.quantile(draws, .025) <= 1e-3)
+    assert np.mean(held) > .91 and np.mean(plain) < .7, (np.mean(held), np.mean(plain))
+
+
+def test_what_noise_makes_larger_has_an_interval_as_far_down_as_up():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(.2, .02, (4000, 1)) + [.02, .02, 0]
+    low, high = drawn_interval(np.array([.2, .2, .2]), draws, 400, metrics=["calibration error", "accuracy", "accuracy"])
+    assert high[0] - .2 == pytest.approx(.2 - low[0]) and high[0] - low[0] == pytest.approx(high[1] - low[1]) and high[1] - .2 > 1.5*(.2 - low[1])
+    assert drawn_interval(np.array([.01]), draws[:, :1], 400, metrics=["calibration error"])[0] == 0

@@ -84,6 +84,21 @@ def test_a_city_without_premises_and_areas_gets_squares_and_cells(cities, capsys
         code, out, err = shell(capsys, "forecast", question, "--dataset", folder/"delitos.yaml", "--model", model, *more, "--out", tmp_path/"t.csv", "--map", tmp_path/"m.png", "-q")
         assert code == 0 and out.split() == [str(tmp_path/"t.csv"), str(tmp_path/"m.png")], err
 
+def test_events_of_which_only_the_month_is_known_are_in_no_week(cities):
+    folder, of = cities
+    _, read = forecasting.events_of(folder/"delitos.yaml")
+    table, said = forecasting.as_exact("week", read)
+    vague = read.notes["month known, not the day"]
+    # at the first midnight of a month there is hardly anything else
+    assert 0 <= len(read.events) - len(table) - vague < 5 and said == [f"{len(read.events) - len(table):,} events left out: time not known to the day"]
+    assert forecasting.as_exact("year", read) == (read.events, [])
+    answer = forecasting.forecast("week", folder/"delitos.yaml", "recent mean")
+    first = table.time.min().normalize() + pd.Timedelta(days=7)
+    by_week = table[table.time >= first].groupby(table.time.dt.to_period("W")).size()[1:-1]
+    assert said[0] in answer.notes and answer.model.last_ == table.time.max()
+    # no week with the first of a month stands out
+    assert by_week.max() < 2*by_week.median()
+
 def refused(capsys, *argv):
     code, out, err = shell(capsys, *argv)
     assert code == 2 and out == "" and err.startswith("crimenb: ") and err.count("\n") == 1, (code, out, err)
@@ -133,6 +148,13 @@ def test_too_short_and_broken_histories_are_refused(cities, capsys, tmp_path):
     assert "whole weeks" in with_events(when < when.min() + pd.Timedelta(days=40), "week")
     hole = (when < when.min() + pd.Timedelta(days=50)) | (when > when.min() + pd.Timedelta(days=75))
     assert "nothing is known" in with_events(hole, "week") and "nothing is known" in with_events(hole, "hour", "-p", "cell_m=1600")
+    _, read = forecasting.events_of(folder/"incidents.yaml")
+    # as unknown, not as nothing, where that is asked for
+    for question, settings in (("week", {}), ("hour", {"cell_m": 1600})):
+        time = read.events.time - read.events.time.min()
+        view = forecasting.view_of(question, read.events[(time < pd.Timedelta(days=50)) | (time > pd.Timedelta(days=75))].reset_index(drop=True), read.card, None, "unknown", **settings)
+        lost = np.isnan(view.counts).reshape(len(view.counts), -1).any(1)
+        assert lost.sum() >= (2 if question == "week" else 24*23) and np.isnan(view.counts[lost]).all() and view.counts[~lost].sum() > 0
     table["Tatzeit"] = when.dt.strftime("01.%m.%Y 00:00")
     assert "known to the month" in with_events(when == when, "hour")
     table = pd.read_csv(folder/"incidents.csv", sep=";").assign(Tatort="STREET")

@@ -111,6 +111,30 @@ def test_years_without_rows_are_named_with_the_table_that_has_them(city, table, 
         with pytest.raises(InputError, match=where or "ask for other days"): P.fetch(city, f"{year + 1}-01-01", f"{year + 1}-12-31", **ask)
 
 
+@pytest.mark.parametrize("city, table, inside, where", [("la", "2nrs-mtv8", lambda day: day < "2024-03-05", "y8y3-fqfu"), ("chicago", CHICAGO, lambda day: not "2024-05" <= day < "2024-08", None),
+                                                         ("nyc", "qgea-i56i", lambda day: day >= "2024-04", "5uac-w243")])
+def test_months_without_rows_are_named_with_the_table_that_has_them(city, table, inside, where, tmp_path, waits):
+    rows = [row for row in soda_rows(400, city, 2024) if inside(row[P.PORTALS[city].time])]
+    with PortalServer({table: rows}) as server:
+        ask = dict(folder=tmp_path, base=server.base, patience=P.Patience(sleep=waits.append))
+        with pytest.warns(UserWarning, match={"la": "hardly a row of 2024-03 to 2024-12", "chicago": r"of 2024-05 to 2024-07 \(0 where", "nyc": "of 2024-01 to 2024-03"}[city]) as told:
+            P.fetch(city, "2024-01-01", "2024-12-31", **ask)
+        assert len(told) == 1 and (where is None or where in str(told[0].message))
+
+
+def test_chance_and_the_edges_of_what_was_asked_are_no_months_without_rows(tmp_path):
+    def told(rows, first="2018-01-01", last="2018-12-31"):
+        pd.DataFrame({"date": rows}).to_csv(tmp_path/"a.csv", index=False)
+        return P.hardly_any([(tmp_path/"a.csv", pd.Timestamp(first), pd.Timestamp(last))], "date")
+    month = lambda m, n, mark="-": [f"2018{mark}{m:02}{mark}{1 + i % 28:02}T08:15:00.000" for i in range(n)]
+    assert told(sum((month(m, 13*(m != 5)) for m in range(1, 13)), [])) == []             # thirteen are not enough to wonder at
+    assert told(sum((month(m, 60*(m != 5), "/") for m in range(1, 13)), [])) == [(pd.Period("2018-05"), pd.Period("2018-05"), 0, 60)]
+    assert told(sum((month(m, 60 if m != 5 else 21) for m in range(1, 13)), [])) == []
+    assert told(month(1, 60) + month(2, 60), last="2018-03-30") == []                     # March was not asked for whole
+    this = pd.Timestamp.now().to_period("M")                                              # and this month is not over
+    assert told([f"{this - 1}-02T00:00:00"]*60, f"{this - 1}-01", f"{this.end_time:%Y-%m-%d}") == []
+
+
 @pytest.mark.parametrize("since, until, city, says", [
     ("2018-13-01", None, "chicago", "2018-01-01"), ("2018-02-01", "2018-01-31", "chicago", "first day comes first"), ("1999-01-01", "1999-12-31", "chicago", "begins in 2001"),
     (None, None, "la", "not two days"), ("2009-12-31", None, "la", "begins in 2010"), ("2018-01-01", "2018-01-02", "boston", "use one of chicago, nyc, la, dc")])

@@ -125,3 +125,13 @@ def test_in_a_browser_the_search_finds_and_nothing_is_wider_than_the_window(tmp_
     seen = json.loads(visit(page, LOOK, tmp_path, width))
     assert seen["found"] == ["10_room.html#Halves"] and seen["nothing"] == "nothing found"
     assert seen["wide"] <= width and seen["height"] > 10 and seen["open"] == open_
+
+def test_badges_stand_under_the_title_once_there_is_a_repository(tmp_path):
+    folder = checkout(tmp_path, {"index.ipynb": [new_markdown_cell("# Start\n\nText"), new_code_cell("#| eval: false\n1 + 1")]})
+    ini = folder / "settings.ini"
+    for address in (site.NOT_YET, site.NOT_YET + "/", "https://example.org/x/y"):
+        ini.write_text(f"[DEFAULT]\nrepository = {address}\n")
+        assert "badge" not in site.readme(folder) and "#|" not in site.readme(folder)
+    ini.write_text("[DEFAULT]\nrepository = https://github.com/someone/some.lib\n")
+    title, _, line = site.readme(folder).split("\n")[:3]
+    assert title == "# Start" and "mybinder.org/v2/gh/someone/some.lib/HEAD?labpath=nbs/index.ipynb" in line and "github/someone/some.lib/blob/HEAD/nbs/index.ipynb" in line

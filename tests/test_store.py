@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 import zipfile
 from functools import partial
 
@@ -297,6 +298,30 @@ def test_several_files_with_events_without_numbers_as_the_reader_sees_them(tmp_p
     pd.testing.assert_frame_equal(S.load("chicago", folder=tmp_path/"store"), want.events)
 
 
+@pytest.mark.parametrize("nobodys", ["0", "TBD", "999999", "JX0000", "-", "N/A"])
+def test_a_number_that_stands_for_none_merges_no_events(tmp_path, nobodys):
+    "Seven rows have a placeholder, one record comes twice; the reader and the store agree, over one file and over three."
+    def rows(ids, at): return [[i, f"01/{5 + k:02}/2018 08:{k:02}:00 AM", *GOOD[2:]] for k, i in enumerate(ids, at)]
+    twice = [["12", "01/20/2018 08:00:00 AM", *GOOD[2:]]]*2
+    files = [write(tmp_path/"a.csv", [*rows([nobodys]*5 + ["11"], 0), *twice, *rows([nobodys]*2, 6)]), write(tmp_path/"b.csv", rows([nobodys, "13"], 8)), write(tmp_path/"c.csv", rows([nobodys, "14"], 10))]
+    reason = {E.NOBODYS: 7} if nobodys[0] not in "-N" else {}
+    read = E.read(files[0], city="chicago")
+    assert len(read.events) == 9 and read.dropped == {"record id repeated": 1} and read.mended == reason and read.notes["record id unknown"] == 7
+    for n, file in zip((9, 11, 13), files):
+        result = S.ingest("chicago", file, tmp_path/"one by one")
+        assert result.rows == n and result.mended == {why: 7 if n == 9 else 1 for why in reason} and result.replaced == 0
+    assert S.ingest("chicago", files[0], tmp_path/"one by one").rows == 13
+    whole, read = S.ingest("chicago", files, tmp_path/"at once"), E.read(files, city="chicago")
+    assert (whole.kept, whole.dropped, whole.mended) == (len(read.events), read.dropped, read.mended)
+    pd.testing.assert_frame_equal(S.load("chicago", folder=tmp_path/"at once"), read.events)
+
+
+def test_versions_of_a_record_and_the_crimes_of_a_case_are_no_placeholders(tmp_path):
+    rows = [["7", GOOD[1], what, *GOOD[3:]] for what in ("THEFT", "ASSAULT", "BATTERY", "ROBBERY")] + [["8", "01/06/2018 08:15:00 AM", *GOOD[2:]], ["8", "01/07/2018 08:15:00 AM", *GOOD[2:]]]
+    read = E.read(write(tmp_path/"a.csv", rows), city="chicago")
+    assert read.dropped == {"record id repeated": 4} and read.mended == {} and list(read.events.record_id) == ["7", "8"]
+
+
 def test_a_city_without_numbers_has_a_store(tmp_path):
     (tmp_path/"a.csv").write_text("When,What,Lon,Lat\n" + "2023-05-01 10:00,theft,8.54,47.37\n"*3 + "2023-05-02 11:00,theft,8.54,47.37\n")
     (tmp_path/"card.yaml").write_text("name: town\nevents: a.csv\ncolumns: {time: When, category: What, lon: Lon, lat: Lat}\n")
@@ -369,6 +394,30 @@ def test_a_period_opens_only_its_years_and_blocks(city, tmp_path):
     (dict(bbox=(1, 2, 0, 3)), "empty"), (dict(categories=["THEFTS"]), "no category 'THEFTS'"), (dict(columns=["city"]), "unknown column 'city'")])
 def test_what_cannot_be_asked(city, choice, words):
     with pytest.raises(InputError, match=words): S.load(**{"city": "chicago", "folder": city[0], **choice})
+
+
+def test_years_that_are_not_there_and_answers_without_events_are_said(tmp_path):
+    for name, year in (("a", 2018), ("b", 2020)):
+        (tmp_path/f"{name}.csv").write_text("ID,Date,Primary Type,Location Description,Community Area,Latitude,Longitude\n"
+                                            f"{year},01/05/{year} 08:15:00 AM,THEFT,STREET,32,41.88,-87.63\n")
+    S.ingest("chicago", [tmp_path/"a.csv", tmp_path/"b.csv"], tmp_path)
+    asked = {"no events of 2019, only of 2018, 2020": {}, "no events of 2016, 2017, 2019, only": dict(since="2016-05-01"), "no events of 2019, 2021 to 2023, only": dict(until="2024-01-01"),
+             "no events of 2022, only": dict(since="2022-01-01"), "no events of 2017, only": dict(until="2018-01-01", since="2017-01-01"),
+             "no event of the store": dict(since="2018-02-01", until="2018-03-01")}
+    for words, choice in asked.items():
+        for how in (S.load, S.days, lambda *a, **b: S.tally(a[0], ["category"], **b), S.pieces, lambda *a, **b: list(S.each(lambda e, *_: len(e), *a, **b))):
+            with pytest.warns(UserWarning, match=words) as told: how("chicago", folder=tmp_path, **choice)
+            assert len(told) == 1 and "\n" not in str(told[0].message)
+    with pytest.warns(UserWarning, match="no event of the store"): S.load("chicago", since="2018-01-01", until="2019-01-01", bbox=(0, 0, 1, 1), folder=tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(S.load("chicago", "2018-01-01", "2019-01-01", folder=tmp_path)) == 1
+
+
+def test_the_table_that_has_the_year_is_named(tmp_path, samples):
+    S.ingest("nyc", samples/"nypd.csv", tmp_path)
+    year = int(S.cities(tmp_path).loc["nyc", "last year"])
+    with pytest.warns(UserWarning, match="5uac-w243"): S.load("nyc", since=f"{max(year + 1, 2019)}-01-01", folder=tmp_path)
 
 
 @pytest.mark.parametrize("content, words", [(b"", "is empty"), (b"a,b\n1,2\n", "lacks the column"), (b"PAR1" + b"x"*99, "Parquet"), (b"PK\x03\x04" + b"x"*99, "zip"), (bytes(range(256))*40, "."), ((",".join(CHICAGO) + "\n").encode(), "no rows"),

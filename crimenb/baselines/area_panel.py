@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SMALLEST', 'FromBlocks', 'HistoricalMean', 'RecentMean', 'LastWeek', 'level_chances', 'Trees', 'DecisionTree',
            'RandomForest', 'SupportVectors', 'GradientBoosting', 'level_probabilities', 'own_past', 'poisson_fit',
-           'Regression', 'PoissonGLM', 'excess', 'memory', 'Remembers', 'Memories', 'OwnPast', 'OwnPastTrees', 'rules',
-           'occurrences', 'f1_scores']
+           'Regression', 'PoissonGLM', 'excess', 'memory', 'Remembers', 'Memories', 'OwnPast', 'OwnPastTrees',
+           'MeanOfThree', 'rules', 'ours', 'occurrences', 'f1_scores']
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #70a89c68
 import warnings
@@ -520,12 +520,35 @@ class OwnPastTrees(OwnPast):
         return np.maximum(np.stack([trees.predict(x_of(c)) for c, trees in enumerate(self.trees_)],
                                    1), SMALLEST)
 
+# %% ../../nbs/baselines/30_area_panel.ipynb #b2f26e03
+class MeanOfThree(RowModel):
+    """The mean of what memories, gradient boosting and a Poisson regression forecast, alike in
+    weight (Bates and Granger 1969), each with its usual settings."""
+    name, role, grid = "mean of three", "ours", {}
+    def __init__(self, task: str = "counts", seed: int = 0,
+                 length: int = 4, cyclic: bool = True,  # as in `panels.Features`
+    ): self.task, self.seed, self.length, self.cyclic = task, seed, length, cyclic
+
+    def _learn(self, view, features, rows, valid):
+        how: Any = dict(task=self.task, length=self.length, cyclic=self.cyclic)
+        self.members_ = [Memories(**how), GradientBoosting(seed=self.seed, **how), PoissonGLM(**how)]
+        for one in self.members_:
+            one.scales_ = self.scales_
+            one._learn(view, features, rows, valid)
+
+    def _of_rows(self, features, rows):
+        return np.mean([one._of_rows(features, rows) for one in self.members_], 0)
+
 # %% ../../nbs/baselines/30_area_panel.ipynb #c5dfb562
 def rules() -> dict:
     "name -> class of each rule of this notebook, simple ones first."
     every = (HistoricalMean, RecentMean, LastWeek, DecisionTree, RandomForest, SupportVectors,
              GradientBoosting, PoissonGLM)
     return {kind.name: kind for kind in every}
+
+def ours() -> dict:
+    "name -> class of the library's own models beside them."
+    return {kind.name: kind for kind in (Memories, MeanOfThree)}
 
 # %% ../../nbs/baselines/30_area_panel.ipynb #a8471750
 def occurrences(panel: Panel, fit: slice, predict: slice,

@@ -65,7 +65,7 @@ class Recurrent(nn.Module):
         memory = self.gru(seen.permute(0, 3, 4, 1, 2).reshape(B*R*C, L, 3*K))[0][:, -1]
         known = (
             torch.cat([level, external[:, :, None, None].expand(-1, -1, R, C)], 1)
-            .permute(0, 2, 3, 1) .reshape(B * R * C, -1))
+            .permute(0, 2, 3, 1).reshape(B * R * C, -1))
         return self.head(torch.cat([memory, known], 1)).view(B, R, C, K).permute(0, 3, 1, 2)
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #d0f93a5f
@@ -135,7 +135,7 @@ def corrected(network: nn.Module, share: float, what: Seen, hours,  # (n,) numbe
     "(n, types, R, C) expected crimes of each hour."
     g = corrections(network, what, hours)
     return (
-        (what.base[torch.as_tensor(np.asarray(hours), device=g.device)] * (share * g).exp()) .cpu()
+        (what.base[torch.as_tensor(np.asarray(hours), device=g.device)] * (share * g).exp()).cpu()
         .numpy())
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #64c26029

@@ -70,8 +70,8 @@ def with_ends(table: pd.DataFrame,  # rows of a run
         for v, low, high in numbers_of]
     there = [m for m in metrics if m in set(table["metric"])]
     return (
-        table.assign(text=text) .pivot(index="method", columns="metric", values="text")
-        .loc[table["method"].unique(), there] .fillna(""))
+        table.assign(text=text).pivot(index="method", columns="metric", values="text")
+        .loc[table["method"].unique(), there].fillna(""))
 
 # %% ../../nbs/lab/20_boards.ipynb #7a10000b
 def share_of(text: str) -> float:

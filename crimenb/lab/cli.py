@@ -152,7 +152,7 @@ def _ingest(options):
     from crimenb.warehouse import store
     print(
         _text(
-            store.ingest(options.city, options.files, options.folder, options.area) .report()
+            store.ingest(options.city, options.files, options.folder, options.area).report()
             .astype(str), right=("rows",)))
 
 def _stores(options):
@@ -304,7 +304,7 @@ class _Commands:
         return sub
 
 # %% ../../nbs/lab/90_cli.ipynb #b4d35121
-def _own_city(commands):
+def _card_command(commands):
     sub = commands.add(
         "card", _card, "draft the card of a city from a file of its events", machine=True)
     sub.add_argument(
@@ -325,14 +325,17 @@ def _own_city(commands):
     sub.add_argument("--crs", type=int, metavar="EPSG", help="coordinate system of x and y")
     sub.add_argument(
         "--zone", metavar="ZONE",
-        help="zone of the city's clocks, such as America/Chicago; default: that of the nearest "
-        "large city")
+        help="zone of the city's clocks, such as America/Chicago; default: the one that the places "
+        "lie in")
     sub.add_argument(
         "--out", type=_path, metavar="FILE",
         help="where the card goes; default: beside the events, with their name")
     sub.add_argument("--force", action="store_true", help="write over a card that is there")
     sub.add_argument(
         "-q", dest="quiet", action="store_true", help="print nothing but the card's path")
+
+# %% ../../nbs/lab/90_cli.ipynb #0da7e681
+def _forecast_command(commands):
     sub = commands.add("forecast", _forecast, "forecast what comes next in a city", machine=True)
     sub.add_argument(
         "question", metavar="QUESTION",
@@ -400,7 +403,7 @@ def _data(commands):
     commands.add("stores", _stores, "list the stores: city, rows, first and last event")
 
 # %% ../../nbs/lab/90_cli.ipynb #0616de96
-def _lab(commands):
+def _reproduce_command(commands):
     sub = commands.add(
         "reproduce", _reproduce,
         "run a study: an executed notebook, a result file and an HTML page", machine=True)
@@ -426,6 +429,8 @@ def _lab(commands):
     sub.add_argument(
         "--out", type=_path, default="runs", metavar="DIR",
         help="folder for what the run leaves behind; default: runs")
+
+def _sweep_command(commands):
     sub = commands.add(
         "sweep", _sweep,
         "run a grid of studies, data sets, seeds and parameters; what is finished is not run again")
@@ -444,6 +449,9 @@ def _lab(commands):
     sub.add_argument(
         "--scheduler", metavar="ADDRESS",
         help="a Dask scheduler whose workers do the runs, such as tcp://host:8786")
+
+# %% ../../nbs/lab/90_cli.ipynb #09ef8011
+def _leaderboard_command(commands):
     sub = commands.add(
         "leaderboard", _leaderboard, "the table of all recorded results", machine=True)
     sub.add_argument(
@@ -481,7 +489,9 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"crimenb {crimenb.__version__}")
     commands = _Commands(top)
-    for some in (_own_city, _data, _lab): some(commands)
+    for some in (
+        _card_command, _forecast_command, _data, _reproduce_command, _sweep_command,
+        _leaderboard_command): some(commands)
     sub = commands.add(
         "completion", _completion, "print the lines that make a shell complete crimenb's words")
     sub.add_argument(

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['MOST_CATEGORIES', 'MOST_CELLS', 'LENGTHS', 'QUESTIONS', 'READING', 'TABLES', 'MAPS', 'IN_PYTHON', 'events_of',
-           'grouped', 'Question', 'gaps', 'view_of', 'Answer', 'Times', 'times_of', 'Trial', 'trial', 'named', 'tried',
-           'sentences', 'on_everything', 'forecast', 'asked_for', 'remarks', 'go_on', 'targets', 'written', 'as_json']
+           'as_exact', 'grouped', 'Question', 'gaps', 'view_of', 'Answer', 'Times', 'times_of', 'Trial', 'trial',
+           'named', 'tried', 'sentences', 'on_everything', 'forecast', 'asked_for', 'remarks', 'go_on', 'targets',
+           'written', 'as_json']
 
 # %% ../../nbs/lab/80_forecasting.ipynb #1cca6e55
 import inspect
@@ -37,6 +38,16 @@ def events_of(dataset,      # name of a data set or city, or path of a card
     if card.path is None: return card, read_events(files, city=card)
     return card, cards.load(
         replace(card, events=tuple(str(Path(file).absolute()) for file in files)))
+def as_exact(question: str, read) -> tuple:
+    """The events whose time is known exactly enough for the question, and a sentence on the
+    others."""
+    table = getattr(read, "events", read)
+    if question == "year" or table is read: return table, []
+    some = cards.known_to(read, "day")
+    if question == "hour" or (question == "next" and precision(some.events)["unit"] == "hour"):
+        some = cards.known_to(some, "hour")
+    left = {why: n for why, n in some.dropped.items() if n != read.dropped.get(why)}
+    return some.events, [f"{n:,} events left out: {why}" for why, n in left.items()]
 
 # %% ../../nbs/lab/80_forecasting.ipynb #3ad3f999
 #: categories of a panel; all the others are counted together
@@ -202,10 +213,12 @@ def view_of(question: str,       # a name in `QUESTIONS`
         events, card, like, **_settings(question, settings))
     if question == "next" or not (lost := gaps(view)): return view
     (first, last), n = lost[0], sum(b - a + 1 for a, b in lost)
-    if gap == "unknown" and np.isnan(view.counts[first].flat[0]): return view
-    mend = (
-        "give their events too, or say --gap unknown" if np.isnan(view.counts[first].flat[0])
-        else "give their events too, or begin after them with -p start=…")
+    if gap == "unknown":
+        # not known, which is not the same as none
+        counts = view.counts.astype(float)
+        for a, b in lost: counts[a:b + 1] = np.nan
+        return view._with(counts, 0)
+    mend = "give their events too, say --gap unknown, or begin after them with -p start=…"
     raise InputError(
         f"nothing is known of {n} {view.period}(s) between {view.starts[first]} and "
         f"{view.starts[last]}: {mend}")
@@ -423,7 +436,7 @@ def forecast(question: str,             # next, hour, week or year
         raise InputError(f"level is {level}: it must lie between 0 and 1, as .9 does")
     chosen, said, settings = asked_for(question, model, settings)
     card, read = events_of(dataset, events)
-    table = getattr(read, "events", read)
+    table, vague = as_exact(question, read)
     view = view_of(question, table, card, None, gap, **settings)
     when = _known_where_tried(view, times_of(question, view, periods=periods))
     best, scores, compared = tried(question, view, chosen, when, periods)
@@ -431,7 +444,7 @@ def forecast(question: str,             # next, hour, week or year
     card = getattr(read, "card", None) or card
     fitted.question_, fitted.city_ = question, {name: getattr(card, name) for name in READING}
     fitted.last_ = pd.Timestamp(table["time"].max())
-    notes = (*said, *remarks(view, table, settings))
+    notes = (*said, *vague, *remarks(view, table, settings))
     return Answer(
         question, fitted.forecast(view, periods, level), fitted, scores, read, notes, compared)
 
@@ -525,12 +538,13 @@ def go_on(path,                   # of a saved model
         card = cities.Card(**kept) if kept else None
         read = read_events(events, city=card)
         card = card or read.card
-    last = read.events["time"].max()
+    table, vague = as_exact(question, read)
+    last = table["time"].max()
     if hasattr(model, "last_") and last < model.last_:
         raise InputError(
             f"the events end on {last}, before those that {model.name} was fitted on "
             f"({model.last_}): give later ones")
-    try: view = view_of(question, read.events, card, model.schema_, gap, **settings)
+    try: view = view_of(question, table, card, model.schema_, gap, **settings)
     except InputError as error:
         if dataset is None and "area" in str(error):
             raise InputError(
@@ -546,8 +560,8 @@ def go_on(path,                   # of a saved model
             f"{model.name} looks further back than the {view.known} {view.period}s that these "
             "events cover: "
             "give the earlier ones too, as in --events incidents.csv july.csv") from error
-    return Answer(
-        question, made, model, pd.DataFrame(), read, tuple(remarks(view, read.events, ("period",))))
+    notes = (*vague, *remarks(view, table, ("period",)))
+    return Answer(question, made, model, pd.DataFrame(), read, notes)
 
 # %% ../../nbs/lab/80_forecasting.ipynb #fbaeaad5
 TABLES, MAPS = (

@@ -60,7 +60,7 @@ def _beside(results):
         ~(results["protocol"].str.endswith("paired") | results["metric"].str.contains(" less "))]
     for kind in ("trivial", "floor"):
         best = (
-            measures[measures["kind"] == kind] .sort_values("score", kind="stable")
+            measures[measures["kind"] == kind].sort_values("score", kind="stable")
             .drop_duplicates(CASE, keep="last"))
         best = best[[*CASE, "value", "method"]].rename(
             columns={"value": kind, "method": f"{kind} rule"})
@@ -96,7 +96,7 @@ def _variants(table, profile):
     return (
         table.loc[order]
         .groupby([name for name in LINE if name not in ("profile", "setting")], sort=False)
-        .cumcount() .reindex(table.index))
+        .cumcount().reindex(table.index))
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #fa717025
 def lines(results: pd.DataFrame,  # as from `studies.read_results`

@@ -152,10 +152,12 @@ def load(run: Any) -> tuple:
         run.used(name, path)
         return read_sequences(path), None, None
     loaded: Any = sources.load(run.dataset)
-    events = getattr(loaded, "events", loaded)
     if cities.is_card(run.dataset):
+        loaded = cards.known_to(loaded, "hour")
         cards.placed(
-            events, cities.get(run.dataset), "a sequence of events at a spot", or_areas=True)
+            loaded.events, cities.get(run.dataset), "a sequence of events at a spot",
+            or_areas=True)
+    events = getattr(loaded, "events", loaded)
     view = from_events(events)
     run.used("sequences", view.events)
     return view, events, None
@@ -369,7 +371,7 @@ def board(table: pd.DataFrame,  # rows, as `run.table()` gives them
     at5 = rows[rows["metric"] == "NDCG@5"].set_index("method")[["kind", "low", "high", "printed"]]
     wide = (
         rows.pivot(index="method", columns="metric", values="value")
-        .reindex(columns=[*METRICS, "log loss"]) .join(at5))
+        .reindex(columns=[*METRICS, "log loss"]).join(at5))
     wide = wide.sort_values("NDCG@5", ascending=False)[
         ["kind", "NDCG@5", "low", "high", "printed", *METRICS[1:], "log loss"]]
     return wide.astype({"printed": float}).round(3).dropna(axis=1, how="all")

@@ -302,8 +302,27 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 # %% ../../nbs/lab/10_studies.ipynb #a47b5acd
-class Run:
-    "One run of a study: its parameters as attributes, and the rows measured so far."
+def _row(row, what):
+    "A measured row as a result file holds it, checked."
+    row = {"printed": None} | {
+        k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
+    for k in ("low", "high", "printed"):
+        if isinstance(row.get(k), float) and math.isnan(row[k]): row[k] = None
+    # a table has a column for all rows: where there is no interval there are no blocks; a mean over
+    # repeats makes them float
+    blocks = row.pop("blocks", None)
+    if row.get("low") is not None:
+        if pd.isna(blocks):
+            raise InputError(
+                f"{what}, {row.get('metric')}, has an interval: say in blocks on how many "
+                "independent parts it rests")
+        row["blocks"] = int(blocks) if blocks == int(blocks) else blocks
+    _check(row, ROW, what, OPTIONAL)
+    return row
+
+# %% ../../nbs/lab/10_studies.ipynb #57d99d55
+class _Measured:
+    "A study's parameters as attributes, and the rows measured so far."
     # parameters that every study has
     dataset: str
     profile: str
@@ -347,22 +366,11 @@ class Run:
     ) -> None:
         "Add measured rows."
         for row in pd.DataFrame(rows).to_dict("records"):
-            row = {"printed": None} | {
-                k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
-            for k in ("low", "high", "printed"):
-                if isinstance(row.get(k), float) and math.isnan(row[k]): row[k] = None
-            # a table has a column for all rows: where there is no interval there are no blocks; a
-            # mean over repeats makes them float
-            blocks = row.pop("blocks", None)
-            if row.get("low") is not None:
-                if pd.isna(blocks):
-                    raise InputError(
-                        f"row {len(self.rows)}, {row.get('metric')}, has an interval: say in "
-                        "blocks on how many independent parts it rests")
-                row["blocks"] = int(blocks) if blocks == int(blocks) else blocks
-            _check(row, ROW, f"row {len(self.rows)}", OPTIONAL)
-            self.rows.append(row)
+            self.rows.append(_row(row, f"row {len(self.rows)}"))
 
+# %% ../../nbs/lab/10_studies.ipynb #12bafd11
+class Run(_Measured):
+    "One run of a study: its parameters as attributes, the rows measured so far, its files."
     def spent(self,
               seconds: float,  # of earlier starts of this same run
     ) -> None:
@@ -801,8 +809,8 @@ def leaderboard(results: pd.DataFrame,  # as from `read_results`
         printed=("printed", "max")).reset_index()
     best = lines["measured"].where(lines["metric"].map(lower_is_better), -lines["measured"])
     return (
-        lines.assign(best=best) .sort_values(line[:5] + ["best"], kind="stable")
-        .drop(columns="best") .reset_index(drop=True))
+        lines.assign(best=best).sort_values(line[:5] + ["best"], kind="stable")
+        .drop(columns="best").reset_index(drop=True))
 
 # %% ../../nbs/lab/10_studies.ipynb #fb4ac413
 def record(folder="runs",  # a folder of result files

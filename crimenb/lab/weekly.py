@@ -17,15 +17,15 @@ import pandas as pd
 
 from .. import cards, cities, city, sources
 from ..baselines import peers
-from ..baselines.area_panel import rules
+from ..baselines.area_panel import ours, rules
 from ..core import InputError, one_of
 from ..events import read_lapd
 from ..metrics import drawn_interval
-from ..models import Model, choose
+from ..models import Model, choose, clone, rolled
 from crimenb.panels import (
     GROUPS, Panel, category_groups, cell_areas, city_places, read_hagen, read_la_monthly,
     read_polygons)
-from ..views import Split
+from ..views import Split, periods_of
 
 # %% ../../nbs/lab/25_weekly.ipynb #776d2acb
 class Weekly(NamedTuple):
@@ -50,7 +50,7 @@ def by_group(panel: Panel) -> Panel:
     return replace(panel, counts=panel.counts @ member, categories=names)
 
 # %% ../../nbs/lab/25_weekly.ipynb #fa465ff9
-def _of_file(dataset, cells, export):
+def _of_file(dataset, cells, export, slots):
     "(events, places, name -> path, graph) of a data set of events, or of a card."
     if dataset == "la_export":
         # later the records thin out
@@ -60,7 +60,8 @@ def _of_file(dataset, cells, export):
     if cities.is_card(dataset):
         card = cities.get(dataset)
         events = cards.placed(
-            sources.load(card).events, card, "a panel of weeks and areas", or_areas=True)
+            cards.known_to(sources.load(card), "day" if slots == 1 else "hour").events, card,
+            "a panel of weeks and areas", or_areas=True)
         if card.areas is not None: return events, sources.polygons(card), {}, "touching"
         if events["area"].notna().any() and card.cell_m is None: return events, None, {}, "nearest"
         return events, float(card.cell_m or 1000), {}, "touching"
@@ -99,7 +100,7 @@ def weekly(dataset: str,        # a data set's name, or the path of a card
             city_places(truth) if placed else None, {"city": events["time"].to_numpy()}, "nearest")
         if whole_city:
             spans = dict(start=truth.start, end=truth.start + pd.Timedelta(days=truth.days))
-    else: events, places, used, graph = _of_file(dataset, cells, export)
+    else: events, places, used, graph = _of_file(dataset, cells, export, slots)
     panel = Panel.from_events(
         events, freq, category_groups(events["category"].cat.categories), slots, attributes, places,
         **spans)
@@ -123,22 +124,27 @@ def expected_means(truth,        # a simulated city
         [[group[c] == g for g in panel.categories] for c in truth.categories], float)
 
 # %% ../../nbs/lab/25_weekly.ipynb #29ae0a90
-def best_rule(name: str,    # of a rule of `baselines.area_panel` or `baselines.peers`
+def best_rule(name: str,    # of a rule of `baselines.area_panel` or its `ours`, or of `peers`
               task: str,    # "counts" or "levels"
               panel: Panel, parts: Split,
               **settings,   # length, cyclic: where the rule has them
 ) -> Model:
     "The rule with the settings that validation chooses, fitted on training alone."
-    known_rules = rules() | peers.rules()
-    kind = known_rules[one_of(name, known_rules, "rule")]
-    known = kind().get_params()
-    start = kind(task).set_params(**{k: v for k, v in settings.items() if k in known})
+    known = rules() | ours() | peers.rules()
+    kind = known[one_of(name, known, "rule")]
+    own = kind().get_params()
+    start = kind(task).set_params(**{k: v for k, v in settings.items() if k in own})
     return choose(start, panel, kind.grid, parts.train, parts.valid)[0].fit(
         panel, parts.train, parts.valid)
 
-def rows_of(model: Model, panel: Panel, part: slice) -> np.ndarray:
+def rows_of(model: Model, panel: Panel, part: slice,
+            refit: int = 0,  # periods after which it is fitted again on all before; 0: never
+) -> np.ndarray:
     "(n, C or 5) a model's forecasts of some periods, a row an area and period."
-    values = model.predict(panel, part)
+    if refit:
+        begun = clone(model).fit(panel, slice(0, part.start))
+        values = rolled(begun, panel, periods_of(part, panel.known), 1, refit)
+    else: values = model.predict(panel, part)
     return values.reshape(-1, values.shape[-1])
 
 # %% ../../nbs/lab/25_weekly.ipynb #60b304ff

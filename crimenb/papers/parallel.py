@@ -199,7 +199,6 @@ LOSSES = ("likelihood", "MSE")
 # a forecast of no events at all can't be scored once there is one
 LEAST = .01
 
-# %% ../../nbs/papers/30_parallel.ipynb #d3e62cf0
 class TargetScale:
     "The scale of a network's numbers, from the training cases."
     def __init__(self,

@@ -627,10 +627,8 @@ class _Network(Model):
     "What the paper's networks share as models: hourly counts, features, weeks of history."
     view, role = "HourlyMaps", "paper"
     resolution: str = "none"
-    #: which features an hour has beside its crimes
-    columns: tuple = EXTERNAL
-    #: a path: a killed training goes on from there
-    checkpoint: Any = None
+    columns: tuple = EXTERNAL  #: which features an hour has beside its crimes
+    checkpoint: Any = None     #: a path: a killed training goes on from there
 
     def _prepared(self, view, train, valid) -> Prepared:
         "The known hours from the first of `train` on, prepared for training."
@@ -1046,7 +1044,8 @@ def study_maps(dataset,               # "city" (simulated), a name in `HALVES`, 
         return happened, HourlyMaps.from_events(happened, grid, truth.start, end), truth
     if cities.is_card(dataset):
         card, start, end = cities.get(dataset), None, None
-        happened = cards.placed(sources.load(card).events, card, "an hourly map")
+        happened = cards.placed(
+            cards.known_to(sources.load(card), "hour").events, card, "an hourly map")
     else:
         known = "data set of hourly maps (or city, or the path of a card)"
         source, start, end = HALVES[one_of(dataset, HALVES, known)]

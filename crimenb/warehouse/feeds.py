@@ -183,12 +183,15 @@ def hourly_maps(city,                       # whose store
     "`HourlyMaps.from_events` of the events in a store, a stretch of days at a time."
     notes: tuple = ()
     if start is None or end is None: start, end, notes = _span(city, start, end, choice)
-    empty = store.load(city, start, end, categories=[], folder=choice.get("folder"))
     if holidays is None and isinstance(grid, (str, Path, Card)): holidays = get(grid).holidays
     if not isinstance(grid, (maps_of.Grid, maps_of.Squares)):
         places = store.tally(city, ["lon", "lat"], start, end, **_where(choice))
         grid = maps_of.as_grid(grid, places)
-    maps = maps_of.HourlyMaps.from_events(empty, grid, start, end, weather, holidays)
+    start, end = (maps_of._whole_hour(t, what) for t, what in ((start, "start"), (end, "end")))
+    empty = store.load(city, start, end, categories=[], folder=choice.get("folder"))
+    maps = maps_of.HourlyMaps(
+        maps_of.count(empty, grid, start, end)[0], start, grid, 0, weather, maps_of._days(holidays))
+    if weather is not None: maps.external(("temperature",))
     counts, outside, times = maps.counts, 0, []
     each, columns = partial(_hours, grid=maps.grid), ["time", "lon", "lat"]
     for since, part, lost, sample in store.each(each, city, start, end, columns=columns, **choice):

@@ -14,6 +14,7 @@ import re
 import shutil
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
@@ -51,6 +52,9 @@ from ..fields import Writing
 from ..fields import fold
 from ..fields import labels as tidy
 from ..fields import times
+from .portal import PORTALS
+from .portal import elsewhere
+from .portal import listed
 
 # %% ../../nbs/warehouse/20_store.ipynb #6dc6c500
 # columns in which a portal writes when it last changed a record
@@ -145,7 +149,7 @@ def _identities(judged, rows, file, seen):
         ids[without] = [f"{NO_NUMBER}{what:016x} {nth}" for what, nth in pairs]
     return pa.array(ids, pa.string())
 
-def _staged(judged, rows, ids, has, updated, filed):
+def _staged(judged, rows, ids, has, updated, filed, file):
     "The rows that can be used, in the order of the file, as they are put aside."
     n = len(judged.lon)
     place, unusable = np.zeros(n, np.uint8), np.zeros(n, np.int32)
@@ -165,7 +169,8 @@ def _staged(judged, rows, ids, has, updated, filed):
     absent = np.full(len(rows), np.datetime64("NaT", "s"))
     columns |= {"updated": absent if updated is None else updated[rows],
                 "filed": absent if filed is None else filed[rows],
-                "place": place[rows], "unusable": unusable[rows]}
+                "place": place[rows], "unusable": unusable[rows],
+                "content": events.contents(judged, file)[rows]}
     return pa.table(columns)
 
 # %% ../../nbs/warehouse/20_store.ipynb #83a43a3d
@@ -231,7 +236,8 @@ def _read(con, number, path, card, area, folder):
             ids, updated = (
                 _identities(judged, rows, path.name, seen),
                 _moments(table[stamp]) if stamp else None)
-            writer.write_table(_staged(judged, rows, ids, has, updated, filed).cast(_schema(card)))
+            part = _staged(judged, rows, ids, has, updated, filed, path.name)
+            writer.write_table(part.cast(_schema(card)))
     return books, {*wanted}
 
 # %% ../../nbs/warehouse/20_store.ipynb #c65904e4
@@ -241,7 +247,34 @@ def _schema(card):
     labels = ((name, pa.float64() if name in _AGES else pa.string()) for name in _has(card))
     return pa.schema([("record_id", pa.string()), ("time", moment), ("lon", pa.float64()),
                       ("lat", pa.float64()), *labels, ("updated", moment), ("filed", moment),
-                      ("place", pa.uint8()), ("unusable", pa.int32())])
+                      ("place", pa.uint8()), ("unusable", pa.int32()), ("content", pa.uint64())])
+
+# %% ../../nbs/warehouse/20_store.ipynb #8ed584c5
+def _name(con, known):
+    """The view `rows`: those that are staged, with the number of a record, or what stands for it
+    where there is none or nobody's (`known`, or at `events.DIFFERENT` times); the numbers of
+    nobody."""
+    con.execute(
+        "CREATE TEMP TABLE often AS SELECT hash(record_id) AS number FROM staged GROUP BY 1 "
+        f"HAVING count(*) >= {events.DIFFERENT}")
+    found = con.execute(
+        "SELECT record_id FROM staged WHERE hash(record_id) IN (SELECT number FROM often) AND NOT "
+        f"starts_with(record_id, {_text(NO_NUMBER)}) GROUP BY 1 "
+        f"HAVING count(DISTINCT time) >= {events.DIFFERENT}").fetchall()
+    nobodys = sorted({*known, *(number for number, in found)})
+    if not nobodys:
+        con.execute("CREATE VIEW rows AS SELECT * FROM staged")
+        return nobodys
+    con.execute("CREATE TEMP TABLE nobodys AS SELECT unnest(?::VARCHAR[]) AS record_id", [nobodys])
+    own = "record_id IN (SELECT record_id FROM nobodys)"
+    con.execute(f"""CREATE TEMP TABLE named AS SELECT nth, {own} AS nobodys,
+                        {_text(NO_NUMBER)} || lpad(lower(to_hex(content)), 16, '0') || ' ' || row_number()
+                            OVER (PARTITION BY nth // 1_000_000_000_000, content ORDER BY nth) - 1 AS name
+                    FROM staged WHERE {own} OR starts_with(record_id, {_text(NO_NUMBER)})""")
+    con.execute(
+        "CREATE VIEW rows AS SELECT staged.* REPLACE (coalesce(name, record_id) AS record_id) "
+        "FROM staged LEFT JOIN named USING (nth)")
+    return nobodys
 
 # %% ../../nbs/warehouse/20_store.ipynb #79b5d6e0
 def _good(con):
@@ -291,9 +324,13 @@ def _meet(con, years, whole, filed):
                 "USING (record_id)")
 
 # %% ../../nbs/warehouse/20_store.ipynb #0f7f418f
-def _mended(con, has, seen):
+def _mended(con, has, seen, nobodys):
     "reason -> how many of the rows that are kept lack a value."
     good, found = _good(con), {}
+    if nobodys:
+        (n,), = con.execute(
+            f"SELECT count(*) FROM {good} JOIN named USING (nth) WHERE nobodys").fetchall()
+        if n: found[events.NOBODYS] = n
     for code, n in con.execute(
         f"SELECT place, count(*) FROM {good} WHERE place > 0 GROUP BY 1 ORDER BY 1").fetchall():
         found[_PLACELESS[code - 1]] = n
@@ -571,7 +608,8 @@ def _ingest(con, card, paths, place, work, book, area):
             f"SELECT *, {i}::BIGINT * 1_000_000_000_000 + file_row_number AS nth FROM "
             f"read_parquet({_text(work / f'{i}.parquet')}, file_row_number = true)")
         for i in range(len(paths)))
-    con.execute(f"CREATE VIEW rows AS {staged}")
+    con.execute(f"CREATE VIEW staged AS {staged}")
+    nobodys = _name(con, book.get("nobodys", []))
     _latest(con)
     _meet(
         con, {year: _whole(place, entry) for year, entry in book["years"].items()}, whole,
@@ -589,7 +627,7 @@ def _ingest(con, card, paths, place, work, book, area):
     columns = [
         "time", "lon", "lat", *has, "record_id", "updated",
         *(["filed"] if _by_report(card) else [])]
-    mended = _mended(con, has, seen)
+    mended = _mended(con, has, seen, nobodys)
     found = {
         name: [
             v
@@ -612,6 +650,7 @@ def _ingest(con, card, paths, place, work, book, area):
     stay = {year: entry for year, entry in book["years"].items() if int(year) not in changed}
     book |= {
         "area": area,
+        "nobodys": nobodys,
         "years": dict(sorted((stay | years).items())),
         "columns": [
             c for c in columns
@@ -778,6 +817,26 @@ def _chosen(book, place, since, until, bbox, categories):
             f"read_parquet({_text(_whole(place, next(iter(book['years'].values()))))}) LIMIT 0)"))
     return source, " AND ".join(where)
 
+# %% ../../nbs/warehouse/20_store.ipynb #f593dd35
+def _say_absent(book, since, until, categories, n):
+    "A warning where the store lacks years that are asked for, or where none of `n` is chosen."
+    # who asks for no category wants no event
+    if categories is not None and not len(categories): return
+    there = sorted(map(int, book["years"]))
+    first = None if since is None else _time(since, "since").year
+    last = None if until is None else (_time(until, "until") - pd.Timedelta("1ns")).year
+    first, last = (
+        min(there[0], last or there[0]) if first is None else first,
+        max(there[-1], first or there[-1]) if last is None else last)
+    city, absent = book["city"], [y for y in range(first, last + 1) if y not in there]
+    where = elsewhere(PORTALS[city], absent) if absent and city in PORTALS else ""
+    if absent: said = (
+        f"the store of {city} has no events of {listed(absent)}, only of {listed(there)}: fetch "
+        f"or ingest those years{f' ({where})' if where else ''}")
+    elif not n: said = f"no event of the store of {city} is chosen: ask for others"
+    else: return
+    warnings.warn(said, stacklevel=3)
+
 # %% ../../nbs/warehouse/20_store.ipynb #68931fc1
 def label_lists(city, since=None, until=None, bbox=None, categories=None,  # as in `load`
                 folder=None,  # of all stores; None: `home()`
@@ -811,9 +870,12 @@ def load(city,              # whose store
          labels=None,
          folder=None,       # of all stores; None: `home()`
 ) -> pd.DataFrame:
-    "The chosen events in order of time, as a valid events table (or some columns of one)."
+    """The chosen events in order of time, as a valid events table (or some columns of one); a
+    warning where years are asked for that the store has not, or where no event is chosen."""
     with _version(city, folder) as (book, place):
-        return _load(book, place, since, until, bbox, categories, columns, labels)
+        found = _load(book, place, since, until, bbox, categories, columns, labels)
+        _say_absent(book, since, until, categories, len(found))
+        return found
 
 # %% ../../nbs/warehouse/20_store.ipynb #89635883
 def _load(book, place, since, until, bbox, categories, columns, labels):
@@ -850,7 +912,9 @@ def days(city,               # whose store
 ) -> pd.DataFrame:
     "The days that have chosen events, in order: `day` and how many, `n`."
     with _version(city, folder) as (book, place):
-        return _days(book, place, since, until, bbox, categories)
+        found = _days(book, place, since, until, bbox, categories)
+        _say_absent(book, since, until, categories, len(found))
+        return found
 
 def _days(book, place, since, until, bbox, categories):
     source, where = _chosen(book, place, since, until, bbox, categories)
@@ -865,7 +929,10 @@ def pieces(city, since=None, until=None,   # as in `load`
 ) -> list:
     """`[(since, until), …]`: days of the store in stretches of about so many rows, in order,
     without gaps or overlaps; the first and last are those of the events where nothing is asked."""
-    with _version(city, folder) as (book, place): return _pieces(book, place, since, until, rows)
+    with _version(city, folder) as (book, place):
+        found = _pieces(book, place, since, until, rows)
+        _say_absent(book, since, until, None, len(found))
+        return found
 
 def _pieces(book, place, since, until, rows):
     within(rows, "rows", 1)
@@ -894,6 +961,7 @@ def each(view,              # a function (events, since, until) -> what is wante
     with _version(city, folder) as (book, place):
         known = _label_lists(book, place, since, until, bbox, categories)
         cut = _pieces(book, place, since, until, rows)
+        _say_absent(book, since, until, categories, len(cut))
         one = dict(
             view=view, book=book, place=place.absolute(), bbox=bbox, categories=categories,
             columns=columns, labels=known)
@@ -910,6 +978,8 @@ def tally(city,    # whose store
     with _version(city, folder) as (book, place), _connect(MEMORY) as con:
         by = [one_of(c, book["columns"], "column") for c in by]
         source, where = _chosen(book, place, since, until, bbox, categories)
-        return con.sql(
+        found = con.sql(
             f"SELECT {', '.join(by)}, count(*) AS n FROM {source} WHERE {where} GROUP BY ALL "
             "ORDER BY ALL").df()
+        _say_absent(book, since, until, categories, len(found))
+        return found
