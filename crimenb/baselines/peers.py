@@ -18,23 +18,25 @@ from .hot_spots import HotSpots
 from ..core import InputError, needs, within
 from ..panels import LEVELS, Panel, weights_of, whole_blocks
 
-# %% ../../nbs/baselines/42_peers.ipynb #33003d15
+# %% ../../nbs/baselines/42_peers.ipynb #8086c9e7
 def _theirs(module: str) -> ModuleType:
     "A module of another library, without what it says about progress bars in notebooks."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return needs(module, "peers")
 
+def _levels(model, view, mean):
+    "(n, 5) chances of the levels around (n, C) means."
+    weights = weights_of(view.categories, model.scales_.severity)
+    p = level_probabilities(mean, weights, model.scales_.thresholds, model.kappa_)
+    return .99*p + .01/LEVELS
+
 class OfSeries(AreaModel):
     "One model of statsforecast for each series of an area and category. A subclass makes it."
     role = "practitioner"
+    # weeks without which the library has no forecast; the mean stands in for it
+    fewest = property(lambda self: 1)
     def __init__(self, task: str = "counts"): self.task = task
-
-    @property
-    def fewest(self) -> int:
-        "Weeks without which the library has no forecast; the mean stands in for it."
-        return 1
-
     def series(self) -> Any:
         "A fresh model of `statsforecast.models`."
         raise TypeError(f"{type(self).__name__} must name a model of statsforecast")
@@ -64,15 +66,12 @@ class OfSeries(AreaModel):
         self.kappa_ = excess(np.maximum(mean[:, told], SMALLEST), past[:, told])
 
     def _answer(self, view, at):
-        mean = np.stack([self._next(self._past(view, t)) for t in at])
-        mean = np.maximum(mean, SMALLEST).reshape(len(at), len(view.areas), -1)
-        if self.task == "counts": return mean
-        weights = weights_of(view.categories, self.scales_.severity)
-        p = level_probabilities(mean.reshape(-1, mean.shape[-1]), weights, self.scales_.thresholds,
-                                self.kappa_)
-        return (.99*p + .01/LEVELS).reshape(len(at), -1, LEVELS)
+        mean = np.maximum([self._next(self._past(view, t)) for t in at], SMALLEST)
+        rows = mean.reshape(-1, len(view.categories))
+        if self.task == "levels": rows = _levels(self, view, rows)
+        return rows.reshape(len(at), len(view.areas), -1)
 
-# %% ../../nbs/baselines/42_peers.ipynb #10e324a2
+# %% ../../nbs/baselines/42_peers.ipynb #ed227da9
 class Croston(OfSeries):
     "Sizes and intervals, each smoothed with .1: statsforecast's `CrostonClassic`."
     name = "Croston"
@@ -94,8 +93,7 @@ class TSB(OfSeries):
 class AutoETS(OfSeries):
     "Exponential smoothing of the kind that AICc chooses: statsforecast's `AutoETS`."
     name = "AutoETS"
-    @property
-    def fewest(self) -> int: return 8 + 2*self.season
+    fewest = property(lambda self: 8 + 2*self.season)
     def __init__(self, task: str = "counts",
                  season: int = 1, # periods of the season; 1: none
     ): self.task, self.season = task, season
