@@ -629,6 +629,7 @@ MODULES: dict = {
             "decision tree", "random forest", "SVM", "gradient boosting", "Poisson GLM",
             "Poisson regression, own past", "boosted trees, own past", "memories", "mean of three",
             "historical mean", "recent mean", "last week"),
+        "baselines.peers": ("Croston", "TSB", "AutoETS"),
         "papers.parallel": ("DNN", "LSTMCrimeNet", "GAT+TCN")},
     "Sequences": {
         "baselines.next_event": ("popularity", "spot counts", "smoothed counts", "markov"),
@@ -640,6 +641,7 @@ MODULES: dict = {
         "baselines.hot_spots": (
             "last counts", "mean counts", "uniform", "area", "kernel density", "classic RTM",
             "negative binomial", "group lasso", "random forest", "shrunk counts"),
+        "baselines.peers": ("Gi*", "local Moran"),
         "papers.rtm": ("post's RTM", "post's RTM, picked by deviance", "post's RTM, plain loop")}}
 
 # %% ../nbs/55_models.ipynb #f228b4cf

@@ -11,7 +11,7 @@ from crimenb import core
 OURS = {"time": "Tatzeit", "category": "Delikt", "premises": "Tatort", "lon": "Laenge", "lat": "Breite", "record_id": "Aktenzeichen"}
 NAMES = [word for ours, theirs in OURS.items() for word in ("--column", f"{ours}={theirs}")]
 HEAVY = ("torch", "torch_geometric", "duckdb", "matplotlib", "seaborn", "bokeh", "folium", "geopandas", "pyogrio", "rdata", "statsmodels", "captum", "fairlearn",
-         "numba", "dask", "distributed", "papermill", "nbconvert", "nbformat", "IPython")
+         "numba", "dask", "distributed", "statsforecast", "esda", "libpysal", "papermill", "nbconvert", "nbformat", "IPython")
 # needed for a download or a calendar only
 LATE = ("requests", "holidays", "shtab")
 BLOCKED = """
@@ -64,6 +64,7 @@ for view in (maps, panel):
 
 @pytest.mark.parametrize("argv, extra", [
     (("forecast", "week", "--dataset", "incidents.yaml", "--model", "DNN"), "torch"),
+    (("forecast", "week", "--dataset", "incidents.yaml", "--model", "TSB"), "peers"),
     (("forecast", "week", "--dataset", "incidents.yaml", "--model", "Poisson GLM", "--map", "week.png"), "maps"),
     (("forecast", "week", "--dataset", "incidents.yaml", "--model", "Poisson GLM", "--map", "week.html"), "maps"),
     (("forecast", "week", "--dataset", "incidents.yaml", "--model", "Poisson GLM", "--out", "week.gpkg"), "geo"),

@@ -29,7 +29,7 @@ def years(periods=4, n_events=8_000, side=24):
 def fitted(name): return MODELS[name](**QUICK.get(name, {})).fit(years(), slice(0, 3))
 
 def test_the_catalogue_has_the_works_models_and_each_rule_once():
-    assert set(MODELS) == {"uniform", "area", "last counts", "mean counts", "kernel density", "classic RTM", "negative binomial", "group lasso", "random forest", "shrunk counts",
+    assert set(MODELS) == {"uniform", "area", "last counts", "mean counts", "kernel density", "classic RTM", "negative binomial", "group lasso", "random forest", "shrunk counts", "Gi*", "local Moran",
                            "post's RTM", "post's RTM, picked by deviance", "post's RTM, plain loop"}
     roles = {name: kind.role for name, kind in MODELS.items()}
     assert roles["last counts"] == "trivial" and roles["classic RTM"] == "practitioner" and roles["post's RTM"] == "paper" and roles["shrunk counts"] == "ours"

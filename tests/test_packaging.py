@@ -77,7 +77,7 @@ def test_the_page_of_an_index_has_links_that_lead_somewhere_and_says_what_the_pa
     head, _, page = about.partition("\n\n")
     assert "License-Expression: Apache-2.0" in head and "Typing :: Typed" in head and "Project-URL: Source, https://" in head
     extras = {line.split(": ")[1] for line in head.splitlines() if line.startswith("Provides-Extra")}
-    assert extras == {"torch", "store", "maps", "geo", "statistics", "explain", "graph", "scale", "fast", "docs", "reproduce", "dev"}
+    assert extras == {"torch", "store", "maps", "geo", "statistics", "explain", "graph", "scale", "fast", "docs", "peers", "reproduce", "dev"}
     links = re.findall(r"\]\(([^)\s]+)\)", page)
     assert len(links) > 10 and [link for link in links if not re.match(r"https?://|#", link)] == []
 

@@ -192,8 +192,8 @@ def _clock(seconds):
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 # %% ../../nbs/lab/30_sweep.ipynb #ff7aa80f
-class _Live:
-    "The state of every job, shown on `stream`: redrawn on a terminal, a line a change elsewhere."
+class _States:
+    "The state of every job; where `stream` is no terminal, each change is a line."
     def __init__(self, todo, stream, clock=time.monotonic):
         self.stream, self.clock, self.terminal, self.drawn = stream, clock, stream.isatty(), 0
         self.jobs, self.labels = {job.name: job for job in todo}, _labels(todo)
@@ -221,6 +221,13 @@ class _Live:
             f"{self.count(state)} {state}" for state in reversed(STATES) if self.count(state))
         return f"{len(self.jobs)} runs: {counts}"
 
+    def _time(self, name):
+        if self.state[name] == "running": return _clock(self.clock() - self.began[name])
+        return _clock(self.took[name]) if name in self.took else ""
+
+# %% ../../nbs/lab/30_sweep.ipynb #b1adcbd7
+class _Live(_States):
+    "The same; on a terminal, a table that is drawn anew."
     def lines(self, width, height):
         "The table, at most so many characters wide and lines high."
         order = sorted(self.jobs, key=lambda name: STATES.index(self.state[name]))
@@ -233,10 +240,6 @@ class _Live:
         return [
             line[:width]
             for line in [f"{self.head()} · {_clock(self.clock() - self.start)}", *body, *rest]]
-
-    def _time(self, name):
-        if self.state[name] == "running": return _clock(self.clock() - self.began[name])
-        return _clock(self.took[name]) if name in self.took else ""
 
     def draw(self):
         "On a terminal: the table in place of the one before."

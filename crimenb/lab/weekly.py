@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .. import cards, cities, city, sources
+from ..baselines import peers
 from ..baselines.area_panel import ours, rules
 from ..core import InputError, one_of
 from ..events import read_lapd
@@ -126,13 +127,13 @@ def expected_means(truth,        # a simulated city
         [[group[c] == g for g in panel.categories] for c in truth.categories], float)
 
 # %% ../../nbs/lab/25_weekly.ipynb #29ae0a90
-def best_rule(name: str,    # of a rule of `baselines.area_panel`, or of one of its `ours`
+def best_rule(name: str,    # of a rule of `baselines.area_panel` or its `ours`, or of `peers`
               task: str,    # "counts" or "levels"
               panel: Panel, parts: Split,
               **settings,   # length, cyclic: where the rule has them
 ) -> Model:
     "The rule with the settings that validation chooses, fitted on training alone."
-    known = rules() | ours()
+    known = rules() | ours() | peers.rules()
     kind = known[one_of(name, known, "rule")]
     own = kind().get_params()
     start = kind(task).set_params(**{k: v for k, v in settings.items() if k in own})

@@ -288,7 +288,6 @@ class Soda(Table):
     def __init__(self, line: Line, resource: str):
         super().__init__(line, f"/resource/{resource}.json")
         self.about = f"/api/views/{resource}.json"
-
     def window(self, time: str, first: pd.Timestamp, last: pd.Timestamp, whole: bool) -> str:
         "The condition that the column `time` lies in the days from `first` to `last`."
         return (
@@ -318,8 +317,8 @@ class Soda(Table):
 
     def rows(self, where: str, columns: list, limit: int) -> list:
         "The first `limit` rows that fit, in the portal's order of keys."
-        names = ", ".join(dict.fromkeys([self.key, self.stamp, *columns]))
-        return self._rows(limit, select=names, where=where, order=self.key, limit=limit)
+        return self._rows(limit, select=", ".join(dict.fromkeys([self.key, self.stamp, *columns])),
+                          where=where, order=self.key, limit=limit)
 
     def after(self, key: str) -> str: return f"{self.key} > '{key}'"
     def newer(self, stamp: str) -> str: return f"{self.stamp} > '{stamp}'"
@@ -334,7 +333,6 @@ class _Layer(Table):
     def __init__(self, line: Line, layer: str):
         super().__init__(line, f"/{layer}")
         self.dates = set()
-
     def _about(self): return self.line.get(self.path, {"f": "json"}, rows=1000)
 
     def _query(self, rows, **query):
@@ -873,8 +871,7 @@ def fetch(city: str,          # one of PORTALS
           renamed: dict = None, # our name of a column -> the portal's, where it has been renamed
           patience: Patience = Patience(),
 ) -> list:
-    """Fetch, resume or bring up to date the crimes of a city: paths of CSV files, one a year, for
-    `events.read(path, city=city)`."""
+    "Fetch, resume or bring up to date the crimes of a city: paths of CSV files, one a year."
     portal = PORTALS[one_of(city, PORTALS, "city")]
     spans = windows(portal, since, until)
     limit = within(portal.page if page is None else page, "page", 1, 50_000)
