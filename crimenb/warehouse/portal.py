@@ -265,7 +265,8 @@ SHAPES = ("location", "point", "multipoint", "line", "multiline", "polygon", "mu
 class Table:
     """One table of a portal, in one of the two dialects. `key` is its column with the number of a
     row; `stamp` that with the moment of its last change, None where rows have none."""
-    key, stamp = ":id", ":updated_at"
+    key: str = ":id"
+    stamp: Any = ":updated_at"
 
     def __init__(self, line: Line, path: str): self.line, self.path = line, path
 
