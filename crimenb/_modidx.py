@@ -1805,6 +1805,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'crimenb.lab.site.dead_links': ('lab/site.html#dead_links', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site.definitions': ('lab/site.html#definitions', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site.find': ('lab/site.html#find', 'crimenb/lab/site.py'),
+                                  'crimenb.lab.site.parameters': ('lab/site.html#parameters', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site.readme': ('lab/site.html#readme', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site.render': ('lab/site.html#render', 'crimenb/lab/site.py'),
                                   'crimenb.lab.site.resolve': ('lab/site.html#resolve', 'crimenb/lab/site.py')},

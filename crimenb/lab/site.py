@@ -4,18 +4,21 @@
 
 # %% auto #0
 __all__ = ['ROOMS', 'TEXTS', 'FORMULA', 'STYLE', 'SCRIPT', 'FRAME', 'HEADING', 'NOT_YET', 'Page', 'find', 'definitions',
-           'resolve', 'render', 'build', 'dead_links', 'badges', 'readme']
+           'resolve', 'parameters', 'render', 'build', 'dead_links', 'badges', 'readme']
 
 # %% ../../nbs/lab/60_site.ipynb #682c3f40
 import ast
 import base64
 import html
+import inspect
 import json
 import mimetypes
 import posixpath
 import re
 from configparser import ConfigParser
 from html.parser import HTMLParser
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -176,6 +179,20 @@ def _formulas(source, kept):
         return f"formula{len(kept) - 1}taken"
     return FORMULA.sub(take, source)
 
+# %% ../../nbs/lab/60_site.ipynb #fe4943b2
+def parameters(names, # full names without crimenb, of what a cell defines
+) -> str:
+    "Markdown: a table of the parameters of each function among them (nbdev's docments)."
+    found = []
+    for full in names:
+        module, _, name = full.rpartition(".")
+        if not module or find_spec(f"crimenb.{module}") is None: continue
+        what = getattr(import_module(f"crimenb.{module}"), name, None)
+        if not inspect.isfunction(what) or not inspect.signature(what).parameters: continue
+        table = needs("nbdev.showdoc", "docs").DocmentTbl(what)._repr_markdown_()
+        found.append(f"**Parameters of `{name}`**\n\n{table}")
+    return "\n\n".join(found)
+
 # %% ../../nbs/lab/60_site.ipynb #fe4943bc
 def render(page: Page,
            pages: list, # all of them
@@ -196,6 +213,8 @@ def render(page: Page,
         if cell.cell_type == "code": cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
         if cell.cell_type == "markdown": cell.source = _formulas(cell.source, formulas)
         if cell.source.strip() or cell.get("outputs"): copy.cells.append(cell)
+        if told := parameters(anchors.get(i, [])):
+            copy.cells.append(nbformat.v4.new_markdown_cell(told, id=f"parameters-{i}"))
     # the notebooks are our own: cleaning their HTML of scripts takes longer than all the rest
     exporter = exporters.HTMLExporter(
         template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True,
