@@ -51,6 +51,20 @@ def test_nothing_but_the_result_is_left(city_run):
     table = pd.read_csv(next(out.glob("*.forecast.csv")))
     assert set(pd.to_datetime(table["period"])) == {pd.Timestamp("2018-07-02")} and len(table) == 16*3
 
+def test_the_librarys_own_models_are_fitted_again_on_the_way_and_compared_with_the_best_rule(tmp_path):
+    given = dict(models="", tasks="counts", rules="historical mean,recent mean,Poisson GLM,mean of three")
+    found = {}
+    for refit in (0, 2):
+        rows = run_cells(given | dict(refit=refit), tmp_path/str(refit))["rows"]
+        of = {r["method"]: r for r in rows if r["protocol"] == "counts" and r["metric"] == "Poisson deviance"}
+        [less] = [r for r in rows if r["protocol"] == "counts, less the best rule"]
+        best = min(of[name]["value"] for name in ("historical mean", "recent mean", "Poisson GLM"))
+        assert less["method"] == "mean of three" and less["value"] == pytest.approx(of["mean of three"]["value"] - best)
+        assert less["low"] <= less["value"] <= less["high"] and less["blocks"] == 5 and less["n"] == 5*16
+        found[refit] = of
+    # a mean of all weeks learns from the weeks of the test as they pass, whether it is fitted again or not; a regression does not
+    assert found[0]["Poisson GLM"]["value"] != found[2]["Poisson GLM"]["value"]
+
 def test_a_search_is_recorded_and_a_killed_run_goes_on_from_what_is_there(tmp_path):
     given = dict(models="DNN", tasks="level", search="random", trials=2, rules="historical mean")
     runs = []
