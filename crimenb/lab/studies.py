@@ -723,7 +723,7 @@ def read_results(
 # study -> parameter -> what runs did before it could be set
 EARLIER: dict = {
     "stresnet": {"external_branch": "cell means"},
-    "parallel": {"patience": 0, "search_patience": 0}}
+    "parallel": {"patience": 0, "search_patience": 0, "refit": 0}}
 
 def again(file,  # a result file
 ) -> tuple:
