@@ -1834,6 +1834,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._executed': ('lab/studies.html#_executed', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._known': ('lab/studies.html#_known', 'crimenb/lab/studies.py'),
+                                     'crimenb.lab.studies._named_now': ('lab/studies.html#_named_now', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._read': ('lab/studies.html#_read', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._ready': ('lab/studies.html#_ready', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._recorded': ('lab/studies.html#_recorded', 'crimenb/lab/studies.py'),

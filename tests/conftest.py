@@ -3,6 +3,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# a busy machine is slow now and then: what takes long is no failure
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 shared = Path(__file__).resolve().parents[2] / "shared" / "data"
 if shared.is_dir(): os.environ.setdefault("CRIMENB_DATA", str(shared))

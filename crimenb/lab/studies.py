@@ -701,6 +701,12 @@ def _read(path):
     except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path} is not a result file: {error}") from None
 
+def _named_now(study, method, given):
+    """What a method is called today. Before ST-ResNet's external branch could be chosen, runs under
+    the authors' name had another branch, and a spline for a preparation."""
+    if study != "stresnet" or "external_branch" in given: return method
+    return re.sub("ST-ResNet, authors$", "ST-ResNet, spline, cell means", method)
+
 def read_results(
     folder=None,  # a folder of result files; the recorded evidence of the library if not given
 ) -> pd.DataFrame:
@@ -716,8 +722,10 @@ def read_results(
             key: value for key, value in result.items() if key != "rows"}
         rows += [{**about, **row, "file": path.name} for row in result["rows"]]
     columns = [key for key in (*RESULT, *MAYBE) if key != "rows"] + [*ROW, *OPTIONAL, "file"]
-    return pd.DataFrame(rows, columns=columns).astype(
+    table = pd.DataFrame(rows, columns=columns).astype(
         {"printed": float, "low": float, "high": float, "blocks": float})
+    return table.assign(method=[
+        _named_now(*row) for row in zip(table["study"], table["method"], table["parameters"])])
 
 # %% ../../nbs/lab/10_studies.ipynb #7b60c2e4
 # study -> parameter -> what runs did before it could be set
