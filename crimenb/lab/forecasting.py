@@ -487,6 +487,10 @@ def _graphics():
     return torch.cuda.is_available()
 
 # %% ../../nbs/lab/80_forecasting.ipynb #61a07421
+def _lost(where):
+    "(n,) bool: of which places it is not known where they lie."
+    return (where["geometry"] if "geometry" in where else where["lon"]).isna()
+
 def remarks(view: Any, events: pd.DataFrame,
             asked=(),  # names of the settings that were asked for
 ) -> list:
@@ -502,6 +506,10 @@ def remarks(view: Any, events: pd.DataFrame,
         found.append(
             "it is not known where the places lie, so there is no map, and the table is CSV: "
             "add `areas: {file: areas.geojson, key: …}` to the card")
+    elif lost := int(_lost(where).sum()):
+        found.append(
+            f"{lost:,} of {len(where):,} places are not on the map: none of their events says where"
+            " it was")
     if getattr(view, "factors", None) == {}:
         found.append("the card has no factors, so no risk terrain model was tried")
     for why, n in {
