@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import shapely
 import yaml
 
 from .cities import OURS
@@ -30,6 +31,7 @@ from .core import write_atomic
 from .events import Cleaned
 from .events import files_of
 from .events import read
+from .geo import area_label
 from .geo import join_areas
 from .geo import read_polygons
 
@@ -59,16 +61,34 @@ def in_areas(cleaned: Cleaned,       # events of a city
             "outside all areas": outside,
             "without a place, and so without an area": int(events["lon"].isna().sum())}
     else:
-        strange = ~events["area"].astype(object).isin(known) & events["area"].notna()
-        if strange.sum() == events["area"].notna().sum():
-            raise InputError(
-                f"{what}: no event has the label of an area (the events say "
-                f"{events['area'].cat.categories[0]!r}, the polygons {sorted(known)[0]!r}): "
-                "name another property as the key of the areas")
-        noted = {"in an area without a polygon": int(strange.sum())}
+        noted = {"in an area without a polygon": _named(events, areas, known, what)}
     return replace(
         cleaned, events=events, notes={**cleaned.notes, **{why: n for why, n in noted.items() if n}}
     )
+
+# %% ../nbs/13_cards.ipynb #f2c17a03
+def _named(events, areas, known, what):
+    """How many events name an area that has no polygon; an `InputError` where most do, or where
+    most places lie away from the polygons."""
+    told = events["area"].dropna()
+    lost = [one for one in told.cat.categories if not {one, area_label(one)} & known]
+    strange = int(told.isin(lost).sum())
+    if strange > len(told)/2:
+        raise InputError(
+            f"{what}: {strange:,} of {len(told):,} events name areas that the polygons have not, "
+            f"such as {lost[0]!r} (the polygons say {sorted(known)[0]!r}): name another property "
+            "with --key, or as the key of the areas on the card, or another column as the area")
+    places = events[["lon", "lat"]].dropna()
+    west, south, east, north = shapely.total_bounds(areas["geometry"].to_numpy())
+    wide, high = .1*(east - west), .1*(north - south)
+    near = places["lon"].between(west - wide, east + wide) & places["lat"].between(
+        south - high, north + high)
+    if (away := int((~near).sum())) > len(places)/2:
+        raise InputError(
+            f"{what}: {away:,} of {len(places):,} events lie away from the areas whose names they "
+            f"have (the areas reach from {west:.2f}, {south:.2f} to {east:.2f}, {north:.2f}): "
+            "give areas and events of one city")
+    return strange
 
 # %% ../nbs/13_cards.ipynb #df63b062
 def load(card: "Card | str | Path",  # a card, or the path of one
@@ -300,6 +320,7 @@ def _as_they_lie(card, account, areas, unsure):
 def _doubts(card, account):
     "Sentences about what a card lacks, or may have wrong."
     unit, outside = account.precision["unit"], account.notes.get("outside all areas", 0)
+    strange = account.notes.get("in an area without a polygon", 0)
     lacks = {
         "record numbers: none were found, so nothing tells a record that is there twice": "record_id"
         not in card.columns,
@@ -312,5 +333,6 @@ def _doubts(card, account):
             "areas: none, and weekly panels need some (squares of cell_m will do where there are "
             "places)"): card.areas is None and not card.area_columns,
         f"times: known to the {unit}, so there are no hourly maps": unit != "hour",
-        f"areas: {outside:,} events are outside all of them": outside > 0.05 * len(account.events)}
+        f"areas: {outside:,} events are outside all of them": outside > 0.05 * len(account.events),
+        f"areas: {strange:,} events name one that has no polygon": strange > 0}
     return [sentence for sentence, so in lacks.items() if so]

@@ -168,11 +168,13 @@ def _draw(ax, rings, colours, marked):
     from matplotlib.collections import PolyCollection
     points = all(len(r) == 1 for place in rings for r in place)
     if points:
-        xy = np.array([place[0][0] for place in rings])
+        known = np.array([bool(place) for place in rings])
+        xy = np.array([place[0][0] for place in rings if place])
+        colours, marked = np.asarray(colours)[known], np.asarray(marked)[known]
         order = np.argsort(marked, kind="stable")
         edge = np.where(marked, MARK, INK)[order]
         ax.scatter(
-            *xy[order].T, c=np.asarray(colours)[order], s=16, edgecolor=edge,
+            *xy[order].T, c=colours[order], s=16, edgecolor=edge,
             linewidth=np.where(marked, 1.2, 0.25)[order])
     else:
         flat = [(r, c, m) for place, c, m in zip(rings, colours, marked) for r in place]

@@ -86,16 +86,19 @@ def outlines(places: pd.DataFrame,  # `lon`, `lat`, and `geometry` where known
 ) -> list:
     """For each place its rings in metres around the centre, as arrays (k, 2).
 
-    A single point where there is no shape."""
+    A single point where there is no shape, none where the place is not known."""
     import shapely
     centre = centre or (float(places["lon"].median()), float(places["lat"].median()))
     def move(xy):
         lon, lat = np.asarray(xy, float).T[:2]
         return np.stack(degrees_to_metres(lon, lat, centre), 1)
-    if "geometry" not in places: return [[move([p])] for p in places[["lon", "lat"]].to_numpy()]
+    if "geometry" not in places:
+        return [[move([p])] if np.isfinite(p).all() else []
+                for p in places[["lon", "lat"]].to_numpy(float)]
     found = []
     for shape in places["geometry"]:
-        parts = [p for p in getattr(shape, "geoms", [shape]) if not shapely.is_empty(p)]
+        parts = [p for p in getattr(shape, "geoms", [shape])
+                 if p is not None and not shapely.is_empty(p)]
         found.append([move(p.exterior.coords if hasattr(p, "exterior") else p.coords)
                       for p in parts])
     return found

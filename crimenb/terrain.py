@@ -286,7 +286,8 @@ def design(units: Units,
     h = np.asarray(bandwidths, dtype=float)
     if h.ndim != 1 or not len(h) or not (h > 0).all() or len(np.unique(h)) < len(h):
         raise InputError(f"bandwidths are {bandwidths}: give different numbers above 0, in metres")
-    if not factors: raise InputError("there are no factors: give at least one")
+    if not factors:
+        raise InputError("there are no factors: give at least one (`factors:` in the card)")
     blocks, names, sets, made = [], [], {}, {"values": values}
     for factor, points in factors.items():
         of = kinds[one_of(factor, kinds, "factor in kinds")] if isinstance(kinds, dict) else kinds

@@ -83,7 +83,7 @@ def test_areas_that_do_not_meet_the_events_are_an_error(tmp_path):
     for feature in far["features"]: feature["properties"] = {"name": "P" + feature["properties"]["precinct_no"]}
     (tmp_path / "other.geojson").write_text(json.dumps(far))
     # the events have precincts of their own, of which no polygon is called so: who names their column is told
-    with pytest.raises(InputError, match="no event has the label of an area .*'1'.*'P01'.*name another property"):
+    with pytest.raises(InputError, match=r"(\d+) of \1 events name areas .* such as '1' .*'P01'.*name another property"):
         cards.draft(tmp_path / "incidents.csv", tmp_path / "other.geojson", tz="America/Chicago", area="Police Precinct")
     # without labels, places decide; polygons of another city hold none
     frame = pd.read_csv(tmp_path / "incidents.csv").drop(columns="Police Precinct")
@@ -91,6 +91,27 @@ def test_areas_that_do_not_meet_the_events_are_an_error(tmp_path):
     for feature in far["features"]: feature["geometry"]["coordinates"] = [[[x + 50, y] for x, y in feature["geometry"]["coordinates"][0]]]
     (tmp_path / "far.geojson").write_text(json.dumps(far))
     with pytest.raises(InputError): cards.draft(tmp_path / "bare.csv", tmp_path / "far.geojson", tz="America/Chicago")
+
+
+@pytest.mark.parametrize("share", [.2, .6])
+def test_events_that_name_unknown_areas_are_a_doubt_and_most_are_an_error(tmp_path, share):
+    springfield(tmp_path, 300)
+    frame, shapes = pd.read_csv(tmp_path / "incidents.csv", dtype=str), tmp_path / "precincts.geojson"
+    there = len(frame)
+    frame.loc[np.arange(there) % 10 < 10*share, "Police Precinct"] = "Q9"
+    frame.to_csv(tmp_path / "incidents.csv", index=False)
+    draft = lambda: cards.draft(tmp_path / "incidents.csv", shapes, tz="America/Chicago", area="Police Precinct")
+    kept = cards.read(tmp_path / "incidents.csv", tz="America/Chicago", area="Police Precinct").events.area.dropna()
+    n = int((kept == "Q9").sum())
+    if share > .5:
+        with pytest.raises(InputError, match=f"{n:,} of {len(kept):,} events name areas that the polygons have not, such as 'Q9'"): draft()
+        return
+    assert f"areas: {n:,} events name one that has no polygon" in draft().unsure
+    # the names are right, and the polygons are another city's
+    far = json.loads(shapes.read_text())
+    for feature in far["features"]: feature["geometry"]["coordinates"] = [[[x + 50, y] for x, y in feature["geometry"]["coordinates"][0]]]
+    shapes.write_text(json.dumps(far))
+    with pytest.raises(InputError, match="events lie away from the areas whose names they have"): draft()
 
 
 @pytest.mark.parametrize("label", ["P{}", "{}"])

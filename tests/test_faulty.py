@@ -227,3 +227,44 @@ def test_a_rule_that_was_taken_can_be_gone_on_with_and_empty_weeks_are_a_gap(tmp
     capsys.readouterr()
     assert main(["forecast", "week", "--dataset", card, "--model", "mean", *out]) == 2
     assert "nothing is known of 3 week(s) between 2023-09-04" in capsys.readouterr().err
+
+
+def small_city(n=900, seed=0):
+    "Events of 14 weeks in four districts of Chicago, each with a place."
+    rng = np.random.default_rng(seed)
+    time = pd.Timestamp("2023-01-02") + pd.to_timedelta(np.sort(rng.integers(0, 98*1440, n)), "min")
+    column, row = rng.integers(0, 2, (2, n))
+    return pd.DataFrame({"id": np.arange(n), "date": time.strftime("%Y-%m-%d %H:%M"), "offense": rng.choice(["THEFT", "ROBBERY"], n),
+        "location": rng.choice(["STREET", "SHOP"], n), "district": [f"D{i}" for i in 2*row + column],
+        "lon": (-87.7 + .05*(column + rng.random(n))).round(5), "lat": (41.8 + .05*(row + rng.random(n))).round(5)})
+
+
+@pytest.mark.parametrize("question, what", [("hour", "grid"), ("week", "areas"), ("next", "spots")])
+def test_a_model_of_one_city_refuses_the_events_of_another(tmp_path, capsys, question, what):
+    events, path, model = small_city(), tmp_path/"t.csv", str(tmp_path/"m.crimenb")
+    out = ["--out", str(tmp_path/"f.csv"), "--map", str(tmp_path/"f.png"), "-q"]
+    def on(share):
+        "What is said where this share of the events, chosen evenly, lies 25 km to the east, in districts of other names."
+        away = np.arange(len(events)) % 10 < 10*share
+        other = events.assign(lon=events.lon + .3*away, district=np.where(away, "X" + events.district, events.district))
+        other.to_csv(tmp_path/"o.csv", index=False)
+        (tmp_path/"o.yaml").write_text(path.with_suffix(".yaml").read_text().replace("t.csv", "o.csv").replace("box:", "# box:"))
+        (tmp_path/"f.csv").unlink(missing_ok=True)
+        capsys.readouterr()
+        code = main(["forecast", model, "--dataset", str(tmp_path/"o.yaml"), "--events", str(tmp_path/"o.csv"), *[a for a in out if a != "-q"]])
+        return code, *capsys.readouterr(), (tmp_path/"f.csv").exists()
+    events.to_csv(path, index=False)
+    assert main(["card", str(path), "-q"]) == 0
+    # areas are those that the events name
+    settings = {"hour": ["-p", "cell_m=3000"], "week": [], "next": ["-p", "slot_hours=24"]}[question]
+    rule = {"hour": "mean", "week": "mean", "next": "count mixer"}[question]
+    assert main(["forecast", question, "--dataset", str(path.with_suffix(".yaml")), "--model", rule, "--save", model, *settings, *out]) == 0, capsys.readouterr()
+    code, said, error, there = on(1)
+    assert code == 2 and not there
+    if question != "week": assert f"900 of 900 events lie outside the {what} of {model}" in error and "model's city" in error
+    code, said, error, there = on(.6)
+    assert (code, there) == (2, False) and f"540 of 900 events lie outside the {what}" in error
+    code, said, error, there = on(.3)
+    assert (code, there) == (0, True) and f"270 of 900 events lie outside the {what}" in said
+    code, said, error, there = on(0)
+    assert (code, there) == (0, True) and "lie outside" not in said

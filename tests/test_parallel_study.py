@@ -185,7 +185,7 @@ def a_city(folder, moved=0., label=None):
     (folder/"mine.yaml").write_text(CARD if label is None else CARD.replace("lat: Y}", "lat: Y, area: Part}"))
     return folder/"mine.yaml"
 
-@pytest.mark.parametrize("how, says", [(dict(moved=5.), "no place lies in any of the areas"), (dict(label="north"), "no event has the label of an area")])
+@pytest.mark.parametrize("how, says", [(dict(moved=5.), "no place lies in any of the areas"), (dict(label="north"), "events name areas that the polygons have not, such as 'north'")])
 def test_a_study_whose_events_are_in_no_area_stops_in_a_sentence_and_leaves_no_result(tmp_path, capfd, how, says):
     from crimenb.lab import cli
     card, out = a_city(tmp_path, **how), tmp_path/"out"

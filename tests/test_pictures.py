@@ -139,3 +139,20 @@ def test_a_diagram_scales_is_read_aloud_and_has_no_small_letters(path):
 @pytest.mark.parametrize("path", sorted((ROOT/"nbs/images").glob("*.png")), ids=lambda p: p.stem)
 def test_a_picture_of_a_city_is_small_and_sharp(path):
     assert path.stat().st_size <= 250_000 and Image.open(path).width >= 1200
+
+
+def test_places_that_nobody_knows_are_left_off_the_map_and_the_others_are_drawn(tmp_path):
+    import shapely
+    from crimenb.forecasts import Forecast, draw
+    lon, lat = np.array([-87.70, np.nan, -87.68, -87.66]), np.array([41.80, np.nan, 41.82, 41.81])
+    shapes = np.array([None if np.isnan(x) else shapely.Point(x, y) for x, y in zip(lon, lat)], object)
+    table = pd.DataFrame({"period": "next event", "place": list("abcd"), "category": "THEFT", "expected": [.1, .4, .3, .2]})
+    bare = pd.DataFrame({"lon": lon, "lat": lat}, index=pd.Index(list("abcd"), name="place"))
+    for places in (bare, bare.assign(geometry=shapes)):
+        assert [len(rings) for rings in pictures.outlines(places)] == [1, 0, 1, 1]
+        made = Forecast(table, places, {"values": "probabilities", "model": "m"})
+        points = draw(made).axes[0].collections[0].get_offsets()
+        assert len(points) == 3 and np.isfinite(points).all()
+        for name in ("a.html", "a.png", "a.geojson"):
+            (made.to_file if name.endswith("json") else made.map)(tmp_path/name)
+            assert (tmp_path/name).stat().st_size
