@@ -12,6 +12,8 @@ import pytest
 import shapely
 
 from crimenb import models
+from crimenb.cities import Card
+from crimenb.core import InputError
 from crimenb.lab import cli, forecasting
 
 NAMES = {"time": "Tatzeit", "category": "Delikt", "premises": "Tatort", "lon": "Laenge", "lat": "Breite", "record_id": "Aktenzeichen"}
@@ -90,9 +92,10 @@ def test_events_of_which_only_the_month_is_known_are_in_no_week(cities):
     table, said = forecasting.as_exact("week", read)
     vague = read.notes["month known, not the day"]
     # at the first midnight of a month there is hardly anything else
-    assert 0 <= len(read.events) - len(table) - vague < 5 and said == [f"{len(read.events) - len(table):,} events left out: time not known to the day"]
+    assert 0 <= len(read.events) - len(table) - vague < 5 and said == [f"{(n := len(read.events) - len(table)):,} events left out: time not known to the day, {n/len(read.events):.1%} of all: the expected counts are too low by so much"]
     assert forecasting.as_exact("year", read) == (read.events, [])
     answer = forecasting.forecast("week", folder/"delitos.yaml", "recent mean")
+    assert answer.forecast.about["share of events left out for their time"] == pytest.approx(1 - len(table)/len(read.events), abs=1e-4)
     first = table.time.min().normalize() + pd.Timedelta(days=7)
     by_week = table[table.time >= first].groupby(table.time.dt.to_period("W")).size()[1:-1]
     assert said[0] in answer.notes and answer.model.last_ == table.time.max()
@@ -254,6 +257,73 @@ def test_a_network_of_hours_is_ready_soon_and_says_its_settings(cities):
 
 @pytest.mark.parametrize("name", ["start", "end"])
 def test_a_day_that_is_none_is_said_in_a_sentence(name):
-    from crimenb import cities, city
-    from crimenb.core import InputError
-    with pytest.raises(InputError, match=f"{name} is 'foo': give a day"): forecasting.view_of("week", city.simulate(500, seed=0)[0], cities.Card("here"), **{name: "foo"})
+    from crimenb import city
+    with pytest.raises(InputError, match=f"{name} is 'foo': give a day"): forecasting.view_of("week", city.simulate(500, seed=0)[0], Card("here"), **{name: "foo"})
+
+def some_days(n_days, each=8, start="2018-01-01", lost=()):
+    "An events table with so many events each day, in two places, and none on the days in `lost`."
+    at = pd.date_range(start, periods=n_days*each, freq=pd.Timedelta(hours=24/each))
+    at = at[~np.isin(at.normalize(), pd.DatetimeIndex(lost))]
+    where = np.arange(len(at)) % 2
+    return pd.DataFrame({"time": at.as_unit("s"), "category": pd.Categorical(np.where(np.arange(len(at)) // 2 % 2, "theft", "arson")), "premises": pd.Categorical(["street"]*len(at)),
+                         "area": pd.Categorical(np.where(where, "north", "south")), "lon": 13.4 + .01*where, "lat": 52.5 + .01*where, "x": np.nan, "y": np.nan})
+
+def test_a_week_or_month_with_days_of_which_nothing_is_known_is_not_counted():
+    lost = pd.date_range("2018-02-08", "2018-02-18")
+    events, card = some_days(26*7, lost=lost), Card("made up")
+    assert list(forecasting.quiet_days(events)) == list(lost)
+    with pytest.raises(InputError, match="nothing is known of 2 week.*2018-02-05.*2018-02-12.*--gap unknown"): forecasting.view_of("week", events, card, None)
+    many = forecasting.view_of("week", events, card, None, "unknown").counts.sum((1, 2))
+    assert np.isnan(many[5:7]).all() and (np.delete(many, [5, 6]) == 56).all() and len(many) == 26
+    months = forecasting.view_of("year", events, card, None, "unknown", cell_m=500, period="M").counts.sum(1)
+    assert np.isnan(months).tolist() == [False, True, False, False, False, False] and months[0] == 31*8
+    # two days without 16 events can be chance, and so can 20 of a place of few
+    assert not len(forecasting.quiet_days(some_days(90, lost=lost[:2]))) and len(forecasting.quiet_days(some_days(90, lost=lost[:3]))) == 3
+    few = some_days(300)[::12]
+    assert not len(forecasting.quiet_days(few[~few.time.between("2018-03-01", "2018-03-20")]))
+    # an office that writes down nothing on Saturdays and Sundays has no gap each week, but a lost Monday to Wednesday is one
+    office = events[events.time.dt.day_of_week < 5]
+    assert list(forecasting.quiet_days(office)) == list(lost) and not len(forecasting.quiet_days(office[office.time >= "2018-02-19"]))
+    # times that are known to the month only
+    assert not len(forecasting.quiet_days(events.assign(time=events.time.dt.to_period("M").dt.start_time)))
+
+def written_city(folder, events, **card):
+    "A card of a made-up table of events; its path."
+    events[["time", "category", "premises", "lon", "lat"]].to_csv(folder/"e.csv", index=False)
+    named = {name: name for name in ("time", "category", "premises", "lon", "lat")}
+    (folder/"e.yaml").write_text(json.dumps({"name": "here", "events": "e.csv", "columns": named, "zone": "Europe/Berlin", "cell_m": 500, **card}))
+    return folder/"e.yaml"
+
+@pytest.mark.parametrize("weeks, lost, tried", [(26, (14, 16), 14), (26, (23, 24), 23)])
+def test_a_gap_among_the_weeks_that_models_are_tried_on_has_a_way_round_it(tmp_path, weeks, lost, tried):
+    monday = pd.Timestamp("2018-01-01")
+    days = pd.date_range(monday + pd.Timedelta(weeks=lost[0], days=2), monday + pd.Timedelta(weeks=lost[1], days=1))
+    card = written_city(tmp_path, some_days(weeks*7 + 1, lost=days))
+    with pytest.raises(InputError, match="say --gap unknown"): forecasting.forecast("week", card, "recent mean")
+    for model in ("recent mean", "Poisson GLM"):
+        answer = forecasting.forecast("week", card, model, gap="unknown")
+        assert answer.forecast.table["expected"].sum() == pytest.approx(56, rel=.02)
+        assert any("of which nothing is known are left out" in note for note in answer.notes)
+        assert any("where a gap begins" in note for note in answer.notes) == (tried < weeks)
+        assert answer.compared[0].endswith(f"asked for: {model}")
+
+def test_what_was_read_and_what_was_asked_for_is_said(tmp_path, capsys):
+    events = some_days(20*7 + 1)
+    events.loc[events.index >= 80*8, "lat"] += .1*(np.arange(len(events) - 80*8) == 3)
+    card = written_city(tmp_path, pd.concat([events, events[:1].assign(lon=np.nan, lat=np.nan, time=pd.Timestamp("2018-02-01 03:00"))]))
+    at = ["--out", tmp_path/"t.csv", "--map", tmp_path/"m.png"]
+    code, out, err = shell(capsys, "forecast", "week", "--dataset", card, "--model", "recent mean", *at)
+    assert code == 0 and out.startswith(f"{len(events) + 1:,} rows read, {len(events) + 1:,} kept; dropped: none\n"), err
+    assert "asked for: recent mean\n" in out and "taken is the best" not in out
+    assert "1 square(s) and 1 event(s) of places where nothing had happened before are not forecast" in out
+    assert "1 event left out: without an area of the table" in out
+    code, out, _ = shell(capsys, "forecast", "week", "--dataset", card, *at)
+    assert code == 0 and "taken is the best on the weeks before:" in out
+    assert shell(capsys, "forecast", "week", "--dataset", card, "--model", "recent mean", "-q", *at)[1].split() == [str(tmp_path/"t.csv"), str(tmp_path/"m.png")]
+    code, out, _ = shell(capsys, "forecast", "next", "--dataset", card, "--model", "smoothed counts", *at)
+    assert code == 0 and re.search("this rests on .* events, of 2 spot.s., which is too little", out)
+    ask = lambda *more: refused(capsys, "forecast", "week", "--dataset", card, *at, *more)
+    for name in ("gap", "model", "periods", "level", "events", "dataset"):
+        assert f"{name} has an option of its own: --{name}" in ask("-p", f"{name}=5")
+    assert "epochs is 'zehn': give a number" in ask("--model", "dnn", "-p", "epochs=zehn")
+    assert "cell_m is 'weit': give a number" in ask("-p", "cell_m=weit") and "window is 'lang': give a number" in ask("--model", "mean", "-p", "window=lang")

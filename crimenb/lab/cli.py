@@ -75,6 +75,10 @@ def _forecast(options):
     about = dict(
         pair.split("=", 1) if "=" in pair else _not_a_pair(pair) for pair in options.parameters)
     settings = {name: _literal(value) for name, value in about.items()}
+    for name in ("model", "periods", "level", "events", "gap", "dataset", "question", "path"):
+        if name in settings: raise InputError(
+            f"{name} is no setting: the question is the first word of the command"
+            if name in ("question", "path") else f"{name} has an option of its own: --{name}")
     saved = options.question.endswith(".crimenb")
     if saved and (options.model or options.save):
         raise InputError("a saved model is what it is: leave out --model and --save")
@@ -92,7 +96,7 @@ def _forecast(options):
     files = forecasting.written(answer, paths)
     if options.json: return _say_json(forecasting.as_json(answer, files))
     if not options.quiet:
-        for line in [*answer.lines(), *answer.notes]: print(line)
+        for line in [*answer.account(), *answer.lines(), *answer.notes]: print(line)
     for what, path in files.items(): print(path if options.quiet else f"{what + ':':<9}{path}")
     if "map" not in paths and not options.quiet:
         print("map:     none, which needs bokeh: pip install 'crimenb[maps]'")
@@ -343,7 +347,7 @@ def _forecast_command(commands):
     sub.add_argument(
         "--dataset", metavar="NAME",
         help="a data set, or the path of a city's card; a saved model asks for it only where areas "
-        "come from polygons")
+        "come from polygons; a saved year model needs it always")
     sub.add_argument(
         "--events", nargs="+", type=_path, metavar="FILE",
         help="events in the place of the card's, or those a saved model goes on from")

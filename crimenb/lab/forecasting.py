@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MOST_CATEGORIES', 'MOST_CELLS', 'LENGTHS', 'QUESTIONS', 'READING', 'JUDGED', 'TABLES', 'MAPS', 'IN_PYTHON',
-           'events_of', 'as_exact', 'grouped', 'Question', 'gaps', 'view_of', 'Answer', 'Times', 'times_of', 'Trial',
-           'trial', 'named', 'tried', 'sentences', 'on_everything', 'forecast', 'asked_for', 'remarks', 'go_on',
-           'targets', 'written', 'as_json']
+           'events_of', 'as_exact', 'grouped', 'Question', 'quiet_days', 'gaps', 'view_of', 'Answer', 'Times',
+           'times_of', 'Trial', 'trial', 'named', 'tried', 'sentences', 'on_everything', 'forecast', 'asked_for',
+           'remarks', 'go_on', 'targets', 'written', 'as_json']
 
 # %% ../../nbs/lab/80_forecasting.ipynb #1cca6e55
 import inspect
@@ -25,7 +25,7 @@ from .. import cards, cities, metrics, models, sources
 from ..core import InputError, needs, one_of, progress, within
 from ..events import precision, read as read_events
 from ..forecasts import Forecast
-from ..views import differs
+from ..views import Cut, differs
 
 # %% ../../nbs/lab/80_forecasting.ipynb #5d26ecf5
 def events_of(dataset,      # name of a data set or city, or path of a card
@@ -47,7 +47,15 @@ def as_exact(question: str, read: Any) -> tuple:
     if question == "hour" or (question == "next" and precision(some.events)["unit"] == "hour"):
         some = cards.known_to(some, "hour")
     left = {why: n for why, n in some.dropped.items() if n != read.dropped.get(why)}
-    return some.events, [f"{n:,} events left out: {why}" for why, n in left.items()]
+    low = "" if question == "next" else ": the expected counts are too low by so much"
+    return some.events, [
+        f"{n:,} events left out: {why}, {n/len(table):.1%} of all{low}" for why, n in left.items()]
+
+def _untimed(question, some, read):
+    "For the account of a forecast: the share of events whose time is not known exactly enough."
+    many = len(getattr(read, "events", read))
+    return {} if len(some) == many else {
+        "share of events left out for their time": round(1 - len(some)/many, 4)}
 
 # %% ../../nbs/lab/80_forecasting.ipynb #3ad3f999
 #: categories of a panel; all the others are counted together
@@ -163,6 +171,15 @@ QUESTIONS = {
         "terrain:Terrain.from_events", "Poisson deviance", ("classic RTM", "shrunk counts"), 4)}
 
 # %% ../../nbs/lab/80_forecasting.ipynb #d1480163
+def _number(takes, value):
+    "An `InputError` where a text was given for a parameter of a function that takes numbers only."
+    hint, plain = str(takes.annotation), takes.default
+    hint = getattr(takes.annotation, "__name__", hint)
+    hinted = "int" in hint or "float" in hint
+    number = isinstance(plain, (int, float)) and not isinstance(plain, bool)
+    if isinstance(value, str) and "str" not in hint and (hinted or number):
+        raise InputError(f"{takes.name} is {value!r}: give a number")
+
 def _settings(question, given):
     "The settings of a view, each with a name that it has."
     asked = QUESTIONS[question]
@@ -177,18 +194,39 @@ def _settings(question, given):
         not in (
             "events", "card", "like", "settings", "cls", "places", "grid", "factors", "units",
             "attributes", "weather")]
+    hints = {n: p for f in (asked.build, found) for n, p in inspect.signature(f).parameters.items()}
     for name, value in given.items():
         one_of(name, known, f"setting of a forecast by {question}")
+        _number(hints[name], value)
         if name not in ("start", "end"): continue
         try: pd.Timestamp(value)
         except (ValueError, TypeError):
             raise InputError(f"{name} is {value!r}: give a day, such as 2018-07-01") from None
     return given
 
-# %% ../../nbs/lab/80_forecasting.ipynb #1ff5c68b
-def gaps(view: Any) -> list:
+# %% ../../nbs/lab/80_forecasting.ipynb #9a1c5b03
+def quiet_days(events: pd.DataFrame,  # an events table
+) -> pd.DatetimeIndex:
+    """Days of which nothing is known: without an event, between others, where so many are usual on
+    those days of the week, in the four weeks before and after, that it can't be chance."""
+    from crimenb.panels import EMPTY_BY_CHANCE
+    # where only months are known, the other days are empty and nothing is missing
+    if not len(events) or precision(events)["unit"] == "month": return pd.DatetimeIndex([])
+    many = events["time"].dt.normalize().value_counts().sort_index().asfreq("D", fill_value=0)
+    n, weekday = many.to_numpy(), many.index.day_of_week.to_numpy()
+    rhythm = np.bincount(weekday, n, 7)/np.maximum(np.bincount(weekday, minlength=7), 1)/n.mean()
+    edges = np.flatnonzero(np.diff(np.r_[False, n == 0, False]))
+    quiet = np.zeros(len(n), bool)
+    for a, b in zip(edges[::2], edges[1::2]):
+        usual = min(n[max(a - 28, 0):a].mean(), n[b:b + 28].mean())
+        quiet[a:b] = usual*rhythm[weekday[a:b]].sum() >= EMPTY_BY_CHANCE
+    return many.index[quiet]
+
+# %% ../../nbs/lab/80_forecasting.ipynb #9a1c5b04
+def gaps(view: Any, events: "pd.DataFrame | None" = None) -> list:
     """Stretches of known periods of which nothing is known: (first, last) as numbers. Whole blocks
-    without events are one, where so many are usual that it can't be chance."""
+    without events are one, where so many are usual that it can't be chance, and with the events
+    each period that has a day of which nothing is known."""
     from crimenb.panels import EMPTY_BY_CHANCE
     counts = view.counts[:view.known].reshape(view.known, -1)
     many = np.add.reduceat(np.nan_to_num(counts).sum(1), np.arange(0, view.known, view.block))
@@ -196,9 +234,14 @@ def gaps(view: Any) -> list:
     run = np.cumsum(np.diff(many == 0, prepend=False))
     empty = (many == 0) & (np.bincount(run)[run]*many.mean() >= EMPTY_BY_CHANCE)
     lost = np.isnan(counts[:, 0]) | np.repeat(empty, view.block)[:view.known]
+    if events is not None and len(quiet := quiet_days(events)):
+        begins = view.ahead(1).starts[:view.known + 1]
+        lost |= (quiet.searchsorted(begins[:-1].floor("D"))
+                 < quiet.searchsorted(begins[1:] - pd.Timedelta(seconds=1), side="right"))
     edges = np.flatnonzero(np.diff(np.r_[False, lost, False]))
     return list(zip(edges[::2].tolist(), (edges[1::2] - 1).tolist()))
 
+# %% ../../nbs/lab/80_forecasting.ipynb #1ff5c68b
 def view_of(question: str,       # a name in `QUESTIONS`
             events: pd.DataFrame, # an events table
             card: "cities.Card | None", # of the city; None: not known, where a schema says enough
@@ -211,7 +254,7 @@ def view_of(question: str,       # a name in `QUESTIONS`
     one_of(gap, ("refuse", "unknown"), "gap")
     view = QUESTIONS[one_of(question, QUESTIONS, "question")].build(
         events, card, like, **_settings(question, settings))
-    if question == "next" or not (lost := gaps(view)): return view
+    if question == "next" or not (lost := gaps(view, events)): return view
     (first, last), n = lost[0], sum(b - a + 1 for a, b in lost)
     if gap == "unknown":
         # not known, which is not the same as none
@@ -220,8 +263,8 @@ def view_of(question: str,       # a name in `QUESTIONS`
         return view._with(counts, 0)
     mend = "give their events too, say --gap unknown, or begin after them with -p start=…"
     raise InputError(
-        f"nothing is known of {n} {view.period}(s) between {view.starts[first]} and "
-        f"{view.starts[last]}: {mend}")
+        f"nothing is known of {n} {view.period}(s), or of some of their days, between "
+        f"{view.starts[first]} and {view.starts[last]}: {mend}")
 
 # %% ../../nbs/lab/80_forecasting.ipynb #d04879fe
 @dataclass
@@ -237,6 +280,12 @@ class Answer:
     notes: tuple = ()
     # how the models were compared, and how the one that was taken stands to the best rule
     compared: tuple = ()
+
+    def account(self) -> list:
+        "What became of the rows that were read, in one line; of a store's table there is none."
+        if not hasattr(self.read, "rows_in"): return []
+        lost = ", ".join(f"{why}: {n:,}" for why, n in self.read.dropped.items()) or "none"
+        return [f"{self.read.rows_in:,} rows read, {len(self.read.events):,} kept; dropped: {lost}"]
 
     def lines(self) -> list:
         """The backtest in at most five lines: how it was made, the model, the best rule, another
@@ -347,7 +396,7 @@ def tried(question: str, view, chosen=(), # models, unfitted; none: those of the
         raise InputError(
             f"{lost[0].name} needs factors of risk: add `factors: [{{name: …, file: …, kind: "
             f"density}}]` to the card")
-    several = not chosen
+    several, asked = not chosen, [one.name for one in chosen]
     chosen = chosen or [
         known[name]() for name in QUESTIONS[question].tries if not (bare and "RTM" in name)]
     trials = []
@@ -357,11 +406,13 @@ def tried(question: str, view, chosen=(), # models, unfitted; none: those of the
     best = min(trials, key=lambda one: one.loss) if several or len(chosen) > 1 else trials[0]
     return (
         best.model, pd.concat([one.rows for one in trials], ignore_index=True),
-        sentences(question, view, when, periods, best, trials))
+        sentences(question, view, when, periods, best, trials, asked))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #c7636df2
 def sentences(
-    question: str, view: Any, when: Times, periods: int, best: Trial, trials: list) -> tuple:
+    question: str, view: Any, when: Times, periods: int, best: Trial, trials: list,
+    asked=(),  # names of the models that were asked for
+) -> tuple:
     "How the models were compared, and how the one that was taken stands to the best rule."
     score, test = QUESTIONS[question].score, when.parts.test
     if question == "next":
@@ -388,7 +439,8 @@ def sentences(
     before = "events" if question == "next" else f"{view.period}s"
     first = (
         f"{len(trials)} models tried, {how}; {score}, the lower the better, with its 95 % interval; "
-        f"taken is the best on the {before} before:")
+        + (f"asked for: {asked[0]}" if len(asked) == 1 else
+           f"taken is the best on the {before} before:"))
     of_rule = lambda one: float(one.rows.value[one.rows.metric == score].iloc[0])
     rules = [one for one in trials if one.model.role == "trivial" and one is not best]
     if not rules: return (first,)
@@ -407,8 +459,9 @@ def on_everything(model: models.Model, view: Any, when: Times) -> Any:
     elif isinstance(when.test, pd.Timestamp): fitted.fit(view, *[view.positions(when.test)]*2)
     else:
         # a network stops where validation says so
-        end = view.known - when.valid*view.block
-        fitted.fit(view, slice(0, end), slice(end, view.known))
+        known = when.parts.test.stop
+        end = known - when.valid*view.block
+        fitted.fit(view, slice(0, end), slice(end, known))
     if hasattr(model, "spread_"): fitted.spread_ = model.spread_
     return fitted
 
@@ -439,29 +492,44 @@ def forecast(question: str,             # next, hour, week or year
     card, read = events_of(dataset, events)
     table, vague = as_exact(question, read)
     view = view_of(question, table, card, None, gap, **settings)
-    when = _known_where_tried(view, times_of(question, view, periods=periods))
-    best, scores, compared = tried(question, view, chosen, when, periods)
+    past, when = _known_where_tried(question, view, periods)
+    best, scores, compared = tried(question, past, chosen, when, periods)
     fitted = on_everything(best, view, when)
     card = getattr(read, "card", None) or card
     fitted.question_, fitted.city_ = question, {name: getattr(card, name) for name in READING}
     fitted.last_ = pd.Timestamp(table["time"].max())
-    notes = (*said, *vague, *remarks(view, table, settings))
-    return Answer(
-        question, fitted.forecast(view, periods, level), fitted, scores, read, notes, compared)
+    notes = (*said, *vague, *_unknown(view, past), *remarks(view, table, settings))
+    made = fitted.forecast(view, periods, level)
+    made.about.update(_untimed(question, table, read))
+    return Answer(question, made, fitted, scores, read, notes, compared)
 
 # %% ../../nbs/lab/80_forecasting.ipynb #30167462
-def _known_where_tried(view, when):
-    """The times themselves, or an `InputError` where a gap lies among the periods on which models
-    are tried."""
+def _known_where_tried(question, view, periods):
+    """What models are tried on, and when: the view, or, where a gap lies among the periods on which
+    they would be tried, what was known before the gap."""
+    when = times_of(question, view, periods=periods)
     # the parts of sequences are no stretches of time
-    for part in (part for part in (when.parts.valid, when.parts.test) if isinstance(part, slice)):
-        at = np.arange(*part.indices(getattr(view, "known", 0)))
-        if len(at) and (lost := np.isnan(view.observed(at)).reshape(len(at), -1).any(1)).any():
-            raise InputError(
-                f"nothing is known of {lost.sum()} of the last {view.known - at[0]} "
-                f"{view.period}s, on which models "
-                "are tried: give their events too, or begin after them with -p start=…")
-    return when
+    if not isinstance(when.parts.test, slice): return view, when
+    at = np.arange(when.parts.valid.start, view.known)
+    lost = np.isnan(view.observed(at)).reshape(len(at), -1).any(1)
+    if not lost.any(): return view, when
+    first = int(at[lost][0])//view.block*view.block
+    try: return _known_where_tried(question, view.until(first), periods)
+    except InputError as error:
+        raise InputError(
+            f"nothing is known of {lost.sum()} of the last {len(at)} {view.period}s, on which "
+            f"models are tried, and before them {error}, or the events that are missing"
+        ) from error
+
+def _unknown(view, past):
+    "Sentences on the periods of which nothing is known, and on when models were tried for them."
+    if not isinstance(past, Cut): return []
+    lost = int(np.isnan(view.counts[:view.known].reshape(view.known, -1)).any(1).sum())
+    said = [f"{lost} {view.period}(s) of which nothing is known are left out"] if lost else []
+    if past.known < view.known:
+        said.append(f"models were tried on the {view.period}s before {view.starts[past.known]} "
+                    "only, where a gap begins")
+    return said
 
 def asked_for(question: str, model: "str | None", settings: dict) -> tuple:
     """The model that is named, in a list; sentences on its settings; and what is left of the
@@ -470,6 +538,9 @@ def asked_for(question: str, model: "str | None", settings: dict) -> tuple:
     kind = models.catalogue(QUESTIONS[question].view)[named(model, question)]
     own = {name: settings[name] for name in settings if name in kind().get_params(deep=False)}
     rest = {name: value for name, value in settings.items() if name not in own}
+    takes = inspect.signature(kind).parameters
+    for name in own:
+        if name in takes: _number(takes[name], own[name])
     fast = (
         {name: value for name, value in kind.quick.items() if name not in own}
         if kind.quick and not _graphics() else {})
@@ -485,6 +556,25 @@ def asked_for(question: str, model: "str | None", settings: dict) -> tuple:
 def _graphics():
     import torch
     return torch.cuda.is_available()
+
+# %% ../../nbs/lab/80_forecasting.ipynb #9a1c5b05
+def _new_squares(view, events):
+    "How many squares, and events in them, lie outside those that are forecast; None: no event."
+    from crimenb.geo import cell_of, transform
+    ends = view.ahead(1).starts[view.known]
+    some = events[(events["time"] >= view.starts[0]) & (events["time"] < ends)]
+    some = some[some["lon"].notna() & (cell_of(view.cells, some["lon"], some["lat"]) < 0)]
+    if not len(some): return None
+    cells = view.cells
+    x, y = transform(some["lon"].to_numpy(), some["lat"].to_numpy(), 4326, cells.crs)
+    return len({*zip((x - cells.west)//cells.width, (y - cells.south)//cells.height)}), len(some)
+
+def _few(view, events):
+    "A sentence where next events are told from a small part of the events, or of few spots."
+    kept, spots = len(view.events), view.n_spots
+    if kept >= len(events)/10 and spots >= 30: return []
+    return [f"this rests on {kept:,} of {len(events):,} events, of {spots:,} spot(s), which is too "
+            "little to build on: give events of a longer time"]
 
 # %% ../../nbs/lab/80_forecasting.ipynb #61a07421
 def _lost(where):
@@ -512,8 +602,14 @@ def remarks(view: Any, events: pd.DataFrame,
             " it was")
     if getattr(view, "factors", None) == {}:
         found.append("the card has no factors, so no risk terrain model was tried")
-    for why, n in {
-        **getattr(view, "left_out", {}), **(getattr(view, "dropped", None) or {})}.items():
+    found += _few(view, events) if hasattr(view, "n_spots") else []
+    left = {**getattr(view, "left_out", {}), **(getattr(view, "dropped", None) or {})}
+    if getattr(view, "cells", None) is not None and (new := _new_squares(view, events)):
+        left["without an area of the table"] -= new[1]
+        found.append(
+            f"{new[0]:,} square(s) and {new[1]:,} event(s) of places where nothing had happened "
+            "before are not forecast")
+    for why, n in left.items():
         if n:
             found.append(
                 f"{n:,} event{'s' if n > 1 else ''} left out"
@@ -623,6 +719,7 @@ def go_on(path,                   # of a saved model
             f"{model.name} looks further back than the {view.known} {view.period}s that these "
             "events cover: "
             "give the earlier ones too, as in --events incidents.csv july.csv") from error
+    made.about.update(_untimed(question, table, read))
     notes = (*vague, *elsewhere, *remarks(view, table, ("period",)))
     return Answer(question, made, model, pd.DataFrame(), read, notes)
 
