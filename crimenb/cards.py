@@ -313,4 +313,5 @@ def _doubts(card, account):
             "places)"): card.areas is None and not card.area_columns,
         f"times: known to the {unit}, so there are no hourly maps": unit != "hour",
         f"areas: {outside:,} events are outside all of them": outside > 0.05 * len(account.events)}
-    return [sentence for sentence, so in lacks.items() if so]
+    named = [remark for remark in account.remarks if " says UTC, " in remark]
+    return [*(sentence for sentence, so in lacks.items() if so), *named]
