@@ -335,4 +335,5 @@ def _doubts(card, account):
         f"times: known to the {unit}, so there are no hourly maps": unit != "hour",
         f"areas: {outside:,} events are outside all of them": outside > 0.05 * len(account.events),
         f"areas: {strange:,} events name one that has no polygon": strange > 0}
-    return [sentence for sentence, so in lacks.items() if so]
+    named = [remark for remark in account.remarks if " says UTC, " in remark]
+    return [*(sentence for sentence, so in lacks.items() if so), *named]

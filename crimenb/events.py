@@ -43,6 +43,7 @@ from .fields import record_ids
 from .fields import stripped
 from .fields import tidy_labels
 from .fields import times
+from .fields import utc_clocks
 
 # %% ../nbs/03_events.ipynb #ade8f798
 COLUMNS = {
@@ -348,16 +349,54 @@ def _when(raw, card, what, labelled):
             first.missing & other.missing, [*first.remarks, *other.remarks])
         first.order = first.order or other.order
     if "clock" in raw.column_names:
-        seconds, missing, wrong = clocks(raw["clock"])
-        first.time = first.time.astype("datetime64[D]").astype("datetime64[s]") + seconds
-        first.missing, first.wrong = first.missing | missing, first.wrong | wrong
-        first.exact = np.minimum(first.exact, np.where(first.exact == 2, 2, 0))
-        if how.utc and how.zone:
-            known = np.flatnonzero(~np.isnat(first.time))
-            utc = first.time[known].astype(np.int64)
-            first.time[known] = local_clock(utc, how.zone).astype("datetime64[s]")
-        first.time[first.missing | first.nothing | first.wrong] = np.datetime64("NaT", "s")
+        _add_clocks(first, raw, how, card, what, labelled.get("clock"))
+    for name in (*names, *(["clock"] if "clock" in raw.column_names else [])):
+        theirs, own = card.columns.get(name, name), how.zone or "the city"
+        zoned = any("a zone of their own" in one or "labelled" in one for one in first.remarks)
+        if not _SAYS_UTC.search(str(theirs)) or how.utc or zoned or _is_utc(own): continue
+        first.remarks.append(
+            f"the name of the column {theirs} of {what} says UTC, and its times were read as those "
+            f"of {own}: if they are UTC, say tz='UTC', or write utc: true beside the zone on a card"
+        )
     return first
+
+_SAYS_UTC = re.compile(r"(?i)(?:^|[\W_])(?:utc|gmt)(?:$|[\W_])|(?:utc|gmt)\W*$")
+
+def _is_utc(zone): return bool(re.fullmatch(r"(?i)(etc/)?(utc|gmt|uct|zulu|universal)", str(zone)))
+
+def _add_clocks(first, raw, how, card, what, label):
+    "Put the clocks of a column of their own behind the days; a zone at either is used."
+    seconds, missing, wrong = clocks(raw["clock"])
+    utc = utc_clocks(raw["clock"]) | (_is_utc(label) and not how.wall)
+    zone = np.full(len(utc), np.nan) if first.zone is None else first.zone
+    odd = np.flatnonzero(np.isfinite(zone) & ~(utc & (zone == 0)) & ~missing & ~wrong
+                         & ~np.isnat(first.time))
+    if how.zone and not how.utc and len(odd):
+        # midnight of the city, written in another zone, is a day of the city
+        moment = first.time[odd].astype(np.int64) - 60*zone[odd].astype(np.int64)
+        first.time[odd] = local_clock(moment, how.zone).astype("datetime64[s]")
+        midnight = first.time[odd] == first.time[odd].astype("datetime64[D]")
+        odd = odd[utc[odd] | ~midnight]
+    if how.zone and not how.utc and len(odd):
+        date, clock = (card.columns.get(name, name) for name in ("time", "clock"))
+        raise InputError(
+            f"{what} has {len(odd):,} dates with a zone in column {date} whose clock in column "
+            f"{clock} has none or another one: write it at both (2024-03-02 and 02:00:00Z are "
+            "enough), or take it off the dates")
+    first.time = first.time.astype("datetime64[D]").astype("datetime64[s]") + seconds
+    first.missing, first.wrong = first.missing | missing, first.wrong | wrong
+    first.exact = np.minimum(first.exact, np.where(first.exact == 2, 2, 0))
+    known = ~np.isnat(first.time) & ~first.missing & ~first.wrong & (utc | how.utc)
+    n = f"{int((known & utc).sum()):,} clocks in {what} have a zone of their own"
+    if how.zone and known.any():
+        first.time[known] = local_clock(first.time[known].astype(np.int64), how.zone).astype(
+            "datetime64[s]")
+        if utc.any(): first.remarks.append(f"{n}, and became those of {how.zone}")
+    elif utc.any():
+        first.remarks.append(
+            f"{n}, and that of the city is not known: the clock stays as it is written (say "
+            "tz='America/Chicago', or another zone)")
+    first.time[first.missing | first.nothing | first.wrong] = np.datetime64("NaT", "s")
 
 # %% ../nbs/03_events.ipynb #b3ab5362
 def _unreadable(raw, card, what):
@@ -437,8 +476,9 @@ def lonely(time: np.ndarray,  # (n,) datetime64[s], NaT allowed
     return known & np.isin(year, years[strange])
 
 # %% ../nbs/03_events.ipynb #2ad11588
-# a number of a record at so many different times is the number of none
-DIFFERENT = 3
+# a number of a record at so many different times is the number of none; a record may have been
+# published in two or three versions
+DIFFERENT = 4
 
 def _placeholders(ids, repeated, time, bad):
     """Which usable rows have a record number that others of different times have, too, such as 0

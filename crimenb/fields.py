@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MISSING', 'ORDERS', 'NO_DATES', 'fold', 'as_text', 'stripped', 'record_ids', 'labels', 'tidy_labels', 'floats',
            'zone_named', 'Writing', 'Untold', 'date_order', 'Times', 'local_clock', 'times', 'dates', 'agreed',
-           'clocks']
+           'clocks', 'utc_clocks']
 
 # %% ../nbs/01_fields.ipynb #d686c696
 import re
@@ -130,10 +130,12 @@ def record_ids(values,  # text or numbers, one a row
         text = pc.replace_substring_regex(text, r'^="(.*)"$', r"\1")
         text = pc.replace_substring_regex(text, r"^['+]([0-9].*)$", r"\1")
         grouped = pc.match_substring_regex(
-            text, rf"^\d{{1,3}}(?:(?:{_SPACE}\d{{3}})+(?:\.0*)?|(?:\.\d{{3}}){{2,}})$")
-        bare = pc.replace_substring_regex(text, rf"{_SPACE}|\.(?:0*$)?", "")
+            text, rf"^\d{{1,3}}(?:(?:{_SPACE}\d{{3}})+(?:\.0*|,0{{0,2}})?"
+            r"|(?:\.\d{3}){2,}(?:,0*)?)$")
+        bare = pc.replace_substring_regex(text, rf",0{{0,2}}$|{_SPACE}|\.(?:0*$)?", "")
         text = pc.if_else(grouped, bare, text)
-        text = pc.replace_substring_regex(text, r"^0*([0-9]+?)(?:\.0*)?$", r"\1")
+        # whole numbers with a decimal point, or a comma as spreadsheets of other countries write it
+        text = pc.replace_substring_regex(text, r"^0*([0-9]+?)(?:[.,]0*)?$", r"\1")
         power = pc.match_substring_regex(text, _POWER)
         if pc.any(power).as_py():
             words = text.to_pylist()
@@ -145,7 +147,7 @@ def record_ids(values,  # text or numbers, one a row
 # between thousands: a comma, an apostrophe, a space of some width
 _SPACE = r"[,'’ \x{00A0}\x{2009}\x{202F}]"
 # as programs write large numbers; 12E300 is the number of a case
-_POWER = r"^\d(?:\.\d+[eE]\+?|[eE]\+)\d+$"
+_POWER = r"^\d(?:[.,]\d+[eE]\+?|[eE]\+)\d+$"
 # what stands where nobody gave a number: no letter and no digit, or a word
 _NO_ID = r"(?i)^(?:[^\pL\pN]*|none|nil|null|nan|n/?a|unknown|unk)$"
 
@@ -154,7 +156,7 @@ def _as_str(kind): return pd.StringDtype(na_value=np.nan) if pa.types.is_string(
 # %% ../nbs/01_fields.ipynb #7bebfb81
 def _all_digits(word):
     "A whole number such as 1.307355E+06 with all its digits; None where some are lost."
-    number = Decimal(word)
+    number = Decimal(word.replace(",", "."))
     exponent = number.as_tuple().exponent
     return (
         str(int(number))
@@ -171,7 +173,8 @@ def _one_spelling(word, numbers):
     word = re.sub(_UNSEEN, "", unicodedata.normalize("NFC", word)).strip()
     if numbers is False: return word or None
     if numbers is None: word = " ".join(word.split())
-    match = re.fullmatch(r"0*([0-9]+?)(?:\.0*)?", re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", word))
+    bare = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", word)
+    match = re.fullmatch(r"0*([0-9]+?)(?:\.0*|,0{0,2})?", bare)
     if match: return match[1]
     if numbers is None: return word or None
     try: number = float(word)
@@ -635,9 +638,27 @@ def _late(parts, year_first):
     late = np.broadcast_to(late & (np.asarray(parts.a) <= 31), len(parts.rows))
     return late & ~_short(parts) if year_first else late
 
+def _not_day_second(alike, what):
+    "An `InputError` where dates that begin with a year of four digits go on with the day."
+    long = [(np.asarray(p.la) >= 3) & (np.asarray(p.c) >= 0) & ~np.asarray(p.named, bool)
+            for p in alike]
+    long = [np.broadcast_to(mask, len(p.rows)) for p, mask in zip(alike, long)]
+    if not any(mask.any() for mask in long): return
+    year, second, third = _column(alike, long, "abc")
+    day = (second > 12) & (second <= 31) & (third >= 1) & (third <= 12)
+    days, months = int(day.sum()), int(((third > 12) & (second <= 12)).sum())
+    # a handful are typing errors
+    if days <= months and days < max(10, .05*(days + months)): return
+    i = int(np.argmax(day))
+    raise InputError(
+        f"{what} has {days:,} dates such as {year[i]}/{second[i]:02}/{third[i]:02}, with the day "
+        f"behind the year, and {months:,} with the month there: say how they are written with "
+        "formats, such as '%Y/%d/%m %H:%M'" + (", and read the two kinds apart" if months else ""))
+
 def _orders(alike, how, what, remarks):
     "The order of dates that end in their year, and whether those with two digits begin with it."
     short, order, year_first = [_short(parts) for parts in alike], how.order, how.order == "ymd"
+    _not_day_second(alike, what)
     if any(mask.any() for mask in short) and (order is None or not how.firm):
         names = ("a", "b", "c", "la", "lc", "named")
         year_first = _year_first(_column(alike, short, names), what, remarks)
@@ -711,6 +732,9 @@ class Times:
     remarks: list = field(default_factory=list)
     # the order of a date's parts, where it was judged
     order: "str | None" = None
+    # minutes east of Greenwich of the zone that is written, NaN where none is; only of dates that
+    # have the clock in another column
+    zone: "np.ndarray | None" = None
 
 # days that programs write where there is none: of Excel, SAS and databases, and the beginning of
 # the computers' count
@@ -823,6 +847,9 @@ def times(column,                     # an Arrow column of text, numbers or time
             local = _in_zone(seconds, minutes, ok & ~nothing, how, what, found.remarks)
             found.time[rows], found.exact[rows] = local.astype("datetime64[s]"), exact
             found.nothing[rows], found.wrong[rows] = nothing, ~ok
+            if how.dated and (minutes != _NO_ZONE).any():
+                if found.zone is None: found.zone = np.full(len(missing), np.nan)
+                found.zone[rows] = np.where(minutes == _NO_ZONE, np.nan, minutes)
     found.time[found.missing | found.nothing | found.wrong] = np.datetime64("NaT", "s")
     return found
 
@@ -861,7 +888,9 @@ def _of_text(text, found, how, what):
     for parts in alike:
         seconds, ok, exact = _moments(parts, order, year_first)
         found.other[parts.rows] = _other_order(parts, ok, order)
-        yield parts.rows, seconds, ok, exact, np.broadcast_to(parts.zone, len(parts.rows))
+        # a count of seconds beside a clock says only the day
+        zone = _NO_ZONE if how.dated and np.ndim(parts.since) else parts.zone
+        yield parts.rows, seconds, ok, exact, np.broadcast_to(zone, len(parts.rows))
 
 # %% ../nbs/01_fields.ipynb #83c189a1
 def _by_formats(text, rows, found, formats):
@@ -930,9 +959,11 @@ def agreed(
 
 
 # %% ../nbs/01_fields.ipynb #b27af600
+# a zone of its own that a clock may have
+_UTC = r"(?: ?(?:[Zz]|(?:UTC|GMT)(?:[+-]00?(?::?00)?)?|[+-]00(?::?00)?))"
 # 14.30 beside a date is a time; alone it may be part of a day, or of an hour
 _CLOCKS = (
-    rf"(?:^|[T ]){_CLOCK.replace('[:h.]', '[:h]')}(?:Z|\+00)?$",
+    rf"(?:^|[T ]){_CLOCK.replace('[:h.]', '[:h]')}{_UTC}?$",
     r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$", r"^(?P<H>)(?P<M>\d{1,2})(?:\.0*)?$",
     r"^(?P<H>\d{1,2})(?P<M>\d{2})(?P<S>\d{2})(?:\.0*)?$")
 
@@ -994,3 +1025,9 @@ def clocks(
     days = pc.replace_substring(words.take(pa.array(part)), ",", ".").cast(pa.float64()).to_numpy()
     seconds[part], ok[part] = np.rint(days*86_400).astype(np.int64), True
     return seconds[code], code < 0, (code >= 0) & ~ok[code]
+
+def utc_clocks(column,  # as for `clocks`
+) -> np.ndarray:
+    "(n,) which times of the day say that they are UTC, such as 02:00:00Z or 02:00+00."
+    said = pc.match_substring_regex(stripped(as_text(column)), rf":\d\d(?:[.,]\d+)?{_UTC}$")
+    return pc.fill_null(said, False).to_numpy(zero_copy_only=False)

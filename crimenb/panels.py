@@ -20,7 +20,7 @@ import pandas as pd
 import shapely
 
 from .core import InputError, one_of, within
-from .events import COLUMNS, metres_to_degrees, validate
+from .events import COLUMNS, metres_to_degrees, precision, validate
 from .geo import (Cells, area_label, area_places, cell_of, cell_places, locate,
                          read_polygons,
                          square_cells)
@@ -207,6 +207,10 @@ class Panel(Joined):
     ) -> "Panel":
         """Events counted by period, area and category (or group); incomplete periods and events
         without area are left out and counted."""
+        exact = precision(events)
+        if freq != "MS" and (exact["unit"], exact["first of month"]) == ("month", 1):
+            raise InputError("all events are at the first midnight of a month, so their times are "
+                             "known to the month: count them by month (freq='MS')")
         if like is None: how = Counting.of(events, freq, group, slots, attributes, places)
         else: how = Counting.like(events, like)
         return known_periods(counted(how, cls, events, start, end))

@@ -292,13 +292,38 @@ def _header(text: bytes, delimiters, required, names=None) -> "tuple[str, list]"
     delimiter = max(delimiters, key=fits)
     return delimiter, list(names or found(delimiter))
 
+def _not_shifted(lines: list, delimiter: str, n: int, width: int, asked: bool, path) -> None:
+    """An `InputError` where lines with empty values beyond the `n` that the header names may be
+    ones in which a value holds a delimiter without quotation marks, and moves all behind it."""
+    d = delimiter.encode()
+    # no text holds a tab or an upright line by chance
+    if delimiter not in ",;": return
+    wide = [line for line in lines if len(_row(line, delimiter)) == width]
+    bare = [line.split(d) for line in wide if b'"' not in line]
+    # "12 MAIN ST, NW": the space behind a comma in a text
+    spaced = sum(2*sum(row[i][:1] == b" " for row in bare) > len(bare) for i in range(1, n))
+    text = 0 < spaced <= width - n and spaced < n - 1
+    # who puts marks round values with a delimiter leaves none without; who asks for the last
+    # column knows that it is not empty
+    quotes = 2*len(bare) < len(wide) or any(
+        re.search(rb'"[^"]*%b[^"]*"(?:%b|$)' % (d, d), line) for line in wide)
+    filled = asked and any(_row(line, delimiter)[n - 1] for line in wide)
+    exact = any(b'"' not in line and line.count(d) == n - 1 for line in lines)
+    if not text and (quotes or filled and not exact): return
+    raise InputError(
+        f"{path} has lines that end in a {delimiter!r} too many, such as "
+        f"{_utf8(wide[0][:200])[0].decode('utf-8', 'replace')!r}: either it ends all lines, or one "
+        "stands in a value and moves those behind it: put that value in quotation marks, or end "
+        f"the header with {delimiter!r} too")
+
 def _layout(text: bytes, delimiters, required, optional, names, path) -> "tuple[_Layout, bytes]":
     "What the beginning of a file says about its layout, and the text after its header."
     delimiter, columns = _header(text, delimiters, required, names)
     if not names: text = text[(_grammar(delimiter)[0].match(text) or _line(text)).end():]
     wanted, n = pick(columns, required, optional, path), len(columns)
     # some programs end all lines, or only the header, with delimiters: what most rows have counts
-    rows = [_row(line, delimiter) for line in text.splitlines()[:LOOK] if line]
+    lines = [line for line in text.splitlines()[:LOOK] if line]
+    rows = [_row(line, delimiter) for line in lines]
     widths = Counter(map(len, rows))
     width = max(widths, key=lambda w: (widths[w], w == n), default=n)
     if width < n and not any(columns[width:]): return _Layout(delimiter, width, wanted), text
@@ -306,6 +331,7 @@ def _layout(text: bytes, delimiters, required, optional, names, path) -> "tuple[
     # one or two such rows may be shifted by a delimiter too many; a whole file of them isn't
     alike = len(wide) > 2 and widths[width] >= .9*len(rows)
     if width > n and alike and not any(any(row[n:]) for row in wide):
+        _not_shifted(lines, delimiter, n, width, n - 1 in wanted.values(), path)
         return _Layout(delimiter, width, wanted, tuple(range(n, width))), text
     return _Layout(delimiter, n, wanted), text
 

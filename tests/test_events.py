@@ -590,3 +590,38 @@ def test_places_in_one_column_and_in_minutes_are_found(tmp_path):
         assert read.mended == {} and read.events.lon.to_numpy() == pytest.approx(np.full(20, lon)) and read.events.lat.to_numpy() == pytest.approx(np.full(20, lat))
     (tmp_path/"a.csv").write_text("date,category,wkt\n" + "2018-01-01 10:10:00,THEFT,POINT (1174801 1900150)\n"*20)
     with pytest.raises(InputError, match="which are no degrees"): E.read(tmp_path/"a.csv")
+
+
+# --- zones beside a date, and in a name -------------------------------------------------------------------------------
+
+def two_columns(date, clock, n=6): return pd.DataFrame({"day": [date]*n, "clock": [clock]*n, "offense": "THEFT"})
+
+
+@pytest.mark.parametrize("date, clock, right", [
+    ("2024-03-02", "02:00:00Z", "2024-03-01 21:00"), ("2024-03-02", "02:00+00", "2024-03-01 21:00"), ("2024-07-02", "02:00:00Z", "2024-07-01 22:00"),
+    ("2024-03-02T00:00:00+00:00", "1970-01-01T02:00:00Z", "2024-03-01 21:00"), ("2024-03-02", "02:00", "2024-03-02 02:00"),
+    # midnight of the city in another zone is a day; a count of seconds, too
+    ("2024-03-02T05:00:00Z", "02:00", "2024-03-02 02:00"), ("2024-03-02T00:00:00-05:00", "02:00", "2024-03-02 02:00"), ("1709337600000", "0230", "2024-03-02 02:30")])
+def test_a_zone_at_a_clock_of_its_own_is_used(date, clock, right):
+    c = E.read(two_columns(date, clock), time="day", clock="clock", category="offense", tz="America/New_York")
+    assert (c.events.time == pd.Timestamp(right)).all() and ("Z" not in clock) == (not any("became those" in one for one in c.remarks) or "+00" in clock)
+
+
+def test_a_zone_at_a_clock_that_cannot_be_used_is_said():
+    how = dict(time="day", clock="clock", category="offense")
+    with pytest.raises(InputError, match="6 dates with a zone in column day whose clock in column clock has none"): E.read(two_columns("2024-03-02T00:00:00Z", "02:00"), tz="America/New_York", **how)
+    c = E.read(two_columns("2024-03-02", "02:00:00Z"), **how)
+    assert (c.events.time == pd.Timestamp("2024-03-02 02:00")).all() and any("6 clocks" in one and "stays as it is written" in one for one in c.remarks)
+    east = E.read(two_columns("2024-03-01T23:00:00Z", "02:00"), tz="Europe/Madrid", **how)
+    assert (east.events.time == pd.Timestamp("2024-03-02 02:00")).all()
+
+
+@pytest.mark.parametrize("name, says", [("date_utc", True), ("occurred (UTC)", True), ("TIME_GMT", True), ("utc time", True), ("dateUTC", True), ("outcutch", False), ("occurred", False)])
+def test_a_name_that_says_utc_is_told(tmp_path, name, says):
+    from crimenb import cards
+    frame = pd.DataFrame({name: ["2024-03-02 02:00"]*6, "offense": "THEFT"})
+    def told(remarks): return any(f"the column {name} of" in one and "says UTC" in one and "tz='UTC'" in one for one in remarks)
+    assert told(E.read(frame, time=name, tz="America/New_York").remarks) == says and not told(E.read(frame, time=name, tz="UTC").remarks)
+    assert not told(E.read(frame.assign(**{name: "2024-03-02T02:00Z"}), time=name, tz="America/New_York").remarks)
+    frame.to_csv(tmp_path/"a.csv", index=False)
+    assert told(cards.draft(tmp_path/"a.csv", tz="America/New_York", time=name).unsure) == says

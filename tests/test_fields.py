@@ -340,3 +340,28 @@ def test_what_cannot_be_seen_tells_nothing_apart():
     assert list(F.labels(["Ko\u0308rper", "Körper", "THEFT\u200b", "THEFT", "TH\0EFT", "\ufeffTHEFT"]).categories) == ["Körper", "THEFT"]
     assert list(F.record_ids(["\ufeff12", "12", "A\u200b1", "A1"])) == ["12", "12", "A1", "A1"]
     assert F.floats(pa.array(["\u221287.63", "-87.63"]), "EW")[0].tolist() == [-87.63, -87.63]
+
+
+def test_a_decimal_comma_makes_no_other_record_and_no_other_area():
+    assert list(F.record_ids(["1307355,0", "1307355,00", "1.307.355,0", "1 307 355,0", "1,307355E+06", "1307355"])) == ["1307355"]*6
+    assert list(F.record_ids(["12,000", "1,234,567", "A,0", "7,5"])) == ["12000", "1234567", "A,0", "7,5"]
+    assert list(F.labels(["1,0", "01,00", "1", "1,000", "2,5"], None)) == ["1", "1", "1", "1000", "2,5"]
+    assert list(F.labels(["1,0", "1,5", "32"], True).codes) == [0, -1, 1]
+
+
+def test_a_clock_says_that_it_is_utc():
+    said = pa.array(["02:00:00Z", "02:00+00", "1970-01-01T02:00:00.000+00:00", "2:00 UTC", "02:00:00", "0200", None, "02:00-05:00"])
+    seconds, _, wrong = F.clocks(said)
+    assert list(F.utc_clocks(said)) == [True]*4 + [False]*4 and list(wrong) == [False]*7 + [True] and set(seconds[:6]) == {7200}
+
+
+@pytest.mark.parametrize("text", ["2018/{:02}/03 10:05", "2018-{:02}-03", "2018{:02}03"])
+def test_the_day_behind_the_year_is_never_read_in_part(text):
+    march = [text.format(day) for day in range(1, 32)]
+    with pytest.raises(InputError, match="19 dates such as 2018/13/03, with the day behind the year, and 0 with the month"): F.times(pa.array(march))
+    # typing errors in a column of the usual order are dropped, and a column that is said how to read is read
+    found = F.times(pa.array([text.replace("03", "23").format(month) for month in range(1, 13)]*20 + [text.format(13)]))
+    assert list(np.flatnonzero(found.wrong)) == [240] and found.time[2] == np.datetime64("2018-03-23" + "T10:05"*(":05" in text))
+    form = text.replace("{:02}", "%d").replace("03", "%m", 1).replace("2018", "%Y").replace("10:05", "%H:%M")
+    read = F.times(pa.array(march), F.Writing(formats=(form,))).time.astype("datetime64[D]")
+    assert (read == np.arange("2018-03-01", "2018-04-01", dtype="datetime64[D]")).all()

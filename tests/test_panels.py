@@ -516,3 +516,10 @@ def test_two_thousand_areas_and_five_years_fit_into_a_gigabyte():
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 1_000_000, done.stdout       # kB
+
+
+def test_times_of_months_make_no_weeks():
+    months = table(pd.date_range("2018-01-01", periods=24, freq="MS").repeat(5), ["A", "B", "A", "B", "A"]*24, ["THEFT"]*120)
+    for freq in ("W-MON", "D"):
+        with pytest.raises(InputError, match="known to the month: count them by month"): Panel.from_events(months, freq)
+    assert (Panel.from_events(months, "MS").counts.sum(axis=(1, 2)) == 5).all()

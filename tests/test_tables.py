@@ -321,3 +321,39 @@ def test_parquet_of_all_kinds_is_text(tmp_path):
         assert T.read(tmp_path/"c.parquet", ["Kind"])[0]["Kind"].to_pylist() == ["A", "B"]
         if right: assert T.read(tmp_path/"c.parquet", ["ID"])[0]["ID"].to_pylist() == right and "ID" in T.header(tmp_path/"c.parquet")
         else: assert "ID" not in T.header(tmp_path/"c.parquet")
+
+
+# --- one delimiter too many at the end of all lines -------------------------------------------------------------------
+
+ADDRESSES = "id,occurred,kind,address,district,note"
+
+
+def lines_of(path, header, line, n=30):
+    path.write_text(header + "\n" + "".join(line(i) + "\n" for i in range(n)))
+    return path
+
+
+@pytest.mark.parametrize("address", ["{} MAIN ST, NW", "{} MAIN ST,NW"])
+@pytest.mark.parametrize("good", [0, 1])
+def test_rows_that_a_comma_in_a_value_moves_are_not_read_as_if_all_ended_in_one(tmp_path, address, good):
+    def line(i): return f"{i},2024-03-{i % 28 + 1:02},THEFT,{f'{i} MAIN ST' if i < good else address.format(i)},South,"
+    path = lines_of(tmp_path/"a.csv", ADDRESSES, line)
+    for wanted in (["id", "kind"], ["id", "district"]):
+        with pytest.raises(InputError, match=f"such as '{good},2024.*put that value in quotation marks, or end the header with ',' too$"): T.read(path, wanted)
+    # both mends work, and mean different things
+    lines_of(path, ADDRESSES + ",", lambda i: line(i + good))
+    assert {*T.read(path, ["district"])[0]["district"].to_pylist()} == {"NW"}
+    lines_of(path, ADDRESSES, lambda i: line(i + good).replace(address.format(i + good), f'"{address.format(i + good)}"'))
+    assert {*T.read(path, ["district"])[0]["district"].to_pylist()} == {"South"}
+
+
+@pytest.mark.parametrize("line, wanted", [
+    # the last column is asked for and full; another value with a comma has its marks; no text holds a tab
+    ("{},2024-03-01,THEFT,MAIN ST,South,seen,", ["id", "note"]), ('{},2024-03-01,"THEFT, OTHER",MAIN ST,South,seen,', ["id"]),
+    ("{}\t2024-03-01\tTHEFT\tMAIN ST\tSouth\t\t", ["id"]), ("{},2024-03-01,THEFT,MAIN ST,South,seen,,", ["note"]),
+    ("{}, 2024-03-01, THEFT, MAIN ST, South, seen,", ["note"])])
+def test_lines_that_can_only_end_in_a_delimiter_too_many_are_read(tmp_path, line, wanted):
+    path = lines_of(tmp_path/"a.csv", ADDRESSES.replace(",", "\t") if "\t" in line else ADDRESSES, line.format)
+    table, account = T.read(path, [*wanted, "district"] if wanted == ["id"] and "\t" not in line else wanted)
+    right = {"id": [str(i) for i in range(30)], "note": ["seen"]*30, "district": ["South"]*30}
+    assert account == T.Account(30) and table.to_pydict() == {name: right[name] for name in table.column_names}
