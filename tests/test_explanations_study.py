@@ -53,20 +53,6 @@ def test_the_truth_is_explained_exactly_and_its_floor_stands_in_the_scores(space
     assert set(against["method"]) == {"truth", "DNN, told apart", "DNN"}
     assert against[against["metric"].str.startswith("correlation")]["value"].between(-1, 1).all()
 
-def test_regrouped_players_add_up(space):
-    one = space["explanations"]["DNN", "counts"][0]
-    both = space["regrouped"](one, {"neighbourhood": ["crime density", "location"], "rest": [p for p in one.players if p not in ("crime density", "location")]})
-    assert both.players == ["neighbourhood", "rest"] and np.allclose(both.values.sum(1), one.values.sum(1))
-
-def test_flags_take_the_same_share_of_every_week_and_ties_are_drawn(space):
-    flags, week = space["flags"], space["test_week"]
-    risk = np.random.default_rng(0).random(len(week))
-    for one in (flags(risk), flags(np.zeros(len(week)))):
-        assert len(set(np.bincount(week - week.min(), one))) == 1
-    assert (flags(np.zeros(len(week))) != flags(np.zeros(len(week)), 1)).any() and (flags(risk) == flags(risk, 1)).all()
-    first = week == week.min()
-    assert risk[first][flags(risk)[first]].min() > risk[first][~flags(risk)[first]].max()
-
 def test_differences_are_those_of_the_rates_and_every_table_has_trivial_rules(rows):
     fair = rows[rows["protocol"].str.contains("judged by")]
     value = fair.pivot(index=["protocol", "method"], columns="metric", values="value")

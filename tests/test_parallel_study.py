@@ -105,7 +105,7 @@ def test_slots_of_the_day_of_the_city_and_weeks_that_the_intervals_resample(tmp_
     result = run_cells(dict(models="GAT+TCN", slots=4), tmp_path, seen.update)
     panel, known, parts = seen["panel"], seen["known"], seen["parts"]
     assert panel.slots == 4 and len(panel) == 26*4 and any(name.startswith("hour") for name in known.static_names)
-    assert len(np.unique(seen["week"])) == 5 and len(seen["week"]) == 5*4*16
+    assert len(np.unique(seen["scores"].week)) == 5 and len(seen["scores"].week) == 5*4*16
     # the floor is of the slots as well: it sums up to the floor of the weeks, and over them to the events of each slot
     weekly = seen["truth"].expected_panel(168)[:26].sum(2)
     assert np.allclose(seen["means"].reshape(26, 4, 16, -1).sum((1, 3)), weekly)

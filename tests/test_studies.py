@@ -107,7 +107,7 @@ def test_text_is_read_as_the_declared_type(folder):
     for wrong in (["throws=3.0"], ["throws="], ["bonus=x"], ["loud=1"], ["throws"], ["=3"], ["colour=red"], ["seed=1", "seed=1"]):
         with pytest.raises(InputError): studies.from_text("dice", wrong, folder)
 
-@given(throws=st.integers(), bonus=st.floats(allow_nan=False, allow_infinity=False))
+@given(throws=st.integers(-2**63 + 1, 2**63 - 1), bonus=st.floats(allow_nan=False, allow_infinity=False))
 def test_what_is_written_as_text_is_what_is_resolved(shared_folder, throws, bonus):
     text = [f"throws={throws}", f"bonus={bonus!r}"]
     values = studies.resolve("dice", studies.from_text("dice", text, shared_folder), shared_folder)
