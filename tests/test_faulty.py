@@ -226,7 +226,7 @@ def test_a_rule_that_was_taken_can_be_gone_on_with_and_empty_weeks_are_a_gap(tmp
     path.write_text(table([d for d in days if not "2023-09-04" <= d < "2023-09-25"]))
     capsys.readouterr()
     assert main(["forecast", "week", "--dataset", card, "--model", "mean", *out]) == 2
-    assert "nothing is known of 3 week(s) between 2023-09-04" in capsys.readouterr().err
+    assert "nothing is known of 3 week(s), or of some of their days, between 2023-09-04" in capsys.readouterr().err
 
 
 def small_city(n=900, seed=0):

@@ -523,7 +523,8 @@ def _known_where_tried(question, view, periods):
 
 def _unknown(view, past):
     "Sentences on the periods of which nothing is known, and on when models were tried for them."
-    if not isinstance(past, Cut): return []
+    # sequences know each event's time: they have no periods that could be empty
+    if not isinstance(past, Cut) or hasattr(view, "n_spots"): return []
     lost = int(np.isnan(view.counts[:view.known].reshape(view.known, -1)).any(1).sum())
     said = [f"{lost} {view.period}(s) of which nothing is known are left out"] if lost else []
     if past.known < view.known:
