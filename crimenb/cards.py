@@ -166,6 +166,7 @@ def near_zones(lon: float, lat: float,  # degrees
     zones = zones[["zone", "country"]].assign(km=6371 * np.arccos(np.clip(near, -1, 1)))
     return zones.sort_values("km", ignore_index=True)
 
+# %% ../nbs/13_cards.ipynb #903cfa35
 def zones_of(lon: np.ndarray, lat: np.ndarray,  # degrees
 ) -> "list | None":
     """The zones that places lie in, that of most first; None without `tzfpy`. Some places have two

@@ -223,6 +223,7 @@ _RANGES = {
     "reporting": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
     "bias": (lambda v: 0 <= v < np.inf, "of at least 0")}
 
+# %% ../nbs/15_city.ipynb #42c032ac
 def _check(settings):
     try: pd.Timestamp(settings["start"])
     except (ValueError, TypeError):

@@ -95,6 +95,7 @@ def _parser():
         help="default: nccl if each process has a GPU of its own, else gloo")
     return parser
 
+# %% ../nbs/42_distributed.ipynb #3b4baf91
 def main(argv=None,  # the arguments; those of the process if not given
 ) -> int:
     """What each process of `torchrun -m crimenb.distributed` does: join, run the job, hand the
@@ -163,6 +164,7 @@ def _broke(name, text):
     told = "\n".join([line for line in lines if line.startswith("[rank")] or lines)
     return RuntimeError(f"{name} broke: {told[-5000:]}")
 
+# %% ../nbs/42_distributed.ipynb #7d27ceab
 def launch(name: str,                      # a job, as for `job`
            settings: "dict | None" = None, # what the function is called with
            processes: int = 2,             # on each "machine"

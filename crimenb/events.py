@@ -364,6 +364,7 @@ _SAYS_UTC = re.compile(r"(?i)(?:^|[\W_])(?:utc|gmt)(?:$|[\W_])|(?:utc|gmt)\W*$")
 
 def _is_utc(zone): return bool(re.fullmatch(r"(?i)(etc/)?(utc|gmt|uct|zulu|universal)", str(zone)))
 
+# %% ../nbs/03_events.ipynb #b3ab5362
 def _add_clocks(first, raw, how, card, what, label):
     "Put the clocks of a column of their own behind the days; a zone at either is used."
     seconds, missing, wrong = clocks(raw["clock"])
@@ -768,6 +769,7 @@ def _looks_like_points(column):
     return len(text) > 0 and pc.mean(
         pc.match_substring_regex(text, r"(?i)^(?:SRID=4326; ?)?POINT ?(?:Z ?)?\(")).as_py() > .5
 
+# %% ../nbs/03_events.ipynb #f051c059
 def guess(table: pa.Table,   # the first rows of a file, with its own names
           named: dict,       # ours -> theirs, for what is known already
           formats: tuple = (), # strptime formats of the time, if they are known

@@ -146,6 +146,8 @@ def record_ids(values,  # text or numbers, one a row
 
 # between thousands: a comma, an apostrophe, a space of some width
 _SPACE = r"[,'’ \x{00A0}\x{2009}\x{202F}]"
+
+# %% ../nbs/01_fields.ipynb #7bebfb81
 # as programs write large numbers; 12E300 is the number of a case
 _POWER = r"^\d(?:[.,]\d+[eE]\+?|[eE]\+)\d+$"
 # what stands where nobody gave a number: no letter and no digit, or a word
@@ -359,6 +361,8 @@ _PATTERNS = (
     # days of a spreadsheet
     r"^(?P<x>\d{5}(?:[.,]\d+)?)$",
 )
+
+# %% ../nbs/01_fields.ipynb #0ca2b92d
 # how the months begin in English, German, French, Spanish, Italian, Portuguese, Dutch and the
 # languages of Scandinavia, without accents: no beginning stands for two months
 _MONTHS = (
@@ -655,6 +659,7 @@ def _not_day_second(alike, what):
         f"behind the year, and {months:,} with the month there: say how they are written with "
         "formats, such as '%Y/%d/%m %H:%M'" + (", and read the two kinds apart" if months else ""))
 
+# %% ../nbs/01_fields.ipynb #a2043f71
 def _orders(alike, how, what, remarks):
     "The order of dates that end in their year, and whether those with two digits begin with it."
     short, order, year_first = [_short(parts) for parts in alike], how.order, how.order == "ymd"

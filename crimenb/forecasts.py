@@ -151,6 +151,7 @@ def legend(edges: np.ndarray) -> list:
     between = [f"{number(a)} to {number(b)}" for a, b in zip(edges[:-1], edges[1:])]
     return [f"up to {number(edges[0])}", *between, f"above {number(edges[-1])}"]
 
+# %% ../nbs/50_forecasts.ipynb #fd8b1915
 def top(found: pd.DataFrame,  # from `shown`
         share: float = .05,   # of the area, or of the places where their size is not known
         km2=None,             # (n,) sizes
@@ -218,6 +219,7 @@ def _page(rings, two):
         color="#444444", va="top")
     return fig, axes[0]
 
+# %% ../nbs/50_forecasts.ipynb #dddce603
 def draw(forecast: Forecast, period=None, category=None,  # which; None: the first, all together
          share: float = .05,                              # of the area that is marked
 ) -> Any:

@@ -225,6 +225,7 @@ def limits(metric: str) -> "tuple[float, float]":
     if name not in LARGEST: return -np.inf, np.inf
     return 0., 100/float(cut) if name == "PAI" and per_cent else LARGEST[name]
 
+# %% ../nbs/05_metrics.ipynb #4f55fecb
 def drawn_interval(value,        # estimates, (m,) or a number
                    draws,        # (n_boot, m) or (n_boot,) of resamples; NaN where there is none
                    blocks,       # how many blocks were resampled

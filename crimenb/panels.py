@@ -850,6 +850,7 @@ def _windows(path):
                          "are not HAGEN's arrays")
     return x, y
 
+# %% ../nbs/30_panels.ipynb #cb6c3677
 def read_hagen(paths, # file name -> path: three files that end in train.npz, val.npz and test.npz
 ) -> "tuple[Panel, Split]":
     """HAGEN's occurrences (0 or 1) by step, area and type, put back together from their windows;

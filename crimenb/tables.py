@@ -316,6 +316,7 @@ def _not_shifted(lines: list, delimiter: str, n: int, width: int, asked: bool, p
         "stands in a value and moves those behind it: put that value in quotation marks, or end "
         f"the header with {delimiter!r} too")
 
+# %% ../nbs/02_tables.ipynb #28ca1554
 def _layout(text: bytes, delimiters, required, optional, names, path) -> "tuple[_Layout, bytes]":
     "What the beginning of a file says about its layout, and the text after its header."
     delimiter, columns = _header(text, delimiters, required, names)

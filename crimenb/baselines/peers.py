@@ -31,6 +31,7 @@ def _levels(model, view, mean):
     p = level_probabilities(mean, weights, model.scales_.thresholds, model.kappa_)
     return .99*p + .01/LEVELS
 
+# %% ../../nbs/baselines/42_peers.ipynb #ca9efdca
 class OfSeries(AreaModel):
     "One model of statsforecast for each series of an area and category. A subclass makes it."
     role = "practitioner"
@@ -140,6 +141,7 @@ class OfNeighbours(HotSpots):
         rate = np.exp(self.base_ + self.slope_*np.clip(self._hot(view, past)/self.scale_, -1, 1))
         return rate*past.mean(1).sum()/rate.sum()
 
+# %% ../../nbs/baselines/42_peers.ipynb #b8426268
 class GetisOrd(OfNeighbours):
     "Gi*: esda's `G_Local(star=True)` with weights of 0 and 1."
     name = "Gi*"

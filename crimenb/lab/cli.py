@@ -103,6 +103,7 @@ def _forecast(options):
 
 def _not_a_pair(text): raise InputError(f"{text!r} is not a setting: write name=value")
 
+# %% ../../nbs/lab/90_cli.ipynb #413a882b
 def _literal(text):
     "A number where it is one, else the text."
     for kind in (int, float):
@@ -434,6 +435,7 @@ def _reproduce_command(commands):
         "--out", type=_path, default="runs", metavar="DIR",
         help="folder for what the run leaves behind; default: runs")
 
+# %% ../../nbs/lab/90_cli.ipynb #02313a65
 def _sweep_command(commands):
     sub = commands.add(
         "sweep", _sweep,

@@ -532,6 +532,7 @@ def _unknown(view, past):
                     "only, where a gap begins")
     return said
 
+# %% ../../nbs/lab/80_forecasting.ipynb #fa8e77e6
 def asked_for(question: str, model: "str | None", settings: dict) -> tuple:
     """The model that is named, in a list; sentences on its settings; and what is left of the
     settings for the view."""

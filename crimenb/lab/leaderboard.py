@@ -310,6 +310,7 @@ def _cost(group, what, task):
     axis.spines[["top", "right"]].set_visible(False)
     return _svg(figure)
 
+# %% ../../nbs/lab/40_leaderboard.ipynb #d016d70e
 def _costs(results):
     "Pictures of what each trained method reaches for its seconds: (title, svg)."
     for study, task in TASKS.items():
@@ -618,6 +619,7 @@ the black line is the floor, the dotted one the best rule, and what lies between
 method is what a better one could still gain. Cost: one dot a trained method and setting, the dotted
 line is the best rule.</p>"""
 
+# %% ../../nbs/lab/40_leaderboard.ipynb #3df35efb
 def _absent(absent, profile):
     "Which data sets have no result file."
     profile = html.escape(profile)

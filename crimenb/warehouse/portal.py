@@ -134,6 +134,7 @@ class Line:
     def pause(self, failures: int, asked: float = 0) -> None:
         self.patience.sleep(self.patience.wait(failures, asked))
 
+# %% ../../nbs/warehouse/10_portal.ipynb #962c9868
 def _endure(line, fault, failures):
     "Wait after a fault that may pass, or give up."
     what = f"{line.who} {_secret(line, fault)}"
@@ -624,6 +625,7 @@ def _copy(year):
         columns={name: theirs for theirs, name in year.names.items()})
     return held.set_index(source.key), mark, noted.get("sure", False)
 
+# %% ../../nbs/warehouse/10_portal.ipynb #21239f57
 def _paged(year, what):
     """All pages, of which those that are here already are not asked for; the stamp from before the
     first; and that nothing was compared."""
