@@ -127,7 +127,7 @@ def main(argv=None,  # the arguments; those of the process if not given
     dist.destroy_process_group()
     return 0
 
-# %% ../nbs/42_distributed.ipynb #3b4baf91
+# %% ../nbs/42_distributed.ipynb #8b696ee5
 # a notebook has no file
 if __name__ == "__main__" and "__file__" in globals(): sys.exit(main())
 

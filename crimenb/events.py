@@ -399,7 +399,7 @@ def _add_clocks(first, raw, how, card, what, label):
             "tz='America/Chicago', or another zone)")
     first.time[first.missing | first.nothing | first.wrong] = np.datetime64("NaT", "s")
 
-# %% ../nbs/03_events.ipynb #b3ab5362
+# %% ../nbs/03_events.ipynb #23160a84
 def _unreadable(raw, card, what):
     "The error of a table in which no time can be read."
     def first(name): return [v for v in as_text(raw[name]).drop_null()[:1].to_pylist() if v.strip()]

@@ -155,7 +155,7 @@ _NO_ID = r"(?i)^(?:[^\pL\pN]*|none|nil|null|nan|n/?a|unknown|unk)$"
 
 def _as_str(kind): return pd.StringDtype(na_value=np.nan) if pa.types.is_string(kind) else None
 
-# %% ../nbs/01_fields.ipynb #7bebfb81
+# %% ../nbs/01_fields.ipynb #c22386b0
 def _all_digits(word):
     "A whole number such as 1.307355E+06 with all its digits; None where some are lost."
     number = Decimal(word.replace(",", "."))
