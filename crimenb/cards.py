@@ -199,7 +199,7 @@ class Draft:
         how = self.account.precision
         lines += [
             f"  times are known to the {how['unit']} ({how['midnight']:.0%} at midnight)",
-            *(f"  {remark}" for remark in self.account.remarks)]
+            *(f"  {one}" for one in self.account.remarks if one not in self.unsure)]
         return "\n".join(
             [
                 *lines, *(["not sure:"] if self.unsure else []),
@@ -318,6 +318,8 @@ def _as_they_lie(card, account, areas, unsure):
     columns = {ours: name for ours, name in card.columns.items() if ours != "area"}
     return replace(card, columns=columns), account
 
+def _half(remark): return remark.startswith("no event has a place: ")
+
 def _doubts(card, account):
     "Sentences about what a card lacks, or may have wrong."
     unit, outside = account.precision["unit"], account.notes.get("outside all areas", 0)
@@ -325,16 +327,13 @@ def _doubts(card, account):
     lacks = {
         "record numbers: none were found, so nothing tells a record that is there twice": "record_id"
         not in card.columns,
-        "premises: no column was found, and sequences (CrimeAlarm) need one": "premises"
-        not in card.columns,
-        "places: no columns were found, so there are no maps, only areas": not account.events["lon"]
-        .notna()
-        .any(),
-        (
-            "areas: none, and weekly panels need some (squares of cell_m will do where there are "
-            "places)"): card.areas is None and not card.area_columns,
-        f"times: known to the {unit}, so there are no hourly maps": unit != "hour",
+        "premises: no column was found": "premises" not in card.columns,
+        "places: no columns of coordinates were found": not (
+            account.events["lon"].notna().any() or any(map(_half, account.remarks))),
+        "areas: neither polygons nor a column of their names": (
+            card.areas is None and not card.area_columns),
+        f"times: known to the {unit} only, of some events or of all": unit != "hour",
         f"areas: {outside:,} events are outside all of them": outside > 0.05 * len(account.events),
         f"areas: {strange:,} events name one that has no polygon": strange > 0}
-    named = [remark for remark in account.remarks if " says UTC, " in remark]
+    named = [one for one in account.remarks if " says UTC, " in one or _half(one)]
     return [*(sentence for sentence, so in lacks.items() if so), *named]

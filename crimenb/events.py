@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'OPTIONAL', 'WAYS', 'WORLD', 'FAR', 'ELSEWHERE', 'EARLIEST', 'OLDEST', 'LONELY_YEARS', 'LONELY_SHARE',
-           'OTHER_LIFE', 'OTHER_SHARE', 'DIFFERENT', 'TWICE', 'NOBODYS', 'SAY_LITTLE', 'SPELLINGS', 'LOOK', 'validate',
-           'Cleaned', 'far_from_all', 'places', 'Judged', 'judge', 'lonely', 'contents', 'Occurrences', 'clean',
-           'precision', 'needs_hours', 'guess', 'files_of', 'one_order', 'with_clock', 'read', 'read_chicago',
+           'OTHER_LIFE', 'OTHER_SHARE', 'DIFFERENT', 'TWICE', 'NOBODYS', 'SAY_LITTLE', 'SPELLINGS', 'PAIRS', 'LOOK',
+           'validate', 'Cleaned', 'far_from_all', 'places', 'Judged', 'judge', 'lonely', 'contents', 'Occurrences',
+           'clean', 'precision', 'needs_hours', 'guess', 'files_of', 'one_order', 'with_clock', 'read', 'read_chicago',
            'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree',
            'degrees_to_metres', 'metres_to_degrees', 'project']
 
@@ -776,6 +776,10 @@ def guess(table: pa.Table,   # the first rows of a file, with its own names
 ) -> dict:
     """Ours -> theirs, for columns that are not named: by the names that cities use, if the values
     look right."""
+    return _consistent(named, _spelled(table, named, formats), table)
+
+def _spelled(table, named, formats):
+    "Ours -> theirs, each column for itself."
     free = {
         _plain(name): name for name in reversed(table.column_names) if name not in named.values()}
     found = {}
@@ -787,18 +791,30 @@ def guess(table: pa.Table,   # the first rows of a file, with its own names
                 and _looks_like(ours, free[spelling], table[free[spelling]], formats)):
                 found[ours] = free[spelling]
                 break
-    if not {"lon", "lat", "x", "y"} & {*named, *found}:
+    if _halves({**named, **found}) and not {"lon", "lat", "x", "y"} & {*named}:
         # both stand in one column
         points = [name for name in free.values() if name not in found.values()
                   and _looks_like_points(table[name])]
         found |= dict.fromkeys(("lon", "lat"), points[0]) if points else {}
-    return _consistent({**named, **found}, found, table)
+    return found
+
+PAIRS = (("lon", "lat"), ("x", "y"))
+
+def _halves(columns):
+    """(ours, the other of its pair) of coordinates that stand alone, where no pair is whole; a
+    pair of Nones where there is no coordinate at all."""
+    if any({*pair} <= {*columns} for pair in PAIRS): return []
+    return [
+        (one, other) for pair in PAIRS for one, other in (pair, pair[::-1])
+        if one in columns] or [(None, None)]
 
 # %% ../nbs/03_events.ipynb #13eea1ab
-def _consistent(all_, found, table):
+def _consistent(named, found, table):
     """Guesses that go together: pairs of coordinates, a clock only beside a date without one, a
     record number only where it tells records apart."""
-    for one, other in (("lon", "lat"), ("x", "y")):
+    found = dict(found)
+    all_ = {**named, **found}
+    for one, other in PAIRS:
         if (one in all_) != (other in all_):
             for name in (one, other): found.pop(name, None)
     if {"lon", "lat"} <= {*all_}:
@@ -898,6 +914,11 @@ def _wanted(names, card, area, what):
         raise InputError(
             f"{what} has no column that is known to be the {' or the '.join(lost)}: name "
             f"{'it' if len(lost) == 1 else 'them'} with {with_}, out of {out_of}")
+    if alone := [pair for pair in _halves(columns) if pair[0]]:
+        one, other = alone[0]
+        raise InputError(
+            f"{what} has a column of {one} ({columns[one]}) and none of {other}, and a place needs "
+            f"both: name it with {other}=, out of {', '.join(map(str, names))}, or leave {one} out")
     degrees, metres = [f"{columns.get(a, a)} and {columns.get(b, b)}"
                        for a, b in (("lon", "lat"), ("x", "y"))]
     if {"lon", "x"} <= {*columns} and not ({"lon", "lat"} <= {*there} or {"x", "y"} <= {*there}):
@@ -908,7 +929,12 @@ def _wanted(names, card, area, what):
 # %% ../nbs/03_events.ipynb #9c1d7e30
 def _guessed(card, table, what, remarks):
     "The card with those columns that it does not name, and that can be guessed."
-    found = guess(table, dict(card.columns), card.formats)
+    spelled = _spelled(table, dict(card.columns), card.formats)
+    for one, other in _halves({**card.columns, **spelled}):
+        if one in spelled: remarks.append(
+            f"no event has a place: {spelled[one]} of {what} may be its {one}, and no column was "
+            f"found that is its {other}; where there is one, name both as {one} and {other}")
+    found = _consistent(dict(card.columns), spelled, table)
     if found:
         pairs = ", ".join(f"{ours} = {theirs}" for ours, theirs in found.items())
         remarks.append(f"columns of {what} that were guessed: {pairs}")

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['GRIDS', 'MOST_HOURS', 'INTERPOLATIONS', 'LAGS', 'AUTHORS_LAGS', 'WEATHER', 'EVENT_CODES', 'SHORT_GAP', 'EXTERNAL',
            'ALL_EXTERNAL', 'Grid', 'Squares', 'squares', 'as_grid', 'reached', 'no_odd_ones', 'count', 'HourlyMaps',
-           'diurnal_sum', 'diurnal_difference', 'super_resolve', 'recover', 'double_time', 'first_target',
-           'frame_index', 'Frames', 'read_weather', 'weather_ahead', 'weather_ranges', 'read_day_numbers',
-           'external_features']
+           'within_areas', 'diurnal_sum', 'diurnal_difference', 'super_resolve', 'recover', 'double_time',
+           'first_target', 'frame_index', 'Frames', 'read_weather', 'weather_ahead', 'weather_ranges',
+           'read_day_numbers', 'external_features']
 
 # %% ../nbs/25_grids.ipynb #bcb697ad
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from scipy.ndimage import zoom
+import shapely
 
 from .cities import CITIES, Card, get
 from .core import InputError, one_of, within
@@ -63,7 +64,8 @@ class _Box(_Lattice):
     columns: int = 16
 
     def __post_init__(self):
-        if not (-180 <= self.west < self.east <= 180 and -90 <= self.south < self.north <= 90):
+        for name in ("west", "south", "east", "north"): within(getattr(self, name), name, -180, 180)
+        if not (self.west < self.east and -90 <= self.south < self.north <= 90):
             raise InputError(
                 f"the box {self.west, self.south, self.east, self.north} is not (west, south, "
                 "east, north) in degrees")
@@ -295,6 +297,8 @@ class _Hours(View):
     holidays: Any = None
     # what has to be known about how the maps came about, a sentence each
     notes: tuple = ()
+    # (cells,) bool, which are of the city, row by row (`within_areas`); None: all
+    city: Any = None
 
     # a day is never taken apart, and a rhythm comes back after it
     block, season, period, categories = 24, 24, "hour", ()
@@ -424,6 +428,17 @@ class HourlyMaps(_Verbs):
         found = cls(counts, start, grid, outside, weather, _days(holidays), notes)
         if weather is not None: found.external(("temperature",))
         return found
+
+# %% ../nbs/25_grids.ipynb #25e69cb5
+def within_areas(maps: HourlyMaps,
+                 areas: pd.DataFrame,  # polygons in degrees, as from `geo.read_polygons`
+) -> HourlyMaps:
+    """The maps, whose cells are of the city where an area reaches into them or something has
+    happened: a grid is a rectangle, and a city on a lake is none."""
+    shape, cells = shapely.union_all(areas["geometry"].to_numpy()), maps.where()["geometry"]
+    common = shapely.area(shapely.intersection(shape, cells.to_numpy()))
+    seen = np.nansum(maps.counts, 0).ravel() > 0
+    return replace(maps, city=seen | (common > 1e-6*shapely.area(cells.to_numpy())))
 
 # %% ../nbs/25_grids.ipynb #61358a93
 def _day_starts(n, first_hour: int, day):

@@ -165,11 +165,16 @@ def bootstrap_means(values,        # (n,) or (n, m): one row a spot, one column 
     return np.concatenate(means)
 
 
+# %% ../nbs/05_metrics.ipynb #e1d5d9ac
+def _share(level):
+    "An `InputError` where this is no probability between 0 and 1."
+    if isinstance(level, str) or not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1, as .95 does, not {level!r}")
+
 # %% ../nbs/05_metrics.ipynb #e1d5d9ad
 from scipy.special import ndtri, stdtrit
 
 MANY_BLOCKS = 300   # from here on a percentile interval covers by itself
-
 def widened(value,         # estimate, any shape
             low,           # lower end of its percentile-bootstrap interval
             high,          # upper end
@@ -189,8 +194,7 @@ def widened(value,         # estimate, any shape
     statistic (Hall 1992, section 3.10)."""
     value, low, high, n = np.broadcast_arrays(
         *(np.asarray(v, "float64") for v in (value, low, high, blocks)))
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
+    _share(level)
     if (n < 2).any(): raise InputError(f"an interval needs at least two blocks, not {n.min():g}")
     z = ndtri((1 + level)/2)
     wide = stdtrit(n - 1, (1 + level)/2)/z*np.sqrt(n/(n - 1))*(1 + 1/(4*n))
@@ -233,8 +237,7 @@ def drawn_interval(value,        # estimates, (m,) or a number
                    metrics=None, # (m,) names: no end leaves a metric's `limits`
 ) -> "tuple[np.ndarray, np.ndarray]":
     "Lower and upper ends of any statistic from its resamples, `widened` where blocks are few."
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
+    _share(level)
     low, high = np.nanquantile(draws, [(1 - level)/2, (1 + level)/2], axis=0)
     least, most = (-np.inf, np.inf) if metrics is None else np.array([limits(m) for m in metrics]).T
     # a resample is noisier than the data, so that all of them lie too high
@@ -507,8 +510,7 @@ def count_interval(expected,      # mean count of each case, any shape
     """Lower and upper count (int64, the shape of `expected`) between which, both included, a count
     lies with a probability of at least `level`: quantiles of the Poisson or negative binomial
     distribution (Cameron and Trivedi, section 3.3)."""
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
+    _share(level)
     none, narrow, wide = _distribution(expected, spread, form)
     ends = [np.where(none, narrow.ppf(q), wide.ppf(q)) for q in ((1 - level)/2, (1 + level)/2)]
     low, high = (end.clip(0).astype("int64") for end in ends)

@@ -35,7 +35,7 @@ from ..core import InputError, needs, one_of, within, write_atomic
 from ..events import read_lapd
 from ..grids import (AUTHORS_LAGS, EXTERNAL, LAGS, Grid, HourlyMaps, as_grid, diurnal_sum,
                            double_time, first_target, frame_index, read_weather, recover,
-                           super_resolve, weather_ranges)
+                           super_resolve, weather_ranges, within_areas)
 from ..metrics import count_summary, hot_spot_summary, poisson_deviance
 from ..models import Model, by_latest, catalogue, fitted_anew, refits
 from ..training import best_device, seeded, train
@@ -1056,6 +1056,8 @@ def study_maps(dataset,               # "city" (simulated), a name in `HALVES`, 
     grid = as_grid(card, happened, rows, columns)
     measured = read_weather(weather, start, card.zone) if weather else None
     maps = HourlyMaps.from_events(happened, grid, start, end, measured, card.holidays)
+    # of the named cities the numbers are those of the whole box, as in the paper
+    if card.path and card.areas: maps = within_areas(maps, sources.polygons(card))
     return happened, maps, None
 
 # %% ../../nbs/papers/20_stresnet.ipynb #ea66bc59
@@ -1084,9 +1086,12 @@ def rmse_row(error,         # (k · hours, R, C) errors, as many maps to each ho
     rows = count_summary(np.abs(error), nothing, blocks=np.asarray(days)[hour], floor=1e-9)
     return rows[rows.metric == "RMSE"].to_dict("records")
 
-def native_rows(forecast, observed, days, floor: float = 0.) -> list:
+def native_rows(forecast, observed, days, floor: float = 0.,
+                city=None,  # (cells,) which are of the city: hot spots are a share of these
+) -> list:
     "Errors, deviance and hot spots of hourly counts on native cells."
-    expected, seen = (maps.reshape(len(maps), -1) for maps in (forecast, observed))
+    city = slice(None) if city is None else city
+    expected, seen = (maps.reshape(len(maps), -1)[:, city] for maps in (forecast, observed))
     tables = [count_summary(forecast, observed, blocks=days, floor=floor),
               hot_spot_summary(expected, seen, blocks=days)]
     rows = [row for table in tables for row in table.to_dict("records")]
