@@ -438,7 +438,7 @@ def judge(
     lon, lat, placeless = places(raw, card, what)
     found = {
         name: tidy_labels(
-            as_text(raw[name]), numbers if name == "area" else False, card.missing.get(name, ()),
+            _labels_of(raw[name]), numbers if name == "area" else False, card.missing.get(name, ()),
             card.known.get(name, ()))
         for name, dtype in {**COLUMNS, **OPTIONAL}.items()
         if dtype == "category" and name in raw.column_names}
@@ -453,6 +453,11 @@ def judge(
         "category missing": np.asarray(found["category"][0].codes) < 0}
     ids = record_ids(raw["record_id"]) if "record_id" in raw.column_names else None
     return Judged(when, lon, lat, found, ages, ids, faults, placeless, list(when.remarks))
+
+def _labels_of(column):
+    "A column of labels as text, or as the dictionary that it is."
+    if not pa.types.is_dictionary(column.type): return as_text(column)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 def _ages(column, missing):
     "Years as float64, NaN where they can't be; and which rows say nothing."
@@ -630,14 +635,17 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
     "A city's values as a `Cleaned`: events in time order, and the books."
     if isinstance(raw, pd.DataFrame): raw = _arrow(raw)
     if not raw.num_rows + unreadable: raise InputError(f"{what} has no rows: give one with some")
-    judged = judge(raw, card, what, period, numbers, labelled)
+    judged, rows = judge(raw, card, what, period, numbers, labelled), raw.num_rows
+    # the text is needed once more only where nothing but its content tells rows apart
+    raw = raw if judged.record_id is None else None
+    pa.default_memory_pool().release_unused()
     faults = judged.faults | (judged.placeless if require_coordinates else {})
     bad, _ = _first(faults)
     if card.since is None and period[0] == EARLIEST:
         faults["date more than 5 years from all others"] = lonely(
             np.where(bad, np.datetime64("NaT", "s"), judged.times.time))
         bad, _ = _first(faults)
-    nobodys = np.zeros(raw.num_rows, bool)
+    nobodys = np.zeros(rows, bool)
     if judged.record_id is not None:
         repeated = _repeated(judged.record_id, bad)
         nobodys = _placeholders(judged.record_id, repeated, judged.times.time, bad)
@@ -658,7 +666,7 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
     events = validate(_table(judged, kept))
     zone = (f"times are those of {card.zone}" if card.zone
             else "the city's time zone is not known: times stay as they are written")
-    return Cleaned(events, raw.num_rows + unreadable, dropped, mended, _notes(judged, kept, raw),
+    return Cleaned(events, rows + unreadable, dropped, mended, _notes(judged, kept, raw),
                    (zone, *judged.remarks), precision(events),
                    replace(card, order=judged.times.order or card.order))
 
@@ -962,7 +970,13 @@ def _raw(one, card, area, guessing, remarks):
             f"{account.foreign:,} lines of {one} are not UTF-8 and were read as Windows-1252")
     zones = {
         ours: account.zones[theirs] for ours, theirs in wanted.items() if theirs in account.zones}
-    raw = pa.table({ours: table[theirs] for ours, theirs in wanted.items()})
+    # labels are few, and their rows many
+    labels = {ours for ours, kind in {**COLUMNS, **OPTIONAL}.items() if kind == "category"}
+    raw = pa.table({
+        ours: table[theirs].dictionary_encode() if ours in labels else table[theirs]
+        for ours, theirs in wanted.items()})
+    del table
+    pa.default_memory_pool().release_unused()
     return raw, account.unreadable, card, zones
 
 # rows of a file that are looked at, one piece after the other, until they show the order of its
@@ -1075,9 +1089,12 @@ def read(source, # a file (CSV, also .gz and .zip, or Parquet), a pattern such a
     card = one_order(cards[0], [_pieces(column) for column in columns], names)
     if card.order != cards[0].order:
         remarks.append(f"dates of {what} are read as {card.order}, as they show together")
-    found = clean(_together(raws), card, what, period, require_coordinates, sum(lost), numbers,
-                  {name: zone for found in zones for name, zone in found.items()},
-                  [(Path(name).name, raw.num_rows) for name, raw in zip(names, raws)])
+    parts = [(Path(name).name, raw.num_rows) for name, raw in zip(names, raws)]
+    # nothing here holds on to the text, so that cleaning can let go of it
+    whole = [_together(raws)]
+    del raws, columns
+    found = clean(whole.pop(), card, what, period, require_coordinates, sum(lost), numbers,
+                  {name: zone for found in zones for name, zone in found.items()}, parts)
     return replace(found, remarks=(*remarks, *found.remarks))
 
 # %% ../nbs/03_events.ipynb #5f0c73d5

@@ -28,7 +28,6 @@ import pyarrow.parquet
 import shapely
 from pyproj import CRS, Geod, Proj, Transformer
 from pyproj.exceptions import CRSError, ProjError
-from scipy.spatial import cKDTree
 
 from . import tables
 from .core import InputError, needs, one_of, within, write_atomic
@@ -881,6 +880,7 @@ def knn_graph(lon, lat, # (A,) degrees
     if len(lon) < 2: raise InputError("a graph needs at least two areas")
     k = min(within(int(k), "k", 1), len(lon) - 1)
     xy = np.stack(degrees_to_metres(lon, lat, (lon.mean(), lat.mean())), 1)
+    from scipy.spatial import cKDTree   # half a second that few need
     near = cKDTree(xy).query(xy, k + 1)[1]
     return _both_ways(np.repeat(np.arange(len(lon)), k + 1), near.ravel(), len(lon))
 

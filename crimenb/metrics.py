@@ -393,7 +393,8 @@ def count_scores(expected: np.ndarray, observed: np.ndarray, floor: float = 0.) 
     return pd.DataFrame(dict(zip(("squared error", "absolute error", "Poisson deviance"), errors)))
 
 # %% ../nbs/05_metrics.ipynb #b9f9d392
-from scipy.special import gammaincc, gammaln
+from scipy.special import (
+    betainc, gammaincc, gammaln, nbdtrik, pdtr, pdtrik, xlog1py)
 
 # %% ../nbs/05_metrics.ipynb #a90b7de9
 def poisson_floor(expected, # true mean counts, any shape, all at least 0
@@ -478,9 +479,8 @@ def paired_count_interval(a,            # forecast of model A, any shape
 SPREADS = ("linear", "quadratic")
 
 def _distribution(expected, spread, form):
-    """The frozen scipy distribution of counts with these means; where the spread (or the mean) is 0
-    the Poisson distribution stands in."""
-    from scipy import stats   # slow to import: only who asks for a distribution waits for it
+    """Of counts with these means: which are Poisson (where the spread or the mean is 0), the means,
+    and size and probability of the negative binomial distribution of the others."""
     one_of(form, SPREADS, "form of the spread")
     expected, spread = (
         _array(expected, "expected").astype("float64"), _array(spread, "spread").astype("float64"))
@@ -497,8 +497,15 @@ def _distribution(expected, spread, form):
     excess = spread if form == "linear" else spread*expected          # variance = mean (1 + excess)
     poisson = excess*expected < 1e-12
     size = np.divide(expected, excess, out=np.ones_like(expected), where=~poisson)
-    wide = stats.nbinom(size, 1/(1 + excess))
-    return poisson, stats.poisson(expected), wide
+    return poisson, expected, size, 1/(1 + excess)
+
+def _quantile(near, cdf, q):
+    """The smallest count whose `cdf` is at least q, from about where it lies. As `scipy.stats` has
+    it, which takes longer to import than a forecast of a city takes."""
+    count = np.where(np.isfinite(near), np.maximum(np.ceil(near) - 1, 0), 0)
+    while (high := (count > 0) & (cdf(np.maximum(count - 1, 0)) >= q)).any(): count = count - high
+    while (low := cdf(count) < q).any(): count = count + low
+    return count
 
 # %% ../nbs/05_metrics.ipynb #7cdac281
 def count_interval(expected,      # mean count of each case, any shape
@@ -511,10 +518,12 @@ def count_interval(expected,      # mean count of each case, any shape
     lies with a probability of at least `level`: quantiles of the Poisson or negative binomial
     distribution (Cameron and Trivedi, section 3.3)."""
     _share(level)
-    none, narrow, wide = _distribution(expected, spread, form)
-    ends = [np.where(none, narrow.ppf(q), wide.ppf(q)) for q in ((1 - level)/2, (1 + level)/2)]
-    low, high = (end.clip(0).astype("int64") for end in ends)
-    return low, high
+    none, mean, size, p = _distribution(expected, spread, form)
+    def end(q):
+        return np.where(
+            none, _quantile(pdtrik(q, mean), lambda k: pdtr(k, mean), q),
+            _quantile(nbdtrik(q, size, p), lambda k: betainc(size, k + 1, p), q)).astype("int64")
+    return end((1 - level)/2), end((1 + level)/2)
 
 # %% ../nbs/05_metrics.ipynb #1ebadacc
 def count_log_score(expected,      # mean count of each case, any shape
@@ -535,8 +544,12 @@ def count_log_score(expected,      # mean count of each case, any shape
         raise InputError(
             "a forecast of 0 where something happened gave it no probability: give a floor, "
             "such as floor=.01")
-    none, narrow, wide = _distribution(expected, spread, form)
-    return 0. - np.where(none, narrow.logpmf(observed), wide.logpmf(observed))
+    none, mean, size, p = _distribution(expected, spread, form)
+    wide = (
+        gammaln(size + observed) - gammaln(observed + 1) - gammaln(size) + size*np.log(p)
+        + xlog1py(observed, -p))
+    return 0. - np.where(
+        none, xlogy(observed, mean) - gammaln(observed + 1) - mean, wide)
 
 # %% ../nbs/05_metrics.ipynb #87e1ac77
 def _surprise(mu, y, log_factor, spread, form):

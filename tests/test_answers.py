@@ -258,3 +258,27 @@ def test_text_for_a_number_among_the_settings_of_a_model_is_one_sentence(view):
         for setting, value in kind().get_params(deep=False).items():
             if isinstance(value, bool) or not isinstance(value, (int, float)): continue
             with pytest.raises(InputError, match=f"^{setting} is 'many': give a number$"): kind(**{setting: "many"}).checked()
+
+# --- a quick trial ---
+
+def test_a_quick_trial_reads_the_last_of_a_large_card_and_says_so(table, tmp_path, capsys, monkeypatch):
+    from crimenb.lab import studies
+    own_city.with_card(tmp_path, days=130, n=4_000)
+    path, whole = tmp_path/"mine.yaml", cards.load(tmp_path/"mine.yaml")
+    monkeypatch.setattr(cards, "LAST", {})
+    monkeypatch.setitem(studies.TRIED_ON, "crimealarm", {"events": 1_000})
+    for study, profile, kept in (("stresnet", "smoke", 60), ("crimealarm", "smoke", 1_000), ("stresnet", "cpu", None)):
+        studies.begin(study, dict(dataset=str(path), profile=profile, seed=0, out=str(tmp_path)))
+        said, found = capsys.readouterr().out, cards.load(path)
+        if kept is None:
+            assert "are read" not in said and len(found.events) == len(whole.events)
+            continue
+        assert f"the last {kept:,} " in said and found.rows_in == whole.rows_in
+        [n] = [n for why, n in found.dropped.items() if "all that is read here" in why]
+        assert n == len(whole.events) - len(found.events) > 0
+        pd.testing.assert_frame_equal(found.events[["time", "lon"]], whole.events[["time", "lon"]].tail(len(found.events)).reset_index(drop=True))
+        if study == "stresnet": assert (found.events.time.max().normalize() - found.events.time.min().normalize()).days == 59
+        else: assert len(found.events) == 1_000
+    # what is no card is read as ever
+    studies.begin("stresnet", dict(dataset="city", profile="smoke", seed=0, out=str(tmp_path)))
+    assert cards.LAST == {}
