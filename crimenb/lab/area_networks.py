@@ -31,6 +31,7 @@ OWN = {
     "DNN": {"layers": "layers", "units": "units"}, "LSTMCrimeNet": {"units": "units"},
     "GAT+TCN": {"units": "gat_units", "heads": "heads"}}
 
+# %% ../../nbs/lab/28_area_networks.ipynb #4c041933
 class AreaNetworks:
     "The networks of one run: as its parameters say, on its panel."
     def __init__(self, run: Any,                   # from `studies.begin`
