@@ -32,8 +32,8 @@ OWN = {
     "GAT+TCN": {"units": "gat_units", "heads": "heads"}}
 
 # %% ../../nbs/lab/28_area_networks.ipynb #4c041933
-class AreaNetworks:
-    "The networks of one run: as its parameters say, on its panel."
+class _Networks:
+    "Networks as a run's parameters say, on its panel."
     def __init__(self, run: Any,                   # from `studies.begin`
                  panel: Panel, parts: Split,       # train and valid are used
                  **more: Any,                      # settings that the run has no parameter for
@@ -55,6 +55,9 @@ class AreaNetworks:
             JOBS[task], loss, **{"seed": self.run.seed + 1000*repeat}
             | self.shared | self.own[kind.name] | changed)
 
+# %% ../../nbs/lab/28_area_networks.ipynb #8c441917
+class AreaNetworks(_Networks):
+    "The networks of one run, trained."
     def untrained(self, kind: Any, task: str, loss: str, repeat: int = 0) -> Model:
         "A network that knows the scales of the panel, before its first step."
         return self.unfitted(kind, task, loss, repeat, epochs=0).fit(
@@ -120,6 +123,7 @@ def in_words(setting: dict) -> str:
     "A setting as text, without its number of epochs."
     return ", ".join(f"{k} {v:.3g}" for k, v in setting.items() if k != "epochs")
 
+# %% ../../nbs/lab/28_area_networks.ipynb #727ca58a
 class Search:
     "A search of settings, as the run asks for it: the paper's grid, or random draws from it."
     def __init__(self, networks: AreaNetworks, loss: str, # what the networks are trained with
