@@ -78,7 +78,7 @@ def test_every_column_has_a_player_and_the_place_takes_all_that_describes_the_ar
         names = world.known.feature_names if name == "DNN" else world.known.sequence_names
         assert len(labels) == len(names) and set(labels) <= {*world.players}
         of = dict(zip(names, labels))
-        assert of["lon"] == "location" and {of[n] for n in names if n.startswith(tuple(world.panel.categories))} == {"past counts"}
+        assert of["lon"] == "location" and {of[n] for n in names if n.startswith(tuple(world.panel.categories)) and "mean so far" not in n} == {"past counts"}
         assert all(of[n] == "hour of day" for n in names if n.startswith("hour"))
         assert set(explaining.coarse(labels)) == {"hour of day", "calendar", "place"}
 

@@ -122,6 +122,21 @@ def test_a_study_declares_its_parameters_in_papermills_form_and_has_no_directive
     assert not any(re.search(r"^#\||nbdev_export", c.source, re.M) for c in cells)
     assert list((ROOT / path).parent.glob(f"params/{path.stem}-*.yaml"))
 
+# a lambda that has a name is a function; this one joins the names of what was picked, to compare two fits
+NAMED_LAMBDAS = {"rtm": {"label"}}
+
+@each(STUDIES)
+def test_a_study_has_no_logic_of_its_own(path):
+    "It reads parameters, calls, shows and explains: what is computed stands in the library, where a test can reach it."
+    for cell in code(path):
+        for node in ast.walk(ast.parse(cell.source)):
+            where = f"{path}, cell that starts {cell.source[:60]!r}"
+            assert not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)), f"{where} defines {getattr(node, 'name', '')}: move it into a notebook of nbs/lab, or that of the work"
+            if not isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)): continue
+            named = {ast.unparse(target) for target in getattr(node, "targets", None) or [node.target]}
+            lambdas = any(isinstance(part, ast.Lambda) for part in (node.value, *getattr(node.value, "elts", ())))
+            assert not lambdas or named <= NAMED_LAMBDAS.get(path.stem, set()), f"{where} gives a lambda a name, {', '.join(named)}: move it into the library"
+
 
 # --- stored outputs ---
 
