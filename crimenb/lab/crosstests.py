@@ -387,13 +387,13 @@ def read_streets(run: Any) -> Streets:
         return _snapped(place, ("Const",), points, truth.cell_m, day, "last", *ends)
     files = sources.fetch(run.dataset)
     for name, path in files.items(): run.used(name, path)
-    place = terrain.dc(files, "ward")
+    ward: Any = terrain.dc(files, "ward")
     points = terrain.read_dc_wards(files, "2006-01-01", "2012-07-18")
     reported = pd.to_datetime(points.columns.REPORT_DAT, format="%m/%d/%Y %I:%M:%S %p")
     day = ((reported - pd.Timestamp("2006-01-01"))//pd.Timedelta(days=1)).to_numpy()
     # 2006 to 2011 have 2,191 days, and 2012 up to 17 July 199
     return _snapped(
-        place, ("Const", "Intersection"), points, 150., day, place.rest.period, 2191, 2390)
+        ward, ("Const", "Intersection"), points, 150., day, ward.rest.period, 2191, 2390)
 
 # %% ../../nbs/lab/29_crosstests.ipynb #4f81b57e
 #: name -> rule that a run may ask for, beside counting and the post's model

@@ -147,7 +147,7 @@ def star_values(net: Any, stars: Stars, rows, usual,  # cases, and the backgroun
                 lambda z: number(z[:, 0]), **how))
         order.append(here)
     back = np.argsort(np.concatenate(order))
-    joined = {
+    joined: dict = {
         what: np.concatenate([getattr(e, what) for e in found])[back]
         for what in ("values", "error", "output", "feature")}
     return replace(found[0], **joined, base=float(np.mean([e.base for e in found])))

@@ -108,9 +108,10 @@ def measure_rule(scores: HourlyScores, rule: Any,  # a model of hourly maps, not
     "Record the rows of a rule; (the rule, fitted before the test, and the settings chosen)."
     maps, targets, chosen = scores.maps, scores.targets, {}
     before, train = slice(0, int(valid_hours[0])), slice(0, int(targets[0]))
-    if tune and getattr(rule, "grid", None):
-        rule, _ = choose(rule, maps, rule.grid, before, slice(before.stop, train.stop))
-        chosen = {name: value for name, value in rule.get_params().items() if name in rule.grid}
+    grid = getattr(rule, "grid", None)
+    if tune and grid:
+        rule, _ = choose(rule, maps, grid, before, slice(before.stop, train.stop))
+        chosen = {name: value for name, value in rule.get_params().items() if name in grid}
     earlier, fitted, on_fine = clone(rule).fit(maps, before), rule.fit(maps, train), None
     if isinstance(rule, hourly_map.SinceMidnight):
         sums = diurnal_sum(maps.counts, maps.start.hour)
@@ -230,9 +231,9 @@ class PaperNetworks(_Networks):
             elsewhere_rows(scores, name, hours, forecast, rule)
             return
         sound = data.preparation == "sound"
+        valid_hours, on_valid = stresnet.predict_hours(network, data, data.valid)
         scores.measure(
-            name, "paper", forecast[np.isin(hours, scores.targets)],
-            *stresnet.predict_hours(network, data, data.valid),
+            name, "paper", forecast[np.isin(hours, scores.targets)], valid_hours, on_valid,
             raw if sound and data.resolution != "none" else None, None if sound else raw,
             unseen=not self.run.extra_epochs)
 

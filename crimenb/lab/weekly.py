@@ -406,9 +406,9 @@ def less_best(scores: WeeklyScores,
     """Record by how much the Poisson deviance of methods is less than that of the best rule; the
     same as a table, columns method, rule, value, low, high."""
     best, found = best_method(scores.run.table(), "counts", "Poisson deviance", rules), []
-    for name in names if best else ():
+    for name in names if best is not None else ():
         row = difference_row(
-            difference(scores, "counts", name, best), len(scores.week),
+            difference(scores, "counts", name, str(best)), len(scores.week),
             len(np.unique(scores.week)))
         scores.run.add(
             [row], method=name, kind="ours", protocol="counts, less the best rule", split="test",
