@@ -53,8 +53,10 @@ class CrossScores:
 
 # %% ../../nbs/lab/29_crosstests.ipynb #ff1429d5
 def count_rows(scores: CrossScores, protocol: str,
-           forecasts: dict, # name -> (kind, forecasts as `happened`, floor of the deviance)
-           happened, blocks, # what happened, and the blocks of its first axis
+               # name -> (kind, forecasts as `happened`, floor of the deviance)
+               forecasts: dict,
+               # what happened, and the blocks of its first axis, (n,)
+               happened: np.ndarray, blocks: np.ndarray,
 ) -> None:
     "Record the errors of forecast counts."
     for name, (kind, said, floor) in forecasts.items():
@@ -62,12 +64,14 @@ def count_rows(scores: CrossScores, protocol: str,
             name, kind, protocol,
             count_summary(said, happened, blocks=blocks, floor=floor, **scores.how))
 
-def less_deviance(scores: CrossScores, protocol: str, forecasts: dict, pairs, # (name, other)
-                  happened, blocks) -> None:
+def less_deviance(scores: CrossScores, protocol: str, forecasts: dict, # as in `count_rows`
+                  pairs,                                               # (name, other)
+                  happened: np.ndarray, blocks: np.ndarray,
+) -> None:
     "Record by how much the Poisson deviance of methods is above that of others."
     for name, other in pairs:
-        one, two = (np.maximum(said, floor) for _, said, floor in (forecasts[name],
-            forecasts[other]))
+        # no forecast of 0 has a finite deviance: each has its own floor
+        one, two = (np.maximum(*forecasts[which][1:]) for which in (name, other))
         found = paired_count_interval(
             one, two, happened, "Poisson deviance", blocks=blocks, **scores.how)
         scores.difference(

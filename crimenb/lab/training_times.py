@@ -25,7 +25,7 @@ def workers(way: str) -> int:
     "How many processes work for a way: those that compute, and those that load; threads are none."
     return PROCESSES[way] + (int(way[0]) if "worker" in way else 0)
 
-def joined(ranks) -> dict:
+def joined(ranks: Any) -> dict:
     "One training as its ranks report it, as one."
     return {
         **ranks[0], "cpu": sum(r["cpu"] for r in ranks),
@@ -56,7 +56,7 @@ def measured(path: str,            # from `parallel.save_workload`
 
 # %% ../../nbs/lab/74_training_times.ipynb #6eede51e
 def same_losses(table: pd.DataFrame,  # from `measured`
-                ways,
+                ways: list,
 ) -> pd.DataFrame:
     """Losses at the end, network × way. They are the same in all rounds of a training, and, but for
     federated ones, nearly the same in all ways: else their seconds could not be compared."""
@@ -169,7 +169,7 @@ def cost_rows(steps: pd.DataFrame, model: CostModel) -> list:
 
 # %% ../../nbs/lab/74_training_times.ipynb #aed4196f
 def time_board(table: pd.DataFrame,  # rows of a run
-               models, ways, metrics: list,
+               models: list, ways: list, metrics: list,
 ) -> pd.DataFrame:
     "A line a network and way, as measured; bytes in MB."
     rows = table[table["protocol"].isin(ways) & table["metric"].isin(metrics)]

@@ -46,7 +46,7 @@ class Weekly(NamedTuple):
     # the events that were counted; None: the data are counts
     events: Any = None
 
-def membership(categories, groups) -> np.ndarray:
+def membership(categories: Any, groups: Any) -> np.ndarray:
     "(C, G) bool: does the category belong to the group?"
     group = category_groups(categories)
     return np.array([[group[c] == g for g in groups] for c in categories], bool)
