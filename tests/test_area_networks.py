@@ -44,7 +44,7 @@ def test_a_network_is_set_as_the_parameters_say(networks):
     with pytest.raises(InputError, match="model"): networks.unfitted("CNN", "counts", "MSE")
 
 def test_each_repeat_is_a_training_of_its_own_with_a_file_of_its_own(networks):
-    one, other = networks.repeated("DNN", "counts", "likelihood")
+    one, other = networks.train_repeats("DNN", "counts", "likelihood")
     assert networks.run.asked == ["-DNN-counts-likelihood-0.pt", "-DNN-counts-likelihood-1.pt"] and all(networks.run.path(s).exists() for s in networks.run.asked)
     at = networks.parts.test
     assert not np.allclose(one.predict(networks.panel, at), other.predict(networks.panel, at))
@@ -57,7 +57,7 @@ def test_each_repeat_is_a_training_of_its_own_with_a_file_of_its_own(networks):
 def test_the_rows_are_means_over_the_repeats_and_one_of_the_mean_forecast(networks):
     panel, parts = networks.panel, networks.parts
     scores = weekly.WeeklyScores(networks.run, panel, parts, panels.Features(panel, slice(0, parts.train.stop)))
-    fitted = networks.repeated("DNN", "counts", "likelihood")
+    fitted = networks.train_repeats("DNN", "counts", "likelihood")
     area_networks.measure_networks(scores, "counts", "DNN", "paper", fitted)
     value = {(r["method"], r["metric"]): r["value"] for r in networks.run.rows if r["protocol"] == "counts"}
     mae = [abs(weekly.rows_of(f, panel, parts.test) - scores.counts).mean() for f in fitted]

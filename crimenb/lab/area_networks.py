@@ -73,7 +73,8 @@ class AreaNetworks(_Networks):
         return model.set_params(checkpoint=str(file)).fit(
             self.panel, self.parts.train, self.parts.valid)
 
-    def repeated(self, kind: Any, task: str, loss: str, label: str = "", **changed: Any) -> list:
+    def train_repeats(
+        self, kind: Any, task: str, loss: str, label: str = "", **changed: Any) -> list:
         "All repeats of a network, trained."
         return [
             self.trained(kind, task, loss, repeat, label, **changed)
