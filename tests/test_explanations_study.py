@@ -7,7 +7,7 @@ import pytest
 
 import cells
 from cells import one_thread
-from crimenb.lab import studies
+from crimenb.lab import explaining, studies
 from crimenb.core import InputError
 
 # seconds on one core
@@ -45,7 +45,7 @@ def test_ranks_are_a_permutation_and_agree_with_shares_and_verdicts(rows):
 
 def test_the_truth_is_explained_exactly_and_its_floor_stands_in_the_scores(space, rows):
     for task in ("level", "counts"):
-        true = space["true_explanation"](task)
+        true = explaining.true_explanation(space["explainer"], explaining.true_numbers(space["known"], space["expected"]["recorded"], task))
         assert np.allclose(true.values.sum(1), true.output - true.base)
     counts = rows[(rows["protocol"] == "counts") & (rows["metric"] == "Poisson deviance")].set_index("method")
     assert {"floor", "trivial", "paper"} == set(counts["kind"]) and counts["value"].idxmin() == "expected by the truth"

@@ -6,7 +6,7 @@ import pytest
 
 import cells
 from cells import one_thread
-from crimenb.lab import studies, weekly
+from crimenb.lab import area_networks, studies, weekly
 from crimenb.baselines.area_panel import f1_scores, occurrences
 from crimenb.core import InputError
 from crimenb.panels import read_hagen
@@ -83,7 +83,7 @@ def test_made_months_are_cut_off_after_their_test_steps(tmp_path):
     for counts in (whole.counts, other):
         whole.counts = counts
         cut, parts = weekly.month_before(whole, seen["series"]["the last month"][1], 1)
-        space[len(space)] = seen["forecasts"](cut, parts)[0]
+        space[len(space)] = area_networks.occurrence_forecasts(area_networks.AreaNetworks(seen["run"], cut, parts, graph="alike"), seen["models"], seen["rules"])[0]
     assert all((a[1] == b[1]).all() for a, b in zip(space[0].values(), space[1].values()))
 
 @pytest.mark.parametrize("name, five, bar", [("hagen_chicago", (.6445, .709), (.654, .708)), ("hagen_la", (.532, .628), (.521, .623))])

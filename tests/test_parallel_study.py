@@ -68,7 +68,7 @@ def test_the_librarys_own_models_are_fitted_again_on_the_way_and_compared_with_t
 def test_a_search_is_recorded_and_a_killed_run_goes_on_from_what_is_there(tmp_path):
     given = dict(models="DNN", tasks="level", search="random", trials=2, rules="historical mean")
     runs = []
-    whole = run_cells(given, tmp_path/"whole", lambda space: runs.extend(space["as_runs"]()))
+    whole = run_cells(given, tmp_path/"whole", lambda space: runs.extend(space["runs"]))
     found = [r for r in whole["rows"] if r["protocol"] == "random search, level"]
     assert len(found) == 2 and all(r["split"] == "valid" and r["metric"] == "validation loss" for r in found)
     assert {"DNN", "DNN, searched"} <= {r["method"] for r in whole["rows"]}

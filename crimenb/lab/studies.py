@@ -343,6 +343,7 @@ class _Measured:
         vars(self).update(values)
         self.study, self.parameters = study, dict(values)
         self.rows, self.data_sha256, self._started = [], {}, time.perf_counter()
+        self._scratch: list = []
         # as they are now: in hours, when the run is saved, the checkout may be another
         self._versions, self._commit = versions(), commit()
         notebook = Path(folder or folder_of("reproduce"))/f"{study}.ipynb"
@@ -370,8 +371,8 @@ class _Measured:
             self.rows.append(_row({**shared, **row}, f"row {len(self.rows)}"))
 
 # %% ../../nbs/lab/10_studies.ipynb #12bafd11
-class Run(_Measured):
-    "One run of a study: its parameters as attributes, the rows measured so far, its files."
+class _Files(_Measured):
+    "The same, with the files that it writes and how long it took."
     def spent(self,
               seconds: float,  # of earlier starts of this same run
     ) -> None:
@@ -388,6 +389,27 @@ class Run(_Measured):
         "A file of this run in its `out` folder; the same for every run with the same parameters."
         return Path(self.out) / (stem(self.study, self.parameters) + suffix)
 
+    def scratch(self,
+                suffix: str,  # what it ends in, as for `path`
+    ) -> Path:
+        "A file that is only there while the run works: it goes when the result is written."
+        self._scratch.append(self.path(suffix))
+        return self._scratch[-1]
+
+    def checkpoint(self,
+                   suffix: str,  # what it ends in, as for `path`
+    ) -> Path:
+        """The file from which a killed training goes on, a `scratch`. What the training has spent
+        before it was killed is counted."""
+        from crimenb.training import load_checkpoint
+        path = self.scratch(suffix)
+        if path.exists():
+            self.spent(sum(epoch["seconds"] for epoch in load_checkpoint(path)["log"]))
+        return path
+
+# %% ../../nbs/lab/10_studies.ipynb #f530eb0e
+class Run(_Files):
+    "One run of a study: its parameters as attributes, the rows measured so far, its files."
     def forecast(self, forecast,  # a `forecasts.Forecast`
     ) -> None:
         """Leave a forecast beside the scores: its table (CSV), and with places as GeoJSON and on a
@@ -413,6 +435,7 @@ class Run(_Measured):
             **({"computed": used} if (used := computed()) else {}))
         write_atomic(
             self.path(".json"), json.dumps(validate(result), indent=1, allow_nan=False) + "\n")
+        for path in self._scratch: path.unlink(missing_ok=True)
         print("result:", self.path(".json"))
 
 # %% ../../nbs/lab/10_studies.ipynb #45a0c20f
