@@ -1854,6 +1854,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'crimenb.lab.studies._environment.__init__': ( 'lab/studies.html#_environment.__init__',
                                                                                     'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._executed': ('lab/studies.html#_executed', 'crimenb/lab/studies.py'),
+                                     'crimenb.lab.studies._kind_now': ('lab/studies.html#_kind_now', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._known': ('lab/studies.html#_known', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._named_now': ('lab/studies.html#_named_now', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._read': ('lab/studies.html#_read', 'crimenb/lab/studies.py'),

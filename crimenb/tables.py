@@ -351,7 +351,7 @@ class _Readings:
         return not self.known or bool(held - {0})
 
 # %% ../nbs/02_tables.ipynb #7a14c003
-def _not_shifted(lines: list, delimiter: str, n: int, width: int, wanted: dict, typed: dict,
+def _not_shifted(lines: list, delimiter: str, n: int, width: int, wanted: dict, typed: Mapping,
                  missing, path) -> None:
     """An `InputError` where lines with empty values beyond the `n` that the header names may be
     ones in which a value holds a delimiter without quotation marks, and moves all behind it."""
