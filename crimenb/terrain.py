@@ -24,7 +24,7 @@ from .core import InputError, one_of, within
 from .events import Cleaned, read_dc
 from .geo import (Cells, Points, cell_places, cells_in, in_metres, metric, read_boundaries,
                   read_points, read_polygons, read_table, square_cells, transform)
-from .views import Split, View, differs, split_in_time
+from .views import Split, View, differs, quiet_days, split_in_time
 
 # %% ../nbs/35_terrain.ipynb #f6d5636d
 @dataclass(frozen=True, eq=False)
@@ -702,8 +702,9 @@ class Terrain(Kept):
         time = points.columns["time"]
         start, n = covered(time.min(), time.max(), len(time), start, period, end)
         counts, account = counted(points, units, stretches(start, period, n), limit)
-        return cls(
+        found = cls(
             units, factors, counts, start, period, accounts={account.period: account}, **settings)
+        return found.whole(quiet_days(table))
 
     def update(self, events, gap: str = "refuse",  # as in `joined`
                end=None,                           # as in `from_events`

@@ -68,12 +68,12 @@ def test_a_rule_of_sums_is_measured_by_its_sums_on_finer_maps(scores, city):
 
 def test_the_floor_is_that_of_counts_around_the_rates(scores):
     rates = np.full(scores.observed.shape, 3.)
-    assert hourly.measure_floor(scores, rates, False) == "Poisson noise"
+    assert hourly.measure_noise(scores, rates, False) == ("Poisson noise", "noise")
     # scaled to what happened: the RMSE of Poisson counts is the root of their mean
     assert value(scores.run, "Poisson noise", "native", "RMSE") == pytest.approx(scores.observed.mean()**.5)
     finer = value(scores.run, "Poisson noise", "fine maps", "RMSE")
     assert .3 < finer/scores.observed.mean()**.5 < .9
-    assert hourly.measure_floor(scores, rates, True) == "true rates" and value(scores.run, "true rates", "native", "MAE") == pytest.approx(abs(3 - scores.observed).mean())
+    assert hourly.measure_noise(scores, rates, True) == ("true rates", "floor") and value(scores.run, "true rates", "native", "MAE") == pytest.approx(abs(3 - scores.observed).mean())
 
 def test_differences_are_rows_and_text(scores):
     for name, said in (("mean", scores.observed.mean()), ("one", 1.)): scores.measure(name, "trivial", np.full(scores.observed.shape, said), VALID, np.full((len(VALID), 4, 4), said))

@@ -81,7 +81,7 @@ def test_the_spread_beyond_poisson_is_that_of_the_draws():
 def test_the_floor_says_what_was_expected_and_how_often_each_level_comes(scores):
     rows = np.arange(scores.known.rows(scores.parts.test).start, scores.known.rows(scores.parts.test).stop)
     means = np.full(scores.panel.counts.shape, .5)
-    floor = weekly.floor_forecasts(scores.known, means, rows)
+    floor = weekly.true_forecasts(scores.known, means, rows)
     assert (floor["counts"] == .5).all() and floor["counts"].shape == scores.counts.shape
     # against draws: severity-weighted sums of Poisson counts, cut at the thresholds
     drawn = np.random.default_rng(0).poisson(.5, (200_000, scores.counts.shape[1])) @ weekly.severity_of(scores.panel)

@@ -100,7 +100,7 @@ def code_of(notebook,      # path of a study's notebook
 # %% ../../nbs/lab/05_provenance.ipynb #40a1679d
 #: how far a number may be off: of a rule or floor, and of anything that is trained
 EXACT, TRAINED = 1e-6, .02
-LEARN_NOTHING = ("floor", "reference", "trivial")
+LEARN_NOTHING = ("floor", "noise", "reference", "trivial")
 #: rules whose older runs left it to the processor which of equally similar spots counts
 SHARED_TIES = ("smoothed counts",)
 

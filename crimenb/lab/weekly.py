@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['F1S', 'CUTS', 'JOBS', 'TITLES', 'Weekly', 'membership', 'by_group', 'weekly', 'expected_means', 'severity_of',
-           'extra_spread', 'floor_forecasts', 'best_rule', 'rows_of', 'f1', 'best_cut', 'cuts_of', 'hits_by_step',
+           'extra_spread', 'true_forecasts', 'best_rule', 'rows_of', 'f1', 'best_cut', 'cuts_of', 'hits_by_step',
            'drawn_hits', 'f1_rows', 'month_before', 'hagen_months', 'yes_or_no', 'hits_of', 'f1_differences',
            'WeeklyScores', 'best_trivial', 'best_method', 'difference', 'differences', 'less_best']
 
@@ -143,7 +143,7 @@ def extra_spread(counts: np.ndarray,  # what happened
     "By how much the variance of the counts exceeds their means, in means: 0 for Poisson counts."
     return max(float(((counts - means)**2 - means).sum()/means.sum()), 0.)
 
-def floor_forecasts(known: Features,       # the panel's
+def true_forecasts(known: Features,       # the panel's
                     means: np.ndarray,     # (T, A, C) expected counts
                     rows,                  # numbers of the rows that are asked for
                     spread: float = 0.,    # of the counts around them, `extra_spread`
