@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GRIDS', 'MOST_HOURS', 'INTERPOLATIONS', 'LAGS', 'AUTHORS_LAGS', 'WEATHER', 'EVENT_CODES', 'SHORT_GAP', 'EXTERNAL',
-           'ALL_EXTERNAL', 'Grid', 'Squares', 'squares', 'as_grid', 'reached', 'no_odd_ones', 'count', 'HourlyMaps',
-           'within_areas', 'diurnal_sum', 'diurnal_difference', 'super_resolve', 'recover', 'double_time',
+           'ALL_EXTERNAL', 'Grid', 'Squares', 'squares', 'as_grid', 'squares_of', 'reached', 'no_odd_ones', 'count',
+           'HourlyMaps', 'within_areas', 'diurnal_sum', 'diurnal_difference', 'super_resolve', 'recover', 'double_time',
            'first_target', 'frame_index', 'Frames', 'read_weather', 'weather_ahead', 'weather_ranges',
            'read_day_numbers', 'external_features']
 
@@ -201,6 +201,20 @@ def as_grid(
     shape = {
         name: value for name, value in (("rows", rows), ("columns", columns)) if value is not None}
     return replace(grid, **shape) if shape and isinstance(grid, Grid) else grid
+
+# %% ../nbs/25_grids.ipynb #a2e5494f
+def squares_of(card: Card, events: pd.DataFrame,
+               most: int,  # cells
+) -> tuple:
+    """The squares of a card with `cell_m`, so wide that they are not more, and sentences on it
+    where they are wider than the card's."""
+    if card.cell_m is None: raise InputError(f"the card {card.name} has no cell_m: add one")
+    over, own = card.grid_box or events, card.cell_m
+    size = own
+    while (grid := squares(over, size)).n_cells > most: size += own
+    wider = (
+        f"the squares are {size:g} m wide: of the card's {own:g} m there would be more than {most:,}")
+    return grid, (wider,)*(size > own)
 
 # %% ../nbs/25_grids.ipynb #7fc79b04
 # the boxes of the cities' records, 16 × 16: la is the paper's, the others hold all of their data

@@ -282,3 +282,14 @@ def test_a_quick_trial_reads_the_last_of_a_large_card_and_says_so(table, tmp_pat
     # what is no card is read as ever
     studies.begin("stresnet", dict(dataset="city", profile="smoke", seed=0, out=str(tmp_path)))
     assert cards.LAST == {}
+
+def test_a_large_city_on_small_squares_gets_wider_ones_in_a_study_too(tmp_path):
+    from crimenb.papers.stresnet import study_maps
+    events, land = lake()
+    features = [{"type": "Feature", "properties": {"name": "land"}, "geometry": json.loads(shapely.to_geojson(land.geometry["land"]))}]
+    (tmp_path/"land.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    card = written_city(tmp_path, events, areas={"file": "land.geojson", "key": "name"}, cell_m=200)
+    _, maps, _ = study_maps(str(card), 4, 4)
+    assert maps.grid.n_cells <= 64 and any("of the card's 200 m there would be more than 64" in note for note in maps.notes)
+    # the lake is no area
+    assert .4 < maps.city.mean() < .8

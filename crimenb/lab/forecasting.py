@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['MOST_CATEGORIES', 'MOST_CELLS', 'LENGTHS', 'QUESTIONS', 'READING', 'BESIDE', 'WORKS', 'JUDGED', 'TABLES', 'MAPS',
-           'IN_PYTHON', 'events_of', 'as_exact', 'grouped', 'Question', 'quiet_days', 'gaps', 'view_of', 'Answer',
-           'Times', 'times_of', 'Trial', 'trial', 'named', 'tried', 'sentences', 'on_everything', 'forecast',
-           'unknown_of', 'stretches', 'after_gaps', 'gap_in', 'answers', 'asked_for', 'remarks', 'go_on', 'targets',
-           'written', 'as_json']
+           'IN_PYTHON', 'events_of', 'as_exact', 'grouped', 'Question', 'view_of', 'Answer', 'Times', 'times_of',
+           'Trial', 'trial', 'named', 'tried', 'sentences', 'on_everything', 'forecast', 'unknown_of', 'stretches',
+           'after_gaps', 'gap_in', 'answers', 'asked_for', 'remarks', 'go_on', 'targets', 'written', 'as_json']
 
 # %% ../../nbs/lab/80_forecasting.ipynb #1cca6e55
 import inspect
@@ -26,7 +25,7 @@ from .. import cards, cities, metrics, models, sources
 from ..core import InputError, needs, one_of, progress, within
 from ..events import precision, read as read_events
 from ..forecasts import Forecast
-from ..views import Cut, Split, differs
+from ..views import Cut, Split, differs, quiet_days
 
 # %% ../../nbs/lab/80_forecasting.ipynb #5d26ecf5
 def events_of(dataset,      # name of a data set or city, or path of a card
@@ -95,22 +94,16 @@ def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
     return Panel.from_events(events, group=grouped(events, group), places=places, **settings)
 
 def _hours(events, card, like, cell_m=None, **settings):
-    from crimenb.grids import HourlyMaps, squares, within_areas
+    from crimenb.grids import HourlyMaps, squares, squares_of, within_areas
     if like is not None: return HourlyMaps.from_events(events, like=like, **settings)
     cards.placed(events, card, "an hourly map")
-    grid = cell_m and squares(card.grid_box or events, cell_m)
-    if not grid and card.cell_m:
-        size = card.cell_m
-        while (grid := squares(card.grid_box or events, size)).n_cells > MOST_CELLS:
-            size += card.cell_m
+    grid, wider = cell_m and squares(card.grid_box or events, cell_m), ()
+    if not grid and card.cell_m: grid, wider = squares_of(card, events, MOST_CELLS)
     view = HourlyMaps.from_events(events, grid or card, holidays=card.holidays, **settings)
     if card.areas:
         view = within_areas(view, sources.polygons(card if card.path else card.name))
-    if not grid or cell_m or size == card.cell_m: return view
-    wider = (
-        f"the squares are {size:g} m wide: of the card's {card.cell_m:g} m there would be more "
-        f"than {MOST_CELLS:,} (-p cell_m={card.cell_m:g} has them so)")
-    return replace(view, notes=(*view.notes, wider))
+    wider = tuple(f"{one} (-p cell_m={card.cell_m:g} has them so)" for one in wider)
+    return replace(view, notes=(*view.notes, *wider))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #0aaadf05
 def _next(events, card, like, **settings):
@@ -203,43 +196,6 @@ def _settings(question, given):
             raise InputError(f"{name} is {value!r}: give a day, such as 2018-07-01") from None
     return given
 
-# %% ../../nbs/lab/80_forecasting.ipynb #9a1c5b03
-def quiet_days(events: pd.DataFrame,  # an events table
-) -> pd.DatetimeIndex:
-    """Days of which nothing is known: without an event, between others, where so many are usual on
-    those days of the week, in the four weeks before and after, that it can't be chance."""
-    from crimenb.panels import EMPTY_BY_CHANCE
-    # where only months are known, the other days are empty and nothing is missing
-    if not len(events) or precision(events)["unit"] == "month": return pd.DatetimeIndex([])
-    many = events["time"].dt.normalize().value_counts().sort_index().asfreq("D", fill_value=0)
-    n, weekday = many.to_numpy(), many.index.day_of_week.to_numpy()
-    rhythm = np.bincount(weekday, n, 7)/np.maximum(np.bincount(weekday, minlength=7), 1)/n.mean()
-    edges = np.flatnonzero(np.diff(np.r_[False, n == 0, False]))
-    quiet = np.zeros(len(n), bool)
-    for a, b in zip(edges[::2], edges[1::2]):
-        usual = min(n[max(a - 28, 0):a].mean(), n[b:b + 28].mean())
-        quiet[a:b] = usual*rhythm[weekday[a:b]].sum() >= EMPTY_BY_CHANCE
-    return many.index[quiet]
-
-# %% ../../nbs/lab/80_forecasting.ipynb #9a1c5b04
-def gaps(view: Any, events: "pd.DataFrame | None" = None) -> list:
-    """Stretches of known periods of which nothing is known: (first, last) as numbers. Whole blocks
-    without events are one, where so many are usual that it can't be chance, and with the events
-    each period that has a day of which nothing is known."""
-    from crimenb.panels import EMPTY_BY_CHANCE
-    counts = view.counts[:view.known].reshape(view.known, -1)
-    many = np.add.reduceat(np.nan_to_num(counts).sum(1), np.arange(0, view.known, view.block))
-    # blocks in a row: three empty weeks are as unlikely as one of three times the events
-    run = np.cumsum(np.diff(many == 0, prepend=False))
-    empty = (many == 0) & (np.bincount(run)[run]*many.mean() >= EMPTY_BY_CHANCE)
-    lost = np.isnan(counts[:, 0]) | np.repeat(empty, view.block)[:view.known]
-    if events is not None and len(quiet := quiet_days(events)):
-        begins = view.ahead(1).starts[:view.known + 1]
-        lost |= (quiet.searchsorted(begins[:-1].floor("D"))
-                 < quiet.searchsorted(begins[1:] - pd.Timedelta(seconds=1), side="right"))
-    edges = np.flatnonzero(np.diff(np.r_[False, lost, False]))
-    return list(zip(edges[::2].tolist(), (edges[1::2] - 1).tolist()))
-
 # %% ../../nbs/lab/80_forecasting.ipynb #1ff5c68b
 def view_of(question: str,       # a name in `QUESTIONS`
             events: pd.DataFrame, # an events table
@@ -253,12 +209,12 @@ def view_of(question: str,       # a name in `QUESTIONS`
     one_of(gap, ("refuse", "unknown"), "gap")
     view = QUESTIONS[one_of(question, QUESTIONS, "question")].build(
         events, card, like, **_settings(question, settings))
-    if question == "next" or not (lost := gaps(view, events)): return view
-    # not known, which is not the same as none
-    counts = view.counts.astype(float)
-    for a, b in lost: counts[a:b + 1] = np.nan
-    holed = view._with(counts, 0)
-    if gap == "unknown": return holed
+    if question == "next": return view
+    # weeks and years that are not whole are unknown in their views already
+    holed = view.whole(quiet_days(events)) if question == "hour" else view
+    # a saved model of hours looks back on all of them
+    around = gap == "unknown" and (question != "hour" or like is None)
+    if around or not unknown_of(holed).any(): return holed
     raise InputError(gap_in(question, holed, events, card, like, settings))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #d04879fe
@@ -548,8 +504,10 @@ def stretches(question: str, view: Any, periods: int = 1) -> list:
     found = [] if lost[when.parts.valid.start:].any() else [(view, when)]
     edges = np.flatnonzero(np.diff(lost.astype(int)))
     some = [view.since(int(edges[-1]) + 1), *(view.until(int(t) + 1) for t in edges[-2::-2])]
-    for one in some:
-        try: when = times_of(question, one, 1, 2, periods, BESIDE)
+    enough = lambda one: one.known//one.block >= QUESTIONS[question].least
+    for one in sorted(some, key=enough, reverse=True):
+        how = (.2, .2, periods) if enough(one) else (1, 2, periods, BESIDE)
+        try: when = times_of(question, one, *how)
         except InputError: continue
         if not unknown_of(one)[when.parts.valid.start:].any(): found.append((one, when))
     return found
@@ -628,12 +586,12 @@ def _extent(question, view):
         hours = how["slot_hours"]
         slot = "" if hours == 24 else f" and {hours} hours of the day"
         return f"{view.n_spots:,} spots, each {spot}, and what happens there by category{slot}"
-    many, grid = f"{view.known:,} {view.period}s", getattr(view, "grid", None)
+    many = f"{view.known:,} {view.period}s"
     if question == "week": return f"{many} of {len(view.areas):,} areas"
     if question == "year":
         return f"{many} of {len(view.places):,} units" + (
         "" if view.factors else "; the card has no factors, so no risk terrain model")
-    return f"{many} of {grid.rows} × {grid.columns} cells"
+    return f"{many} of {view.grid.rows} × {view.grid.columns} cells"
 
 def answers(card: "cities.Card", # of a city
             read: Any,           # its events, a `Cleaned`

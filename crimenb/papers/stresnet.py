@@ -19,7 +19,7 @@ import importlib.util
 import json
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ from ..core import InputError, needs, one_of, within, write_atomic
 from ..events import read_lapd
 from ..grids import (AUTHORS_LAGS, EXTERNAL, LAGS, Grid, HourlyMaps, as_grid, diurnal_sum,
                            double_time, first_target, frame_index, read_weather, recover,
-                           super_resolve, weather_ranges, within_areas)
+                           super_resolve, squares_of, weather_ranges,
+                           within_areas)
 from ..metrics import count_summary, hot_spot_summary, poisson_deviance
 from ..models import Model, by_latest, catalogue, fitted_anew, refits
 from ..training import best_device, seeded, train
@@ -1053,12 +1054,14 @@ def study_maps(dataset,               # "city" (simulated), a name in `HALVES`, 
         if source is None and not export:
             raise InputError("la_2015h2 needs the portal's export: give its path as export")
         happened = (read_lapd(export) if source is None else sources.load(source)).events
-    grid = as_grid(card, happened, rows, columns)
+    grid, wider = as_grid(card, happened, rows, columns), ()
+    # of a large city on small squares the networks would take hours
+    if card.path and card.cell_m: grid, wider = squares_of(card, happened, 4*rows*columns)
     measured = read_weather(weather, start, card.zone) if weather else None
     maps = HourlyMaps.from_events(happened, grid, start, end, measured, card.holidays)
     # of the named cities the numbers are those of the whole box, as in the paper
     if card.path and card.areas: maps = within_areas(maps, sources.polygons(card))
-    return happened, maps, None
+    return happened, replace(maps, notes=(*maps.notes, *wider)), None
 
 # %% ../../nbs/papers/20_stresnet.ipynb #ea66bc59
 FLOORS = (1e-4, 1e-3, 3e-3, .01, .02, .05)
