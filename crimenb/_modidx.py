@@ -1647,6 +1647,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'crimenb/lab/forecasting.py'),
                                          'crimenb.lab.forecasting.trial': ('lab/forecasting.html#trial', 'crimenb/lab/forecasting.py'),
                                          'crimenb.lab.forecasting.tried': ('lab/forecasting.html#tried', 'crimenb/lab/forecasting.py'),
+                                         'crimenb.lab.forecasting.usual': ('lab/forecasting.html#usual', 'crimenb/lab/forecasting.py'),
                                          'crimenb.lab.forecasting.view_of': ('lab/forecasting.html#view_of', 'crimenb/lab/forecasting.py'),
                                          'crimenb.lab.forecasting.written': ('lab/forecasting.html#written', 'crimenb/lab/forecasting.py')},
             'crimenb.lab.hourly': { 'crimenb.lab.hourly.HourlyScores': ('lab/hourly.html#hourlyscores', 'crimenb/lab/hourly.py'),

@@ -14,7 +14,9 @@ if shared.is_dir(): os.environ.setdefault("CRIMENB_DATA", str(shared))
 
 
 # begun first, so that at the end no process waits for another one
-LONGEST = ("test_packaging.py", "test_stresnet_study.py", "test_light.py", "test_portal.py")
+LONGEST = ("test_studies.py", "test_own_city.py", "test_crosstests_study.py", "test_card_studies.py", "test_packaging.py", "test_models_areas.py", "test_models_grids.py",
+           "test_sweep.py", "test_distributed.py", "test_devices.py", "test_hot_spots.py", "test_tables.py", "test_portal.py", "test_stresnet_study.py", "test_parallel_study.py",
+           "test_parallel_training.py", "test_types.py", "test_site.py", "test_terrain.py", "test_models_terrain.py", "test_leaderboard.py", "test_light.py")
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
