@@ -204,6 +204,12 @@ def test_listing_data_sets_does_not_wait_for_torch():
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "0 False False"
 
+def test_help_loads_no_library_that_takes_long():
+    check = ("import sys\nfrom crimenb.lab.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+             "print([name for name in ('numpy', 'pandas', 'pyarrow', 'sklearn', 'torch', 'duckdb') if name in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.stdout.startswith("usage: crimenb") and done.stdout.splitlines()[-1] == "[]"
+
 def test_a_broken_pipe_is_no_crash(tmp_path):
     # that the installed command runs a study is seen in test_packaging
     env = {k: v for k, v in os.environ.items() if k != "CRIMENB_DATA"} | {"CRIMENB_CACHE": str(tmp_path / "cache")}

@@ -390,6 +390,7 @@ figure {
 figure { background: #fff; color: #1a1a1a; }
 figcaption { font-size: 0.85rem; font-weight: 600; margin-bottom: 0.4rem; }
 caption { text-align: left; color: var(--soft); font-size: 0.85rem; padding: 0.2rem 0; }
+::placeholder { color: var(--soft); opacity: 1; }
 button.unfold {
   font: inherit; font-size: 0.78rem; font-weight: 400; border: 0; background: none;
   color: var(--accent); text-decoration: underline; cursor: pointer; padding: 0.1rem 0;
@@ -415,7 +416,7 @@ STYLE += r"""
   .filters label:first-child { flex-basis: 100%; }
   .filters select, .filters input { max-width: 100%; width: 100%; }
   thead { display: none; }
-  table, tbody { display: block; }
+  table, caption, tbody { display: block; }
   tr {
     display: grid; grid-template-columns: 1fr 1fr; gap: 0.1rem 0.8rem;
     border: 1px solid var(--line); border-radius: 6px; padding: 0.5rem 0.7rem; margin: 0.5rem 0;
