@@ -1805,6 +1805,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'crimenb/lab/forecasting.py'),
                                          'crimenb.lab.forecasting.trial': ('lab/forecasting.html#trial', 'crimenb/lab/forecasting.py'),
                                          'crimenb.lab.forecasting.tried': ('lab/forecasting.html#tried', 'crimenb/lab/forecasting.py'),
+                                         'crimenb.lab.forecasting.usual': ('lab/forecasting.html#usual', 'crimenb/lab/forecasting.py'),
                                          'crimenb.lab.forecasting.view_of': ('lab/forecasting.html#view_of', 'crimenb/lab/forecasting.py'),
                                          'crimenb.lab.forecasting.written': ('lab/forecasting.html#written', 'crimenb/lab/forecasting.py')},
             'crimenb.lab.hourly': { 'crimenb.lab.hourly.Corrections': ('lab/hourly.html#corrections', 'crimenb/lab/hourly.py'),

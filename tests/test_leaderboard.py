@@ -200,8 +200,8 @@ def test_a_number_far_off_does_not_squash_the_others():
 def test_nothing_is_wider_than_the_window_and_a_phone_has_cards(built, width):
     page, _, folder = built
     seen = visit(page, TOOLS + """set('protocol', ''); set('metric', ''); const wide = [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('svg')).map(e => e.outerHTML.slice(0, 80));
-        return {width: innerWidth, wide, scroll: document.documentElement.scrollWidth, row: getComputedStyle(document.querySelector('#body tr')).display, head: getComputedStyle(document.querySelector('thead')).display}""", folder, width)
-    assert seen["width"] == width and seen["wide"] == [] and seen["scroll"] <= width
+        return {width: innerWidth, wide, scroll: document.documentElement.scrollWidth, caption: document.querySelector('caption').getBoundingClientRect().height, row: getComputedStyle(document.querySelector('#body tr')).display, head: getComputedStyle(document.querySelector('thead')).display}""", folder, width)
+    assert seen["width"] == width and seen["wide"] == [] and seen["scroll"] <= width and 0 < seen["caption"] < 60
     assert (seen["row"], seen["head"]) == (("grid", "none") if width == 375 else ("table-row", "table-header-group"))
 
 def test_the_recorded_evidence_makes_a_page_that_opens_every_task(tmp_path):

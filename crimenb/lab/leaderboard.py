@@ -327,246 +327,471 @@ def _costs(results):
             if len(group) > 1: yield title, _cost(group, what, task)
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #e4df05de
-STYLE = """
-:root{--ink:#1a1a1a;--soft:#5c5c5c;--line:#d9d9d9;--back:#fff;--tint:#f4f6f8;--accent:#0173b2;
- --warn:#8a4b00}
-*{box-sizing:border-box}
-body{margin:0 auto;padding:1rem 1.2rem 3rem;max-width:84rem;font:16px/1.45 system-ui,sans-serif;
- color-scheme:light dark;color:var(--ink);background:var(--back)}
-h1{font-size:1.5rem;margin:.2rem 0 .4rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}p{max-width:46rem;
- margin:.4rem 0}
-.filters{display:flex;flex-wrap:wrap;gap:.6rem;margin:1rem 0 .6rem;align-items:end}
-.filters label{display:flex;flex-direction:column;font-size:.8rem;color:var(--soft);min-width:0}
-.filters select,.filters input{font:inherit;font-size:.95rem;padding:.35rem .4rem;max-width:17rem;
- border:1px solid var(--line);border-radius:4px;background:var(--back);color:var(--ink)}
-.count{color:var(--soft);font-size:.9rem}
-table{border-collapse:collapse;width:100%;font-size:.88rem}
-th,td{text-align:right;padding:.3rem .5rem;border-bottom:1px solid var(--line);vertical-align:top;
- font-variant-numeric:tabular-nums}
-th{position:sticky;top:0;background:var(--tint);white-space:nowrap;padding:0}
-th button{font:inherit;font-weight:600;border:0;background:none;padding:.4rem .5rem;cursor:pointer;
- width:100%;text-align:inherit;color:inherit}
-th[aria-sort=ascending] button::after{content:" \\25B2"}
- th[aria-sort=descending] button::after{content:" \\25BC"}
-.text{text-align:left}
-.kind{display:inline-block;font-size:.72rem;padding:0 .35rem;border-radius:3px;margin:0 .3rem;
- white-space:nowrap}
-.note{color:var(--warn);font-size:.78rem;text-align:left;max-width:16rem}
-.below{font-size:.78rem;font-weight:400;color:var(--soft);max-width:20rem}
-td:not(.text)>.below{white-space:nowrap}
-details summary{cursor:pointer}details div{overflow-wrap:anywhere}
-.filters label.tick{flex-direction:row;align-items:center;gap:.4rem;padding-bottom:.5rem}
- .filters input[type=checkbox]{width:auto}
-svg.bar{width:130px;height:18px;display:block}
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));
- gap:1.2rem;align-items:start}
+STYLE = r"""
+:root {
+  --ink: #1a1a1a; --soft: #5c5c5c; --line: #d9d9d9; --back: #fff; --tint: #f4f6f8;
+  --accent: #0173b2; --warn: #8a4b00;
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0 auto; padding: 1rem 1.2rem 3rem; max-width: 84rem;
+  font: 16px/1.45 system-ui, sans-serif; color-scheme: light dark; color: var(--ink);
+  background: var(--back);
+}
+h1 { font-size: 1.5rem; margin: 0.2rem 0 0.4rem; }
+h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; }
+p { max-width: 46rem; margin: 0.4rem 0; }
+.filters {
+  display: flex; flex-wrap: wrap; gap: 0.6rem; margin: 1rem 0 0.6rem; align-items: end;
+}
+.filters label {
+  display: flex; flex-direction: column; font-size: 0.8rem; color: var(--soft); min-width: 0;
+}
+.filters select, .filters input {
+  font: inherit; font-size: 0.95rem; padding: 0.35rem 0.4rem; max-width: 17rem;
+  border: 1px solid var(--line); border-radius: 4px; background: var(--back); color: var(--ink);
+}
 """
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #4cff6467
-STYLE += """
-figure{margin:0;border:1px solid var(--line);border-radius:6px;padding:.6rem;min-width:0}
-figure{background:#fff;color:#1a1a1a}figcaption{font-size:.85rem;font-weight:600;
- margin-bottom:.4rem}
-caption{text-align:left;color:var(--soft);font-size:.85rem;padding:.2rem 0}
-button.unfold{font:inherit;font-size:.78rem;font-weight:400;border:0;background:none;
- color:var(--accent);text-decoration:underline;cursor:pointer;padding:.1rem 0;display:block;
- text-align:left}
-tr.variant>td:first-child{padding-left:1.4rem}
-@media (prefers-color-scheme:dark){:root{--ink:#e8e8e8;--soft:#b4b4b4;--line:#4a4a4a;--back:#16181b;
- --tint:#22262b;--accent:#6cb8ee;--warn:#f0b060}}
-figure svg{width:100%;height:auto;display:block}
-button.more{font:inherit;margin:.6rem 0;padding:.4rem .8rem}
-:focus-visible{outline:2px solid var(--accent);outline-offset:1px}
-@media (max-width:760px){
- body{padding:.7rem .8rem 2rem}
- .filters label{flex:1 1 45%}.filters label:first-child{flex-basis:100%}
- .filters select,.filters input{max-width:100%;width:100%}
- thead{display:none}table,tbody{display:block}
- tr{display:grid;grid-template-columns:1fr 1fr;gap:.1rem .8rem;border:1px solid var(--line);
- border-radius:6px;padding:.5rem .7rem;margin:.5rem 0}
- td{display:flex;justify-content:space-between;gap:.6rem;border:0;padding:.05rem 0;text-align:right}
- td::before{content:attr(data-label);color:var(--soft)}
- td:first-child,td.note,td.wide{grid-column:1/-1;max-width:none}td:first-child{font-weight:600;
- justify-content:flex-start;flex-wrap:wrap;gap:0}.text>.below{flex-basis:100%;max-width:none}
- td:first-child::before,td:empty{display:none}td:empty::before{content:none}
- svg.bar{width:55%}
+STYLE += r"""
+.count { color: var(--soft); font-size: 0.9rem; }
+table { border-collapse: collapse; width: 100%; font-size: 0.88rem; }
+th, td {
+  text-align: right; padding: 0.3rem 0.5rem; border-bottom: 1px solid var(--line);
+  vertical-align: top; font-variant-numeric: tabular-nums;
+}
+th { position: sticky; top: 0; background: var(--tint); white-space: nowrap; padding: 0; }
+th button {
+  font: inherit; font-weight: 600; border: 0; background: none; padding: 0.4rem 0.5rem;
+  cursor: pointer; width: 100%; text-align: inherit; color: inherit;
+}
+th[aria-sort='ascending'] button::after { content: ' \25B2'; }
+th[aria-sort='descending'] button::after { content: ' \25BC'; }
+.text { text-align: left; }
+.kind {
+  display: inline-block; font-size: 0.72rem; padding: 0 0.35rem; border-radius: 3px;
+  margin: 0 0.3rem; white-space: nowrap;
+}
+.note { color: var(--warn); font-size: 0.78rem; text-align: left; max-width: 16rem; }
+.below { font-size: 0.78rem; font-weight: 400; color: var(--soft); max-width: 20rem; }
+td:not(.text) > .below { white-space: nowrap; }
+details summary { cursor: pointer; }
+details div { overflow-wrap: anywhere; }
+.filters label.tick {
+  flex-direction: row; align-items: center; gap: 0.4rem; padding-bottom: 0.5rem;
+}
+.filters input[type='checkbox'] { width: auto; }
+svg.bar { width: 130px; height: 18px; display: block; }
+"""
+
+# %% ../../nbs/lab/40_leaderboard.ipynb #css00006
+STYLE += r"""
+.pictures {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr));
+  gap: 1.2rem; align-items: start;
+}
+figure {
+  margin: 0; border: 1px solid var(--line); border-radius: 6px; padding: 0.6rem; min-width: 0;
+}
+figure { background: #fff; color: #1a1a1a; }
+figcaption { font-size: 0.85rem; font-weight: 600; margin-bottom: 0.4rem; }
+caption { text-align: left; color: var(--soft); font-size: 0.85rem; padding: 0.2rem 0; }
+::placeholder { color: var(--soft); opacity: 1; }
+button.unfold {
+  font: inherit; font-size: 0.78rem; font-weight: 400; border: 0; background: none;
+  color: var(--accent); text-decoration: underline; cursor: pointer; padding: 0.1rem 0;
+  display: block; text-align: left;
+}
+tr.variant > td:first-child { padding-left: 1.4rem; }
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ink: #e8e8e8; --soft: #b4b4b4; --line: #4a4a4a; --back: #16181b; --tint: #22262b;
+    --accent: #6cb8ee; --warn: #f0b060;
+  }
+}
+figure svg { width: 100%; height: auto; display: block; }
+button.more { font: inherit; margin: 0.6rem 0; padding: 0.4rem 0.8rem; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
+"""
+
+# %% ../../nbs/lab/40_leaderboard.ipynb #css00008
+STYLE += r"""
+@media (max-width: 760px) {
+  body { padding: 0.7rem 0.8rem 2rem; }
+  .filters label { flex: 1 1 45%; }
+  .filters label:first-child { flex-basis: 100%; }
+  .filters select, .filters input { max-width: 100%; width: 100%; }
+  thead { display: none; }
+  table, caption, tbody { display: block; }
+  tr {
+    display: grid; grid-template-columns: 1fr 1fr; gap: 0.1rem 0.8rem;
+    border: 1px solid var(--line); border-radius: 6px; padding: 0.5rem 0.7rem; margin: 0.5rem 0;
+  }
+  td {
+    display: flex; justify-content: space-between; gap: 0.6rem; border: 0; padding: 0.05rem 0;
+    text-align: right;
+  }
+  td::before { content: attr(data-label); color: var(--soft); }
+  td:first-child, td.note, td.wide { grid-column: 1/-1; max-width: none; }
+  td:first-child { font-weight: 600; justify-content: flex-start; flex-wrap: wrap; gap: 0; }
+  .text > .below { flex-basis: 100%; max-width: none; }
+  td:first-child::before, td:empty { display: none; }
+  td:empty::before { content: none; }
+  svg.bar { width: 55%; }
 }
 """
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #c49f0e9b
-_SETUP = """
+_SETUP = r"""
 'use strict';
 const data = JSON.parse(document.getElementById('data').textContent);
-const rows = data.rows.map((r, i) => { const o = {at: i}; data.columns.forEach((c, k) => o[c] = c in data.texts ? data.texts[c][r[k]] : r[k]); return o; });
+const rows = data.rows.map((r, i) => {
+  const row = {at: i};
+  data.columns.forEach((c, k) => (row[c] = c in data.texts ? data.texts[c][r[k]] : r[k]));
+  return row;
+});
 const lower = new Set(data.lower), all = '';
 const at = id => document.getElementById(id);
 const state = {sort: 'best', down: false, most: 200, open: new Set()};
-const digits = x => x === null ? '' : Math.abs(x) >= 1000 ? x.toFixed(0) : Math.abs(x) >= 100 ? x.toFixed(1) : Math.abs(x) >= 10 ? x.toFixed(2) : x.toFixed(4);
-const signed = x => x === null ? '' : (x > 0 ? '+' : x < 0 ? '\\u2212' : '') + digits(Math.abs(x));
-const span = r => r.low === null ? '' : digits(r.low) + ' to ' + digits(r.high);
+const make = (tag, text, cls) => {
+  const e = document.createElement(tag);
+  if (text !== undefined) e.textContent = text;
+  if (cls) e.className = cls;
+  return e;
+};
+// fewer digits behind the point where there are more before it
+const digits = x => {
+  if (x === null) return '';
+  const size = Math.abs(x);
+  return x.toFixed(size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : 4);
+};
+const signed = x => {
+  if (x === null) return '';
+  return (x > 0 ? '+' : x < 0 ? '\u2212' : '') + digits(Math.abs(x));
+};
+const span = r => (r.low === null ? '' : digits(r.low) + ' to ' + digits(r.high));
 const score = r => (lower.has(r.metric) ? 1 : -1) * r.measured;
+"""
+
+# %% ../../nbs/lab/40_leaderboard.ipynb #js000002
+_COLUMNS = r"""
+// what all lines share is said once, in the filter
+const told = (r, id) => (at(id).value === all ? r[id] : '');
+const rounded = x => (x === null ? '' : x.toFixed(0));
+const seeds = r => r.seeds.split(' ').length;
 // name, label, what is sorted by, what is shown, class
 const columns = [
   ['method', 'method', r => r.method.toLowerCase(), null, 'text'],
-  ['dataset', 'data set', r => r.dataset, r => at('dataset').value === all ? r.dataset : '', 'text'],
-  ['protocol', 'protocol', r => r.protocol, r => at('protocol').value === all ? r.protocol : '', 'text wide'],
-  ['metric', 'metric', r => r.metric, r => at('metric').value === all ? r.metric : '', 'text wide'],
+  ['dataset', 'data set', r => r.dataset, r => told(r, 'dataset'), 'text'],
+  ['protocol', 'protocol', r => r.protocol, r => told(r, 'protocol'), 'text wide'],
+  ['metric', 'metric', r => r.metric, r => told(r, 'metric'), 'text wide'],
   ['measured', 'measured', r => r.measured, r => digits(r.measured), 'wide'],
   ['picture', 'interval, rule, floor, noise', score, null, 'wide'],
-  ['minus_trivial', '\\u2212 best rule', r => r.minus_trivial, r => signed(r.minus_trivial), ''],
+  ['minus_trivial', '\u2212 best rule', r => r.minus_trivial, r => signed(r.minus_trivial), ''],
   ['floor', 'floor', r => r.floor, r => digits(r.floor), ''],
   ['noise', 'noise', r => r.noise, r => digits(r.noise), ''],
   ['printed', 'printed', r => r.printed, r => digits(r.printed), ''],
-  ['minus_printed', '\\u2212 printed', r => r.minus_printed, r => signed(r.minus_printed), ''],
+  ['minus_printed', '\u2212 printed', r => r.minus_printed, r => signed(r.minus_printed), ''],
   ['n', 'cases', r => r.n, r => String(r.n), ''],
-  ['seeds', 'seeds', r => r.seeds.split(' ').length, r => String(r.seeds.split(' ').length), ''],
-  ['seconds', 'run, s', r => r.seconds, r => r.seconds === null ? '' : r.seconds.toFixed(0), 'wide'],
-  ['note', 'marks', r => r.note, r => r.note, 'note']];
-const make = (tag, text, cls) => { const e = document.createElement(tag); if (text !== undefined) e.textContent = text; if (cls) e.className = cls; return e; };
+  ['seeds', 'seeds', seeds, r => String(seeds(r)), ''],
+  ['seconds', 'run, s', r => r.seconds, r => rounded(r.seconds), 'wide'],
+  ['note', 'marks', r => r.note, r => r.note, 'note'],
+];
+"""
+
+# %% ../../nbs/lab/40_leaderboard.ipynb #997a86bf
+_FILTERS = r"""
 function options(id, values, label, chosen) {
-  const box = at(id); box.replaceChildren();
+  const box = at(id);
+  box.replaceChildren();
   if (label) box.append(new Option(label, all));
   values.forEach(v => box.append(new Option(v, v)));
   box.value = values.includes(chosen) ? chosen : label ? all : values[0];
 }
-const only = (rs, column) => [...new Set(rs.map(r => r[column]))].sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
-"""
-
-# %% ../../nbs/lab/40_leaderboard.ipynb #997a86bf
-_FILTERS = """
+const sorted = values =>
+  [...new Set(values)].sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
+const order = ['task', 'split', 'dataset', 'protocol', 'metric', 'kind'];
+const whole = {dataset: 'all', protocol: 'all', metric: 'all', kind: 'all'};
 // what can be chosen follows from what was chosen before it
 function refill(from) {
-  const order = ['task', 'split', 'dataset', 'protocol', 'metric', 'kind'], task = at('task').value;
-  const opening = data.opening[task] || {};
+  const opening = data.opening[at('task').value] || {}, fresh = from === 'task';
   let rs = rows;
   order.forEach((id, i) => {
     if (i > order.indexOf(from)) {
-      const old = from === 'task' ? opening[id] : at(id).value, values = only(rs, id);
-      options(id, values, {dataset: 'all', protocol: 'all', metric: 'all', kind: 'all'}[id], id === 'split' && !values.includes(old) ? 'test' : old);
-      if (from === 'task' && id === 'dataset') at(id).value = values[0];
-      if (from === 'task' && id === 'protocol' && !values.includes(old)) at(id).value = values[0];
-      if (from === 'task' && id === 'metric' && !values.includes(old)) at(id).value = values[0];
+      const old = fresh ? opening[id] : at(id).value, values = sorted(rs.map(r => r[id]));
+      const lost = !values.includes(old);
+      options(id, values, whole[id], id === 'split' && lost ? 'test' : old);
+      if (fresh && (id === 'dataset' || (lost && ['protocol', 'metric'].includes(id))))
+        at(id).value = values[0];
     }
     const v = at(id).value;
     if (v !== all) rs = rs.filter(r => r[id] === v);
   });
 }
+"""
+
+# %% ../../nbs/lab/40_leaderboard.ipynb #js000004
+_ORDER = r"""
 function chosen() {
-  const words = at('search').value.toLowerCase().split(/\\s+/).filter(Boolean);
-  return rows.filter(r => ['task', 'split', 'dataset', 'protocol', 'metric', 'kind'].every(id => at(id).value === all || r[id] === at(id).value)
-    && words.every(w => (r.method + ' ' + r.differs + ' ' + r.note + ' ' + r.profile).toLowerCase().includes(w)) && (!at('current').checked || !r.marked));
+  const words = at('search').value.toLowerCase().split(/\s+/).filter(Boolean);
+  return rows.filter(r => {
+    const text = [r.method, r.differs, r.note, r.profile].join(' ').toLowerCase();
+    return order.every(id => at(id).value === all || r[id] === at(id).value)
+      && words.every(w => text.includes(w))
+      && (!at('current').checked || !r.marked);
+  });
 }
+// best first, among what can be compared
+const best = (a, b) =>
+  a.dataset.localeCompare(b.dataset)
+  || a.protocol.localeCompare(b.protocol)
+  || a.metric.localeCompare(b.metric)
+  || score(a) - score(b)
+  || a.at - b.at;
 function ordered(rs) {
-  if (state.sort === 'best') return rs.slice().sort((a, b) => a.dataset.localeCompare(b.dataset) || a.protocol.localeCompare(b.protocol) || a.metric.localeCompare(b.metric) || score(a) - score(b) || a.at - b.at);
+  if (state.sort === 'best') return rs.slice().sort(best);
   const key = columns.find(c => c[0] === state.sort)[2], sign = state.down ? -1 : 1;
-  // what has no value comes last, whichever way
-  return rs.slice().sort((a, b) => { const x = key(a), y = key(b); return (x === null) - (y === null) || (x === null ? 0 : typeof x === 'string' ? sign * x.localeCompare(y, undefined, {numeric: true}) : sign * (x - y)) || a.at - b.at; });
+  const compare = (x, y) =>
+    sign * (typeof x === 'string' ? x.localeCompare(y, undefined, {numeric: true}) : x - y);
+  return rs.slice().sort((a, b) => {
+    const x = key(a), y = key(b);
+    // what has no value comes last, whichever way
+    return (x === null) - (y === null) || (x === null ? 0 : compare(x, y)) || a.at - b.at;
+  });
+}
+"""
+
+# %% ../../nbs/lab/40_leaderboard.ipynb #js000005
+_GROUPS = r"""
+// one line a method: the first of its settings; the others where they were unfolded
+const method = r =>
+  [r.study, r.dataset, r.protocol, r.split, r.metric, r.method, r.kind].join('|');
+function folded(rs) {
+  const groups = new Map();
+  rs.forEach(r => {
+    const k = method(r);
+    groups.has(k) ? groups.get(k).push(r) : groups.set(k, [r]);
+  });
+  groups.forEach(group => group
+    .sort((a, b) => a.variant - b.variant)
+    .forEach((r, i) => Object.assign(r, {first: i === 0, more: group.length - 1})));
+  return rs.filter(r => r.first || state.open.has(method(r)));
+}
+// lines of one metric share a scale
+const scale = r => r.study + r.dataset + r.protocol + r.split + r.metric;
+function scales(rs) {
+  const ends = new Map();
+  rs.forEach(r => {
+    const k = scale(r);
+    if (!ends.has(k)) ends.set(k, []);
+    ends.get(k).push(...[r.measured, r.low, r.high, r.floor, r.noise, r.trivial].filter(v => v !== null));
+  });
+  ends.forEach((v, k) => ends.set(k, robust(v)));
+  return ends;
 }
 """
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #1d4dc45f
-_BARS = """
-// one line a method: the first of its settings; the others where they were unfolded
-const method = r => [r.study, r.dataset, r.protocol, r.split, r.metric, r.method, r.kind].join('|');
-function folded(rs) {
-  const groups = new Map();
-  rs.forEach(r => { const k = method(r); if (!groups.has(k)) groups.set(k, []); groups.get(k).push(r); });
-  groups.forEach(g => { g.sort((a, b) => a.variant - b.variant); g.forEach((r, i) => { r.first = i === 0; r.more = g.length - 1; }); });
-  return rs.filter(r => r.first || state.open.has(method(r)));
-}
+_BARS = r"""
 // ends of a scale that a few numbers far off do not squash
 function robust(values) {
-  const v = values.slice().sort((a, b) => a - b), q = p => v[Math.floor(p * (v.length - 1))], far = 3 * (q(.75) - q(.25)) || Infinity;
-  return [Math.max(v[0], q(.25) - far), Math.min(v[v.length - 1], q(.75) + far)];
+  const v = values.slice().sort((a, b) => a - b), q = p => v[Math.floor(p * (v.length - 1))];
+  const far = 3 * (q(0.75) - q(0.25)) || Infinity;
+  return [Math.max(v[0], q(0.25) - far), Math.min(v[v.length - 1], q(0.75) + far)];
 }
-const paint = kind => ['floor', 'noise'].includes(kind) ? 'currentColor' : data.colours[kind];
+const paint = kind =>
+  (['floor', 'noise'].includes(kind) ? 'currentColor' : data.colours[kind]);
+function drawn(tag, attributes) {
+  const e = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  Object.entries(attributes).forEach(([name, value]) => e.setAttribute(name, value));
+  return e;
+}
+function spoken(r, off) {
+  return 'measured ' + digits(r.measured) + (off ? ', off the scale' : '')
+    + (r.trivial === null ? '' : ', best rule ' + digits(r.trivial))
+    + (r.floor === null ? '' : ', floor ' + digits(r.floor))
+    + (r.noise === null ? '' : ', noise ' + digits(r.noise));
+}
 function bar(r, low, high) {
-  const ns = 'http://www.w3.org/2000/svg', s = document.createElementNS(ns, 'svg');
-  s.setAttribute('viewBox', '0 0 130 18'); s.setAttribute('class', 'bar'); s.setAttribute('role', 'img');
-  const x = v => high > low ? 4 + 122 * (Math.min(Math.max(v, low), high) - low) / (high - low) : 65;
-  const line = (x1, y1, x2, y2, colour, width, dash) => { const e = document.createElementNS(ns, 'line'); Object.entries({x1, y1, x2, y2, stroke: colour, 'stroke-width': width}).forEach(([k, v]) => e.setAttribute(k, v)); if (dash) e.setAttribute('stroke-dasharray', dash); s.append(e); };
+  const picture = drawn('svg', {viewBox: '0 0 130 18', class: 'bar', role: 'img'});
+  const inside = v => Math.min(Math.max(v, low), high);
+  const x = v => high > low ? 4 + 122 * (inside(v) - low) / (high - low) : 65;
+  const line = (x1, y1, x2, y2, stroke, width, dash) => picture.append(drawn('line',
+    {x1, y1, x2, y2, stroke, 'stroke-width': width, ...(dash && {'stroke-dasharray': dash})}));
   if (r.floor !== null) line(x(r.floor), 1, x(r.floor), 17, 'currentColor', 2);
   if (r.noise !== null) line(x(r.noise), 1, x(r.noise), 17, 'currentColor', 1);
   if (r.trivial !== null) line(x(r.trivial), 1, x(r.trivial), 17, '#808080', 1.5, '2 2');
   if (r.low !== null) line(x(r.low), 9, x(r.high), 9, paint(r.kind), 2.5);
-  const off = r.measured < low || r.measured > high, dot = document.createElementNS(ns, 'circle');
   // off the scale: an empty circle at its edge
-  Object.entries({cx: x(r.measured), cy: 9, r: 3.6, fill: off ? 'none' : paint(r.kind), stroke: paint(r.kind)}).forEach(([k, v]) => dot.setAttribute(k, v)); s.append(dot);
-  s.setAttribute('aria-label', 'measured ' + digits(r.measured) + (off ? ', off the scale' : '') + (r.trivial === null ? '' : ', best rule ' + digits(r.trivial)) + (r.floor === null ? '' : ', floor ' + digits(r.floor)) + (r.noise === null ? '' : ', noise ' + digits(r.noise)));
-  return s;
-}
-// "code changed: a, b": the first words, and the rest when they are tapped
-function mark(text) {
-  const [what, which] = text.split(/: (.*)/);
-  if (!which) return make('div', what);
-  const d = make('details'); d.append(make('summary', what), make('div', which)); return d;
+  const off = r.measured < low || r.measured > high;
+  picture.append(drawn('circle', {
+    cx: x(r.measured), cy: 9, r: 3.6, fill: off ? 'none' : paint(r.kind), stroke: paint(r.kind)}));
+  picture.setAttribute('aria-label', spoken(r, off));
+  return picture;
 }
 """
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #eabcee47
-_ADDRESS = """
-function unfold(r) {
-  const k = method(r), b = make('button', state.open.has(k) ? 'fold' : r.more + (r.more === 1 ? ' other setting' : ' other settings'), 'unfold');
-  b.type = 'button'; b.setAttribute('aria-expanded', state.open.has(k));
-  b.addEventListener('click', () => { state.open.has(k) ? state.open.delete(k) : state.open.add(k); draw(); }); return b;
-}
+_ADDRESS = r"""
 // what was chosen stands in the address, so that a view can be sent
-const kept = ['task', 'split', 'dataset', 'protocol', 'metric', 'kind', 'search'];
-const address = () => new URLSearchParams(kept.filter(id => at(id).value !== all || id === 'dataset' || id === 'protocol' || id === 'metric').map(id => [id, at(id).value])).toString();
+const kept = [...order, 'search'], always = ['dataset', 'protocol', 'metric'];
+const address = () => new URLSearchParams(kept
+  .filter(id => at(id).value !== all || always.includes(id))
+  .map(id => [id, at(id).value])).toString();
 // a page inside another one has no address of its own
-function keep() { try { history.replaceState(null, '', '#' + address()); } catch (e) {} }
+function keep() {
+  try { history.replaceState(null, '', '#' + address()); } catch (e) {}
+}
 function restore(text) {
   const asked = new URLSearchParams(text.replace(/^#/, ''));
-  if (![...at('task').options].some(o => o.value === asked.get('task'))) return;
-  kept.forEach(id => { if (!asked.has(id)) return; const v = asked.get(id);
-    if (id === 'search') at(id).value = v; else if ([...at(id).options].some(o => o.value === v)) { at(id).value = v; refill(id); } });
+  const has = (id, v) => [...at(id).options].some(o => o.value === v);
+  if (!has('task', asked.get('task'))) return;
+  kept.filter(id => asked.has(id)).forEach(id => {
+    const v = asked.get(id);
+    if (id === 'search') at(id).value = v;
+    else if (has(id, v)) {
+      at(id).value = v;
+      refill(id);
+    }
+  });
   draw();
 }
 """
 
-# %% ../../nbs/lab/40_leaderboard.ipynb #6a1a2ba8
-_TABLE = """
-function draw() {
-  const every = chosen(), found = ordered(folded(every)), ends = new Map();
-  every.forEach(r => { const k = r.study + r.dataset + r.protocol + r.split + r.metric, e = ends.get(k) || [];
-    e.push(...[r.measured, r.low, r.high, r.floor, r.noise, r.trivial].filter(v => v !== null)); ends.set(k, e); });
-  ends.forEach((v, k) => ends.set(k, robust(v)));
-  const shown = columns.filter(c => !(['dataset', 'protocol', 'metric'].includes(c[0]) && at(c[0]).value !== all) && !(['floor', 'noise', 'printed', 'minus_printed'].includes(c[0]) && found.every(r => r[c[0]] === null)));
-  const head = at('head'); head.replaceChildren();
-  shown.forEach(c => { const th = make('th', undefined, c[4].includes('text') || c[4] === 'note' ? 'text' : ''), b = make('button', c[1]); th.scope = 'col'; b.type = 'button';
-    if (state.sort === c[0]) th.setAttribute('aria-sort', state.down ? 'descending' : 'ascending');
-    b.addEventListener('click', () => { state.down = state.sort === c[0] && !state.down; state.sort = c[0]; draw(); at('head').children[shown.indexOf(c)].firstChild.focus(); });
-    th.append(b); head.append(th); });
-  const sort = at('sort'); sort.replaceChildren(new Option('best first', 'best'));
-  shown.forEach(c => sort.append(new Option(c[1] + ', up', c[0] + ' up'), new Option(c[1] + ', down', c[0] + ' down')));
-  sort.value = state.sort === 'best' ? 'best' : state.sort + (state.down ? ' down' : ' up');
-  const body = at('body'); body.replaceChildren();
-  found.slice(0, state.most).forEach(r => { const tr = make('tr', undefined, r.first ? '' : 'variant');
-    shown.forEach(c => { const td = make('td', c[3] ? c[3](r) : undefined, c[4]); td.dataset.label = c[1];
-      if (c[0] === 'method') { td.append(make('span', r.method)); const k = make('span', r.kind, 'kind'); k.dataset.kind = r.kind; td.append(k); if (r.differs) td.append(make('div', r.differs, 'below')); if (r.first && r.more) td.append(unfold(r)); }
-      if (c[0] === 'picture') { const e = ends.get(r.study + r.dataset + r.protocol + r.split + r.metric); td.append(bar(r, e[0], e[1])); }
-      if (c[0] === 'note') td.replaceChildren(...r.note.split('; ').filter(Boolean).map(mark));
-      if (c[0] === 'minus_trivial' && r.rule) td.title = 'best rule: ' + r.rule + ', ' + digits(r.trivial);
-      if (c[0] === 'measured' && r.low !== null) td.append(make('div', span(r), 'below'));
-      if (c[0] === 'seeds') td.title = 'seeds ' + r.seeds;
-      if (c[0] === 'seconds') { td.title = r.files; td.append(make('div', r.device, 'below')); }
-      tr.append(td); });
-    body.append(tr); });
-  const direction = at('metric').value === all ? '' : lower.has(at('metric').value) ? ' \\u00b7 less is better' : ' \\u00b7 more is better';
-  at('count').textContent = found.length + (found.length === 1 ? ' line' : ' lines') + (every.length > found.length ? ', ' + (every.length - found.length) + ' other settings folded' : '') + direction;
-  keep();
-  at('more').hidden = found.length <= state.most; at('more').textContent = 'show all ' + found.length;
+# %% ../../nbs/lab/40_leaderboard.ipynb #js000007
+_CELLS = r"""
+// "code changed: a, b": the first words, and the rest when they are tapped
+function mark(text) {
+  const [what, which] = text.split(/: (.*)/);
+  if (!which) return make('div', what);
+  const d = make('details');
+  d.append(make('summary', what), make('div', which));
+  return d;
 }
-['task', 'split', 'dataset', 'protocol', 'metric', 'kind'].forEach(id => at(id).addEventListener('change', () => { state.most = 200; refill(id); draw(); }));
+function unfold(r) {
+  const k = method(r), others = r.more + (r.more === 1 ? ' other setting' : ' other settings');
+  const b = make('button', state.open.has(k) ? 'fold' : others, 'unfold');
+  b.type = 'button';
+  b.setAttribute('aria-expanded', state.open.has(k));
+  b.addEventListener('click', () => {
+    state.open.has(k) ? state.open.delete(k) : state.open.add(k);
+    draw();
+  });
+  return b;
+}
+// what a cell has besides its text
+const inside = {
+  method(td, r) {
+    const kind = make('span', r.kind, 'kind');
+    kind.dataset.kind = r.kind;
+    td.append(make('span', r.method), kind);
+    if (r.differs) td.append(make('div', r.differs, 'below'));
+    if (r.first && r.more) td.append(unfold(r));
+  },
+  picture(td, r, ends) { td.append(bar(r, ...ends.get(scale(r)))); },
+  note(td, r) { td.replaceChildren(...r.note.split('; ').filter(Boolean).map(mark)); },
+  minus_trivial(td, r) { if (r.rule) td.title = `best rule: ${r.rule}, ${digits(r.trivial)}`; },
+  measured(td, r) { if (r.low !== null) td.append(make('div', span(r), 'below')); },
+  seeds(td, r) { td.title = 'seeds ' + r.seeds; },
+  seconds(td, r) { td.title = r.files; td.append(make('div', r.device, 'below')); },
+};
+"""
+
+# %% ../../nbs/lab/40_leaderboard.ipynb #js000008
+_HEAD = r"""
+// columns that say something here
+function telling(found) {
+  const optional = ['floor', 'printed', 'minus_printed'];
+  return columns.filter(([name]) => !(always.includes(name) && at(name).value !== all)
+    && !(optional.includes(name) && found.every(r => r[name] === null)));
+}
+function head(shown) {
+  at('head').replaceChildren(...shown.map(([name, label, , , cls], i) => {
+    const th = make('th', undefined, cls.includes('text') || cls === 'note' ? 'text' : '');
+    const b = make('button', label);
+    th.scope = 'col';
+    b.type = 'button';
+    if (state.sort === name) th.setAttribute('aria-sort', state.down ? 'descending' : 'ascending');
+    b.addEventListener('click', () => {
+      state.down = state.sort === name && !state.down;
+      state.sort = name;
+      draw();
+      at('head').children[i].firstChild.focus();
+    });
+    th.append(b);
+    return th;
+  }));
+}
+function orders(shown) {
+  at('sort').replaceChildren(new Option('best first', 'best'), ...shown.flatMap(([name, label]) =>
+    [new Option(label + ', up', name + ' up'), new Option(label + ', down', name + ' down')]));
+  at('sort').value =
+    state.sort === 'best' ? 'best' : state.sort + (state.down ? ' down' : ' up');
+}
+"""
+
+# %% ../../nbs/lab/40_leaderboard.ipynb #6a1a2ba8
+_TABLE = r"""
+function line(r, shown, ends) {
+  const tr = make('tr', undefined, r.first ? '' : 'variant');
+  tr.append(...shown.map(([name, label, , text, cls]) => {
+    const td = make('td', text ? text(r) : undefined, cls);
+    td.dataset.label = label;
+    if (name in inside) inside[name](td, r, ends);
+    return td;
+  }));
+  return tr;
+}
+function counted(every, found) {
+  const metric = at('metric').value, hidden = every.length - found.length;
+  const direction = (lower.has(metric) ? 'less' : 'more') + ' is better';
+  return found.length + (found.length === 1 ? ' line' : ' lines')
+    + (hidden > 0 ? `, ${hidden} other settings folded` : '')
+    + (metric === all ? '' : ' \u00b7 ' + direction);
+}
+function draw() {
+  const every = chosen(), found = ordered(folded(every)), ends = scales(every);
+  const shown = telling(found);
+  head(shown);
+  orders(shown);
+  at('body').replaceChildren(...found.slice(0, state.most).map(r => line(r, shown, ends)));
+  at('count').textContent = counted(every, found);
+  at('more').hidden = found.length <= state.most;
+  at('more').textContent = 'show all ' + found.length;
+  keep();
+}
+"""
+
+# %% ../../nbs/lab/40_leaderboard.ipynb #js000010
+_START = r"""
+order.forEach(id => at(id).addEventListener('change', () => {
+  state.most = 200;
+  refill(id);
+  draw();
+}));
 ['search', 'current'].forEach(id => at(id).addEventListener('input', draw));
-at('sort').addEventListener('change', e => { const [c, d] = e.target.value.split(' '); state.sort = c; state.down = d === 'down'; draw(); });
-at('more').addEventListener('click', () => { state.most = Infinity; draw(); });
+at('sort').addEventListener('change', e => {
+  const [name, way] = e.target.value.split(' ');
+  state.sort = name;
+  state.down = way === 'down';
+  draw();
+});
+at('more').addEventListener('click', () => {
+  state.most = Infinity;
+  draw();
+});
 const first = location.hash;
-options('task', data.tasks); refill('task'); draw(); restore(first);
+options('task', data.tasks);
+refill('task');
+draw();
+restore(first);
 """
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #971e5823
-SCRIPT = _SETUP + _FILTERS + _BARS + _ADDRESS + _TABLE
+SCRIPT = "".join((
+    _SETUP, _COLUMNS, _FILTERS, _ORDER, _GROUPS, _BARS, _ADDRESS, _CELLS, _HEAD,
+    _TABLE, _START))
 
 # %% ../../nbs/lab/40_leaderboard.ipynb #4d6168ed
 SHOWN = [
