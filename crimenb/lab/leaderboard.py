@@ -585,7 +585,8 @@ function scales(rs) {
   rs.forEach(r => {
     const k = scale(r);
     if (!ends.has(k)) ends.set(k, []);
-    ends.get(k).push(...[r.measured, r.low, r.high, r.floor, r.noise, r.trivial].filter(v => v !== null));
+    const shown = [r.measured, r.low, r.high, r.floor, r.noise, r.trivial];
+    ends.get(k).push(...shown.filter(v => v !== null));
   });
   ends.forEach((v, k) => ends.set(k, robust(v)));
   return ends;
@@ -702,7 +703,7 @@ const inside = {
 _HEAD = r"""
 // columns that say something here
 function telling(found) {
-  const optional = ['floor', 'printed', 'minus_printed'];
+  const optional = ['floor', 'noise', 'printed', 'minus_printed'];
   return columns.filter(([name]) => !(always.includes(name) && at(name).value !== all)
     && !(optional.includes(name) && found.every(r => r[name] === null)));
 }
