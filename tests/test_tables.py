@@ -17,8 +17,8 @@ from crimenb.core import InputError
 from crimenb.warehouse import store as S
 
 FILES = {"chicago": "chicago.csv", "nyc": "nypd.csv", "la": "lapd.csv", "dc": "dc.csv"}
-# files of the property test, twenty for each fault in each dialect of each city; CRIMENB_MUTANTS=100000 makes more of them
-MUTANTS = int(os.environ.get("CRIMENB_MUTANTS", 5_000))
+# files of the property test, forty for each fault in each dialect of each city; CRIMENB_MUTANTS=100000 makes more of them
+MUTANTS = int(os.environ.get("CRIMENB_MUTANTS", 10_000))
 
 
 # --- a reader of its own, character by character ----------------------------------------------------------------------

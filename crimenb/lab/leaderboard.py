@@ -887,8 +887,8 @@ def page(table: pd.DataFrame,  # from `lines`
 <title>crimenb: the leaderboard</title><style>{STYLE}{BADGES}</style></head><body><main>
 <h1>The leaderboard</h1>
 <p>Everything that was measured with crimenb and recorded, each number beside the best trivial rule
-of its own run, the score of the truth or an estimate of the noise where there is one (called floor or noise;
-not everywhere is it the least that can be), and what the work prints. A printed number was not
+of its own run, the score of the truth or an estimate of the noise where there is one (called floor
+or noise; not everywhere is it the least that can be), and what the work prints. A printed number was not
 measured here.</p>
 <p>Kinds of lines: {LEGEND}</p>
 {first}
