@@ -47,3 +47,7 @@ def test_what_is_off_the_scale_stands_at_its_edge_with_its_number():
     assert "<svg" in pages.dots(ROWS[:1], "RMSE", True) and "<svg" in pages.dots(ROWS.assign(value=0., low=np.nan, high=np.nan), "RMSE", True)
 
 def test_the_same_numbers_make_the_same_picture(): assert pages.dots(ROWS, "RMSE", True) == pages.dots(ROWS, "RMSE", True)
+
+def test_a_number_far_off_does_not_squash_the_others():
+    low, high = pages.robust([.45, .46, .47, .48, .5, 90.])
+    assert low == .45 and .5 <= high < 1
