@@ -166,8 +166,9 @@ FRAME = """
 .answer table { border-collapse: collapse; font-size: 1rem; margin: .4rem 0; }
 .answer th, .answer td {
   text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0;
-  border-bottom: 1px solid #c9c9c4; overflow-wrap: anywhere;
+  border-bottom: 1px solid #c9c9c4;
 }
+.answer details td { overflow-wrap: anywhere; }
 .answer .caution { border-left: 4px solid #d55e00; padding: .3rem .8rem; max-width: 44rem; }
 .answer .figures {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr));
@@ -186,6 +187,8 @@ main { min-width: 0; }
 .jp-OutputArea-output img, .jp-OutputArea-output svg { max-width: 100%; height: auto; }
 @media (max-width: 700px) {
   .answer { padding: .4rem; }
+  .answer table { font-size: .9rem; }
+  .answer th, .answer td { padding-right: .5rem; }
   .answer dl { grid-template-columns: 1fr; }
   .answer dd { margin-bottom: .3rem; }
   .jp-InputPrompt, .jp-OutputPrompt { display: none; }
