@@ -613,8 +613,7 @@ def reproduce(study: str,        # name of a study
         if not paths.result.exists() or paths.result.stat().st_mtime_ns == before:
             raise StudyFailed("it ended without a result, its last cell must be run.save()")
         left = tuple(sorted(out.glob(f"{glob.escape(name)}.forecast.*")))
-        start = answer(_read(paths.result), left, given, (paths.notebook, paths.result))
-        write_atomic(paths.page, pages.page(partial, start))
+        _leave_page(paths, partial, left, given)
         os.replace(partial, paths.notebook)
         failed.unlink(missing_ok=True)
     except (papermill.PapermillExecutionError, RuntimeError, TimeoutError) as error:
@@ -646,6 +645,12 @@ class _environment:
         for name, value in self.old.items():
             if value is None: del os.environ[name]
             else: os.environ[name] = value
+
+def _leave_page(paths, notebook, forecast, given):
+    "Write the page of a run from its executed notebook and its result file."
+    result = json.loads(paths.result.read_text(encoding="utf-8"))
+    start = answer(result, forecast, given, (paths.notebook, paths.result))
+    write_atomic(paths.page, pages.page(notebook, start))
 
 def _without_bars(path):
     "Take the progress bars out of the notebook at `path`."
