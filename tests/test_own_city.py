@@ -15,6 +15,8 @@ from crimenb import models
 from crimenb.cities import Card
 from crimenb.core import InputError
 from crimenb.lab import cli, forecasting
+from crimenb.panels import Panel
+from crimenb.terrain import Terrain
 
 NAMES = {"time": "Tatzeit", "category": "Delikt", "premises": "Tatort", "lon": "Laenge", "lat": "Breite", "record_id": "Aktenzeichen"}
 SPANISH = {"time": "fecha", "category": "delito", "lon": "longitud", "lat": "latitud", "record_id": "expediente"}
@@ -271,21 +273,18 @@ def some_days(n_days, each=8, start="2018-01-01", lost=()):
 def test_a_week_or_month_with_days_of_which_nothing_is_known_is_not_counted():
     lost = pd.date_range("2018-02-08", "2018-02-18")
     events, card = some_days(26*7, lost=lost), Card("made up")
-    assert list(forecasting.quiet_days(events)) == list(lost)
     with pytest.raises(InputError, match="nothing is known of 2 week.*2018-02-05.*2018-02-12.*--gap unknown"): forecasting.view_of("week", events, card, None)
-    many = forecasting.view_of("week", events, card, None, "unknown").counts.sum((1, 2))
+    weeks = forecasting.view_of("week", events, card, None, "unknown")
+    many = weeks.counts.sum((1, 2))
     assert np.isnan(many[5:7]).all() and (np.delete(many, [5, 6]) == 56).all() and len(many) == 26
-    months = forecasting.view_of("year", events, card, None, "unknown", cell_m=500, period="M").counts.sum(1)
-    assert np.isnan(months).tolist() == [False, True, False, False, False, False] and months[0] == 31*8
-    # two days without 16 events can be chance, and so can 20 of a place of few
-    assert not len(forecasting.quiet_days(some_days(90, lost=lost[:2]))) and len(forecasting.quiet_days(some_days(90, lost=lost[:3]))) == 3
-    few = some_days(300)[::12]
-    assert not len(forecasting.quiet_days(few[~few.time.between("2018-03-01", "2018-03-20")]))
-    # an office that writes down nothing on Saturdays and Sundays has no gap each week, but a lost Monday to Wednesday is one
-    office = events[events.time.dt.day_of_week < 5]
-    assert list(forecasting.quiet_days(office)) == list(lost) and not len(forecasting.quiet_days(office[office.time >= "2018-02-19"]))
-    # times that are known to the month only
-    assert not len(forecasting.quiet_days(events.assign(time=events.time.dt.to_period("M").dt.start_time)))
+    months = forecasting.view_of("year", events, card, None, "unknown", cell_m=500, period="M")
+    assert np.isnan(months.counts.sum(1)).tolist() == [False, True, False, False, False, False] and months.counts[0].sum() == 31*8
+    # Python says the same
+    np.testing.assert_array_equal(Panel.from_events(events, places=1000.).counts.sum((1, 2)), many)
+    np.testing.assert_array_equal(Terrain.from_events(events, 500, period="M").counts, months.counts)
+    # models of hours have no way round
+    for gap in ("refuse", "unknown"):
+        with pytest.raises(InputError, match="nothing is known of 264 hour.*give their events too, or begin after them"): forecasting.view_of("hour", events, card, None, gap)
 
 def written_city(folder, events, **card):
     "A card of a made-up table of events; its path."

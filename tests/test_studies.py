@@ -445,3 +445,22 @@ def test_numbers_of_different_precisions_are_never_put_together(tmp_path):
     assert sorted(zip(lines["measured"].round(3), lines["seeds"])) == [(.43, "2 3"), (.51, "0 1")]
     # older files say nothing of it, and stand where they stood
     assert studies.setting(a_result()) == studies.setting(a_result(computed={"precision": ["float32"]}))
+
+
+def test_what_a_run_needs_while_it_works_goes_when_its_result_is_there_and_earlier_time_counts(folder):
+    import torch
+    from crimenb import training
+    run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
+    assert not run.checkpoint("-net.pt").exists()
+    path, trials = run.path("-net.pt"), run.scratch("-trials.json")
+    path.parent.mkdir()
+    net = torch.nn.Linear(1, 1)
+    training.train(net, lambda epoch, rng: [torch.zeros(2, 1)], lambda net, x, t: net(x).square().mean(), 3, seed=0, checkpoint=path)
+    trials.write_text("{}")
+    spent = sum(epoch["seconds"] for epoch in training.load_checkpoint(path)["log"])
+    again = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
+    started = again._started
+    assert again.checkpoint("-net.pt") == path and again._started == pytest.approx(started - spent) and spent > 0
+    again.scratch("-trials.json")
+    again.save()
+    assert again.path(".json").exists() and not path.exists() and not trials.exists()

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import needs
-from ..pictures import EDGE, GREY, KINDS, MARKERS, STYLE, use
+from ..pictures import BLACK, EDGE, GREY, KINDS, MARKERS, STYLE
 
 # %% ../../nbs/lab/08_pages.ipynb #pg000006
 def robust(values: Any) -> tuple:
@@ -71,17 +71,18 @@ def dots(rows: pd.DataFrame,     # method, kind, value, low, high: a line each, 
          down: bool,             # less is better
          rule: float = np.nan,   # what the best rule has: dotted
          floor: float = np.nan,  # black
+         noise: float = np.nan,  # an estimate of what can't be foretold: black, dashed
 ) -> str:
     "The picture as SVG; what is off the scale stands at its edge."
     plt = needs("matplotlib.pyplot", "reproduce")
-    spread = [*rows["value"], rule, floor]
+    spread = [*rows["value"], rule, floor, noise]
     ends = robust([*spread, *rows["low"], *rows["high"]] if len(rows) < 5 else spread)
     room = .06*(ends[1] - ends[0]) or .06*abs(ends[1]) or 1.
     with plt.rc_context(STYLE):
         tall = .36*len(rows) + .75
         figure, axis = plt.subplots(figsize=(NARROW, tall))
         figure.subplots_adjust(left=.03, right=.97, bottom=.55/tall, top=1 - .2/tall)
-        for at, colour, line in ((rule, GREY, ":"), (floor, KINDS["floor"], "-")):
+        for at, colour, line in ((rule, GREY, ":"), (floor, BLACK, "-"), (noise, BLACK, "--")):
             if pd.notna(at): axis.axvline(np.clip(at, *ends), color=colour, lw=1.4, ls=line)
         for y, row in enumerate(rows.to_dict("records")): _method(axis, y, row, ends)
         axis.set(xlim=(ends[0] - room, ends[1] + room), ylim=(len(rows) - .6, -.75), yticks=[],
