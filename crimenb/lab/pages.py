@@ -30,7 +30,8 @@ def robust(values: Any) -> tuple:
     far = 3*(high - low) or np.inf
     return max(values.min(), low - far), min(values.max(), high + far)
 
-def as_svg(figure) -> str:
+def as_svg(figure,  # of matplotlib; closed afterwards
+) -> str:
     """The figure as text to be put into a page: it scales with the page, and its letters stay
     letters."""
     plt = needs("matplotlib.pyplot", "reproduce")
