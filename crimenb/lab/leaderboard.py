@@ -471,6 +471,9 @@ _COLUMNS = r"""
 const told = (r, id) => (at(id).value === all ? r[id] : '');
 const rounded = x => (x === null ? '' : x.toFixed(0));
 const seeds = r => r.seeds.split(' ').length;
+// what the truth scores, or, where the noise is estimated, that
+const least = r => r.floor ?? r.noise;
+const marked = r => (r.floor === null && r.noise !== null ? '\u2248 ' : '') + digits(least(r));
 // name, label, what is sorted by, what is shown, class
 const columns = [
   ['method', 'method', r => r.method.toLowerCase(), null, 'text'],
@@ -480,8 +483,7 @@ const columns = [
   ['measured', 'measured', r => r.measured, r => digits(r.measured), 'wide'],
   ['picture', 'interval, rule, floor, noise', score, null, 'wide'],
   ['minus_trivial', '\u2212 best rule', r => r.minus_trivial, r => signed(r.minus_trivial), ''],
-  ['floor', 'floor', r => r.floor, r => digits(r.floor), ''],
-  ['noise', 'noise', r => r.noise, r => digits(r.noise), ''],
+  ['mark', 'floor, \u2248 noise', least, marked, ''],
   ['printed', 'printed', r => r.printed, r => digits(r.printed), ''],
   ['minus_printed', '\u2212 printed', r => r.minus_printed, r => signed(r.minus_printed), ''],
   ['n', 'cases', r => r.n, r => String(r.n), ''],
@@ -693,9 +695,9 @@ const inside = {
 _HEAD = r"""
 // columns that say something here
 function telling(found) {
-  const optional = ['floor', 'noise', 'printed', 'minus_printed'];
-  return columns.filter(([name]) => !(always.includes(name) && at(name).value !== all)
-    && !(optional.includes(name) && found.every(r => r[name] === null)));
+  const optional = ['mark', 'printed', 'minus_printed'];
+  return columns.filter(([name, , value]) => !(always.includes(name) && at(name).value !== all)
+    && !(optional.includes(name) && found.every(r => value(r) === null)));
 }
 function head(shown) {
   at('head').replaceChildren(...shown.map(([name, label, , , cls], i) => {
