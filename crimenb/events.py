@@ -862,6 +862,9 @@ def _arrow(table):
         raise InputError("the table has two columns of the same name: keep one of them")
     columns = {}
     for name in table:
+        # a column of lists or records is none of ours
+        some = table[name].head(1000) if table[name].dtype == object else ()
+        if any(isinstance(value, (dict, list, tuple, set)) for value in some): continue
         try: columns[str(name)] = pa.array(table[name], from_pandas=True)
         # values of several types: as text, which the rules on missing and misread values then judge
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
@@ -888,7 +891,7 @@ def files_of(source,  # a path; a pattern with * or ? in it, as text; or a list 
 # %% ../nbs/03_events.ipynb #d2827fff
 def _beginning(path, header):
     "The names of a file's columns, and its first thousand rows under them, as text."
-    names = list(header) or tables.header(path)
+    names = list(header) or tables.header(path, flat=True)
     short = [fold(name) for name in names]
     once = [name for name, folded in zip(names, short) if folded and short.count(folded) == 1]
     return next(tables.batches(path, (), once, list(header) or None, 1000))[0].slice(0, 1000)

@@ -759,12 +759,41 @@ def area_label(value, # a number or text
     if number and len(whole) < 19: return str(int(whole))
     return text or None
 
-def _labels(table, key, what):
-    "(n,) labels of a table's rows (None where none), and the name of the column."
-    if key is None:
-        lower = {str(c).lower(): c for c in reversed(list(table))}
-        known = [lower[k.lower()] for k in AREA_KEYS if k.lower() in lower]
-        key = next(iter(known or (table.columns if len(table.columns) == 1 else ())), None)
+# columns that number features or measure them, and name no area
+_NUMBERS = ("id", "fid", "gid", "objectid", "objectid1", "ogcfid", "globalid", "index", "arcgisid")
+_SIZES = ("area", "shapearea", "starea", "shapeleng", "shapelength", "shapelen", "stlength",
+          "perimeter", "length", "acres", "sqmiles", "sqkm")
+
+def _measures(column, size):
+    """Is a column called area one of sizes? Numbers with fractions, or all of them as large as the
+    shapes of `size`."""
+    if fold(str(column.name)) not in _SIZES: return False
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
+    known = np.isfinite(numbers) & (size > 0)
+    if known.sum() < .5*len(column) or not known.any(): return False
+    ratio = numbers[known]/size[known]
+    alike = len(np.unique(ratio)) > 1 and ratio.std() < .05*abs(ratio.mean())
+    return bool((numbers[known] % 1 != 0).mean() > .5 or alike and known.sum() > 2)
+
+def _guessed_key(table, size):
+    """The property that names areas, by its name and its values; None where it is not clear, as
+    where it names much fewer areas than another one does. `size`: (n,) of the shapes."""
+    def labels(name): return [label for v in table[name] if (label := area_label(v)) is not None]
+    def fine(name):
+        return len(set(labels(name))) >= max(2, len(table)/2)
+    lower = {str(c).lower(): c for c in reversed(list(table))}
+    known = [lower[k.lower()] for k in AREA_KEYS if k.lower() in lower]
+    known = known or list(table.columns[:len(table.columns) == 1])
+    known = [name for name in known if labels(name)] or known
+    known = [name for name in known if not _measures(table[name], size)]
+    others = [name for name in table if fold(str(name)) not in _NUMBERS + _SIZES]
+    if not known or fine(known[0]) or not any(map(fine, others)): return next(iter(known), None)
+    return next((name for name in known if name in others and fine(name)), None)
+
+def _labels(table, key, what, size):
+    """(n,) labels of a table's rows (None where none), and the name of the column; `size`: (n,) of
+    their shapes."""
+    if key is None: key = _guessed_key(table, size)
     names = ", ".join(map(str, table.columns))[:300] or "none"
     if key is None:
         raise InputError(f"which property names the areas of {what} is not clear: say key=, out "
@@ -802,7 +831,9 @@ def area_places(geometry, # (n,) shapely polygons in longitude and latitude
         joined = [shapely.union_all(p) if len(p) > 1 else p[0] for p in parts]
         geometry = np.array(joined, dtype=object)
     geod, middle = Geod(ellps="WGS84"), shapely.centroid(geometry)
-    km2 = [abs(geod.geometry_area_perimeter(g)[0]) / 1e6 for g in geometry]
+    # a hole takes away, and a further part adds, only where each ring goes round its own way
+    turned = shapely.orient_polygons(geometry)
+    km2 = [abs(geod.geometry_area_perimeter(g)[0]) / 1e6 for g in turned]
     return pd.DataFrame({"lon": shapely.get_x(middle), "lat": shapely.get_y(middle), "km2": km2,
                          "geometry": geometry},
                         index=pd.Index(labels, dtype=str, name="area"))
@@ -825,7 +856,7 @@ def _judge(found, key, said, what):
         wrong = misplaced(x, y, said, zero=False)
         _check_most(wrong, x, y, what, "tell their system with from_crs")
         for why, mask in wrong.items(): faults[why] = faults.get(why, False) | mask
-    labels, key = _labels(found.table, key, what)
+    labels, key = _labels(found.table, key, what, shapely.area(shapes))
     reasons = {"geometry unreadable": unread & empty, "no geometry": absent & ~unread,
                "no polygon": empty & ~absent & ~unread, **faults,
                f"no {key}": np.array([v is None for v in labels])}
