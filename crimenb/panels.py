@@ -21,9 +21,8 @@ import shapely
 
 from .core import InputError, one_of, within
 from .events import COLUMNS, metres_to_degrees, precision, validate
-from .geo import (Cells, area_label, area_places, cell_of, cell_places, locate,
-                         read_polygons,
-                         square_cells)
+from .geo import (Cells, area_label, area_places, area_rows, cell_of, cell_places,
+                         lie_elsewhere, locate, read_polygons, square_cells)
 from .views import Split, View, differs
 
 # %% ../nbs/30_panels.ipynb #c7c1345e
@@ -334,17 +333,17 @@ def areas_of(events: pd.DataFrame, # an events table
     """(n,) the line of the table that each event lies in, -1 where in none: by its area's name, or,
     where the names don't meet, by place."""
     if cells is not None: return cell_of(cells, events["lon"], events["lat"])
-    names = {area_label(label): i for i, label in enumerate(table.index)} | {str(label): i for i,
-        label in enumerate(table.index)}
-    to = [names.get(label, names.get(area_label(label), -1))
-          for label in events["area"].cat.categories]
-    code = np.array([*to, -1])[events["area"].cat.codes]
+    code = np.append(area_rows(events["area"].cat.categories, table), -1)[events["area"].cat.codes]
     if "geometry" not in table or (code >= 0).mean() >= NEAR or not events["lon"].notna().any():
         return code
     return locate(events["lon"], events["lat"], table, check=False)
 
 # %% ../nbs/30_panels.ipynb #281a75e5
-def _check_meet(code, events, table):
+def _check_meet(code, events, table, cells):
+    if cells is None and (away := lie_elsewhere(events, code, table)) > .5:
+        raise InputError(f"{away:.0%} of the events lie away from the areas whose names they have: "
+                         "give the polygons of the areas that the column area of the events names, "
+                         "or events without it")
     if not len(code) or (code >= 0).sum() >= NEAR*len(code): return
     listed = lambda labels: ", ".join(map(repr, list(labels)[:3])) or "none"
     raise InputError(f"only {(code >= 0).sum():,} of {len(code):,} events lie in an area of the "
@@ -455,7 +454,7 @@ def counted(how: Counting, cls: type, events: pd.DataFrame,
     starts, t = _period(events["time"], how.freq, how.slots, start, end)
     T, A, C = len(starts), len(areas), len(how.categories)
     area = areas_of(events, how.table, how.cells)
-    if check: _check_meet(area, events, how.table)
+    if check: _check_meet(area, events, how.table, how.cells)
     code = how.codes(events["category"].cat.categories)[events["category"].cat.codes.to_numpy()]
     inside = (t >= 0) & (t < T)
     left_out = {"before the first whole period": int((t < 0).sum()),
