@@ -2749,6 +2749,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'crimenb.sequences._coded': ('sequences.html#_coded', 'crimenb/sequences.py'),
                                    'crimenb.sequences._first_votes': ('sequences.html#_first_votes', 'crimenb/sequences.py'),
                                    'crimenb.sequences._in_words_of': ('sequences.html#_in_words_of', 'crimenb/sequences.py'),
+                                   'crimenb.sequences._known_enough': ('sequences.html#_known_enough', 'crimenb/sequences.py'),
                                    'crimenb.sequences._left': ('sequences.html#_left', 'crimenb/sequences.py'),
                                    'crimenb.sequences._one_after_the_other': ( 'sequences.html#_one_after_the_other',
                                                                                'crimenb/sequences.py'),

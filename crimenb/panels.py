@@ -20,7 +20,7 @@ import pandas as pd
 import shapely
 
 from .core import InputError, one_of, within
-from .events import COLUMNS, metres_to_degrees, precision, validate
+from .events import COLUMNS, metres_to_degrees, needs_hours, precision, validate
 from .geo import (Cells, area_label, area_places, area_rows, cell_of, cell_places,
                          lie_elsewhere, locate, read_polygons, square_cells)
 from .views import Split, View, differs
@@ -207,9 +207,13 @@ class Panel(Joined):
         """Events counted by period, area and category (or group); incomplete periods and events
         without area are left out and counted."""
         exact = precision(events)
-        if freq != "MS" and (exact["unit"], exact["first of month"]) == ("month", 1):
-            raise InputError("all events are at the first midnight of a month, so their times are "
-                             "known to the month: count them by month (freq='MS')")
+        freq, slots = (freq, slots) if like is None else (like["freq"], like["slots"])
+        if freq != "MS" and exact["unit"] == "month":
+            raise InputError(
+                f"{exact['first of month']:.0%} of the events are at the first midnight "
+                "of a month, so their times are known to the month: count them by "
+                "month (freq='MS'), or leave those events out")
+        if slots > 1: needs_hours(events, "a panel with slots of the day")
         if like is None: how = Counting.of(events, freq, group, slots, attributes, places)
         else: how = Counting.like(events, like)
         return known_periods(counted(how, cls, events, start, end))

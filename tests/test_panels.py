@@ -534,3 +534,14 @@ def test_times_of_months_make_no_weeks():
     for freq in ("W-MON", "D"):
         with pytest.raises(InputError, match="known to the month: count them by month"): Panel.from_events(months, freq)
     assert (Panel.from_events(months, "MS").counts.sum(axis=(1, 2)) == 5).all()
+
+def test_slots_of_the_day_need_hours_and_weeks_need_days():
+    where, events = in_squares(2000, 3)
+    midnight = events.assign(time=events["time"].dt.normalize())
+    assert Panel.from_events(midnight).counts.sum() > 0
+    with pytest.raises(InputError, match="known to the day, and a panel with slots of the day needs hours"): Panel.from_events(midnight, slots=4)
+    # half of them are known to the month only: no week may have them
+    half = events.assign(time=events["time"].where(np.arange(len(events)) % 2 == 0, events["time"].to_numpy().astype("datetime64[M]")))
+    with pytest.raises(InputError, match="50% of the events .*known to the month"): Panel.from_events(half)
+    assert Panel.from_events(half, freq="MS").counts.sum() > 0
+
