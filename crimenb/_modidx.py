@@ -2056,6 +2056,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.models.Estimator._takes': ('models.html#estimator._takes', 'crimenb/models.py'),
                                 'crimenb.models.Fitted': ('models.html#fitted', 'crimenb/models.py'),
                                 'crimenb.models.Fitted._spread': ('models.html#fitted._spread', 'crimenb/models.py'),
+                                'crimenb.models.Fitted._whole': ('models.html#fitted._whole', 'crimenb/models.py'),
                                 'crimenb.models.Fitted.fit': ('models.html#fitted.fit', 'crimenb/models.py'),
                                 'crimenb.models.Fitted.loss': ('models.html#fitted.loss', 'crimenb/models.py'),
                                 'crimenb.models.Fitted.predict': ('models.html#fitted.predict', 'crimenb/models.py'),
