@@ -6,7 +6,7 @@
 __all__ = ['COLUMNS', 'OPTIONAL', 'WAYS', 'WORLD', 'FAR', 'ELSEWHERE', 'EARLIEST', 'OLDEST', 'LONELY_YEARS', 'LONELY_SHARE',
            'OTHER_LIFE', 'OTHER_SHARE', 'DIFFERENT', 'TWICE', 'NOBODYS', 'SAY_LITTLE', 'SPELLINGS', 'LOOK', 'validate',
            'Cleaned', 'far_from_all', 'places', 'Judged', 'judge', 'lonely', 'contents', 'Occurrences', 'clean',
-           'precision', 'needs_hours', 'guess', 'files_of', 'one_order', 'with_clock', 'read', 'read_chicago',
+           'precision', 'needs_hours', 'kinds', 'guess', 'files_of', 'one_order', 'with_clock', 'read', 'read_chicago',
            'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree',
            'degrees_to_metres', 'metres_to_degrees', 'project']
 
@@ -784,6 +784,28 @@ def _looks_like(ours, name, column, formats=()):
         return len(known) > len(values)/2 and bool(degrees) == (ours in ("lon", "lat"))
     return True
 
+def _in_degrees(ours, column):
+    "Are the first values of a column places in degrees? Whole numbers are none, nor are feet."
+    values, _ = floats(stripped(column).drop_null(), WAYS[ours])
+    good = (values % 1 != 0) & (np.abs(values) <= (90 if ours == "lat" else 180))
+    return 2*good.sum() > len(values)
+
+def kinds(card: Card,   # of a city
+          wanted: dict, # our columns -> theirs
+) -> dict:
+    "Theirs -> the `tables.Kind` of its values, of the columns that hold more than text."
+    def kind(ours, theirs):
+        def fits(column):
+            if ours in WAYS: return _in_degrees(ours, column)
+            # a number that can be read in two ways is one
+            try:
+                return _looks_like(
+                    "time" if ours == "reported" else ours, theirs, column, card.formats)
+            except InputError: return True
+        return tables.Kind(fits, ours in ("time", "reported", *WAYS))
+    return {theirs: kind(ours, theirs) for ours, theirs in wanted.items()
+            if ours in ("time", "reported", "clock", "x", "y", *WAYS)}
+
 def _looks_like_points(column):
     "Do the first values of a column look like POINT (-87.63 41.88)?"
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)): return False
@@ -894,7 +916,8 @@ def _beginning(path, header):
     names = list(header) or tables.header(path, flat=True)
     short = [fold(name) for name in names]
     once = [name for name, folded in zip(names, short) if folded and short.count(folded) == 1]
-    return next(tables.batches(path, (), once, list(header) or None, 1000))[0].slice(0, 1000)
+    parts = tables.batches(path, (), once, list(header) or None, 1000, typed=None)
+    return next(parts)[0].slice(0, 1000)
 
 # %% ../nbs/03_events.ipynb #006586d0
 def _wanted(names, card, area, what):
@@ -955,7 +978,8 @@ def _raw(one, card, area, guessing, remarks):
     if guessing: card = _guessed(card, _beginning(one, card.header), one, remarks)
     wanted = _wanted(names, card, area, one)
     table, account = tables.read(
-        one, list(dict.fromkeys(wanted.values())), names=list(card.header) or None)
+        one, list(dict.fromkeys(wanted.values())), names=list(card.header) or None,
+        typed=kinds(card, wanted))
     if account.foreign:
         remarks.append(
             f"{account.foreign:,} lines of {one} are not UTF-8 and were read as Windows-1252")

@@ -51,6 +51,18 @@ def _seen(seen, shape):
     return seen
 
 # %% ../nbs/05_metrics.ipynb #35a221c1
+def _candidates(candidates, target, n_classes):
+    "`candidates` as (n, 1+m) class ids, checked."
+    candidates, n = _class_ids(candidates, n_classes, "candidates"), len(target)
+    if candidates.ndim != 2 or len(candidates) != n:
+        raise InputError(
+            f"candidates must have the shape ({n}, 1+m) to fit the scores, not {candidates.shape}")
+    is_target = candidates == target[:, None]
+    if not (is_target[:, :1].all() and is_target.sum() == n):
+        raise InputError("candidates must have the target in column 0 and in no other column")
+    return candidates
+
+# %% ../nbs/05_metrics.ipynb #35a221c2
 def rank_counts(
     scores,          # (n, n_classes) scores, higher is more likely; numpy or torch, on any device
     target,          # (n,) class id of what happened
@@ -79,24 +91,13 @@ def rank_counts(
     # positions in the flattened scores: four times as fast as picking by row and column
     flat, row = scores.ravel(), n_classes*np.arange(n)[:, None]
     own = flat.take(row + target[:, None])
-    before = None if seen is None else _seen(seen, scores.shape).ravel()
-    own_before = None if before is None else before.take(row + target[:, None])
-    if candidates is None:
-        rivals, rivals_before = scores, None if before is None else before.reshape(scores.shape)
-    else:
-        candidates = _class_ids(candidates, n_classes, "candidates")
-        if candidates.ndim != 2 or len(candidates) != n:
-            raise InputError(
-                f"candidates must have the shape ({n}, 1+m) to fit the scores, not "
-                f"{candidates.shape}")
-        is_target = candidates == target[:, None]
-        if not (is_target[:, :1].all() and is_target.sum() == n):
-            raise InputError("candidates must have the target in column 0 and in no other column")
-        rivals, rivals_before = (
-            flat.take(row + candidates), None if before is None else before.take(row + candidates))
+    at = None if candidates is None else row + _candidates(candidates, target, n_classes)
+    rivals = scores if at is None else flat.take(at)
     above, tied = rivals > own, rivals == own
-    if before is not None:
-        alike = rivals_before == own_before
+    if seen is not None:
+        before = _seen(seen, scores.shape)
+        rivals_before = before if at is None else before.take(at)
+        alike = rivals_before == before.take(row + target[:, None])
         above, tied = np.where(alike, above, rivals_before), tied & alike
     # the target is tied with itself: that one is not a rival
     return np.count_nonzero(above, 1), np.count_nonzero(tied, 1) - 1
@@ -793,6 +794,18 @@ def capture_curve(
         {"share": np.append(0, shares), "hit rate": np.append(0, hit), "best": np.append(0, most)})
 
 # %% ../nbs/05_metrics.ipynb #db7aca0c
+def _unit_draws(orders, weights, total, trained, shares):
+    "(draws, shares, 4) values when the units count as often as `weights` (draws, units) says."
+    found = []
+    for order, starts, ordered in orders:
+        drawn = weights[:, order]
+        cumulated = [_cumulated(np.add.reduceat(drawn*v, starts, 1)) for v in ordered]
+        found.append(_at(shares, cumulated[0], cumulated[1:]))
+    (hit, caught), (most, _) = found
+    return _hot_spot_values(
+        hit.T, most.T, caught.T, (weights @ total)[:, None], (weights @ trained)[:, None], shares)
+
+# %% ../nbs/05_metrics.ipynb #db7aca0d
 def _hot_spot_draws(
     predicted, observed, shares, area, by, rank, ties, training, blocks, n_boot, seed, entries=2**20
 ):
@@ -817,29 +830,19 @@ def _hot_spot_draws(
     labels, count = np.arange(units), units
     if blocks is not None: labels, count = block_labels(blocks, (units,))
     if count < 2: raise InputError(f"a bootstrap needs at least two units, not {count}")
-    sorts = []
+    orders = []
     for k, rule in ((key, ties), (observed/size, "expected")):
         order, new = (a[0] for a in _order(k, size, observed, trained, rule))
-        sorts.append(
+        orders.append(
             (order, np.flatnonzero(new), np.stack([size, observed[0], trained[0]])[:, order]))
     rng, draws = np.random.default_rng(seed), []
     step = max(1, entries//units)
     for start in range(0, n_boot, step):
         rows = min(step, n_boot - start)
         drawn = rng.integers(0, count, (rows, count)) + count*np.arange(rows)[:, None]
-        weight = (
-            np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-            .astype("float64")[:, labels])
-        found = []
-        for order, starts, ordered in sorts:
-            drawn_order = weight[:, order]
-            cumulated = [_cumulated(np.add.reduceat(drawn_order*v, starts, 1)) for v in ordered]
-            found.append(_at(shares, cumulated[0], cumulated[1:]))
-        (hit, caught), (most, _) = found
-        total, total_trained = weight @ observed[0], weight @ trained[0]
-        draws.append(
-            _hot_spot_values(
-                hit.T, most.T, caught.T, total[:, None], total_trained[:, None], shares))
+        weights = np.bincount(drawn.ravel(), minlength=rows*count).reshape(rows, count)
+        weights = weights.astype("float64")[:, labels]
+        draws.append(_unit_draws(orders, weights, observed[0], trained[0], shares))
     # only what is flagged has a say in the hits: so many independent parts a share rests on
     return (
         point, np.concatenate(draws), units,

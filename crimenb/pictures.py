@@ -24,10 +24,18 @@ from .events import degrees_to_metres
 BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
 YELLOW, BLUE, RED, PINK, GREY = "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#8c8c8c"
 #: what a kind of method is drawn with
-KINDS = {"floor": BLACK, "trivial": GREY, "practitioner": ORANGE, "baseline": SKY,
-         "paper": BLUE, "ours": GREEN}
-MARKERS = {"floor": "|", "trivial": "s", "practitioner": "P", "baseline": "o", "paper": "D",
-           "ours": "^"}
+KINDS = {
+    "floor": BLACK,
+    "noise": "#555555",
+    "trivial": GREY,
+    "practitioner": ORANGE,
+    "baseline": SKY,
+    "paper": BLUE,
+    "ours": GREEN,
+}
+MARKERS = {
+    "floor": "|", "noise": "+", "trivial": "s", "practitioner": "P", "baseline": "o", "paper": "D",
+    "ours": "^"}
 #: lines that have no kind, in this order
 SERIES = (BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY, YELLOW, BLACK)
 #: light to dark, told apart in print and by colour-blind eyes (ColorBrewer's YlGnBu)
@@ -397,7 +405,8 @@ def _key(lines):
     Line2D = needs("matplotlib.lines", "reproduce").Line2D
     names = {
         "trivial": "rule that counts", "baseline": "other network", "paper": "the paper's network",
-        "ours": "ours", "practitioner": "practitioner's", "floor": "floor"}
+        "ours": "ours", "practitioner": "practitioner's", "floor": "floor",
+        "noise": "noise that is left"}
     found = [Line2D([], [], color=KINDS[k], marker=MARKERS[k], lw=2.2, ms=7, label=names[k])
              for k in KINDS if k in set(lines["kind"])]
     if lines["printed"].notna().any():

@@ -95,15 +95,6 @@ class Counted(Lists):
             self.spot_of * self.n_classes + self.events, minlength=self.n_spots * self.n_classes)
         return cells.reshape(self.n_spots, self.n_classes).astype(np.float32)
 
-    def sparse_counts(self) -> csr_array:
-        "The same numbers, without the zeros: for very many spots."
-        ones = np.ones(len(self.events), np.float32)
-        table = csr_array(
-            (ones, self.events.astype(np.int32), self.offsets), shape=(self.n_spots, self.n_classes)
-        )
-        table.sum_duplicates()
-        return table
-
     def take(self, keep: np.ndarray) -> Any:
         "The same spots with only the events where the (n_records,) bool array `keep` is True."
         offsets = np.concatenate([[0], np.cumsum(keep)])[self.offsets]

@@ -24,7 +24,7 @@ from .core import InputError, one_of, within
 from .events import Cleaned, read_dc
 from .geo import (Cells, Points, cell_places, cells_in, in_metres, metric, read_boundaries,
                   read_points, read_polygons, read_table, square_cells, transform)
-from .views import Split, View, differs, split_in_time
+from .views import Split, View, differs, quiet_days, split_in_time
 
 # %% ../nbs/35_terrain.ipynb #f6d5636d
 @dataclass(frozen=True, eq=False)
@@ -113,6 +113,22 @@ def distance(units: Units,   # n of them
     return cKDTree(points.xy[there]).query(units.xy)[0]
 
 # %% ../nbs/35_terrain.ipynb #70daaee1
+def _nearby(tree, xy, reach):
+    """Indices of the points that any of `xy` reaches, nearest to their middle first, their
+    distances from it, the middle, and how far the farthest of `xy` is."""
+    middle = (xy.min(0) + xy.max(0))/2
+    width = np.sqrt(((xy - middle)**2).sum(1).max())
+    found = np.array(tree.query_ball_point(middle, width + reach + 1e-6), dtype=np.int64)
+    away = np.sqrt(((tree.data[found] - middle)**2).sum(1))
+    order = np.argsort(away)
+    return found[order], away[order], middle, width
+
+def _peaks(squared, bandwidth, kernel):
+    "Kernels of height 1 at squared distances."
+    if kernel == "gaussian": return np.exp(squared*np.float32(-.5/bandwidth**2))
+    return np.maximum(1 - squared*np.float32(1/bandwidth**2), 0)**2
+
+# %% ../nbs/35_terrain.ipynb #70daaee2
 def density(units: Units,     # n of them
             points: Points,   # each counts as many times as its weight says
             bandwidths,       # k of them, metres
@@ -134,13 +150,7 @@ def density(units: Units,     # n of them
     tree, xy = cKDTree(place), units.xy
     near = cKDTree(xy).indices                      # neighbours follow each other
     for group in np.array_split(near, -(-len(xy)//256)):
-        middle = (xy[group].min(0) + xy[group].max(0))/2
-        width = np.sqrt(((xy[group] - middle)**2).sum(1).max())
-        found = np.array(tree.query_ball_point(middle, width + reach.max() + 1e-6), dtype=np.int64)
-        if not len(found): continue
-        away = np.sqrt(((place[found] - middle)**2).sum(1))
-        order = np.argsort(away)
-        found, away = found[order], away[order]
+        found, away, middle, width = _nearby(tree, xy[group], reach.max())
         a, b, w = (
             (xy[group] - middle).astype("float32"), (place[found] - middle).astype("float32"),
             weight[found].astype("float32"))
@@ -151,10 +161,7 @@ def density(units: Units,     # n of them
             d2 += (a[:, 1:] - b[here, 1])**2
             for k, (bandwidth, far) in enumerate(zip(h, reach)):
                 m = np.searchsorted(away[here], width + far + 1e-6)
-                if not m: continue
-                if kernel == "gaussian": value = np.exp(d2[:, :m]*np.float32(-.5/bandwidth**2))
-                else: value = np.maximum(1 - d2[:, :m]*np.float32(1/bandwidth**2), 0)**2
-                result[group, k] += value @ w[here][:m]
+                if m: result[group, k] += _peaks(d2[:, :m], bandwidth, kernel) @ w[here][:m]
     return result*1e6*(1/(2*np.pi) if kernel == "gaussian" else 3/np.pi)/h**2
 
 # %% ../nbs/35_terrain.ipynb #7246e682
@@ -695,8 +702,9 @@ class Terrain(Kept):
         time = points.columns["time"]
         start, n = covered(time.min(), time.max(), len(time), start, period, end)
         counts, account = counted(points, units, stretches(start, period, n), limit)
-        return cls(
+        found = cls(
             units, factors, counts, start, period, accounts={account.period: account}, **settings)
+        return found.whole(quiet_days(table))
 
     def update(self, events, gap: str = "refuse",  # as in `joined`
                end=None,                           # as in `from_events`

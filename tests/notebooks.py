@@ -87,7 +87,8 @@ def differs_in_shape(stored, fresh):
     if n != m: return f"{n} numbers are stored, {m} came out, of {stored[:200]!r}"
     return "" if a == b else f"{sorted(set(a) ^ set(b))} is only in one of {stored[:200]!r} and {fresh[:200]!r}"
 
-TRAINS = re.compile(r"\b(?:fit|train|federate|distil|backtest|choose|tried)\w*\(")
+# what a study calls to train: by its name, or by what the library calls it
+TRAINS = re.compile(r"\b(?:fit|train|federate|distil|backtest|choose|tried|measure_rule|occurrence_forecasts)\w*\(")
 
 def _of(tree, kind): return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, kind)}
 

@@ -42,3 +42,31 @@ def test_a_rule_has_the_same_number_in_all_runs():
 
 def test_an_unknown_reference_is_one_sentence():
     with pytest.raises(InputError, match="no run has NDCG@5 of HAIL"): boards.over_seeds(runs({"a": A}), "NDCG@5", "HAIL")
+
+LINES = pd.DataFrame([("net", "paper", .5, .4, .7), ("rule", "trivial", .25, None, None)], columns=["method", "kind", "value", "low", "high"]).assign(protocol="p", split="test", metric="RMSE")
+
+def test_a_number_is_written_with_its_interval_if_it_has_one():
+    assert boards.spelled(LINES) == ["0.500 (0.400 to 0.700)", "0.250"] and boards.spelled(LINES, "+.1f")[0] == "+0.5 (+0.4 to +0.7)"
+
+def test_a_bar_ends_at_its_value_in_the_colour_of_its_kind():
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import colors, pyplot as plt
+    figure, axis = plt.subplots()
+    boards.bars(axis, LINES)
+    bars = axis.patches
+    assert [bar.get_width() for bar in bars] == [.5, .25] and [t.get_text() for t in axis.get_yticklabels()] == ["net", "rule"]
+    assert [colors.to_hex(bar.get_facecolor()) for bar in bars] == [boards.KIND_COLOURS[k] for k in ("paper", "trivial")]
+    [ends] = [[s.tolist() for s in c.get_segments()] for c in axis.collections]
+    assert [[x for x, _ in s] for s in ends] == [[.4, .7], [.25, .25]]
+    plt.close(figure)
+
+def test_a_board_goes_by_kind_or_by_value():
+    assert boards.board(LINES, "p", "RMSE", [], ("paper", "trivial")).index.tolist() == ["net", "rule"]
+    assert boards.board(LINES, "p", "RMSE", []).index.tolist() == ["rule", "net"]
+    assert boards.board(LINES.assign(value=1/3), "p", "RMSE", [], digits=1)["RMSE"].tolist() == [.3, .3]
+
+def test_a_claim_is_a_row():
+    row = boards.claim_row("hours come first", "refuted", 12)
+    assert row == dict(metric="hours come first (1 supported, 0 undecided, -1 refuted)", value=-1., low=None, high=None, n=12)
+    with pytest.raises(InputError, match="verdict"): boards.claim_row("hours come first", "maybe", 12)

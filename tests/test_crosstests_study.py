@@ -7,16 +7,15 @@ from cells import one_thread, run_cells  # noqa: F401
 from crimenb.grids import HourlyMaps
 from crimenb.lab import studies
 from crimenb.core import InputError
-from crimenb.sequences import Sequences
 
 TINY = dict(city_events=8000, passes=3, n_boot=20, trees=5, rules="kernel density", shares="1/4,1", years="2,4", cells="600,300")
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory): return studies.read_results(studies.reproduce("crosstests", TINY, tmp_path_factory.mktemp("crosstests")).result.parent)
+def honest(tmp_path_factory): return run_cells("crosstests", TINY, tmp_path_factory.mktemp("honest"))
 
 @pytest.fixture(scope="module")
-def honest(tmp_path_factory): return run_cells("crosstests", TINY, tmp_path_factory.mktemp("honest"), until="foretold")
+def result(honest): return studies.read_results(honest["out"])
 
 def values(result, protocol, metric): return result[(result.protocol == protocol) & (result.metric == metric)].set_index("method").value
 
@@ -74,19 +73,11 @@ def test_no_forecast_known_at_its_start_changes_when_the_future_does(monkeypatch
 def test_a_model_from_elsewhere_has_seen_nothing_of_here(monkeypatch, honest, tmp_path):
     def turn(counts): counts[:] = counts[::-1].copy()
     changed(monkeypatch, turn)
-    other = run_cells("crosstests", TINY, tmp_path, until="own_network")
-    coefficients = lambda space, name: space[name].estimator_.coef_
+    other = run_cells("crosstests", TINY, tmp_path, until="foreign")
+    coefficients = lambda space, name: space[name].regression.estimator_.coef_
     np.testing.assert_array_equal(coefficients(honest, "foreign"), coefficients(other, "foreign"))
     assert not np.allclose(coefficients(honest, "own"), coefficients(other, "own"))
-    for a, b in zip(honest["foreign_network"].network_.parameters(), other["foreign_network"].network_.parameters()): assert (a == b).all()
-
-def test_history_is_cut_from_behind(tmp_path):
-    space = run_cells("crosstests", TINY | dict(shares="1"), tmp_path, until="last_of")
-    seqs = Sequences(np.arange(13, dtype=np.int32), np.array([0, 10, 13]), 13)
-    assert space["last_of"](seqs, .5).events.tolist() == [4, 5, 6, 7, 8, 9, 10, 11, 12] and space["last_of"](seqs, 1).events.tolist() == list(range(13))
-    maps, train = space["maps"], space["train"]
-    less, kept = space["cut"](maps, .25, train)
-    assert kept % 24 == 0 and abs(kept - .25*train) < 24 and np.array_equal(less.counts, maps.counts[train - kept:]) and less.starts[-1] == maps.starts[-1]
+    for a, b in zip(honest["foreign"].network.network_.parameters(), other["foreign"].network.network_.parameters()): assert (a == b).all()
 
 @pytest.mark.parametrize("profile", ["smoke", "cpu", "paper"])
 @pytest.mark.parametrize("dataset", ["city", "chicago_2018", "nyc_2015h2", "nyc16", "chi18", "dc_rtm"])

@@ -23,12 +23,12 @@ def test_half_of_the_times_lie_below_p50_and_nearly_all_below_p99(rows):
     assert value["share of events known after a restart"] == 1 and value["seconds of a restart"] > 0
     assert any(r["method"] == "historical mean" and r["kind"] == "trivial" for r in rows if r["protocol"] == "real time")
 
-def test_the_loop_has_its_floor_its_rules_and_both_worlds(rows):
+def test_the_loop_has_its_noise_its_rules_and_both_worlds(rows):
     loops = {r["protocol"] for r in rows if r["protocol"].startswith("loop")}
     assert loops == {"loop, residents report 0.5, patrols top", "loop, residents report 0, patrols top"}
     for protocol in loops:
         kinds = {r["method"]: r["kind"] for r in rows if r["protocol"] == protocol}
-        assert kinds == {"all events": "floor", "even patrols": "trivial", "reported only": "trivial", "records": "practitioner", "random patrols": "ours", "weighted": "ours"}
+        assert kinds == {"all events": "noise", "even patrols": "trivial", "reported only": "trivial", "records": "practitioner", "random patrols": "ours", "weighted": "ours"}
         late = {r["method"]: r["value"] for r in rows if r["protocol"] == protocol and r["split"] == "last quarter" and r["metric"] == "distance of the forecast from the truth"}
         assert late["all events"] < late["records"] and all(0 <= v <= 1 for v in late.values())
         assert {r["split"] for r in rows if r["protocol"] == protocol} == {"last quarter", "week 8", "week 12", "week 13"}

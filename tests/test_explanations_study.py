@@ -7,7 +7,7 @@ import pytest
 
 import cells
 from cells import one_thread
-from crimenb.lab import studies
+from crimenb.lab import explaining, studies
 from crimenb.core import InputError
 
 # seconds on one core
@@ -43,12 +43,12 @@ def test_ranks_are_a_permutation_and_agree_with_shares_and_verdicts(rows):
         hour = ranks[ranks["metric"].str.endswith(": hour of day")].iloc[0]
         if method == "DNN": assert claim["value"].item() == (1 if hour["high"] == 1 else -1 if hour["low"] > 1 else 0)
 
-def test_the_truth_is_explained_exactly_and_its_floor_stands_in_the_scores(space, rows):
+def test_the_truth_is_explained_exactly_and_its_noise_stands_in_the_scores(space, rows):
     for task in ("level", "counts"):
-        true = space["true_explanation"](task)
+        true = explaining.true_explanation(space["explainer"], explaining.true_numbers(space["known"], space["expected"]["recorded"], task))
         assert np.allclose(true.values.sum(1), true.output - true.base)
     counts = rows[(rows["protocol"] == "counts") & (rows["metric"] == "Poisson deviance")].set_index("method")
-    assert {"floor", "trivial", "paper"} == set(counts["kind"]) and counts["value"].idxmin() == "expected by the truth"
+    assert {"noise", "trivial", "paper"} == set(counts["kind"]) and counts["value"].idxmin() == "expected by the truth"
     against = rows[rows["protocol"] == "explanation against the truth, counts"]
     assert set(against["method"]) == {"truth", "DNN, told apart", "DNN"}
     assert against[against["metric"].str.startswith("correlation")]["value"].between(-1, 1).all()

@@ -88,6 +88,10 @@ def test_places(faulty):
 def test_columns_never_shift(faulty, tmp_path):
     found = both(faulty/"shifted_columns.csv", "chicago", tmp_path)
     assert found.dropped == {"line unreadable": 3} and list(found.events.category) == ["THEFT", "ARSON"]
+    found = both(faulty/"lines_end_in_commas.csv", "chicago", tmp_path/"ends")
+    assert found.dropped == {} and list(found.events.category) == ["THEFT", "ARSON", "ROBBERY"]*2 and list(found.events.area) == ["32", "33", "34", "35", "36", "37"]
+    assert found.events.lat.tolist() == [41.805, 41.815, 41.825, 41.835, 41.845, 41.855] and found.events.lon[5] == -87.655 and list(found.events.premises)[2] == "ALLEY"
+    refused(faulty/"shifted_all_rows.csv", "chicago", tmp_path/"rows", "put that value in quotation marks, or end the header with ',' too$")
     found = own(faulty/"areas_of_words.csv", tmp_path)
     assert found.events.area.astype(object).tolist()[:3] == ["North", "North", "South"] and pd.isna(found.events.area[3])
 

@@ -80,7 +80,7 @@ def test_every_library_that_a_module_imports_is_a_requirement():
 
 FLOORS = dict(core=0, tables=1.5, metrics=1, fields=1, cities=2, events=3, cleaning=3, geo=4, cards=5, sources=6, city=6, views=6, sequences=7, grids=7, panels=7, terrain=7, training=8, encoders=8,
               pictures=7.5, forecasts=8, models=9, areas=9.5, next_class=9.3, cloze=9.6, distributed=9, explain=9, papers=10, baselines=10, feedback=11,
-              portal=5, store=5.5, feeds=7.5, provenance=11, serving=11, boards=12.5, hourly=12.6, event_boards=12.7, weekly=12.6, units=11, real_time=11.5, explaining=10, studies=12, forecasting=12, next_events=13, leaderboard=13, ledger=13, sweep=13, site=13, cli=14)
+              portal=5, store=5.5, feeds=7.5, provenance=11, serving=11, boards=12.5, hourly=12.6, event_boards=12.7, weekly=12.6, area_networks=12.7, crosstests=12.7, training_times=12.6, units=11, real_time=11.5, explaining=12.7, studies=12, forecasting=12, next_events=13, leaderboard=13, ledger=13, sweep=13, site=13, cli=14)
 # folders whose modules stand on floors of their own
 FOLDERS = ("lab", "warehouse")
 
@@ -121,6 +121,21 @@ def test_a_study_declares_its_parameters_in_papermills_form_and_has_no_directive
         assert re.fullmatch(r"\w+: (str|int|float|bool) = ('[^']*'|\"[^\"]*\"|None|True|False|-?[\d.e-]+) +# \S.*", line), line
     assert not any(re.search(r"^#\||nbdev_export", c.source, re.M) for c in cells)
     assert list((ROOT / path).parent.glob(f"params/{path.stem}-*.yaml"))
+
+# a lambda that has a name is a function; this one joins the names of what was picked, to compare two fits
+NAMED_LAMBDAS = {"rtm": {"label"}}
+
+@each(STUDIES)
+def test_a_study_has_no_logic_of_its_own(path):
+    "It reads parameters, calls, shows and explains: what is computed stands in the library, where a test can reach it."
+    for cell in code(path):
+        for node in ast.walk(ast.parse(cell.source)):
+            where = f"{path}, cell that starts {cell.source[:60]!r}"
+            assert not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)), f"{where} defines {getattr(node, 'name', '')}: move it into a notebook of nbs/lab, or that of the work"
+            if not isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)): continue
+            named = {ast.unparse(target) for target in getattr(node, "targets", None) or [node.target]}
+            lambdas = any(isinstance(part, ast.Lambda) for part in (node.value, *getattr(node.value, "elts", ())))
+            assert not lambdas or named <= NAMED_LAMBDAS.get(path.stem, set()), f"{where} gives a lambda a name, {', '.join(named)}: move it into the library"
 
 
 # --- stored outputs ---

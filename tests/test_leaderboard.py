@@ -12,7 +12,7 @@ from crimenb.core import InputError
 
 def result(name="stresnet", **changes):
     row = dict(protocol="native", split="test", metric="RMSE", low=None, high=None, n=336, printed=None)
-    rows = [row | dict(method="persistence", kind="trivial", value=.3), row | dict(method="average", kind="trivial", value=.28), row | dict(method="Poisson noise", kind="floor", value=.2),
+    rows = [row | dict(method="persistence", kind="trivial", value=.3), row | dict(method="average", kind="trivial", value=.28), row | dict(method="Poisson noise", kind="noise", value=.2),
             row | dict(method="net", kind="paper", value=.25, low=.24, high=.27, printed=.22)]
     rows += [r | dict(protocol="fine maps", value=r["value"] / 2, low=None, high=None) for r in rows]
     return dict(study=name, profile="cpu", dataset="city", data_sha256={}, seed=0, parameters={"seed": 0, "epochs": 5}, versions={}, commit=None, device="cpu, 1 threads",
@@ -43,11 +43,11 @@ def test_a_commit_that_is_no_hash_is_refused(tmp_path):
 
 # --- lines ---
 
-def test_a_line_stands_beside_the_best_rule_the_floor_and_the_printed_number(tmp_path):
+def test_a_line_stands_beside_the_best_rule_the_noise_and_the_printed_number(tmp_path):
     table = leaderboard.lines(read(tmp_path, result(seed=0), result(seed=1, seconds=200., parameters={"seed": 1, "epochs": 5})))
     net = table[(table["method"] == "net") & (table["protocol"] == "native")].to_dict("records")
     assert len(net) == 1 and net[0]["rule"] == "average" and net[0]["task"] == "Hourly map" and net[0]["seeds"] == "0 1" and net[0]["seconds"] == 150 and net[0]["files"] == "0.json 1.json"
-    assert [round(net[0][k], 6) for k in ("measured", "trivial", "floor", "minus_trivial", "minus_printed")] == [.25, .28, .2, -.03, .03]
+    assert [round(net[0][k], 6) for k in ("measured", "trivial", "noise", "minus_trivial", "minus_printed")] == [.25, .28, .2, -.03, .03]
     assert len(table) == len(studies.leaderboard(studies.read_results(tmp_path)))
 
 def test_where_more_is_better_the_largest_rule_is_the_best(tmp_path):
@@ -57,13 +57,25 @@ def test_where_more_is_better_the_largest_rule_is_the_best(tmp_path):
 @pytest.mark.parametrize("metric, floored", [("RMSE", True), ("RMSE, cumulative", True), ("Poisson deviance", True), ("NDCG@5", True), ("PAI@5%", True), ("accuracy", True),
                                              ("MAE", False), ("macro-F1", False), ("calibration error", False), ("RRI@5%", False), ("demographic parity difference", False)])
 def test_a_floor_stands_only_where_the_truth_is_best_in_the_mean(tmp_path, metric, floored):
-    table = leaderboard.lines(read(tmp_path, result(rows=[r | {"metric": metric} for r in result()["rows"]])))
-    assert table["floor"].notna().all() == floored and table["floor"].notna().any() == floored and table["trivial"].notna().all()
+    for kind, other in (("floor", "noise"), ("noise", "floor")):
+        rows = [r | {"metric": metric} | ({"kind": kind, "method": "true rates"} if r["kind"] == "noise" else {}) for r in result()["rows"]]
+        table = leaderboard.lines(read(tmp_path, result(rows=rows)))
+        assert table[kind].notna().all() == floored and table[kind].notna().any() == floored and table["trivial"].notna().all() and table[other].isna().all()
+
+def test_a_mark_that_others_can_lie_below_is_no_floor(tmp_path):
+    "Older files call it one, and are read as what it is; what knows all that came before is still a floor."
+    old = [r | ({"kind": "floor"} if r["kind"] == "noise" else {}) for r in result()["rows"]]
+    found = read(tmp_path, result(rows=old), result(rows=[r | ({"method": "true rates"} if r["kind"] == "floor" else {}) for r in old]), result("rtm", rows=[r | ({"method": "true rates"} if r["kind"] == "floor" else {}) for r in old]))
+    marks = found[found["kind"].isin(("floor", "noise"))].drop_duplicates("file").set_index("file")["kind"]
+    assert marks.to_dict() == {"0.json": "noise", "1.json": "floor", "2.json": "noise"}
+    # in the evidence too no method of the same run lies below what is called a floor, where a floor is one
+    rows = leaderboard.lines(studies.read_results())
+    assert not len(rows[rows["kind"].eq("floor") & rows["method"].str.startswith("Poisson noise")])
 
 def test_a_difference_has_no_yardstick_and_an_unknown_study_its_own_name(tmp_path):
     rows = [r | {"protocol": "native, paired"} for r in result()["rows"][:4]] + [r | {"metric": "RMSE less average"} for r in result()["rows"][:4]]
     table = leaderboard.lines(read(tmp_path, result("transfer", rows=rows)))
-    assert table["trivial"].isna().all() and table["floor"].isna().all() and set(table["task"]) == {"transfer"}
+    assert table["trivial"].isna().all() and table["floor"].isna().all() and table["noise"].isna().all() and set(table["task"]) == {"transfer"}
 
 def test_other_profiles_are_marked_and_settings_told_apart(tmp_path):
     runs = [result(), result(parameters={"seed": 0, "epochs": 9}, rows=result()["rows"][3:4]), result(profile="paper")]
@@ -115,7 +127,7 @@ def test_in_a_browser_it_opens_with_a_task_and_sorts_and_filters(built):
         set('sort', 'best'); set('search', 'paper'); told.none = methods(); set('search', 'NET'); told.net = methods(); set('search', '');
         set('dataset', ''); told.both = column('data set'); told.marks = column('marks').filter(m => m.includes('profile paper')).length;
         at('current').checked = true; at('current').dispatchEvent(new Event('input')); told.current = methods(); at('current').checked = false;
-        set('kind', 'floor'); told.floor = methods(); set('kind', '');
+        set('kind', 'noise'); told.floor = methods(); set('kind', '');
         set('task', 'Next-year hot spots'); told.second = [at('dataset').value, at('protocol').value, at('metric').value]; told.pai = methods(); told.bars = document.querySelectorAll('#body svg.bar circle').length;
         set('protocol', 'area, density'); told.area = column('measured');
         return told;""", folder)
@@ -188,8 +200,8 @@ def test_a_number_far_off_does_not_squash_the_others():
 def test_nothing_is_wider_than_the_window_and_a_phone_has_cards(built, width):
     page, _, folder = built
     seen = visit(page, TOOLS + """set('protocol', ''); set('metric', ''); const wide = [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('svg')).map(e => e.outerHTML.slice(0, 80));
-        return {width: innerWidth, wide, scroll: document.documentElement.scrollWidth, row: getComputedStyle(document.querySelector('#body tr')).display, head: getComputedStyle(document.querySelector('thead')).display}""", folder, width)
-    assert seen["width"] == width and seen["wide"] == [] and seen["scroll"] <= width
+        return {width: innerWidth, wide, scroll: document.documentElement.scrollWidth, caption: document.querySelector('caption').getBoundingClientRect().height, row: getComputedStyle(document.querySelector('#body tr')).display, head: getComputedStyle(document.querySelector('thead')).display}""", folder, width)
+    assert seen["width"] == width and seen["wide"] == [] and seen["scroll"] <= width and 0 < seen["caption"] < 60
     assert (seen["row"], seen["head"]) == (("grid", "none") if width == 375 else ("table-row", "table-header-group"))
 
 def test_the_recorded_evidence_makes_a_page_that_opens_every_task(tmp_path):

@@ -4,7 +4,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from crimenb.baselines.next_event import CHOSEN, RULES, Markov, Popularity, SmoothedCounts, SpotCounts, rules_for
+from crimenb.baselines.next_event import CHOSEN, RULES, Markov, Popularity, SmoothedCounts, SpotCounts, most_alike, rules_for
 from crimenb.core import InputError
 from crimenb.metrics import rank_counts, ranking_scores
 from crimenb.models import choose
@@ -203,3 +203,25 @@ def test_chosen_settings_are_what_validation_chooses(rule):
         chosen = tuple(CHOSEN[how][rule.name].values())
         # the optimum is flat: rounding on another machine may move it to a neighbour that is as good
         assert mean.loc[chosen if len(chosen) > 1 else chosen[0]] - mean.min() < 3e-4
+
+
+@pytest.mark.parametrize("k", [1, 3, 20])
+def test_a_bound_from_a_few_columns_finds_the_same_neighbours_and_ties(k):
+    values = np.random.default_rng(k).choice([-1, 0, .25, .5, .75, .9], (7, 400)).astype("float32")
+    values[0] = 0                       # a spot that nobody is like
+    values[1, 5:] = 0                   # one that fewer are like than k
+    exact, bounded = (most_alike(values, k, sample).toarray() for sample in (400, 20))
+    np.testing.assert_allclose(bounded, exact)
+    assert exact[0].sum() == 0 and (exact.sum(1)[2:].round(5) == k).all()
+    # the same, value by value
+    for row, weights in zip(values, exact):
+        kth = np.sort(row)[-k]
+        assert (weights[row > max(kth, 0)] == 1).all() and (weights[(row < kth) | (row <= 0)] == 0).all()
+        assert len(set(weights[row == kth].round(6))) == 1
+
+
+def test_noise_in_the_last_digit_moves_no_neighbour():
+    rng = np.random.default_rng(0)
+    values = rng.choice([0, .3, .6, .8], (5, 60)).astype("float32")
+    noisy = values*(1 + 1e-6*rng.standard_normal(values.shape)).astype("float32")
+    np.testing.assert_array_equal(most_alike(noisy, 10).toarray(), most_alike(values, 10).toarray())

@@ -15,6 +15,8 @@ from crimenb import models
 from crimenb.cities import Card
 from crimenb.core import InputError
 from crimenb.lab import cli, forecasting
+from crimenb.panels import Panel
+from crimenb.terrain import Terrain
 
 NAMES = {"time": "Tatzeit", "category": "Delikt", "premises": "Tatort", "lon": "Laenge", "lat": "Breite", "record_id": "Aktenzeichen"}
 SPANISH = {"time": "fecha", "category": "delito", "lon": "longitud", "lat": "latitud", "record_id": "expediente"}
@@ -67,18 +69,22 @@ def test_from_a_file_to_the_period_after_the_last(cities, capsys, tmp_path, ques
         assert (table["low"] <= table["high"]).all() and pd.Timestamp(said["about"]["last known period"]) < periods[0] <= last + pd.Timedelta(days=1)
         if unit: assert (np.diff(periods) == unit).all() and len(periods) == int(more[-1])
 
-@pytest.mark.parametrize("question, model, more, unit", ASKED)
-def test_a_saved_model_forecasts_the_same_in_another_process(cities, tmp_path, question, model, more, unit):
+def test_saved_models_forecast_the_same_in_another_process(cities, tmp_path):
     folder, _ = cities
-    settings = {"cell_m": 1600} if question == "hour" else {"period": "M"} if question == "year" else {}
-    answer = forecasting.forecast(question, folder/"incidents.yaml", model, **settings)
-    answer.model.save(tmp_path/"m.crimenb")
-    done = subprocess.run([sys.executable, "-m", "crimenb", "forecast", tmp_path/"m.crimenb", "--events", folder/"incidents.csv", "--dataset", folder/"incidents.yaml",
-                           "--out", tmp_path/"again.csv", "--map", tmp_path/"again.png", "-q"], capture_output=True, text=True)
+    answers, calls = {}, []
+    for question, model, _, _ in ASKED:
+        settings = {"cell_m": 1600} if question == "hour" else {"period": "M"} if question == "year" else {}
+        answers[question] = forecasting.forecast(question, folder/"incidents.yaml", model, **settings)
+        answers[question].model.save(tmp_path/f"{question}.crimenb")
+        calls.append(["forecast", tmp_path/f"{question}.crimenb", "--events", folder/"incidents.csv", "--dataset", folder/"incidents.yaml",
+                      "--out", tmp_path/f"{question}.csv", "--map", tmp_path/f"{question}.png", "-q"])
+    code = "import json, sys\nfrom crimenb.lab.cli import main\nsys.exit(max(main(argv) for argv in json.loads(sys.argv[1])))"
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(calls, default=str)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    again, table = pd.read_csv(tmp_path/"again.csv"), answer.forecast.table
-    assert again["place"].astype(str).tolist() == table["place"].astype(str).tolist()
-    assert np.allclose(again["expected"], table["expected"], rtol=1e-5) and (tmp_path/"again.png").read_bytes()[:4] == b"\x89PNG"
+    for question, answer in answers.items():
+        again, table = pd.read_csv(tmp_path/f"{question}.csv"), answer.forecast.table
+        assert again["place"].astype(str).tolist() == table["place"].astype(str).tolist()
+        assert np.allclose(again["expected"], table["expected"], rtol=1e-5) and (tmp_path/f"{question}.png").read_bytes()[:4] == b"\x89PNG"
 
 def test_a_city_without_premises_and_areas_gets_squares_and_cells(cities, capsys, tmp_path):
     folder, _ = cities
@@ -271,21 +277,18 @@ def some_days(n_days, each=8, start="2018-01-01", lost=()):
 def test_a_week_or_month_with_days_of_which_nothing_is_known_is_not_counted():
     lost = pd.date_range("2018-02-08", "2018-02-18")
     events, card = some_days(26*7, lost=lost), Card("made up")
-    assert list(forecasting.quiet_days(events)) == list(lost)
     with pytest.raises(InputError, match="nothing is known of 2 week.*2018-02-05.*2018-02-12.*--gap unknown"): forecasting.view_of("week", events, card, None)
-    many = forecasting.view_of("week", events, card, None, "unknown").counts.sum((1, 2))
+    weeks = forecasting.view_of("week", events, card, None, "unknown")
+    many = weeks.counts.sum((1, 2))
     assert np.isnan(many[5:7]).all() and (np.delete(many, [5, 6]) == 56).all() and len(many) == 26
-    months = forecasting.view_of("year", events, card, None, "unknown", cell_m=500, period="M").counts.sum(1)
-    assert np.isnan(months).tolist() == [False, True, False, False, False, False] and months[0] == 31*8
-    # two days without 16 events can be chance, and so can 20 of a place of few
-    assert not len(forecasting.quiet_days(some_days(90, lost=lost[:2]))) and len(forecasting.quiet_days(some_days(90, lost=lost[:3]))) == 3
-    few = some_days(300)[::12]
-    assert not len(forecasting.quiet_days(few[~few.time.between("2018-03-01", "2018-03-20")]))
-    # an office that writes down nothing on Saturdays and Sundays has no gap each week, but a lost Monday to Wednesday is one
-    office = events[events.time.dt.day_of_week < 5]
-    assert list(forecasting.quiet_days(office)) == list(lost) and not len(forecasting.quiet_days(office[office.time >= "2018-02-19"]))
-    # times that are known to the month only
-    assert not len(forecasting.quiet_days(events.assign(time=events.time.dt.to_period("M").dt.start_time)))
+    months = forecasting.view_of("year", events, card, None, "unknown", cell_m=500, period="M")
+    assert np.isnan(months.counts.sum(1)).tolist() == [False, True, False, False, False, False] and months.counts[0].sum() == 31*8
+    # Python says the same
+    np.testing.assert_array_equal(Panel.from_events(events, places=1000.).counts.sum((1, 2)), many)
+    np.testing.assert_array_equal(Terrain.from_events(events, 500, period="M").counts, months.counts)
+    # models of hours have no way round
+    for gap in ("refuse", "unknown"):
+        with pytest.raises(InputError, match="nothing is known of 264 hour.*give their events too, or begin after them"): forecasting.view_of("hour", events, card, None, gap)
 
 def written_city(folder, events, **card):
     "A card of a made-up table of events; its path."

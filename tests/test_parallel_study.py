@@ -27,12 +27,12 @@ def city_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("city")
     return out, run_cells(dict(models="DNN,GAT+TCN", losses="likelihood,MSE", repeats=2, tasks="counts,level"), out)
 
-def test_every_table_has_floor_rule_and_networks_with_intervals(city_run):
+def test_every_table_has_noise_rule_and_networks_with_intervals(city_run):
     _, result = city_run
     rows = result["rows"]
     for protocol in ("risk level", "counts", "counts, violent"):
         kinds = {r["method"]: r["kind"] for r in rows if r["protocol"] == protocol}
-        assert {"expected by the truth": "floor", "historical mean": "trivial", "Poisson GLM": "practitioner", "DNN": "paper", "DNN, MSE": "paper", "GAT+TCN": "paper", "DNN, mean of 2": "ours"}.items() <= kinds.items()
+        assert {"expected by the truth": "noise", "historical mean": "trivial", "Poisson GLM": "practitioner", "DNN": "paper", "DNN, MSE": "paper", "GAT+TCN": "paper", "DNN, mean of 2": "ours"}.items() <= kinds.items()
     assert {r["metric"] for r in rows if r["protocol"] == "counts"} == {"RMSE", "MAE", "Poisson deviance"}
     assert {r["metric"] for r in rows if r["protocol"] == "risk level"} == {"accuracy", "macro-F1", "ordinal error", "log loss", "Brier", "calibration error"}
     assert all(r["printed"] is None for r in rows)
@@ -68,7 +68,7 @@ def test_the_librarys_own_models_are_fitted_again_on_the_way_and_compared_with_t
 def test_a_search_is_recorded_and_a_killed_run_goes_on_from_what_is_there(tmp_path):
     given = dict(models="DNN", tasks="level", search="random", trials=2, rules="historical mean")
     runs = []
-    whole = run_cells(given, tmp_path/"whole", lambda space: runs.extend(space["as_runs"]()))
+    whole = run_cells(given, tmp_path/"whole", lambda space: runs.extend(space["runs"]))
     found = [r for r in whole["rows"] if r["protocol"] == "random search, level"]
     assert len(found) == 2 and all(r["split"] == "valid" and r["metric"] == "validation loss" for r in found)
     assert {"DNN", "DNN, searched"} <= {r["method"] for r in whole["rows"]}
@@ -106,7 +106,7 @@ def test_slots_of_the_day_of_the_city_and_weeks_that_the_intervals_resample(tmp_
     panel, known, parts = seen["panel"], seen["known"], seen["parts"]
     assert panel.slots == 4 and len(panel) == 26*4 and any(name.startswith("hour") for name in known.static_names)
     assert len(np.unique(seen["scores"].week)) == 5 and len(seen["scores"].week) == 5*4*16
-    # the floor is of the slots as well: it sums up to the floor of the weeks, and over them to the events of each slot
+    # the noise is of the slots as well: it sums up to that of the weeks, and over them to the events of each slot
     weekly = seen["truth"].expected_panel(168)[:26].sum(2)
     assert np.allclose(seen["means"].reshape(26, 4, 16, -1).sum((1, 3)), weekly)
     expected, happened = (v.reshape(26, 4, -1).sum((0, 2)) for v in (seen["means"], panel.counts))

@@ -63,6 +63,14 @@ def test_what_is_trained_may_drift_and_a_difference_near_zero_is_measured_by_its
     assert provenance.compared({"rows": [trained]}, {"rows": [trained | {"value": 2.1}]}).far
     assert provenance.compared({"rows": [less]}, {"rows": [less | {"value": .002}]}).far
 
+def test_a_rule_whose_ties_were_the_processors_may_be_off_as_what_is_trained():
+    tied = ROW | {"kind": "trivial", "method": "smoothed counts", "value": .6284}
+    found = provenance.compared({"rows": [tied]}, {"rows": [tied | {"value": .6281}]})
+    assert not found.far and found.exact == 0 and 4e-4 < found.trained < 5e-4
+    assert provenance.compared({"rows": [tied]}, {"rows": [tied | {"value": .61}]}).far
+    counts = tied | {"method": "spot counts"}
+    assert provenance.compared({"rows": [counts]}, {"rows": [counts | {"value": .6281}]}).far
+
 @pytest.mark.parametrize("row", [{"metric": "seconds an epoch"}, {"metric": "peak memory"}, {"protocol": "claim", "metric": "gains"}, {"protocol": "cost model, fitted", "metric": "median relative error"}, {"metric": "efficiency"}])
 def test_what_the_machine_decides_is_not_compared(row):
     assert provenance.compared({"rows": [ROW | row]}, {"rows": [ROW | row | {"value": 5.}]}).rows == 0

@@ -31,7 +31,7 @@ def test_every_method_has_every_measure_with_its_convention(rows):
     # cells have one area: no convention by area or density is made up
     assert not rows.protocol.str.contains("area, |density").any()
     kinds = rows.drop_duplicates(["method", "kind"]).set_index("method").kind
-    assert kinds["true rates"] == "floor" and kinds["uniform"] == "trivial" and kinds["post's RTM"] == "paper" and kinds["shrunk counts"] == "ours" and kinds["last counts"] == "trivial"
+    assert kinds["true rates"] == "noise" and kinds["uniform"] == "trivial" and kinds["post's RTM"] == "paper" and kinds["shrunk counts"] == "ours" and kinds["last counts"] == "trivial"
     assert rows.printed.isna().all()                                   # the post prints nothing about this city
 
 def test_pairs_are_differences_of_the_rows(rows):

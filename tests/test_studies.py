@@ -389,8 +389,9 @@ def test_plain_papermill_refuses_an_unknown_parameter(tmp_path):
     assert done.returncode != 0 and "unknown parameter of crimealarm 'epoch'" in done.stderr
     assert not (tmp_path / "runs").exists()
 
-def test_the_paper_profile_takes_its_first_step(tmp_path, chi18):
-    paths = studies.reproduce("crimealarm", {"profile": "paper", "dataset": "chi18", "methods": "CrimeAlarm", "max_steps": 1}, tmp_path)
+def test_the_paper_profile_takes_its_first_step(tmp_path):
+    # a small city: one step is of the paper's size on any, and the rest is evaluation
+    paths = studies.reproduce("crimealarm", {"profile": "paper", "dataset": "city", "city_events": 8000, "methods": "CrimeAlarm", "max_steps": 1}, tmp_path)
     result = json.loads(paths.result.read_text())
     assert result["parameters"]["batch"] == 256 and result["parameters"]["epochs"] == 100 and result["parameters"]["copies"] == 11
     trained = {(row["method"], row["protocol"]) for row in result["rows"] if row["kind"] == "paper"}
@@ -436,3 +437,22 @@ def test_numbers_of_different_precisions_are_never_put_together(tmp_path):
     assert sorted(zip(lines["measured"].round(3), lines["seeds"])) == [(.43, "2 3"), (.51, "0 1")]
     # older files say nothing of it, and stand where they stood
     assert studies.setting(a_result()) == studies.setting(a_result(computed={"precision": ["float32"]}))
+
+
+def test_what_a_run_needs_while_it_works_goes_when_its_result_is_there_and_earlier_time_counts(folder):
+    import torch
+    from crimenb import training
+    run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
+    assert not run.checkpoint("-net.pt").exists()
+    path, trials = run.path("-net.pt"), run.scratch("-trials.json")
+    path.parent.mkdir()
+    net = torch.nn.Linear(1, 1)
+    training.train(net, lambda epoch, rng: [torch.zeros(2, 1)], lambda net, x, t: net(x).square().mean(), 3, seed=0, checkpoint=path)
+    trials.write_text("{}")
+    spent = sum(epoch["seconds"] for epoch in training.load_checkpoint(path)["log"])
+    again = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
+    started = again._started
+    assert again.checkpoint("-net.pt") == path and again._started == pytest.approx(started - spent) and spent > 0
+    again.scratch("-trials.json")
+    again.save()
+    assert again.path(".json").exists() and not path.exists() and not trials.exists()

@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 
 from crimenb.core import InputError
-from crimenb.views import View, differs, periods_of, split_in_time
+from crimenb.panels import Panel
+from crimenb.terrain import Terrain
+from crimenb.views import View, differs, periods_of, quiet_days, split_in_time
 
 
 class Streets(View):
@@ -96,6 +98,60 @@ def test_what_is_known_already_is_not_joined_again(streets):
     with pytest.raises(InputError, match="which is known already"): streets.joined(Streets([[7, 7]], "2024-01-10"))
     with pytest.raises(InputError, match="within a day"): streets.joined(Streets([[7, 7]], "2024-01-11 06:00"))
     with pytest.raises(InputError, match="streets"): streets.joined(Streets([[7, 7]], "2024-01-11", names=("A", "B")))
+
+
+# --- periods of which nothing is known ---
+
+def days_of(n_days, each=8, start="2018-01-01", lost=()):
+    "An events table with so many events each day, in two areas, and none on the days in `lost`."
+    at = pd.date_range(start, periods=n_days*each, freq=pd.Timedelta(hours=24/each))
+    at = at[~np.isin(at.normalize(), pd.DatetimeIndex(lost))]
+    where = np.arange(len(at)) % 2
+    return pd.DataFrame({"time": at.as_unit("s"), "category": pd.Categorical(["theft"]*len(at)), "premises": pd.Categorical(["street"]*len(at)),
+                         "area": pd.Categorical(np.where(where, "north", "south")), "lon": 13.4 + .01*where, "lat": 52.5 + .01*where, "x": np.nan, "y": np.nan})
+
+def test_days_without_events_are_quiet_where_it_cannot_be_chance():
+    lost = pd.date_range("2018-02-08", "2018-02-18")
+    events = days_of(26*7, lost=lost)
+    assert list(quiet_days(events)) == list(lost)
+    # two days without 16 events can be chance, and so can 20 of a place of few
+    assert not len(quiet_days(days_of(90, lost=lost[:2]))) and len(quiet_days(days_of(90, lost=lost[:3]))) == 3
+    few = days_of(300)[::12]
+    assert not len(quiet_days(few[~few.time.between("2018-03-01", "2018-03-20")]))
+    # an office that writes down nothing on Saturdays and Sundays has no gap each week, but a lost Monday to Wednesday is one
+    office = events[events.time.dt.day_of_week < 5]
+    assert list(quiet_days(office)) == list(lost) and not len(quiet_days(office[office.time >= "2018-02-19"]))
+    # times that are known to the month only, and no events
+    assert not len(quiet_days(events.assign(time=events.time.dt.to_period("M").dt.start_time))) and not len(quiet_days(events[:0]))
+
+@pytest.mark.parametrize("strays", [1, 3])
+@pytest.mark.parametrize("late", [True, False])
+def test_a_stray_event_beyond_a_gap_makes_no_whole_week_of_a_part(strays, late):
+    "Sixteen weeks and three days, ten empty days, and a few events: the week of the three days is not one of 24 events."
+    whole = days_of(16*7 + 3 if late else 17*7 + 10, start="2018-01-01" if late else "2018-01-05")
+    end = whole.time.max().normalize() if late else whole.time.min().normalize()
+    at = end + pd.Timedelta(days=11 if late else -11)
+    some = whole[:strays].assign(time=pd.date_range(at + pd.Timedelta(hours=1), periods=strays, freq="h").as_unit("s"))
+    events = pd.concat([whole, some]).sort_values("time", ignore_index=True)
+    assert len(quiet_days(events)) == 10
+    panel = Panel.from_events(events)
+    many = panel.counts.sum((1, 2))
+    assert np.nansum(many) + sum(panel.left_out.values()) == len(events) and panel.left_out["in a week with unknown days"] == 24 + strays
+    assert set(many[~np.isnan(many)]) == {56} and np.isnan(many).any() and (~np.isnan(many)).sum() == (16 if late else 18)
+    months = Terrain.from_events(events, 500, period="M").counts.sum(1)
+    known = ~np.isnan(months)
+    assert known.sum() >= 3 and set(months[known]) <= {8*28, 8*30, 8*31}
+
+def test_gaps_are_stretches_of_periods_and_whole_views_have_none(streets):
+    busy = Streets(np.full((10, 2), 12))
+    assert busy.gaps() == [] and busy.whole() is busy
+    assert busy.gaps(pd.DatetimeIndex(["2024-01-03", "2024-01-04", "2024-01-09"])) == [(2, 3), (8, 8)]
+    found = busy.whole(pd.DatetimeIndex(["2024-01-03", "2024-01-04"]))
+    assert np.isnan(found.counts[2:4]).all() and (np.delete(found.counts, [2, 3], 0) == 12).all() and found.gaps() == [(2, 3)]
+    # a day without 24 events is none by chance; one without three may be
+    counts = np.full((10, 2), 12)
+    counts[4] = 0
+    assert Streets(counts).gaps() == [(4, 4)] and Streets(np.minimum(counts, 1)).gaps() == []
 
 
 # --- as a table ---

@@ -185,6 +185,21 @@ def _penalty(kind, b, group, weight):
     return (weight*np.sqrt(np.bincount(group[group >= 0], b[group >= 0]**2, len(weight)))).sum()
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #3e398824
+def _on_parabola(prox, b, gradient, hessian, penalty):
+    "Accelerated proximal gradient from `b`, its momentum dropped where it points uphill."
+    step = 1/max(np.linalg.eigvalsh(hessian)[-1], 1e-12)
+    to, z, momentum = b.copy(), b.copy(), 1.
+    for _ in range(2000):
+        new = prox(z - step*(gradient + hessian @ (z - b)), step*penalty)
+        if (z - new) @ (new - to) > 0: momentum, z = 1., new
+        else:
+            following = (1 + np.sqrt(1 + 4*momentum**2))/2
+            z, momentum = new + (momentum - 1)/following*(new - to), following
+        moved, to = np.abs(new - to).max(), new
+        if moved < 1e-9: break
+    return to
+
+# %% ../../nbs/baselines/40_hot_spots.ipynb #3e398825
 def penalised_poisson(x,            # (n, p) all columns, constants included
                       y,            # (n,) counts
                       penalty,      # λ
@@ -210,17 +225,7 @@ def penalised_poisson(x,            # (n, p) all columns, constants included
         mu = np.exp(x @ b)
         gradient = x.T @ (mu - y)/n
         hessian = (x*mu[:, None]).T @ x/n
-        step = 1/max(np.linalg.eigvalsh(hessian)[-1], 1e-12)
-        # accelerated proximal gradient on the parabola, momentum dropped where it points uphill
-        to, z, momentum = b.copy(), b.copy(), 1.
-        for _ in range(2000):
-            new = prox(z - step*(gradient + hessian @ (z - b)), step*penalty)
-            if (z - new) @ (new - to) > 0: momentum, z = 1., new
-            else:
-                following = (1 + np.sqrt(1 + 4*momentum**2))/2
-                z, momentum = new + (momentum - 1)/following*(new - to), following
-            moved, to = np.abs(new - to).max(), new
-            if moved < 1e-9: break
+        to = _on_parabola(prox, b, gradient, hessian, penalty)
         part, there = 1., loss(to)
         while there > now and part > 1e-6:
             part /= 2

@@ -179,6 +179,14 @@ def _evaluation(loss, hours, device):
         / len(hours)}
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #c5144093
+def _share(model, what, truth, hours) -> float:
+    "Of `SHARES`, that of the correction with the highest likelihood in these hours."
+    g, at = corrections(model, what, hours), torch.from_numpy(hours).to(truth.device)
+    before, happened = what.base[at], truth[at]
+    def loss(s): return float((before*(s*g).exp() - happened*s*g).mean(dtype=torch.float64))
+    return min(SHARES, key=loss)
+
+# %% ../../nbs/baselines/25_hourly_networks.ipynb #c5144094
 def learn(network: str,          # a name in `NETWORKS`
           counts,                # (T, types, R, C) crimes of each hour
           # the same shape: a rule's forecasts, each made before its hour, above 0; NaN before the
@@ -209,28 +217,15 @@ def learn(network: str,          # a name in `NETWORKS`
     loss = _likelihood(what, truth)
     known = np.arange(min(train_hours.min() - history, train_hours.min()), valid_hours.max() + 1)
     settings = {
-        **kwargs.pop("settings", {}),
-        "network": network,
-        "hidden": hidden,
-        "history": history,
-        "batch": batch,
-        "data": _fingerprint(
+        **kwargs.pop("settings", {}), "network": network, "hidden": hidden, "history": history,
+        "batch": batch, "data": _fingerprint(
             counts[known], np.asarray(base, "float32")[known],
             np.asarray(external, "float32")[known], train_hours, valid_hours)}
     log = train(
         model, _batches(train_hours, batch, device), loss, epochs, lr=lr, seed=seed,
         evaluate=_evaluation(loss, valid_hours, device), select="valid likelihood", device=device,
         settings=settings, **kwargs)
-    g, at = corrections(model, what, valid_hours), torch.from_numpy(valid_hours).to(device)
-    before, happened = what.base[at], truth[at]
-    return (
-        model,
-        log,
-        min(
-            SHARES,
-            key=lambda s: float(
-                (before * (s * g).exp() - happened * s * g).mean(dtype=torch.float64))),
-        what)
+    return model, log, _share(model, what, truth, valid_hours), what
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #f7320767
 FEATURES = (*EXTERNAL, "weekday")

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MOST_CATEGORIES', 'MOST_CELLS', 'LENGTHS', 'QUESTIONS', 'READING', 'JUDGED', 'TABLES', 'MAPS', 'IN_PYTHON',
-           'events_of', 'as_exact', 'grouped', 'Question', 'quiet_days', 'gaps', 'view_of', 'Answer', 'Times',
-           'times_of', 'Trial', 'trial', 'named', 'tried', 'sentences', 'on_everything', 'forecast', 'asked_for',
-           'remarks', 'go_on', 'targets', 'written', 'as_json']
+           'events_of', 'as_exact', 'grouped', 'Question', 'view_of', 'Answer', 'Times', 'times_of', 'Trial', 'trial',
+           'named', 'usual', 'tried', 'sentences', 'on_everything', 'forecast', 'asked_for', 'remarks', 'go_on',
+           'targets', 'written', 'as_json']
 
 # %% ../../nbs/lab/80_forecasting.ipynb #1cca6e55
 import inspect
@@ -25,7 +25,7 @@ from .. import cards, cities, metrics, models, sources
 from ..core import InputError, needs, one_of, progress, within
 from ..events import precision, read as read_events
 from ..forecasts import Forecast
-from ..views import Cut, differs
+from ..views import Cut, differs, quiet_days
 
 # %% ../../nbs/lab/80_forecasting.ipynb #5d26ecf5
 def events_of(dataset,      # name of a data set or city, or path of a card
@@ -204,43 +204,6 @@ def _settings(question, given):
             raise InputError(f"{name} is {value!r}: give a day, such as 2018-07-01") from None
     return given
 
-# %% ../../nbs/lab/80_forecasting.ipynb #9a1c5b03
-def quiet_days(events: pd.DataFrame,  # an events table
-) -> pd.DatetimeIndex:
-    """Days of which nothing is known: without an event, between others, where so many are usual on
-    those days of the week, in the four weeks before and after, that it can't be chance."""
-    from crimenb.panels import EMPTY_BY_CHANCE
-    # where only months are known, the other days are empty and nothing is missing
-    if not len(events) or precision(events)["unit"] == "month": return pd.DatetimeIndex([])
-    many = events["time"].dt.normalize().value_counts().sort_index().asfreq("D", fill_value=0)
-    n, weekday = many.to_numpy(), many.index.day_of_week.to_numpy()
-    rhythm = np.bincount(weekday, n, 7)/np.maximum(np.bincount(weekday, minlength=7), 1)/n.mean()
-    edges = np.flatnonzero(np.diff(np.r_[False, n == 0, False]))
-    quiet = np.zeros(len(n), bool)
-    for a, b in zip(edges[::2], edges[1::2]):
-        usual = min(n[max(a - 28, 0):a].mean(), n[b:b + 28].mean())
-        quiet[a:b] = usual*rhythm[weekday[a:b]].sum() >= EMPTY_BY_CHANCE
-    return many.index[quiet]
-
-# %% ../../nbs/lab/80_forecasting.ipynb #9a1c5b04
-def gaps(view: Any, events: "pd.DataFrame | None" = None) -> list:
-    """Stretches of known periods of which nothing is known: (first, last) as numbers. Whole blocks
-    without events are one, where so many are usual that it can't be chance, and with the events
-    each period that has a day of which nothing is known."""
-    from crimenb.panels import EMPTY_BY_CHANCE
-    counts = view.counts[:view.known].reshape(view.known, -1)
-    many = np.add.reduceat(np.nan_to_num(counts).sum(1), np.arange(0, view.known, view.block))
-    # blocks in a row: three empty weeks are as unlikely as one of three times the events
-    run = np.cumsum(np.diff(many == 0, prepend=False))
-    empty = (many == 0) & (np.bincount(run)[run]*many.mean() >= EMPTY_BY_CHANCE)
-    lost = np.isnan(counts[:, 0]) | np.repeat(empty, view.block)[:view.known]
-    if events is not None and len(quiet := quiet_days(events)):
-        begins = view.ahead(1).starts[:view.known + 1]
-        lost |= (quiet.searchsorted(begins[:-1].floor("D"))
-                 < quiet.searchsorted(begins[1:] - pd.Timedelta(seconds=1), side="right"))
-    edges = np.flatnonzero(np.diff(np.r_[False, lost, False]))
-    return list(zip(edges[::2].tolist(), (edges[1::2] - 1).tolist()))
-
 # %% ../../nbs/lab/80_forecasting.ipynb #1ff5c68b
 def view_of(question: str,       # a name in `QUESTIONS`
             events: pd.DataFrame, # an events table
@@ -254,14 +217,12 @@ def view_of(question: str,       # a name in `QUESTIONS`
     one_of(gap, ("refuse", "unknown"), "gap")
     view = QUESTIONS[one_of(question, QUESTIONS, "question")].build(
         events, card, like, **_settings(question, settings))
-    if question == "next" or not (lost := gaps(view, events)): return view
+    # models of hours learn from all of them; whole weeks and years are known, or left out
+    if question == "next" or (gap == "unknown" and question != "hour"): return view
+    if not (lost := view.gaps(quiet_days(events) if question == "hour" else ())): return view
     (first, last), n = lost[0], sum(b - a + 1 for a, b in lost)
-    if gap == "unknown":
-        # not known, which is not the same as none
-        counts = view.counts.astype(float)
-        for a, b in lost: counts[a:b + 1] = np.nan
-        return view._with(counts, 0)
-    mend = "give their events too, say --gap unknown, or begin after them with -p start=…"
+    unknown = "" if question == "hour" else " say --gap unknown,"
+    mend = f"give their events too,{unknown} or begin after them with -p start=…"
     raise InputError(
         f"nothing is known of {n} {view.period}(s), or of some of their days, between "
         f"{view.starts[first]} and {view.starts[last]}: {mend}")
@@ -382,13 +343,27 @@ def named(name: str, question: str) -> str:
     if len(some) > 1: some = [one for one in some if known[one].role == "paper"]
     return some[0] if len(some) == 1 else one_of(name, known, f"model for a forecast by {question}")
 
+# %% ../../nbs/lab/80_forecasting.ipynb #usual-models
+def usual(question: str,
+          bare: bool = False, # there are no factors of risk
+) -> tuple:
+    """The models that a question tries, unfitted, and a sentence on each that needs what is not
+    installed; where none is left, the rules of the view that need nothing."""
+    known, found, lacking = models.catalogue(QUESTIONS[question].view), [], []
+    for name in QUESTIONS[question].tries:
+        if bare and "RTM" in name: continue
+        try: found.append(known[name]())
+        except InputError as error: lacking.append(f"{name} was not tried: {error}")
+    # the first module of a view does without networks
+    plain = next(iter(models.MODULES[QUESTIONS[question].view].values()))
+    return found or [known[name]() for name in plain], lacking
+
 # %% ../../nbs/lab/80_forecasting.ipynb #e8accad3
 def tried(question: str, view, chosen=(), # models, unfitted; none: those of the question
           when: "Times | None" = None, periods: int = 1) -> tuple:
-    """The model that was best on validation, fitted before it; the backtest of all; and two
-    sentences on it."""
+    """The model that was best on validation, fitted before it; the backtest of all; and sentences
+    on it."""
     when = when or times_of(question, view, periods=periods)
-    known = models.catalogue(view)
     # risk terrain models look at what surrounds a place: without factors there is nothing to look
     # at
     bare = question == "year" and not view.factors
@@ -397,8 +372,7 @@ def tried(question: str, view, chosen=(), # models, unfitted; none: those of the
             f"{lost[0].name} needs factors of risk: add `factors: [{{name: …, file: …, kind: "
             f"density}}]` to the card")
     several, asked = not chosen, [one.name for one in chosen]
-    chosen = chosen or [
-        known[name]() for name in QUESTIONS[question].tries if not (bare and "RTM" in name)]
+    chosen, lacking = (chosen, ()) if chosen else usual(question, bare)
     trials = []
     for model in (bar := progress(models.with_rules(chosen, view), "trying", unit="model")):
         bar.set_postfix_str(model.name)
@@ -406,7 +380,7 @@ def tried(question: str, view, chosen=(), # models, unfitted; none: those of the
     best = min(trials, key=lambda one: one.loss) if several or len(chosen) > 1 else trials[0]
     return (
         best.model, pd.concat([one.rows for one in trials], ignore_index=True),
-        sentences(question, view, when, periods, best, trials, asked))
+        (*sentences(question, view, when, periods, best, trials, asked), *lacking))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #c7636df2
 def sentences(

@@ -20,8 +20,9 @@ from .. import terrain as ground_of
 from ..cities import Card, get
 from ..core import InputError
 from ..events import COLUMNS, needs_hours
-from ..panels import NEAR, Counting, Panel, counted, known_periods
+from ..panels import NEAR, Counting, Panel, counted
 from ..sequences import How, Sequences, UNKNOWN, append, scatter, spotted
+from ..views import empty_days
 from . import store
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #d5de82cf
@@ -34,6 +35,13 @@ def _days(city, since, until, choice):
     if days.empty:
         raise InputError(f"the store of {city} has no such event: choose other ones")
     return days
+
+def _quiet(days):
+    "Days of which nothing is known, as `views.quiet_days` finds them."
+    many = days.set_index("day")["n"]
+    # times that are known to the month only
+    if many[many.index.day == 1].sum() > .2*many.sum(): return ()
+    return empty_days(many)
 
 def median(values,  # (k,) different values, in order
            n,       # (k,) how often each occurs
@@ -233,7 +241,7 @@ def panel(city,                 # whose store
         raise InputError(f"only {kept:,} of {many:,} events lie in an area of the table: "
                          "are both of one city, and named alike?")
     if places is None: whole = replace(whole, **_middles(city, whole, span["end"], where))
-    return known_periods(whole)
+    return whole.whole(_quiet(days))
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #441426b6
 def _middles(city, panel, end, where):
@@ -278,5 +286,6 @@ def terrain(city,                 # whose store
         rows += account.rows_in
         dropped.append(account.dropped)
     account = ground_of.Counts(counts.sum(0), name, account.period, rows, spots_of.added(dropped))
-    return ground_of.Terrain(units, factors, counts, start, period,
-                             accounts={account.period: account}, **settings)
+    found = ground_of.Terrain(units, factors, counts, start, period,
+                              accounts={account.period: account}, **settings)
+    return found.whole(_quiet(days))

@@ -192,7 +192,8 @@ def _one_order(card, paths, area):
     def column(path):
         its, wanted, _ = _wanted(path, card, area)
         theirs = wanted["time" if "time" in wanted else "reported"]
-        parts = tables.batches(path, [theirs], names=list(its.header) or None, rows=events.LOOK)
+        parts = tables.batches(path, [theirs], names=list(its.header) or None, rows=events.LOOK,
+                               typed=events.kinds(its, {"time": theirs}))
         return (table[theirs] for table, _ in parts if len(table))
     return events.one_order(card, [column(path) for path in paths], [str(path) for path in paths])
 
@@ -212,8 +213,10 @@ def _read(con, number, path, card, area, folder):
     card, wanted, stamp = _wanted(path, card, area)
     numbers, has, books = card.area_columns.get(area), _has(card), tables.Account()
     seen = events.Occurrences()
+    typed = events.kinds(card, wanted)
+    if stamp: typed |= events.kinds(replace(card, formats=()), {"reported": stamp})
     parts = tables.batches(path, [*dict.fromkeys(wanted.values())], [stamp] if stamp else [],
-                           list(card.header) or None, ROWS)
+                           list(card.header) or None, ROWS, typed=typed)
     with pa.parquet.ParquetWriter(
         folder / f"{number}.parquet", _schema(card), compression="lz4") as writer:
         for table, account in parts:
