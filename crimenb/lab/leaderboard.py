@@ -481,9 +481,9 @@ const columns = [
   ['protocol', 'protocol', r => r.protocol, r => told(r, 'protocol'), 'text wide'],
   ['metric', 'metric', r => r.metric, r => told(r, 'metric'), 'text wide'],
   ['measured', 'measured', r => r.measured, r => digits(r.measured), 'wide'],
-  ['picture', 'interval, rule, floor, noise', score, null, 'wide'],
+  ['picture', 'interval', score, null, 'wide'],
   ['minus_trivial', '\u2212 best rule', r => r.minus_trivial, r => signed(r.minus_trivial), ''],
-  ['mark', 'floor, \u2248 noise', least, marked, ''],
+  ['mark', 'floor', least, marked, ''],
   ['printed', 'printed', r => r.printed, r => digits(r.printed), ''],
   ['minus_printed', '\u2212 printed', r => r.minus_printed, r => signed(r.minus_printed), ''],
   ['n', 'cases', r => r.n, r => String(r.n), ''],
@@ -834,7 +834,7 @@ def _reading(profile):
     return f"""<h2>How to read it</h2>
 <p>Measured is the mean over the seeds, and below it stands the interval, which reaches from the
 lowest to the highest end of the seeds' 95 % intervals. In the small picture the thick line is the
-interval, the dashed one the best rule, the solid upright one the floor, the thin one the noise
+interval, the dashed one the best rule, the solid upright one the floor, the thin one the noise (≈)
 that is left; an empty circle is off the scale. "Run, s" are the seconds of the whole run that the
 number is from, on the device below.</p>
 <p>Marks: a profile other than {html.escape(profile)}; code or data that changed since the number
