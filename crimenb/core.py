@@ -38,7 +38,10 @@ def within(value,                      # the number that was given
            high: "float | None" = None # the largest that is allowed, or None
 ) -> Any:
     "`value` if `low <= value <= high`, else an `InputError` that says where it has to lie."
-    if value >= low and (high is None or value <= high): return value
+    try:
+        if value >= low and (high is None or value <= high): return value
+    # a text, a list, nothing at all
+    except TypeError: raise InputError(f"{what} is {value!r}: give a number") from None
     raise InputError(
         f"{what} is {value}: it must be "
         f"{f'at least {low}' if high is None else f'between {low} and {high}'}")
@@ -78,7 +81,8 @@ def shown(value: float, # as it is stored
 ) -> str:
     """The number for a table or a sentence, such as .216 or −3.0: rounded once, from its decimal
     digits; an exact half goes to the even digit."""
-    number = Decimal(repr(float(value)))
+    try: number = Decimal(repr(float(value)))
+    except (TypeError, ValueError): number = Decimal("nan")
     if not number.is_finite():
         raise InputError(f"{value} can not be shown as a number: look for where it comes from")
     # as many digits as are asked for, however large the number

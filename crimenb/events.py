@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'OPTIONAL', 'WAYS', 'WORLD', 'FAR', 'ELSEWHERE', 'EARLIEST', 'OLDEST', 'LONELY_YEARS', 'LONELY_SHARE',
-           'OTHER_LIFE', 'OTHER_SHARE', 'DIFFERENT', 'TWICE', 'NOBODYS', 'SAY_LITTLE', 'SPELLINGS', 'LOOK', 'validate',
-           'Cleaned', 'far_from_all', 'places', 'Judged', 'judge', 'lonely', 'contents', 'Occurrences', 'clean',
-           'precision', 'needs_hours', 'kinds', 'guess', 'files_of', 'one_order', 'with_clock', 'read', 'read_chicago',
-           'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree',
-           'degrees_to_metres', 'metres_to_degrees', 'project']
+           'OTHER_LIFE', 'OTHER_SHARE', 'DIFFERENT', 'TWICE', 'NOBODYS', 'SAY_LITTLE', 'SPELLINGS', 'PAIRS', 'LOOK',
+           'validate', 'Cleaned', 'far_from_all', 'places', 'Judged', 'judge', 'lonely', 'contents', 'Occurrences',
+           'clean', 'precision', 'needs_hours', 'kinds', 'guess', 'files_of', 'one_order', 'with_clock', 'read',
+           'read_chicago', 'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015', 'read_chicago_2016_2017',
+           'metres_per_degree', 'degrees_to_metres', 'metres_to_degrees', 'project']
 
 # %% ../nbs/03_events.ipynb #67e4e793
 import re
@@ -460,7 +460,7 @@ def judge(
     lon, lat, placeless = places(raw, card, what)
     found = {
         name: tidy_labels(
-            as_text(raw[name]), numbers if name == "area" else False, card.missing.get(name, ()),
+            _labels_of(raw[name]), numbers if name == "area" else False, card.missing.get(name, ()),
             card.known.get(name, ()))
         for name, dtype in {**COLUMNS, **OPTIONAL}.items()
         if dtype == "category" and name in raw.column_names}
@@ -475,6 +475,11 @@ def judge(
         "category missing": np.asarray(found["category"][0].codes) < 0}
     ids = record_ids(raw["record_id"]) if "record_id" in raw.column_names else None
     return Judged(when, lon, lat, found, ages, ids, faults, placeless, list(when.remarks))
+
+def _labels_of(column):
+    "A column of labels as text, or as the dictionary that it is."
+    if not pa.types.is_dictionary(column.type): return as_text(column)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 def _ages(column, missing):
     "Years as float64, NaN where they can't be; and which rows say nothing."
@@ -652,14 +657,17 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
     "A city's values as a `Cleaned`: events in time order, and the books."
     if isinstance(raw, pd.DataFrame): raw = _arrow(raw)
     if not raw.num_rows + unreadable: raise InputError(f"{what} has no rows: give one with some")
-    judged = judge(raw, card, what, period, numbers, labelled)
+    judged, rows = judge(raw, card, what, period, numbers, labelled), raw.num_rows
+    # the text is needed once more only where nothing but its content tells rows apart
+    raw = raw if judged.record_id is None else None
+    pa.default_memory_pool().release_unused()
     faults = judged.faults | (judged.placeless if require_coordinates else {})
     bad, _ = _first(faults)
     if card.since is None and period[0] == EARLIEST:
         faults["date more than 5 years from all others"] = lonely(
             np.where(bad, np.datetime64("NaT", "s"), judged.times.time))
         bad, _ = _first(faults)
-    nobodys = np.zeros(raw.num_rows, bool)
+    nobodys = np.zeros(rows, bool)
     if judged.record_id is not None:
         repeated = _repeated(judged.record_id, bad)
         nobodys = _placeholders(judged.record_id, repeated, judged.times.time, bad)
@@ -680,7 +688,7 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
     events = validate(_table(judged, kept))
     zone = (f"times are those of {card.zone}" if card.zone
             else "the city's time zone is not known: times stay as they are written")
-    return Cleaned(events, raw.num_rows + unreadable, dropped, mended, _notes(judged, kept, raw),
+    return Cleaned(events, rows + unreadable, dropped, mended, _notes(judged, kept, raw),
                    (zone, *judged.remarks), precision(events),
                    replace(card, order=judged.times.order or card.order))
 
@@ -820,6 +828,10 @@ def guess(table: pa.Table,   # the first rows of a file, with its own names
 ) -> dict:
     """Ours -> theirs, for columns that are not named: by the names that cities use, if the values
     look right."""
+    return _consistent(named, _spelled(table, named, formats), table)
+
+def _spelled(table, named, formats):
+    "Ours -> theirs, each column for itself."
     free = {
         _plain(name): name for name in reversed(table.column_names) if name not in named.values()}
     found = {}
@@ -831,18 +843,30 @@ def guess(table: pa.Table,   # the first rows of a file, with its own names
                 and _looks_like(ours, free[spelling], table[free[spelling]], formats)):
                 found[ours] = free[spelling]
                 break
-    if not {"lon", "lat", "x", "y"} & {*named, *found}:
+    if _halves({**named, **found}) and not {"lon", "lat", "x", "y"} & {*named}:
         # both stand in one column
         points = [name for name in free.values() if name not in found.values()
                   and _looks_like_points(table[name])]
         found |= dict.fromkeys(("lon", "lat"), points[0]) if points else {}
-    return _consistent({**named, **found}, found, table)
+    return found
+
+PAIRS = (("lon", "lat"), ("x", "y"))
+
+def _halves(columns):
+    """(ours, the other of its pair) of coordinates that stand alone, where no pair is whole; a
+    pair of Nones where there is no coordinate at all."""
+    if any({*pair} <= {*columns} for pair in PAIRS): return []
+    return [
+        (one, other) for pair in PAIRS for one, other in (pair, pair[::-1])
+        if one in columns] or [(None, None)]
 
 # %% ../nbs/03_events.ipynb #13eea1ab
-def _consistent(all_, found, table):
+def _consistent(named, found, table):
     """Guesses that go together: pairs of coordinates, a clock only beside a date without one, a
     record number only where it tells records apart."""
-    for one, other in (("lon", "lat"), ("x", "y")):
+    found = dict(found)
+    all_ = {**named, **found}
+    for one, other in PAIRS:
         if (one in all_) != (other in all_):
             for name in (one, other): found.pop(name, None)
     if {"lon", "lat"} <= {*all_}:
@@ -946,6 +970,11 @@ def _wanted(names, card, area, what):
         raise InputError(
             f"{what} has no column that is known to be the {' or the '.join(lost)}: name "
             f"{'it' if len(lost) == 1 else 'them'} with {with_}, out of {out_of}")
+    if alone := [pair for pair in _halves(columns) if pair[0]]:
+        one, other = alone[0]
+        raise InputError(
+            f"{what} has a column of {one} ({columns[one]}) and none of {other}, and a place needs "
+            f"both: name it with {other}=, out of {', '.join(map(str, names))}, or leave {one} out")
     degrees, metres = [f"{columns.get(a, a)} and {columns.get(b, b)}"
                        for a, b in (("lon", "lat"), ("x", "y"))]
     if {"lon", "x"} <= {*columns} and not ({"lon", "lat"} <= {*there} or {"x", "y"} <= {*there}):
@@ -956,7 +985,12 @@ def _wanted(names, card, area, what):
 # %% ../nbs/03_events.ipynb #9c1d7e30
 def _guessed(card, table, what, remarks):
     "The card with those columns that it does not name, and that can be guessed."
-    found = guess(table, dict(card.columns), card.formats)
+    spelled = _spelled(table, dict(card.columns), card.formats)
+    for one, other in _halves({**card.columns, **spelled}):
+        if one in spelled: remarks.append(
+            f"no event has a place: {spelled[one]} of {what} may be its {one}, and no column was "
+            f"found that is its {other}; where there is one, name both as {one} and {other}")
+    found = _consistent(dict(card.columns), spelled, table)
     if found:
         pairs = ", ".join(f"{ours} = {theirs}" for ours, theirs in found.items())
         remarks.append(f"columns of {what} that were guessed: {pairs}")
@@ -985,7 +1019,13 @@ def _raw(one, card, area, guessing, remarks):
             f"{account.foreign:,} lines of {one} are not UTF-8 and were read as Windows-1252")
     zones = {
         ours: account.zones[theirs] for ours, theirs in wanted.items() if theirs in account.zones}
-    raw = pa.table({ours: table[theirs] for ours, theirs in wanted.items()})
+    # labels are few, and their rows many
+    labels = {ours for ours, kind in {**COLUMNS, **OPTIONAL}.items() if kind == "category"}
+    raw = pa.table({
+        ours: table[theirs].dictionary_encode() if ours in labels else table[theirs]
+        for ours, theirs in wanted.items()})
+    del table
+    pa.default_memory_pool().release_unused()
     return raw, account.unreadable, card, zones
 
 # rows of a file that are looked at, one piece after the other, until they show the order of its
@@ -1098,9 +1138,12 @@ def read(source, # a file (CSV, also .gz and .zip, or Parquet), a pattern such a
     card = one_order(cards[0], [_pieces(column) for column in columns], names)
     if card.order != cards[0].order:
         remarks.append(f"dates of {what} are read as {card.order}, as they show together")
-    found = clean(_together(raws), card, what, period, require_coordinates, sum(lost), numbers,
-                  {name: zone for found in zones for name, zone in found.items()},
-                  [(Path(name).name, raw.num_rows) for name, raw in zip(names, raws)])
+    parts = [(Path(name).name, raw.num_rows) for name, raw in zip(names, raws)]
+    # nothing here holds on to the text, so that cleaning can let go of it
+    whole = [_together(raws)]
+    del raws, columns
+    found = clean(whole.pop(), card, what, period, require_coordinates, sum(lost), numbers,
+                  {name: zone for found in zones for name, zone in found.items()}, parts)
     return replace(found, remarks=(*remarks, *found.remarks))
 
 # %% ../nbs/03_events.ipynb #5f0c73d5

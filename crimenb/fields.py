@@ -199,11 +199,11 @@ def labels(values,                        # text or numbers, one a row, NaN wher
     return tidy_labels(as_text(values), numbers, missing, known)[0]
 
 # %% ../nbs/01_fields.ipynb #b16b8a23
-def tidy_labels(text: pa.Array,  # Arrow text; the other arguments are those of `labels`
+def tidy_labels(text: pa.Array,  # Arrow text, or its dictionary; the others are as in `labels`
                 numbers: "bool | None", missing: tuple = (), known: tuple = (),
 ) -> tuple:
     "The labels of an Arrow text column, and which rows say nothing at all."
-    encoded = text.dictionary_encode()
+    encoded = text if pa.types.is_dictionary(text.type) else text.dictionary_encode()
     words = stripped(encoded.dictionary).to_pylist()
     # a dash or a question mark says nothing
     nothing = [
@@ -214,7 +214,8 @@ def tidy_labels(text: pa.Array,  # Arrow text; the other arguments are those of 
     place = {t: i for i, t in enumerate(order)} | {None: -1}
     # a missing value has code -1, which finds the last entry
     code = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    codes = np.array([place[t] for t in tidy] + [-1])[code]
+    small = np.min_scalar_type(-len(order) - 1)
+    codes = np.array([place[t] for t in tidy] + [-1], small)[code]
     return pd.Categorical.from_codes(codes, categories=pd.Index(order, dtype=str)), np.array(
         [*nothing, True])[code]
 
@@ -502,8 +503,10 @@ def _alike(data, begin, rows, example):
     if not match or match["z"] or not match["b"].isdigit(): return None
     if (np.diff(begin) == len(example)).all():
         table = data[begin[0]:begin[0] + len(begin)*len(example)].reshape(len(begin), -1)
-    else: table = data[begin[:, None] + np.arange(len(example))]
-    byte, ok = np.ascontiguousarray(table.T), np.ones(len(begin), bool)
+        byte = np.ascontiguousarray(table.T)
+    # one letter after the other: places of all letters at once are eight times the text
+    else: byte = np.stack([data[begin + j] for j in range(len(example))])
+    ok = np.ones(len(begin), bool)
     half = match.start("p") if match["p"] else -1
     for j, c in enumerate(example):
         if c.isdigit(): ok &= (byte[j] - 48) < 10

@@ -29,7 +29,6 @@ import pyarrow.parquet
 import shapely
 from pyproj import CRS, Geod, Proj, Transformer
 from pyproj.exceptions import CRSError, ProjError
-from scipy.spatial import cKDTree
 
 from . import tables
 from .core import InputError, needs, one_of, within, write_atomic
@@ -913,6 +912,7 @@ def knn_graph(lon, lat, # (A,) degrees
     if len(lon) < 2: raise InputError("a graph needs at least two areas")
     k = min(within(int(k), "k", 1), len(lon) - 1)
     xy = np.stack(degrees_to_metres(lon, lat, (lon.mean(), lat.mean())), 1)
+    from scipy.spatial import cKDTree   # half a second that few need
     near = cKDTree(xy).query(xy, k + 1)[1]
     return _both_ways(np.repeat(np.arange(len(lon)), k + 1), near.ravel(), len(lon))
 
@@ -1046,11 +1046,16 @@ class Cells:
     def ids(self) -> list: return [f"r{r}c{c}" for r, c in zip(self.row, self.column)]
 
 # %% ../nbs/12_geo.ipynb #19ca2a5d
+def _above(value, name):
+    "The number itself if it is above 0 and has an end."
+    if within(value, name, 0) in (0, np.inf):
+        raise InputError(f"{name} is {value}: it must be above 0")
+    return value
+
 def _check_cells(cells):
     "Are the numbers of a `Cells` such that there can be cells?"
     for name in ("width", "height"):
-        if not 0 < getattr(cells, name) < np.inf:
-            raise InputError(f"{name} is {getattr(cells, name)}: it must be above 0")
+        _above(getattr(cells, name), name)
     n = within(cells.rows, "rows", 1)*within(cells.columns, "columns", 1)
     if n > 20_000_000: raise InputError(f"{n} cells are too many: use a larger size, in metres")
     if cells.crs is not None: coordinate_system(cells.crs, "cells")
@@ -1104,7 +1109,7 @@ def cells_in(bounds,       # (west, south, east, north), metres
     west, south, east, north = map(float, bounds)
     if not (west < east and south < north):
         raise InputError(f"bounds {tuple(bounds)} are not (west, south, east, north)")
-    if not size > 0: raise InputError(f"size is {size}: it must be above 0 metres")
+    _above(size, "size")
     columns, rows = (int(np.ceil(round(length/size, 9))) for length in (east - west, north - south))
     cells = Cells(west, south, float(size), float(size), rows, columns, metric(crs, "cells"))
     if inside is None: return cells
@@ -1120,7 +1125,8 @@ def degree_cells(box,        # (west, south, east, north), degrees
 ) -> Cells:
     """A box in degrees cut into `rows` × `columns`, as `grids.Grid` cuts it: row 0 is the
     northern edge."""
-    west, south, east, north = map(float, box)
+    try: west, south, east, north = map(float, box)
+    except (TypeError, ValueError): west = east = south = north = 0.
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
         raise InputError(f"the box {tuple(box)} is not (west, south, east, north) in degrees")
     width = (east - west)/within(columns, "columns", 1)
@@ -1160,7 +1166,7 @@ def square_cells(over,          # areas (table, shape or box), or events with lo
     """Square cells over areas, or over the places of events (those that can't be right are not
     covered, see `misplaced`)."""
     one_of(keep, ("middle", "touch", "all"), "keep")
-    if not 0 < size < np.inf: raise InputError(f"size is {size}: it must be above 0 metres")
+    _above(size, "size")
     shape, (lon, lat) = _cover(over)
     crs = utm(lon, lat) if crs is None else metric(crs, "cells")
     x, y = transform(lon, lat, 4326, crs)

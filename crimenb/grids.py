@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['GRIDS', 'MOST_HOURS', 'INTERPOLATIONS', 'LAGS', 'AUTHORS_LAGS', 'WEATHER', 'EVENT_CODES', 'SHORT_GAP', 'EXTERNAL',
-           'ALL_EXTERNAL', 'Grid', 'Squares', 'squares', 'as_grid', 'reached', 'no_odd_ones', 'count', 'HourlyMaps',
-           'diurnal_sum', 'diurnal_difference', 'super_resolve', 'recover', 'double_time', 'first_target',
-           'frame_index', 'Frames', 'read_weather', 'weather_ahead', 'weather_ranges', 'read_day_numbers',
-           'external_features']
+           'ALL_EXTERNAL', 'Grid', 'Squares', 'squares', 'as_grid', 'squares_of', 'reached', 'no_odd_ones', 'count',
+           'HourlyMaps', 'within_areas', 'diurnal_sum', 'diurnal_difference', 'super_resolve', 'recover', 'double_time',
+           'first_target', 'frame_index', 'Frames', 'read_weather', 'weather_ahead', 'weather_ranges',
+           'read_day_numbers', 'external_features']
 
 # %% ../nbs/25_grids.ipynb #bcb697ad
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from scipy.ndimage import zoom
+import shapely
 
 from .cities import CITIES, Card, get
 from .core import InputError, one_of, within
@@ -63,7 +64,8 @@ class _Box(_Lattice):
     columns: int = 16
 
     def __post_init__(self):
-        if not (-180 <= self.west < self.east <= 180 and -90 <= self.south < self.north <= 90):
+        for name in ("west", "south", "east", "north"): within(getattr(self, name), name, -180, 180)
+        if not (self.west < self.east and -90 <= self.south < self.north <= 90):
             raise InputError(
                 f"the box {self.west, self.south, self.east, self.north} is not (west, south, "
                 "east, north) in degrees")
@@ -200,6 +202,20 @@ def as_grid(
         name: value for name, value in (("rows", rows), ("columns", columns)) if value is not None}
     return replace(grid, **shape) if shape and isinstance(grid, Grid) else grid
 
+# %% ../nbs/25_grids.ipynb #a2e5494f
+def squares_of(card: Card, events: pd.DataFrame,
+               most: int,  # cells
+) -> tuple:
+    """The squares of a card with `cell_m`, so wide that they are not more, and sentences on it
+    where they are wider than the card's."""
+    if card.cell_m is None: raise InputError(f"the card {card.name} has no cell_m: add one")
+    over, own = card.grid_box or events, card.cell_m
+    size = own
+    while (grid := squares(over, size)).n_cells > most: size += own
+    wider = (
+        f"the squares are {size:g} m wide: of the card's {own:g} m there would be more than {most:,}")
+    return grid, (wider,)*(size > own)
+
 # %% ../nbs/25_grids.ipynb #7fc79b04
 # the boxes of the cities' records, 16 × 16: la is the paper's, the others hold all of their data
 GRIDS = {name: Grid(*CITIES[name].grid_box) for name in ("la", "chicago", "nyc")}
@@ -295,6 +311,8 @@ class _Hours(View):
     holidays: Any = None
     # what has to be known about how the maps came about, a sentence each
     notes: tuple = ()
+    # (cells,) bool, which are of the city, row by row (`within_areas`); None: all
+    city: Any = None
 
     # a day is never taken apart, and a rhythm comes back after it
     block, season, period, categories = 24, 24, "hour", ()
@@ -424,6 +442,17 @@ class HourlyMaps(_Verbs):
         found = cls(counts, start, grid, outside, weather, _days(holidays), notes)
         if weather is not None: found.external(("temperature",))
         return found
+
+# %% ../nbs/25_grids.ipynb #25e69cb5
+def within_areas(maps: HourlyMaps,
+                 areas: pd.DataFrame,  # polygons in degrees, as from `geo.read_polygons`
+) -> HourlyMaps:
+    """The maps, whose cells are of the city where an area reaches into them or something has
+    happened: a grid is a rectangle, and a city on a lake is none."""
+    shape, cells = shapely.union_all(areas["geometry"].to_numpy()), maps.where()["geometry"]
+    common = shapely.area(shapely.intersection(shape, cells.to_numpy()))
+    seen = np.nansum(maps.counts, 0).ravel() > 0
+    return replace(maps, city=seen | (common > 1e-6*shapely.area(cells.to_numpy())))
 
 # %% ../nbs/25_grids.ipynb #61358a93
 def _day_starts(n, first_hour: int, day):

@@ -166,11 +166,16 @@ def bootstrap_means(values,        # (n,) or (n, m): one row a spot, one column 
     return np.concatenate(means)
 
 
+# %% ../nbs/05_metrics.ipynb #e1d5d9ac
+def _share(level):
+    "An `InputError` where this is no probability between 0 and 1."
+    if isinstance(level, str) or not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1, as .95 does, not {level!r}")
+
 # %% ../nbs/05_metrics.ipynb #e1d5d9ad
 from scipy.special import ndtri, stdtrit
 
 MANY_BLOCKS = 300   # from here on a percentile interval covers by itself
-
 def widened(value,         # estimate, any shape
             low,           # lower end of its percentile-bootstrap interval
             high,          # upper end
@@ -190,8 +195,7 @@ def widened(value,         # estimate, any shape
     statistic (Hall 1992, section 3.10)."""
     value, low, high, n = np.broadcast_arrays(
         *(np.asarray(v, "float64") for v in (value, low, high, blocks)))
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
+    _share(level)
     if (n < 2).any(): raise InputError(f"an interval needs at least two blocks, not {n.min():g}")
     z = ndtri((1 + level)/2)
     wide = stdtrit(n - 1, (1 + level)/2)/z*np.sqrt(n/(n - 1))*(1 + 1/(4*n))
@@ -234,8 +238,7 @@ def drawn_interval(value,        # estimates, (m,) or a number
                    metrics=None, # (m,) names: no end leaves a metric's `limits`
 ) -> "tuple[np.ndarray, np.ndarray]":
     "Lower and upper ends of any statistic from its resamples, `widened` where blocks are few."
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
+    _share(level)
     low, high = np.nanquantile(draws, [(1 - level)/2, (1 + level)/2], axis=0)
     least, most = (-np.inf, np.inf) if metrics is None else np.array([limits(m) for m in metrics]).T
     # a resample is noisier than the data, so that all of them lie too high
@@ -391,7 +394,8 @@ def count_scores(expected: np.ndarray, observed: np.ndarray, floor: float = 0.) 
     return pd.DataFrame(dict(zip(("squared error", "absolute error", "Poisson deviance"), errors)))
 
 # %% ../nbs/05_metrics.ipynb #b9f9d392
-from scipy.special import gammaincc, gammaln
+from scipy.special import (
+    betainc, gammaincc, gammaln, nbdtrik, pdtr, pdtrik, xlog1py)
 
 # %% ../nbs/05_metrics.ipynb #a90b7de9
 def poisson_floor(expected, # true mean counts, any shape, all at least 0
@@ -476,9 +480,8 @@ def paired_count_interval(a,            # forecast of model A, any shape
 SPREADS = ("linear", "quadratic")
 
 def _distribution(expected, spread, form):
-    """The frozen scipy distribution of counts with these means; where the spread (or the mean) is 0
-    the Poisson distribution stands in."""
-    from scipy import stats   # slow to import: only who asks for a distribution waits for it
+    """Of counts with these means: which are Poisson (where the spread or the mean is 0), the means,
+    and size and probability of the negative binomial distribution of the others."""
     one_of(form, SPREADS, "form of the spread")
     expected, spread = (
         _array(expected, "expected").astype("float64"), _array(spread, "spread").astype("float64"))
@@ -495,8 +498,20 @@ def _distribution(expected, spread, form):
     excess = spread if form == "linear" else spread*expected          # variance = mean (1 + excess)
     poisson = excess*expected < 1e-12
     size = np.divide(expected, excess, out=np.ones_like(expected), where=~poisson)
-    wide = stats.nbinom(size, 1/(1 + excess))
-    return poisson, stats.poisson(expected), wide
+    return poisson, expected, size, 1/(1 + excess)
+
+def _quantile(near, cdf, q, asked, exact):
+    """The smallest count whose `cdf` is at least q, next to where it should lie, of the cases that
+    are `asked` for. `scipy.stats`, which takes longer to import than a forecast of a city takes,
+    is only asked for `exact` ones where none lies there."""
+    count = np.where(asked & (near < 1e15), np.maximum(np.ceil(near) - 1, 0), 0)
+    for _ in range(3):
+        count = count - ((count > 0) & (cdf(np.maximum(count - 1, 0)) >= q))
+        count = count + (cdf(count) < q)
+    found = (cdf(count) >= q) & ((count == 0) | (cdf(np.maximum(count - 1, 0)) < q))
+    if (found | ~asked).all(): return count
+    from scipy import stats
+    return np.where(found, count, exact(stats))
 
 # %% ../nbs/05_metrics.ipynb #7cdac281
 def count_interval(expected,      # mean count of each case, any shape
@@ -508,12 +523,16 @@ def count_interval(expected,      # mean count of each case, any shape
     """Lower and upper count (int64, the shape of `expected`) between which, both included, a count
     lies with a probability of at least `level`: quantiles of the Poisson or negative binomial
     distribution (Cameron and Trivedi, section 3.3)."""
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1, as .95 does, not {level}")
-    none, narrow, wide = _distribution(expected, spread, form)
-    ends = [np.where(none, narrow.ppf(q), wide.ppf(q)) for q in ((1 - level)/2, (1 + level)/2)]
-    low, high = (end.clip(0).astype("int64") for end in ends)
-    return low, high
+    _share(level)
+    none, mean, size, p = _distribution(expected, spread, form)
+    def end(q):
+        return np.where(
+            none,
+            _quantile(pdtrik(q, mean), lambda k: pdtr(k, mean), q, none,
+                      lambda stats: stats.poisson(mean).ppf(q)),
+            _quantile(nbdtrik(q, size, p), lambda k: betainc(size, k + 1, p), q, ~none,
+                      lambda stats: stats.nbinom(size, p).ppf(q))).clip(0).astype("int64")
+    return end((1 - level)/2), end((1 + level)/2)
 
 # %% ../nbs/05_metrics.ipynb #1ebadacc
 def count_log_score(expected,      # mean count of each case, any shape
@@ -534,8 +553,12 @@ def count_log_score(expected,      # mean count of each case, any shape
         raise InputError(
             "a forecast of 0 where something happened gave it no probability: give a floor, "
             "such as floor=.01")
-    none, narrow, wide = _distribution(expected, spread, form)
-    return 0. - np.where(none, narrow.logpmf(observed), wide.logpmf(observed))
+    none, mean, size, p = _distribution(expected, spread, form)
+    wide = (
+        gammaln(size + observed) - gammaln(observed + 1) - gammaln(size) + size*np.log(p)
+        + xlog1py(observed, -p))
+    return 0. - np.where(
+        none, xlogy(observed, mean) - gammaln(observed + 1) - mean, wide)
 
 # %% ../nbs/05_metrics.ipynb #87e1ac77
 def _surprise(mu, y, log_factor, spread, form):

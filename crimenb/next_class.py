@@ -106,7 +106,7 @@ class NextClass(Model):
             **how: Any,
     ) -> Any:
         "Learn from what lies before `train`; returns the model."
-        self._takes(view)
+        self.checked()._takes(view)
         train = view.positions(train)
         if not train.sum():
             raise InputError("no event lies before train: give later positions or more events")

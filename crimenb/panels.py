@@ -499,10 +499,11 @@ def cell_areas(events: pd.DataFrame, # an events table
     (west, east), (south, north) = (np.quantile(v[early], (.001, .999)) for v in (lon, lat))
     if not (east > west and north > south):
         raise InputError("all events lie on one line: a grid needs some width and height")
-    cells = Cells(west, south, (east - west)/columns, (north - south)/rows, rows, columns,
-                  north_first=True)
+    cells = Cells(west, south, (east - west)/within(columns, "columns", 1),
+                  (north - south)/within(rows, "rows", 1), rows, columns, north_first=True)
     code = cell_of(cells, lon, lat)
-    enough = np.flatnonzero(np.bincount(code[early & (code >= 0)], minlength=rows*columns) >= least)
+    enough = np.flatnonzero(np.bincount(code[early & (code >= 0)], minlength=rows*columns)
+                            >= within(least, "least", 1))
     if not len(enough):
         raise InputError(f"no cell has {least} events in the first half of the time: take larger "
                          "cells, or a smaller least")

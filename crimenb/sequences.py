@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from .core import InputError, one_of
+from .core import InputError, one_of, within
 from .views import Joined, differs
 
 # %% ../nbs/20_sequences.ipynb #43a9d9a7
@@ -415,11 +415,10 @@ class How(NamedTuple):
         "The same, or an `InputError`."
         one_of(self.preparation, PREPARATIONS, "preparation")
         one_of(self.kind, SPOTS, "kind of spot")
-        if not 0 < self.slot_hours <= 24 or 24 % self.slot_hours:
+        if not within(self.slot_hours, "slot_hours", 1, 24) or 24 % self.slot_hours:
             raise InputError(
                 f"slots of {self.slot_hours} hours do not fill a day: use a divisor of 24")
-        if self.min_events < 1:
-            raise InputError(f"min_events is {self.min_events}: a spot has at least one event")
+        within(self.min_events, "min_events", 1)
         return self
 
 # %% ../nbs/20_sequences.ipynb #7046205b
@@ -560,7 +559,7 @@ def from_events(
     _known_enough(events, slot_hours if like is None else like.get("slot_hours", 24))
     if like is not None: return _in_words_of(like, events)
     how = How(slot_hours, min_events, preparation, kind or what_is_a_spot(events)).checked()
-    if how.kind == "cell": how = how._replace(cell=(float(cell), utm_of(events)))
+    if how.kind == "cell": how = how._replace(cell=(within(cell, "cell", 1)*1., utm_of(events)))
     seqs, dropped, _ = spotted(events, how)
     if seqs is not None: return seqs
     if len(dropped) < 5:

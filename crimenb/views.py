@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .core import InputError, one_of
+from .core import InputError, one_of, within
 from .events import precision
 
 # %% ../nbs/18_views.ipynb #67da0717
@@ -27,8 +27,8 @@ def stretch(share,      # a number of blocks, or a share below 1 of `whole`
             what: str,  # what it is for, for the sentence: "valid", "test"
 ) -> int:
     "How many of `whole` blocks a number or share stands for."
-    if not share >= 0:
-        raise InputError(f"{what} is {share}: give a number of periods, or a share below 1")
+    if isinstance(share, str) or not share >= 0:
+        raise InputError(f"{what} is {share!r}: give a number of periods, or a share below 1")
     return int(share) if share >= 1 or isinstance(share, (int, np.integer)) else round(share*whole)
 
 def split_in_time(whole: int,     # periods in all
@@ -51,9 +51,11 @@ def periods_of(at,          # slice, whole number or (n,) whole numbers
                whole: int,  # number of periods there are
 ) -> np.ndarray:
     "(n,) int64 the periods that `at` names, each between 0 and `whole` - 1, in increasing order."
-    at = (
-        np.arange(*at.indices(whole)) if isinstance(at, slice)
-        else np.atleast_1d(np.asarray(at, np.int64)))
+    if not isinstance(at, slice):
+        at = np.atleast_1d(np.asarray(at))
+        if at.dtype.kind in "OUS":
+            raise InputError(f"at is {at.tolist()}: give a slice or numbers of periods")
+    at = np.arange(*at.indices(whole)) if isinstance(at, slice) else at.astype(np.int64)
     if not len(at): raise InputError("at names no period: give a slice or numbers of periods")
     if at.min() < 0 or at.max() >= whole:
         raise InputError(
@@ -81,6 +83,9 @@ class Periods:
     categories: Any = ()
     #: what of the schema says which place it is: a model that travels is not bound to it
     local: tuple = ()
+    #: (places,) bool, which of the places are of the city: the others are neither shown nor do they
+    #: count as area; None: all
+    city: Any = None
 
     def __len__(self) -> int: return len(self.counts)
 
@@ -131,24 +136,19 @@ class Cut(Periods):
     def until(self, t: int,  # a period
     ) -> Any:
         "What was known when period `t` began: the periods 0 to `t` - 1."
-        if not 0 < t <= self.known:
-            raise InputError(
-                f"t is {t}: it must lie between 1 and {self.known}, the periods that are known")
+        within(t, "t, of the periods that are known,", 1, self.known)
         return self._with(self.counts[:t], 0)
 
     def since(self, t: int,  # a period
     ) -> Any:
         "What happened from period `t` on, as if nothing had been written down before."
-        if not 0 <= t < self.known:
-            raise InputError(
-                f"t is {t}: it must lie between 0 and {self.known - 1}, the last period that "
-                "is known")
+        within(t, "t, of the periods that are known,", 0, self.known - 1)
         return self._with(self.counts[t:], t)
 
     def ahead(self, periods: int = 1,  # how many
     ) -> Any:
         "The view with more periods, whose counts are NaN: they have not happened."
-        if periods < 1: raise InputError(f"periods is {periods}: ask for at least 1")
+        within(periods, "periods", 1)
         unknown = np.full((periods, *self.counts.shape[1:]), np.nan, np.float32)
         return self._with(np.concatenate([self.counts.astype(np.float32, copy=False), unknown]), 0)
 

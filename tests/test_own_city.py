@@ -286,9 +286,11 @@ def test_a_week_or_month_with_days_of_which_nothing_is_known_is_not_counted():
     # Python says the same
     np.testing.assert_array_equal(Panel.from_events(events, places=1000.).counts.sum((1, 2)), many)
     np.testing.assert_array_equal(Terrain.from_events(events, 500, period="M").counts, months.counts)
-    # models of hours have no way round
-    for gap in ("refuse", "unknown"):
-        with pytest.raises(InputError, match="nothing is known of 264 hour.*give their events too, or begin after them"): forecasting.view_of("hour", events, card, None, gap)
+    # models of hours learn from what comes after
+    with pytest.raises(InputError, match="nothing is known of 264 hour.*give their events too, say --gap unknown, or begin after them with -p start=2018-02-19"): forecasting.view_of("hour", events, card)
+    hours = forecasting.view_of("hour", events, card, None, "unknown")
+    assert np.isnan(hours.counts).all((1, 2)).sum() == 264 == forecasting.unknown_of(hours).sum()
+    with pytest.raises(InputError, match="nothing is known of 264 hour.*give their events too or begin after them with -p start=2018-02-19"): forecasting.view_of("hour", events, card, hours.schema(), "unknown")
 
 def written_city(folder, events, **card):
     "A card of a made-up table of events; its path."

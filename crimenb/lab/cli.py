@@ -59,14 +59,20 @@ def _card(options):
     if where.exists(): where.unlink()
     draft.write(where)
     account = draft.account
+    if options.quiet and not options.json: return print(where)
+    from crimenb.lab import forecasting
+    can = forecasting.answers(draft.card, account)
     if options.json:
         return _say_json(
             {
                 "card": str(where), "unsure": list(draft.unsure), "rows_in": account.rows_in,
                 "kept": len(account.events), "dropped": account.dropped, "mended": account.mended,
-                "notes": account.notes, "precision": account.precision})
-    if options.quiet: return print(where)
+                "notes": account.notes, "precision": account.precision,
+                "answers": {name: {"can": yes, "said": said} for name, (yes, said) in can.items()}})
     print(draft)
+    print("what can be forecast:")
+    for name, (yes, said) in can.items():
+        print(f"  {name:<5} ({forecasting.WORKS[name]}) {'' if yes else 'no: '}{said}")
     print(f"card: {where}")
 
 # %% ../../nbs/lab/90_cli.ipynb #238f26b3

@@ -63,7 +63,8 @@ class HourlyScores(_Recorded):
         if unseen:
             deviance = poisson_deviance(on_valid, then, floor).mean()
             self.single(method, kind, "native", "valid", "Poisson deviance", deviance, then.size)
-        self.add(native_rows(forecast, self.observed, self.days, floor), method, kind, "native")
+        rows = native_rows(forecast, self.observed, self.days, floor, self.maps.city)
+        self.add(rows, method, kind, "native")
         error = forecast - self.observed
         on_fine = fine(error) if on_fine is None else on_fine
         self.add(rmse_row(on_fine, self.days), method, kind, "fine maps")
@@ -92,7 +93,8 @@ def less(scores: HourlyScores, names, reference: str, # methods, and the one fro
 def _difference(scores, name, reference, metric) -> Any:
     both = [scores.forecasts[one] for one in (name, reference)]
     if metric.startswith("PAI"):
-        one, other, seen = (f.reshape(len(f), -1) for f in (*both, scores.observed))
+        city = slice(None) if scores.maps.city is None else scores.maps.city
+        one, other, seen = (f.reshape(len(f), -1)[:, city] for f in (*both, scores.observed))
         return paired_hot_spot_interval(
             one, other, seen, float(metric[4:-1]) / 100, blocks=scores.days)
     # an hour without any expectation has no deviance, each method has its own floor

@@ -19,7 +19,7 @@ import importlib.util
 import json
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ from ..core import InputError, needs, one_of, within, write_atomic
 from ..events import read_lapd
 from ..grids import (AUTHORS_LAGS, EXTERNAL, LAGS, Grid, HourlyMaps, as_grid, diurnal_sum,
                            double_time, first_target, frame_index, read_weather, recover,
-                           super_resolve, weather_ranges)
+                           super_resolve, squares_of, weather_ranges,
+                           within_areas)
 from ..metrics import count_summary, hot_spot_summary, poisson_deviance
 from ..models import Model, by_latest, catalogue, fitted_anew, refits
 from ..training import best_device, seeded, train
@@ -1053,10 +1054,14 @@ def study_maps(dataset,               # "city" (simulated), a name in `HALVES`, 
         if source is None and not export:
             raise InputError("la_2015h2 needs the portal's export: give its path as export")
         happened = (read_lapd(export) if source is None else sources.load(source)).events
-    grid = as_grid(card, happened, rows, columns)
+    grid, wider = as_grid(card, happened, rows, columns), ()
+    # of a large city on small squares the networks would take hours
+    if card.path and card.cell_m: grid, wider = squares_of(card, happened, 4*rows*columns)
     measured = read_weather(weather, start, card.zone) if weather else None
     maps = HourlyMaps.from_events(happened, grid, start, end, measured, card.holidays)
-    return happened, maps, None
+    # of the named cities the numbers are those of the whole box, as in the paper
+    if card.path and card.areas: maps = within_areas(maps, sources.polygons(card))
+    return happened, replace(maps, notes=(*maps.notes, *wider)), None
 
 # %% ../../nbs/papers/20_stresnet.ipynb #ea66bc59
 FLOORS = (1e-4, 1e-3, 3e-3, .01, .02, .05)
@@ -1084,9 +1089,12 @@ def rmse_row(error,         # (k · hours, R, C) errors, as many maps to each ho
     rows = count_summary(np.abs(error), nothing, blocks=np.asarray(days)[hour], floor=1e-9)
     return rows[rows.metric == "RMSE"].to_dict("records")
 
-def native_rows(forecast, observed, days, floor: float = 0.) -> list:
+def native_rows(forecast, observed, days, floor: float = 0.,
+                city=None,  # (cells,) which are of the city: hot spots are a share of these
+) -> list:
     "Errors, deviance and hot spots of hourly counts on native cells."
-    expected, seen = (maps.reshape(len(maps), -1) for maps in (forecast, observed))
+    city = slice(None) if city is None else city
+    expected, seen = (maps.reshape(len(maps), -1)[:, city] for maps in (forecast, observed))
     tables = [count_summary(forecast, observed, blocks=days, floor=floor),
               hot_spot_summary(expected, seen, blocks=days)]
     rows = [row for table in tables for row in table.to_dict("records")]

@@ -1,0 +1,295 @@
+"""What a card can serve is said by the very views that a forecast is made of; gaps have mends that work; what ties is not ranked; water is no area."""
+import json
+import re
+
+import numpy as np
+import own_city
+import pandas as pd
+import pytest
+import shapely
+from test_own_city import some_days, written_city
+
+from crimenb import cards, forecasts, models
+from crimenb.core import InputError
+from crimenb.events import read
+from crimenb.forecasts import Forecast, draw, named_first, shown, top
+from crimenb.grids import Grid, HourlyMaps, within_areas
+from crimenb.lab import cli, forecasting
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    "A file with English names, as a table, and the folder of its areas."
+    folder = tmp_path_factory.mktemp("answers")
+    own_city.with_areas(folder, 130, 6_000)
+    names = {"Laenge": "Longitude", "Breite": "Latitude", "Tatzeit": "Date", "Delikt": "Offense", "Tatort": "Premises", "Aktenzeichen": "ID"}
+    found = pd.read_csv(folder/"incidents.csv", sep=";").rename(columns=names)
+    return found.assign(Date=pd.to_datetime(found.Date, dayfirst=True).dt.strftime("%Y-%m-%d %H:%M")), folder
+
+def drafted(folder, table, *more):
+    "The card that is drafted of a table, what was printed, and what it says it can."
+    table.to_csv(folder/"e.csv", index=False)
+    draft = cards.draft(folder/"e.csv", *more)
+    return draft, forecasting.answers(draft.card, draft.account)
+
+# --- half a place ---
+
+@pytest.mark.parametrize("gone, there, other", [("Latitude", "Longitude", "lat"), ("Longitude", "Latitude", "lon")])
+def test_a_longitude_without_a_latitude_is_said_once_and_not_used(table, tmp_path, capsys, gone, there, other):
+    some = table[0].drop(columns=gone)
+    draft, can = drafted(tmp_path, some)
+    [said] = [one for one in draft.unsure if there in one]
+    assert f"no column was found that is its {other}" in said and not {"lon", "lat", "x", "y"} & {*draft.card.columns} and str(draft).count(there) == 1
+    assert not any(yes for yes, _ in can.values()) and all("`lon: …`" in why for _, why in can.values())
+    # an area is left to count by, and spots are areas with kinds of places
+    draft, can = drafted(tmp_path, some.assign(District=np.arange(len(some)) % 3))
+    assert {name for name, (yes, _) in can.items() if yes} == {"next", "week"} and "of 3 areas" in can["week"][1]
+    # who names one is told of the other
+    ours = {"Longitude": "lon", "Latitude": "lat"}[there]
+    assert cli.main(["card", str(tmp_path/"e.csv"), "--column", f"{ours}={there}", "--force"]) == 2
+    err = capsys.readouterr().err
+    assert f"--column {other}=NAME" in err and err.count("\n") == 1
+    with pytest.raises(InputError, match=f"none of {other}"): read(tmp_path/"e.csv", **{ours: there})
+
+def test_projected_places_ask_for_their_system_and_then_serve(table, tmp_path, capsys):
+    from crimenb.geo import transform
+    x, y = transform(table[0].Longitude, table[0].Latitude, 4326, 32613)
+    flat = table[0].drop(columns=["Longitude", "Latitude"]).assign(Easting=np.round(x, 1), Northing=np.round(y, 1))
+    flat.to_csv(tmp_path/"e.csv", index=False)
+    assert cli.main(["card", str(tmp_path/"e.csv")]) == 2 and "--crs" in capsys.readouterr().err
+    assert cli.main(["card", str(tmp_path/"e.csv"), "--crs", "32613", "--zone", "America/Denver", "--json"]) == 0
+    assert all(one["can"] for one in json.loads(capsys.readouterr().out)["answers"].values())
+    # half of a projected pair is no place either
+    draft, _ = drafted(tmp_path, flat.drop(columns="Northing"))
+    assert any("Easting" in one and "its y" in one for one in draft.unsure) and "x" not in draft.card.columns
+    # and a whole pair counts, whatever stands beside it
+    draft, can = drafted(tmp_path, table[0].assign(Easting=1.))
+    assert {"lon", "lat"} <= {*draft.card.columns} and not any("Easting" in one for one in draft.unsure) and all(yes for yes, _ in can.values())
+
+# --- what a card can serve ---
+
+UNITS = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "month": "%Y-%m"}
+
+@pytest.mark.parametrize("unit, able", [("hour", {"next", "hour", "week", "year"}), ("day", {"next", "week", "year"}), ("month", {"year"})])
+@pytest.mark.parametrize("lacks", [(), ("Premises",), ("Longitude", "Latitude")])
+def test_what_is_said_of_a_file_is_what_a_forecast_does(table, tmp_path, unit, able, lacks):
+    some = table[0].assign(Date=pd.to_datetime(table[0].Date).dt.strftime(UNITS[unit])).drop(columns=[*lacks])
+    draft, can = drafted(tmp_path, some)
+    able = able if "Longitude" not in lacks else set()
+    assert {name for name, (yes, _) in can.items() if yes} == able
+    assert f"times are known to the {unit}" in str(draft)
+    if "next" in able: assert ("a square of 500 m" in can["next"][1]) and ("3 hours" in can["next"][1]) == (unit == "hour")
+    if "year" in able: assert "no risk terrain model" in can["year"][1]
+    path, quick = draft.write(), {"next": "smoothed counts", "hour": "shrunken average", "week": "recent mean", "year": "mean counts"}
+    for question, (yes, why) in can.items():
+        if yes: assert len(forecasting.forecast(question, path, quick[question]).forecast)
+        else:
+            with pytest.raises(InputError) as refused: forecasting.forecast(question, path, quick[question])
+            assert str(refused.value) == why
+
+def test_the_command_says_it_and_so_does_its_json(table, tmp_path, capsys):
+    days = table[0].assign(Date=table[0].Date.str[:10])
+    days.to_csv(tmp_path/"e.csv", index=False)
+    assert cli.main(["card", str(tmp_path/"e.csv")]) == 0
+    lines = capsys.readouterr().out.split("what can be forecast:\n")[1].splitlines()
+    assert [line.split()[0] for line in lines[:4]] == ["next", "hour", "week", "year"] and "(ST-ResNet) no: 100% of the events are at midnight" in lines[1]
+    assert cli.main(["card", str(tmp_path/"e.csv"), "--json", "--force"]) == 0
+    said = json.loads(capsys.readouterr().out)["answers"]
+    assert [one["can"] for one in said.values()] == [True, False, True, True]
+
+# --- gaps ---
+
+MONDAY = pd.Timestamp("2018-01-01")
+
+def with_gap(weeks, first, last, each=8):
+    "So many weeks, of which nothing is known from one to another."
+    lost = pd.date_range(MONDAY + pd.Timedelta(weeks=first, days=2), MONDAY + pd.Timedelta(weeks=last, days=1))
+    return some_days(weeks*7 + 1, each, lost=lost)
+
+@pytest.mark.parametrize("question, weeks, first, last, way", [
+    ("week", 14, 6, 8, "wait"), ("week", 14, 10, 11, "unknown"), ("week", 13, 9, 10, "unknown"), ("week", 20, 10, 11, "unknown"), ("week", 26, 8, 16, "unknown"), ("week", 30, 6, 8, "start"),
+    ("week", 26, 24, 25, "unknown"), ("hour", 5, 1, 2, "wait"), ("hour", 6, 1, 2, "start"), ("year", 30, 14, 16, "wait"), ("year", 60, 20, 24, "start")])
+def test_the_mends_of_a_gap_work(tmp_path, question, weeks, first, last, way):
+    each = 24 if question == "hour" else 8
+    card, settings = written_city(tmp_path, with_gap(weeks, first, last, each)), {"cell_m": 1600} if question == "hour" else {}
+    model = {"week": None, "hour": "shrunken average", "year": "mean counts"}[question]
+    ask = lambda **how: forecasting.forecast(question, card, model, **settings, **how).forecast.table["expected"]
+    with pytest.raises(InputError, match="nothing is known of") as refused: ask()
+    said = str(refused.value)
+    assert "give their events too" in said and ("wait for" in said) == (way == "wait") and ("begin after them" in said) == (way == "start")
+    if waited := re.search(r"wait for events up to (\S+) and say (?:-p start=(\S+))?", said):
+        written_city(tmp_path, with_gap((pd.Timestamp(waited[1]) - MONDAY).days//7 + 1, first, last, each).query(f"time < '{waited[1]} 00:00:01'"))
+        assert ask(**({"start": waited[2]} if waited[2] else {"gap": "unknown"})).notna().all()
+        return
+    assert ("say --gap unknown" in said) and ask(gap="unknown").notna().all()
+    if begin := re.search(r"-p start=(\S+)", said): assert ask(start=begin[1]).notna().all()
+
+def test_a_gap_at_the_end_is_what_is_forecast_first_and_that_is_said(tmp_path):
+    answer = forecasting.forecast("week", written_city(tmp_path, with_gap(26, 24, 25)), "recent mean", gap="unknown")
+    assert answer.forecast.periods == [MONDAY + pd.Timedelta(weeks=24)] and any("--periods 3 reaches beyond" in one for one in answer.notes)
+
+# --- ties ---
+
+def of_values(values, km2=None, about=None):
+    names = pd.Index([f"p{i}" for i in range(len(values))], name="place")
+    places = pd.DataFrame({"lon": 8.5 + .01*(np.arange(len(values)) % 10), "lat": 47.3 + .01*(np.arange(len(values))//10)}, index=names)
+    places["geometry"] = shapely.box(places.lon - .005, places.lat - .005, places.lon + .005, places.lat + .005)
+    if km2 is not None: places["km2"] = km2
+    line = pd.DataFrame({"period": MONDAY, "place": names, "expected": np.asarray(values, float)})
+    return Forecast(line, places, {"model": "by hand", "unit": "week", **(about or {})})
+
+def test_places_that_are_alike_are_marked_together_or_not_at_all():
+    # 100 places, five of them may be marked: two stand out, and ten are alike behind them
+    values = np.r_[9, 7, np.full(10, 5), np.linspace(1, 2, 88)]
+    made = of_values(values)
+    first = top(shown(made))
+    assert first.marked.nonzero()[0].tolist() == [0, 1] and first.tied == 10 and first.share == pytest.approx(.02)
+    assert named_first(made) == f"2 places, the first 2% of the places with {16/values.sum():.0%} of all expected; the next 10 are alike, and none of them is marked"
+    # the order of the lines changes nothing
+    turned = np.random.default_rng(0).permutation(100)
+    assert sorted(turned[top(shown(of_values(values[turned]))).marked.nonzero()[0]]) == [0, 1]
+    # three alike that all fit are marked, and nothing is said of a tie
+    fits = top(shown(of_values(np.r_[9, 7, 5, 5, 5, np.linspace(1, 2, 95)])))
+    assert fits.marked.sum() == 5 and not fits.tied and fits.share == pytest.approx(.05)
+    # the largest alone are too many
+    assert named_first(of_values(np.r_[np.full(30, 4), np.full(70, 1)])) == "no place stands out: the first 30 are alike"
+    # numbers that differ in the last digit of a float are alike, and so are squares that differ in the thousandth of their size
+    noisy = 4 + 1e-12*np.arange(100)
+    assert not top(shown(of_values(noisy))).marked.any() and "all are alike" in named_first(of_values(noisy))
+    sizes = 1 + 1e-4*np.arange(100)
+    assert not top(shown(of_values(np.full(100, 4.))), km2=sizes).marked.any()
+    # one place of few is named, though it is more than the share
+    assert top(shown(of_values([3, 2, 1]))).marked.tolist() == [True, False, False]
+    assert top(shown(of_values([3., 3.]))).tied == 2
+    with pytest.raises(InputError, match="share is '0.1': give a number"): top(shown(made), "0.1")
+
+def test_the_rank_of_alike_places_is_that_of_all_of_them():
+    found = shown(of_values([5, 7, 5, 1]))
+    assert found["rank"].tolist() == [2, 1, 2, 4] and found["alike"].tolist() == [2, 1, 2, 1]
+
+@pytest.mark.parametrize("values, said", [(np.r_[9, 7, np.full(10, 5), np.linspace(1, 2, 88)], "the next 10 are alike"), (np.full(100, 2.), "no place stands out: all are alike"),
+                                          (np.r_[np.full(30, 4), np.full(70, 1)], "no place stands out: the first 30 are alike")])
+def test_picture_and_page_say_the_tie(tmp_path, values, said):
+    import matplotlib.pyplot as plt
+    made = of_values(values, km2=np.full(100, 1.))
+    figure = draw(made)
+    [legend] = figure.legends
+    assert any(said in one.get_text().replace("\n", " ") for one in legend.get_texts())
+    plt.close(figure)
+    page = made.map(tmp_path/"m.html").read_text()
+    assert said in page and ("3 to 12, alike, of 100" in page) == ("next 10" in said)
+
+def test_the_page_says_what_stands_out_in_the_period_that_is_chosen(tmp_path):
+    made = of_values(np.r_[9, np.full(99, 1.)])
+    later = made.table.assign(period=MONDAY + pd.Timedelta(weeks=1), expected=1.)
+    both = Forecast(pd.concat([made.table, later], ignore_index=True), made.places, made.about)
+    page = both.map(tmp_path/"m.html").read_text()
+    assert "first 1% of the places with 8% of all expected" in page and "no place stands out: all are alike" in page
+
+# --- water ---
+
+def lake(days=30, each=96):
+    "Hourly events on the western half of a square; the eastern one is a lake, and one event lies in it."
+    rng = np.random.default_rng(0)
+    n = days*each
+    time = MONDAY + pd.to_timedelta(np.sort(rng.integers(0, days*24*3600, n)), "s")
+    lon, lat = 8.5 + .05*rng.random(n), 47.3 + .1*rng.random(n)
+    lon[-1], lat[-1] = 8.5999, 47.3001
+    none = pd.Categorical([None]*n, categories=pd.Index([], dtype=str))
+    events = pd.DataFrame({"time": time.as_unit("s"), "category": pd.Categorical(["theft"]*n), "premises": none, "area": none, "lon": lon, "lat": lat, "x": np.nan, "y": np.nan})
+    return events, pd.DataFrame({"geometry": [shapely.box(8.5, 47.3, 8.55, 47.4)]}, index=["land"])
+
+def test_cells_over_a_lake_are_neither_shown_nor_counted_as_area():
+    events, land = lake()
+    maps = HourlyMaps.from_events(events, Grid(8.5, 47.3, 8.6, 47.4, 10, 10))
+    dry = within_areas(maps, land)
+    # fifty cells of land, and one in the water where something has happened
+    assert maps.city is None and dry.city.sum() == 51 and dry.city[99] and dry.until(400).city.sum() == 51
+    model = models.catalogue(maps)["shrunken average"]()
+    scores = {name: model.tested(view, 5, 3).set_index("metric")["value"] for name, view in (("all", maps), ("dry", dry))}
+    assert scores["all"]["PAI@10%"] > 1.2*scores["dry"]["PAI@10%"] and scores["all"]["Poisson deviance"] == scores["dry"]["Poisson deviance"]
+    made = model.fit(dry).forecast(dry, 2)
+    assert len(made.places) == 51 and len(made.table) == 2*51 and len(made.before) == 51
+    assert set(made.table["place"]) == set(made.places.index) == set(made.before["place"])
+    assert len(model.fit(maps).forecast(maps).table) == 100
+
+def test_a_card_with_areas_leaves_the_lake_off_and_one_without_says_how_many_cells_were_never_seen(tmp_path):
+    events, land = lake()
+    features = [{"type": "Feature", "properties": {"name": "land"}, "geometry": json.loads(shapely.to_geojson(land.geometry["land"]))}]
+    (tmp_path/"land.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    grid = {"grid_box": [8.5, 47.3, 8.6, 47.4], "cell_m": 1100}
+    bare = forecasting.forecast("hour", written_city(tmp_path, events, **grid), "shrunken average")
+    [said] = [one for one in bare.notes if "nothing has ever happened" in one]
+    whole = len(bare.forecast.places)
+    assert re.search(rf"in (\d+) of {whole} cells", said) and "areas" in said
+    card = written_city(tmp_path, events, areas={"file": "land.geojson", "key": "name"}, **grid)
+    answer = forecasting.forecast("hour", card, "shrunken average")
+    dry = len(answer.forecast.places)
+    assert .5 < dry/whole < .7 and any(f"{whole - dry} of {whole} cells of the grid lie outside the areas" in one for one in answer.notes)
+    # a saved model keeps to the city
+    answer.model.save(tmp_path/"m.crimenb")
+    again = forecasting.go_on(tmp_path/"m.crimenb", [tmp_path/"e.csv"])
+    assert again.forecast.table["expected"].tolist() == pytest.approx(answer.forecast.table["expected"].tolist()) and len(again.forecast.places) == dry
+
+# --- text for numbers ---
+
+def test_text_for_a_number_is_one_sentence():
+    from crimenb import city, geo, models, panels, sequences, views
+    from crimenb.core import shown as digits, within
+    from crimenb.grids import squares
+    events, _ = city.simulate(2000, 120, 0)
+    weeks = panels.Panel.from_events(events, places=2000.)
+    model = models.catalogue(weeks)["recent mean"]().fit(weeks)
+    calls = [lambda: within("3", "x", 1), lambda: within(None, "x", 1, 2), lambda: within([1], "x", 1), lambda: Grid("0", 0, 1, 1), lambda: Grid(0, 0, 1, 1, rows="16"),
+             lambda: squares(events, "500"), lambda: geo.square_cells(events, "500"), lambda: geo.Cells(0, 0, "1", 1, 2, 2), lambda: geo.Cells(0, 0, 1, 1, "2", 2), lambda: geo.cells_in((0, 0, 9, 9), "5"),
+             lambda: geo.degree_cells((0, 0, 1, 1), "3"), lambda: geo.degree_cells(("a", 0, 1, 1)), lambda: weeks.ahead("3"), lambda: weeks.until("3"), lambda: weeks.since("3"), lambda: weeks.split("2", 2),
+             lambda: weeks.observed("3"), lambda: views.periods_of(["1"], 9), lambda: model.forecast(weeks, "3"), lambda: model.forecast(weeks, 1, "0.9"), lambda: model.interval(np.ones(2), "0.9"),
+             lambda: model.predict(weeks, "3"), lambda: models.backtest([], weeks, test="3"), lambda: models.backtest([], weeks, 3, 2, periods="2"), lambda: models.backtest([], weeks, 3, 2, refit="2"),
+             lambda: models.choose(model, weeks, {}, slice(0, 10), slice(10, 12), refit="1"), lambda: models.refits("1", 5, 1), lambda: sequences.from_events(events, slot_hours="3"),
+             lambda: sequences.from_events(events, min_events="5"), lambda: sequences.from_events(events, kind="cell", cell="500"), lambda: panels.cell_areas(events, "4"), lambda: panels.cell_areas(events, 4, 4, "9"),
+             lambda: digits("x", 2), lambda: digits(1., "2"), lambda: forecasting.forecast("week", "x.yaml", periods="2"), lambda: forecasting.forecast("week", "x.yaml", level=".9")]
+    for number, call in enumerate(calls):
+        with pytest.raises(InputError) as refused: call()
+        assert "\n" not in str(refused.value) and "not supported" not in str(refused.value), number
+
+@pytest.mark.parametrize("view", ["HourlyMaps", "Panel", "Terrain", "Sequences"])
+def test_text_for_a_number_among_the_settings_of_a_model_is_one_sentence(view):
+    for name, kind in models.catalogue(view).items():
+        for setting, value in kind().get_params(deep=False).items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)): continue
+            with pytest.raises(InputError, match=f"^{setting} is 'many': give a number$"): kind(**{setting: "many"}).checked()
+
+# --- a quick trial ---
+
+def test_a_quick_trial_reads_the_last_of_a_large_card_and_says_so(table, tmp_path, capsys, monkeypatch):
+    from crimenb.lab import studies
+    own_city.with_card(tmp_path, days=130, n=4_000)
+    path, whole = tmp_path/"mine.yaml", cards.load(tmp_path/"mine.yaml")
+    monkeypatch.setattr(cards, "LAST", {})
+    monkeypatch.setitem(studies.TRIED_ON, "crimealarm", {"events": 1_000})
+    for study, profile, kept in (("stresnet", "smoke", 60), ("crimealarm", "smoke", 1_000), ("stresnet", "cpu", None)):
+        studies.begin(study, dict(dataset=str(path), profile=profile, seed=0, out=str(tmp_path)))
+        said, found = capsys.readouterr().out, cards.load(path)
+        if kept is None:
+            assert "are read" not in said and len(found.events) == len(whole.events)
+            continue
+        assert f"the last {kept:,} " in said and found.rows_in == whole.rows_in
+        [n] = [n for why, n in found.dropped.items() if "all that is read here" in why]
+        assert n == len(whole.events) - len(found.events) > 0
+        pd.testing.assert_frame_equal(found.events[["time", "lon"]], whole.events[["time", "lon"]].tail(len(found.events)).reset_index(drop=True))
+        if study == "stresnet": assert (found.events.time.max().normalize() - found.events.time.min().normalize()).days == 59
+        else: assert len(found.events) == 1_000
+    # what is no card is read as ever
+    studies.begin("stresnet", dict(dataset="city", profile="smoke", seed=0, out=str(tmp_path)))
+    assert cards.LAST == {}
+
+def test_a_large_city_on_small_squares_gets_wider_ones_in_a_study_too(tmp_path):
+    from crimenb.papers.stresnet import study_maps
+    events, land = lake()
+    features = [{"type": "Feature", "properties": {"name": "land"}, "geometry": json.loads(shapely.to_geojson(land.geometry["land"]))}]
+    (tmp_path/"land.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    card = written_city(tmp_path, events, areas={"file": "land.geojson", "key": "name"}, cell_m=200)
+    _, maps, _ = study_maps(str(card), 4, 4)
+    assert maps.grid.n_cells <= 64 and any("of the card's 200 m there would be more than 64" in note for note in maps.notes)
+    # the lake is no area
+    assert .4 < maps.city.mean() < .8
