@@ -79,6 +79,15 @@ def scores(expected, happened):
     found["Poisson deviance"] = 2 * (np.where(happened > 0, happened * np.log(np.maximum(happened, 1) / mu), 0) - happened + mu).mean(1)
     return found
 
+def same_squares(one, other):
+    "For each share: in how many weeks both forecasts name the same squares. Where that is all of them, their PAI can't differ."
+    found = {}
+    for share in SHARES:
+        many = max(1, int(share * one.shape[1]))
+        first = [np.sort(np.argsort(-expected, 1, kind="stable")[:, :many], 1) for expected in (one, other)]
+        found[f"{share:.0%}, {many} squares"] = int((first[0] == first[1]).all(1).sum())
+    return found
+
 def interval(values, seed=0, many=10_000, level=.95):
     "Mean of the weeks, and the ends of its bootstrap interval: weeks are drawn again, and the interval widened by √(n/(n-1)) for their small number."
     values = np.asarray(values)
@@ -102,16 +111,19 @@ def main():
     ours, tried = chosen(folder, weeks[0])
     print("chosen on the weeks before:", ours, tried)
     pythons = {"crimenb": sys.executable, **{name: getattr(options, name) for name in ("predspot", "mlforecast", "open_cp")}}
-    rows, of = [], {}
+    rows, of, expected = [], {}, {}
     for name, env in PROGRAMS.items():
         if not pythons[env] or (options.programs and name not in options.programs): continue
         found, seconds = zip(*(run(name, pythons[env], folder, week, *[ours]*(env == "crimenb")) for week in weeks))
-        of[name] = scores(np.array([[week[p] for p in places] for week in found]), happened)
+        expected[name] = np.array([[week[p] for p in places] for week in found])
+        of[name] = scores(expected[name], happened)
         lines = [line for line in (HERE / "own_city" / f"with_{FILES.get(name, name)}.py").read_text().splitlines() if line.strip()]
         rows.append({"program": name, "lines": len(lines), "processor seconds of a forecast": interval(seconds), **{metric: interval(v) for metric, v in of[name].items()}})
         print(rows[-1])
     less = {name: {metric: interval(of["crimenb"][metric] - of[name][metric]) for metric in of[name]} for name in of if name != "crimenb"}
+    same = {name: same_squares(expected["crimenb"], one) for name, one in expected.items() if name != "crimenb" and "crimenb" in expected}
+    for name, weeks_of in same.items(): print(f"weeks of {len(weeks)} in which crimenb and {name} name the same squares:", weeks_of)
     write_atomic(options.out, json.dumps({"data": "chicago_2018", "weeks": [str(w.date()) for w in weeks], "squares": len(places), "chosen": tried, "programs": rows,
-                                          "crimenb less": less}, indent=1) + "\n")
+                                          "crimenb less": less, "weeks with the same squares": same}, indent=1) + "\n")
 
 if __name__ == "__main__": main()

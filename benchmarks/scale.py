@@ -86,6 +86,15 @@ def target():
     return grid, terrain.Units(np.arange(20_000), x, y, crs=32616), to
 
 
+def by_read(view, events, grid, units):
+    "The view of events that are in memory, as a notebook makes it."
+    from crimenb import HourlyMaps, Panel, Sequences, Terrain
+    if view == "sequences": return Sequences.from_events(events)
+    if view == "grids": return HourlyMaps.from_events(events, grid)
+    if view == "panels": return Panel.from_events(events)
+    return Terrain.from_events(events, units, {}, period="20Y", start=f"{YEARS[0]}-01-01", end=f"{YEARS[-1] + 1}-01-01")
+
+
 def summary(view, result):
     "A few numbers that two ways of building a view have to agree in."
     if view == "sequences": return [result.n_spots, len(result.events), result.n_classes, int(result.lengths.max()), int((result.events[result.offsets[:-1]].astype(np.int64) * np.arange(1, result.n_spots + 1)).sum())]
@@ -181,6 +190,16 @@ def child(step, folder):
             lines[-1]["summary"] = summary(view, result)
             del result
             clock, cpu = time.perf_counter(), time.process_time()
+    elif step == "read":
+        import crimenb
+        # of a record that comes twice this keeps the first version, the store the latest: the views differ by a thousandth
+        events = crimenb.read(sorted((folder / "csv").glob("*.csv")), city="chicago").events
+        done("read", kept=len(events))
+        for view in VIEWS:
+            result = by_read(view, events, grid, units)
+            done(view)
+            del result
+            clock, cpu = time.perf_counter(), time.process_time()
     else:
         result = by_store(step, folder, grid, units)
         done(step)
@@ -194,7 +213,7 @@ def run(step, folder):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def steps_of(n, folder, pandas):
+def steps_of(n, folder, pandas, read):
     "Do what is not done yet; step -> the lines that it measured."
     place = folder / "steps.json"
     done = json.loads(place.read_text()) if place.exists() else {}
@@ -202,7 +221,7 @@ def steps_of(n, folder, pandas):
         done.update(more)
         place.with_suffix(".half").write_text(json.dumps(done))
         place.with_suffix(".half").rename(place)
-    reads = [step for step in ("ingest", *(["pandas"] if pandas else [])) if step not in done]
+    reads = [step for step in ("ingest", *(["pandas"] if pandas else []), *(["read"] if read else [])) if step not in done]
     if reads:
         folder.mkdir(parents=True, exist_ok=True)
         there = sum(path.stat().st_size for path in (folder / "csv").glob("*.csv"))
@@ -232,6 +251,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--no-pandas", action="store_true")
+    parser.add_argument("--read", action="store_true", help="also with crimenb.read, which holds all events in memory, and the four views of them in the same process")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "crimenb-scale", help="where the files go; default: %(default)s")
     parser.add_argument("--keep", action="store_true", help="remove nothing at the end")
     parser.add_argument("--json", type=Path, help="put what was measured into this file, beside what it has of other sizes")
@@ -243,7 +263,7 @@ def main():
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, pandas {pd.__version__}; peak memory after imports {imports / 1e6:.0f} MB\n")
     for n in args.records:
         folder = args.folder / str(n)
-        done, keep = steps_of(n, folder, not args.no_pandas)
+        done, keep = steps_of(n, folder, not args.no_pandas, args.read)
         if not args.keep: shutil.rmtree(folder / "csv", ignore_errors=True)
         for view in VIEWS:
             if view not in done: keep(**{view: run(view, folder)})
@@ -267,8 +287,9 @@ def main():
                 b = None if not theirs else of(theirs[view]) if first is False else add(theirs["read"], theirs[view])
                 show(view, a, b, max(ours["ingest"]["peak"] if first else 0, ours[view]["peak"]), theirs[view]["peak"] if theirs else 0)
         show("all four", add(*ours.values()), add(*theirs.values()) if theirs else None, max(line["peak"] for line in ours.values()), max((line["peak"] for line in theirs.values()), default=0))
+        for line in done.get("read", []): print(f"crimenb.read, {line['step']:12}{line['seconds']:10.1f} s ({line['cpu']:6.1f} CPU){line['peak'] / 1e6:8.0f} MB so far")
         print(flush=True)
-        book[str(n)] = {"csv_bytes": done["csv"], "imports_peak": imports, "memory_limit": MEMORY, "threads": THREADS, "store": list(ours.values()), "pandas": list(theirs.values()),
+        book[str(n)] = {**book.get(str(n), {}), **({"read": done["read"]} if "read" in done else {}), "csv_bytes": done["csv"], "imports_peak": imports, "memory_limit": MEMORY, "threads": THREADS, "store": list(ours.values()), "pandas": list(theirs.values()),
                         "machine": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version(), "pandas_version": pd.__version__}
         if args.json: args.json.write_text(json.dumps(dict(sorted(book.items(), key=lambda item: int(item[0]))), indent=1) + "\n")
         if not args.keep: shutil.rmtree(folder)

@@ -213,7 +213,8 @@ def squares_of(card: Card, events: pd.DataFrame,
     size = own
     while (grid := squares(over, size)).n_cells > most: size += own
     wider = (
-        f"the squares are {size:g} m wide: of the card's {own:g} m there would be more than {most:,}")
+        f"the squares are {size:g} m wide: of the card's {own:g} m there would be more "
+        f"than {most:,}")
     return grid, (wider,)*(size > own)
 
 # %% ../nbs/25_grids.ipynb #7fc79b04

@@ -293,3 +293,21 @@ def test_a_large_city_on_small_squares_gets_wider_ones_in_a_study_too(tmp_path):
     assert maps.grid.n_cells <= 64 and any("of the card's 200 m there would be more than 64" in note for note in maps.notes)
     # the lake is no area
     assert .4 < maps.city.mean() < .8
+
+def test_the_sentence_follows_the_period_that_is_chosen_in_a_browser(tmp_path):
+    import subprocess
+    from browser import program
+    made = of_values(np.r_[9, np.full(99, 1.)])
+    later = made.table.assign(period=MONDAY + pd.Timedelta(weeks=1), expected=1.)
+    both = Forecast(pd.concat([made.table, later], ignore_index=True), made.places, made.about)
+    page = both.map(tmp_path/"m.html").read_text()
+    script = """<script>setTimeout(() => { const all = [...Bokeh.documents[0]._all_models.values()], when = all.find(m => m.type == 'Select' && m.title == 'when');
+      const div = all.find(m => m.type == 'Div' && m.text.includes('<h2')), source = all.find(m => m.type == 'ColumnDataSource'), seen = [div.text, source.data.rank[5]];
+      when.value = when.options[1]; setTimeout(() => { seen.push(div.text, source.data.rank[5]);
+      const box = document.createElement('pre'); box.id = 'seen'; box.textContent = JSON.stringify(seen.map(t => t.replace(/<[^>]*>/g, ''))); document.body.append(box); }, 1000) }, 2000)</script>"""
+    (tmp_path/"v.html").write_text(page + script)
+    done = subprocess.run([program(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", f"--user-data-dir={tmp_path}/browser", "--virtual-time-budget=10000",
+                           "--dump-dom", (tmp_path/"v.html").as_uri()], capture_output=True, text=True, timeout=200)
+    first, rank, second, other = json.loads(re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.S)[1])
+    assert "week from 2018-01-01" in first and "first 1% of the places with 8% of all expected" in first and rank == "2 to 100, alike, of 100"
+    assert "week from 2018-01-08" in second and "no place stands out: all are alike" in second and other == "1 to 100, alike, of 100"

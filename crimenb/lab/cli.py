@@ -77,6 +77,7 @@ def _card(options):
 
 # %% ../../nbs/lab/90_cli.ipynb #238f26b3
 def _forecast(options):
+    from crimenb.forecasts import named_first
     from crimenb.lab import forecasting
     about = dict(
         pair.split("=", 1) if "=" in pair else _not_a_pair(pair) for pair in options.parameters)
@@ -102,7 +103,8 @@ def _forecast(options):
     files = forecasting.written(answer, paths)
     if options.json: return _say_json(forecasting.as_json(answer, files))
     if not options.quiet:
-        for line in [*answer.account(), *answer.lines(), *answer.notes]: print(line)
+        marked = [f"on the map: {named_first(answer.forecast)}"] if "map" in files else []
+        for line in [*answer.account(), *answer.lines(), *answer.notes, *marked]: print(line)
     for what, path in files.items(): print(path if options.quiet else f"{what + ':':<9}{path}")
     if "map" not in paths and not options.quiet:
         print("map:     none, which needs bokeh: pip install 'crimenb[maps]'")
