@@ -87,7 +87,7 @@ matrix: $(STAMP)
 	@PATH="$(abspath $(BIN)):$$PATH" "$(BIN)/python" tests/matrix.py
 
 docs: $(STAMP)
-	@"$(BIN)/python" -c 'import sys; from crimenb.lab import site; site.build(".", "_docs"); sys.exit("\n".join(site.dead_links("_docs")))'
+	@"$(BIN)/python" -c 'import sys; from crimenb.lab import site; site.build(".", "_docs"); sys.exit("\n".join(site.dead_links("_docs")) or 0)'
 	@echo "_docs/index.html"
 
 distclean:

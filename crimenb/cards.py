@@ -31,8 +31,9 @@ from .core import write_atomic
 from .events import Cleaned
 from .events import files_of
 from .events import read
-from .geo import area_label
+from .geo import area_rows
 from .geo import join_areas
+from .geo import lie_elsewhere
 from .geo import read_polygons
 
 # %% ../nbs/13_cards.ipynb #bdbc3649
@@ -52,7 +53,7 @@ def in_areas(cleaned: Cleaned,       # events of a city
 ) -> Cleaned:
     """The events with the area that each lies in; if they have areas already, these are compared
     with the polygons."""
-    events, known = cleaned.events, {str(label) for label in areas.index}
+    events = cleaned.events
     if events["area"].isna().all():
         events = join_areas(events, areas)
         events["area"] = events["area"].cat.remove_unused_categories()
@@ -61,33 +62,31 @@ def in_areas(cleaned: Cleaned,       # events of a city
             "outside all areas": outside,
             "without a place, and so without an area": int(events["lon"].isna().sum())}
     else:
-        noted = {"in an area without a polygon": _named(events, areas, known, what)}
+        noted = {"in an area without a polygon": _named(events, areas, what)}
     return replace(
         cleaned, events=events, notes={**cleaned.notes, **{why: n for why, n in noted.items() if n}}
     )
 
 # %% ../nbs/13_cards.ipynb #f2c17a03
-def _named(events, areas, known, what):
+def _named(events, areas, what):
     """How many events name an area that has no polygon; an `InputError` where most do, or where
     most places lie away from the polygons."""
-    told = events["area"].dropna()
-    lost = [one for one in told.cat.categories if not {one, area_label(one)} & known]
-    strange = int(told.isin(lost).sum())
+    told, labels = events["area"].dropna(), events["area"].cat.categories
+    row = np.append(area_rows(labels, areas), -1)[events["area"].cat.codes]
+    strange = len(told) - int((row >= 0).sum())
     if strange > len(told)/2:
+        lost = labels[area_rows(labels, areas) < 0]
         raise InputError(
             f"{what}: {strange:,} of {len(told):,} events name areas that the polygons have not, "
-            f"such as {lost[0]!r} (the polygons say {sorted(known)[0]!r}): name another property "
+            f"such as {lost[0]!r} (the polygons say {min(map(str, areas.index))!r}): name "
+            "another property "
             "with --key, or as the key of the areas on the card, or another column as the area")
-    places = events[["lon", "lat"]].dropna()
-    west, south, east, north = shapely.total_bounds(areas["geometry"].to_numpy())
-    wide, high = .1*(east - west), .1*(north - south)
-    near = places["lon"].between(west - wide, east + wide) & places["lat"].between(
-        south - high, north + high)
-    if (away := int((~near).sum())) > len(places)/2:
+    if (away := lie_elsewhere(events, row, areas)) > .5:
+        west, south, east, north = shapely.total_bounds(areas["geometry"].to_numpy())
         raise InputError(
-            f"{what}: {away:,} of {len(places):,} events lie away from the areas whose names they "
-            f"have (the areas reach from {west:.2f}, {south:.2f} to {east:.2f}, {north:.2f}): "
-            "give areas and events of one city")
+            f"{what}: {away:.0%} of the events lie away from the areas whose names they have "
+            f"(the areas reach from {west:.2f}, {south:.2f} to {east:.2f}, {north:.2f}): give "
+            "areas of the same city and kind as those that the events name")
     return strange
 
 # %% ../nbs/13_cards.ipynb #df63b062

@@ -152,11 +152,17 @@ FAR = 100
 ELSEWHERE = 20
 
 # %% ../nbs/03_events.ipynb #141185e2
+def _without_marks(x, y, absent):
+    "Places without those that stand for none, such as -1, -1 or 9999, 9999, which are absent."
+    mark = (x == y) & np.isin(np.abs(x), (1, 99, 999, 9999, 99_999, 999_999))
+    return np.where(mark, np.nan, x), np.where(mark, np.nan, y), absent | mark
+
 def _degrees(raw, card, what):
     """Longitude, latitude and which rows say nothing, of the columns lon and lat, or else of x and
     y in the card's coordinate system."""
     if {"lon", "lat"} <= set(raw.column_names):
         (lon, no_lon), (lat, no_lat) = (floats(raw[name], WAYS[name]) for name in ("lon", "lat"))
+        lon, lat, no_lon = _without_marks(lon, lat, no_lon)
         known = np.isfinite(lon) & np.isfinite(lat)
         beyond = known & ((np.abs(lon) > 180) | (np.abs(lat) > 90))
         if beyond.sum() > known.sum()/2:
@@ -169,6 +175,7 @@ def _degrees(raw, card, what):
         nowhere = np.full(raw.num_rows, np.nan)
         return nowhere, nowhere.copy(), np.ones(raw.num_rows, bool)
     (x, no_x), (y, no_y) = floats(raw["x"]), floats(raw["y"])
+    x, y, no_x = _without_marks(x, y, no_x)
     if card.crs is None:
         raise InputError(
             f"{what} has places in columns x and y: say their coordinate system with crs, an "
@@ -236,7 +243,9 @@ def places(raw: pa.Table,              # columns lon and lat, or x and y, or non
     reasons = {
         "coordinates missing": absent, "coordinates not a number": np.isnan(lon) | np.isnan(lat),
         "coordinates 0, 0": (lon == 0) & (lat == 0), "coordinates outside the city": ~inside}
-    if card.box is None: reasons["coordinates far from all others"] = far_from_all(lon, lat)
+    if card.box is None:
+        reasons["coordinates near a pole"] = _near_a_pole(lon, lat, absent, what)
+        reasons["coordinates far from all others"] = far_from_all(lon, lat)
     bad, why = _first(reasons)
     known = np.isfinite(lon + lat)
     swapped = known & (lat >= west) & (lat <= east) & (lon >= south) & (lon <= north)
@@ -251,6 +260,16 @@ def places(raw: pa.Table,              # columns lon and lat, or x and y, or non
     if card.box is None and card.zone and (~bad).any():
         _on_the_right_side(float(np.median(lon[~bad])), card, what)
     return np.where(bad, np.nan, lon), np.where(bad, np.nan, lat), why
+
+def _near_a_pole(lon, lat, absent, what):
+    "Which places lie where no city is; an `InputError` where most do."
+    near = ~absent & (np.abs(lon) <= 180) & (np.abs(lat) <= 90) & ((lat < -60) | (lat > 80))
+    if near.sum() > .5*(np.isfinite(lon + lat) & ~absent).sum():
+        i = int(np.argmax(near))
+        raise InputError(
+            f"{what} has places near a pole, such as ({lon[i]:.10g}, {lat[i]:.10g}): are lon and "
+            "lat swapped?")
+    return near
 
 def _one_side(lon, lat, what):
     "An `InputError` where places lie on both sides of the date line, which no map here crosses."
@@ -367,7 +386,10 @@ def _is_utc(zone): return bool(re.fullmatch(r"(?i)(etc/)?(utc|gmt|uct|zulu|unive
 # %% ../nbs/03_events.ipynb #b3ab5362
 def _add_clocks(first, raw, how, card, what, label):
     "Put the clocks of a column of their own behind the days; a zone at either is used."
-    seconds, missing, wrong = clocks(raw["clock"])
+    # in a column of hours, 5 is no five past midnight, however few rows there are
+    named = re.search(r"(?i)hour|heure|stunde|(?:^|[^a-z])(?:hora|hrs?)(?:[^a-z]|$)",
+                      str(card.columns.get("clock", "")))
+    seconds, missing, wrong = clocks(raw["clock"], bool(named))
     utc = utc_clocks(raw["clock"]) | (_is_utc(label) and not how.wall)
     zone = np.full(len(utc), np.nan) if first.zone is None else first.zone
     odd = np.flatnonzero(np.isfinite(zone) & ~(utc & (zone == 0)) & ~missing & ~wrong
@@ -596,7 +618,7 @@ def _table(judged, kept):
 # why a row without a number is not kept
 TWICE = "no record id, and the same in an earlier file"
 # why a number of a record is none
-NOBODYS = "record id at three or more different times, which is none"
+NOBODYS = "record id at four or more different times, which is none"
 # labels that say little; a portal's, all the same, and not a hole in its table
 SAY_LITTLE = (
     "none", "unknown", "unk", "not known", "not stated", "not specified", "unspecified",
@@ -886,6 +908,9 @@ def _arrow(table):
         raise InputError("the table has two columns of the same name: keep one of them")
     columns = {}
     for name in table:
+        # a column of lists or records is none of ours
+        some = table[name].head(1000) if table[name].dtype == object else ()
+        if any(isinstance(value, (dict, list, tuple, set)) for value in some): continue
         try: columns[str(name)] = pa.array(table[name], from_pandas=True)
         # values of several types: as text, which the rules on missing and misread values then judge
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
@@ -912,7 +937,7 @@ def files_of(source,  # a path; a pattern with * or ? in it, as text; or a list 
 # %% ../nbs/03_events.ipynb #d2827fff
 def _beginning(path, header):
     "The names of a file's columns, and its first thousand rows under them, as text."
-    names = list(header) or tables.header(path)
+    names = list(header) or tables.header(path, flat=True)
     short = [fold(name) for name in names]
     once = [name for name, folded in zip(names, short) if folded and short.count(folded) == 1]
     parts = tables.batches(path, (), once, list(header) or None, 1000, typed=None)

@@ -357,8 +357,10 @@ _PATTERNS = (
     # 2018-01, 01/2018, Jan 2018
     r"^(?P<a>\d{4})[-/](?P<b>\d{1,2})$",
     rf"^(?P<b>\d{{1,2}}|{_LETTER}{{3,12}})[-/ ](?P<a>\d{{4}})$",
+    # 2018010508: an hour of a day
+    r"^(?P<a>19\d{2}|20\d{2})(?P<b>0[1-9]|1[0-2])(?P<c>0[1-9]|[12]\d|3[01])(?P<h>[01]\d|2[0-4])$",
     # seconds, or thousandths, millionths … of them, since 1970
-    r"^(?P<e>\d{9,10}|\d{13}|\d{16}|[12]\d{18})(?:\.\d*)?$",
+    r"^(?P<e>[1-9](?:\d{8,9}|\d{12}|\d{15})|[12]\d{18})(?:\.\d*)?$",
     # days of a spreadsheet
     r"^(?P<x>\d{5}(?:[.,]\d+)?)$",
 )
@@ -376,10 +378,23 @@ _ABBREVIATIONS = {"Z": 0, "UTC": 0, "GMT": 0, "BST": 60, "CET": 60, "CEST": 120,
                   "PST": -480, "PDT": -420, "AKST": -540, "AKDT": -480, "HST": -600}
 _NO_ZONE, _NOWHERE = -10_000, -20_000
 
-def _offset(text):
-    "Minutes east of Greenwich of a written zone; `_NOWHERE` where none has this name."
-    name = text.upper()
-    if name in _ABBREVIATIONS: return _ABBREVIATIONS[name]
+@cache
+def _own_names(zone):
+    "What a zone's clocks are called in winter and summer, and their minutes east of Greenwich."
+    days = pd.to_datetime(
+        [f"{y}-{m}-01" for y in range(1970, 2038) for m in ("01", "07")], utc=True)
+    return {day.tzname(): int(day.utcoffset().total_seconds()//60) for day in days.tz_convert(zone)}
+
+def _offset(text, zone=None):
+    """Minutes east of Greenwich of a written zone, in a file of a city in `zone`; `_NOWHERE` where
+    none near it has this name."""
+    name, own = text.upper(), {} if zone is None else _own_names(zone)
+    # CST is the time of Chicago, of Shanghai and of Havana
+    if name in own: return own[name]
+    if name in _ABBREVIATIONS:
+        minutes = _ABBREVIATIONS[name]
+        far = minutes and own and min(abs(minutes - one) for one in own.values()) > 240
+        return _NOWHERE if far else minutes
     found = re.fullmatch(r"(?:GMT|UTC)?([+-])(\d{1,2}):?(\d{2})?", name)
     if not found or int(found[2]) > 15 or int(found[3] or 0) > 59: return _NOWHERE
     return (-1 if found[1] == "-" else 1)*(60*int(found[2]) + int(found[3] or 0))
@@ -435,8 +450,9 @@ def _whole(column, default=-1):
         zero_copy_only=False)
 
 # %% ../nbs/01_fields.ipynb #39cb0704
-def _of_match(rows, hit, back):
-    "The parts of rows that fit a pattern, and which can be; `back`: which row has which text."
+def _of_match(rows, hit, back, offset):
+    """The parts of rows that fit a pattern, and which can be; `back`: which row has which text;
+    `offset`: name of a zone -> minutes."""
     got = {hit.type.field(i).name: hit.field(i) for i in range(hit.type.num_fields)}
     if "e" in got or "x" in got:
         seconds, zone, hour, can = _counted(got, back)
@@ -449,11 +465,12 @@ def _of_match(rows, hit, back):
         words = got[name].to_pylist()
         of = {one: meaning(one) for one in set(words)}
         return np.array([of[one] for one in words])[back]
-    zone = word("z", lambda z: _NO_ZONE if z == "" else _offset(z), _NO_ZONE)
+    zone = word("z", lambda z: _NO_ZONE if z == "" else offset(z), _NO_ZONE)
     half = word("p", lambda p: {"a": 0, "p": 1}.get(p.lower(), -1), -1)
     named = word("b", lambda b: not b.isdigit(), False)
+    hour, minute = (number("h"), 0) if "h" in got else (number("H"), number("M"))
     parts = _Parts(rows, number("a"), word("b", _month, 0), number("c"), length("a"), length("c"),
-                   named, number("H"), number("M"), number("S"), half, zone)
+                   named, hour, minute, number("S"), half, zone)
     return parts, np.broadcast_to(zone != _NOWHERE, len(rows))
 
 def _some(parts, which):
@@ -463,7 +480,7 @@ def _some(parts, which):
         **{name: value[which] if np.ndim(value) else value for name, value in values.items()})
 
 # %% ../nbs/01_fields.ipynb #9579ed7b
-def _by_pattern(text, rows):
+def _by_pattern(text, rows, offset):
     "The parts of some rows, by `_PATTERNS`, each text once, and the rows in which nothing stands."
     encoded, found = text.take(pa.array(rows)).dictionary_encode(), []
     code, words = encoded.indices.to_numpy(zero_copy_only=False), stripped(encoded.dictionary)
@@ -474,7 +491,7 @@ def _by_pattern(text, rows):
         if not fits.any(): continue
         todo &= ~fits
         here, place = fits[code], np.cumsum(fits) - 1
-        parts, good = _of_match(rows[here], hit.filter(pa.array(fits)), place[code[here]])
+        parts, good = _of_match(rows[here], hit.filter(pa.array(fits)), place[code[here]], offset)
         found.append(parts if good.all() else _some(parts, good))
     return found, rows[words.is_null().to_numpy(zero_copy_only=False)[code]]
 
@@ -506,7 +523,7 @@ def _alike(data, begin, rows, example):
                   ((byte[half] | 32) == ord("p")).astype(np.int8) if half >= 0 else -1)
 
 # %% ../nbs/01_fields.ipynb #306b198d
-def _by_layout(text, rows, tries=16):
+def _by_layout(text, rows, offset, tries=16):
     """As `_by_pattern`, but many rows of one layout at once; rows that fit none of the commonest
     layouts go there."""
     size, kind = (8, np.int64) if pa.types.is_large_string(text.type) else (4, np.int32)
@@ -528,7 +545,7 @@ def _by_layout(text, rows, tries=16):
         left[todo] = True
         left[alike.rows] = False
         todo = np.flatnonzero(left)
-    others, missing = _by_pattern(text, todo)
+    others, missing = _by_pattern(text, todo, offset)
     return [*found, *others], missing
 
 # %% ../nbs/01_fields.ipynb #0f5ce774
@@ -865,7 +882,7 @@ def dates(text: pa.Array,  # Arrow text
 ) -> np.ndarray:
     "(n,) which texts are dates, with the day or the month first."
     found = np.zeros(len(text), bool)
-    for parts in _by_pattern(text, np.arange(len(text)))[0]:
+    for parts in _by_pattern(text, np.arange(len(text)), lambda name: 0)[0]:
         for how in (("dmy",), ("mdy",), ("ymd", True)):
             found[parts.rows] |= _moments(parts, *how)[1]
     return found
@@ -880,6 +897,20 @@ def _other_order(parts, ok, order):
     other[bad[late]] = _moments(_some(parts, bad[late]), "dmy" if order == "mdy" else "mdy")[1]
     return other
 
+def _not_packed(alike, what):
+    """An `InputError` where all seconds since 1970 can be a year of two digits, month, day and
+    clock."""
+    counts = [np.unique(p.since) for p in alike if np.ndim(p.since) and p.zone != _NO_ZONE]
+    if not counts: return
+    packed = np.unique(np.concatenate(counts))
+    month, day, hour, minute = (packed//10**k % 100 for k in (6, 4, 2, 0))
+    can = (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (hour < 24) & (minute < 60)
+    # of moments one in two hundred can
+    if len(packed) < 2 or not can.all(): return
+    raise InputError(
+        f"{what} has numbers such as {packed[0]:010}, which may be seconds since 1970, or year, "
+        "month, day, hour and minute: say how they are written with formats, such as '%y%m%d%H%M'")
+
 def _of_text(text, found, how, what):
     """Of alike rows: which, seconds on the written clock, which are dates, how exact, the zone's
     minutes."""
@@ -887,8 +918,9 @@ def _of_text(text, found, how, what):
     if how.formats:
         yield from _by_formats(text, rows, found, how.formats)
         return
-    alike, missing = _by_layout(text, rows)
+    alike, missing = _by_layout(text, rows, lambda name: _offset(name, how.zone))
     found.missing[missing], found.wrong[missing] = True, False
+    _not_packed(alike, what)
     order, year_first = _orders(alike, how, what, found.remarks)
     if how.order != order: found.order = order
     if any(np.ndim(parts.since) and parts.zone == _NO_ZONE for parts in alike):
@@ -975,6 +1007,19 @@ _CLOCKS = (
     r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$", r"^(?P<H>)(?P<M>\d{1,2})(?:\.0*)?$",
     r"^(?P<H>\d{1,2})(?P<M>\d{2})(?P<S>\d{2})(?:\.0*)?$")
 
+def _bare_clocks(words, rows):
+    """Times of the day without a colon: all of six digits where more than a typing error now and
+    then has five or six, else those of five are none; `rows`: how many have each."""
+    bare = pc.fill_null(pc.match_substring_regex(words, r"^\d{1,6}(?:\.0*)?$"), False)
+    digits = pc.replace_substring_regex(words, r"\.0*$", "")
+    n = pc.if_else(bare, pc.utf8_length(digits), 0).to_numpy(zero_copy_only=False)
+    if not (n >= 5).any(): return words
+    # 0 is midnight in both
+    told = bare.to_numpy(zero_copy_only=False) & ~np.isin(digits.to_numpy(False), ("0", "0000"))
+    if rows[n >= 5].sum() > .2*rows[told].sum():
+        return pc.if_else(bare, pc.utf8_lpad(digits, 6, "0"), words)
+    return pc.if_else(pa.array(n == 5), pa.scalar(None, words.type), words)
+
 def _of_clocks(hit):
     "Seconds after midnight of times that fit a pattern, and which can be."
     got = {hit.type.field(i).name: hit.field(i) for i in range(hit.type.num_fields)}
@@ -1009,6 +1054,7 @@ def _pointed_clocks(words):
 # %% ../nbs/01_fields.ipynb #8bddb030
 def clocks(
     column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430, 5 (five past midnight), .5
+    hours: bool = False,  # does its name say that 5 is five o'clock?
 ) -> tuple:
     "(n,) seconds after midnight, which rows say nothing, and which say no time of the day."
     text = stripped(as_text(column))
@@ -1017,10 +1063,10 @@ def clocks(
     seconds, ok = np.zeros(len(words) + 1, np.int64), np.zeros(len(words) + 1, bool)
     # a column without minutes has hours: of times as numbers, hardly one is before 00:25
     short = pc.match_substring_regex(words, r"^(?:\d|1\d|2[0-4])(?:\.0*)?$")
-    if len(words) > 1 and (code >= 0).sum() > 2 and pc.all(short).as_py():
-        hours = words.cast(pa.float64()).to_numpy().astype(np.int64)
-        seconds[:-1], ok[:-1] = hours*3600, True
-    words = _pointed_clocks(words)
+    hours = hours or len(words) > 1 and (code >= 0).sum() > 2
+    if len(words) and hours and pc.all(short).as_py():
+        seconds[:-1], ok[:-1] = words.cast(pa.float64()).to_numpy().astype(np.int64)*3600, True
+    words = _bare_clocks(_pointed_clocks(words), np.bincount(code[code >= 0], minlength=len(words)))
     for pattern in _CLOCKS:
         todo = np.flatnonzero(~ok[:-1])
         hit = pc.extract_regex(words.take(pa.array(todo)), pattern)

@@ -27,7 +27,7 @@ import shapely
 from .cities import CITIES, Card, get
 from .core import InputError, one_of, within
 from .events import fold, metres_per_degree, metres_to_degrees, needs_hours
-from .fields import Writing, times as read_times
+from .fields import Untold, Writing, times as read_times
 from .geo import Cells, cell_of, cell_places, degree_cells, misplaced, square_cells
 from .views import View
 
@@ -658,11 +658,18 @@ _WEATHER_NAMES = {
 #: hours without a reading that are filled without a word
 SHORT_GAP = 3
 
-def _readings(table):
-    "The columns of `WEATHER` as numbers; what stations write where they have none is missing."
-    values = (
-        table[[name for name in WEATHER if name in table]].apply(pd.to_numeric, errors="coerce")
-        .astype(float))
+def _readings(table, path):
+    """The columns of `WEATHER` as numbers, and remarks; what stations write where they have none is
+    missing."""
+    raw, remarks = table[[name for name in WEATHER if name in table]], []
+    # 12,5 is a number too
+    raw = raw.replace(r"^\s*([+-]?\d+),(\d+)\s*$", r"\1.\2", regex=True)
+    values = raw.apply(pd.to_numeric, errors="coerce").astype(float)
+    for name in raw:
+        if not len(lost := raw[name][values[name].isna() & raw[name].notna()]): continue
+        remarks.append(
+            f"{len(lost)} readings of {name} are no numbers, such as {lost.iloc[0]!r}, and are "
+            "taken as missing")
     # -9999, -999, -99 and 999.9, 9999: no thermometer shows that, and no wind blows backwards
     odd = (
         (values.abs() >= 999)
@@ -670,7 +677,14 @@ def _readings(table):
         | ~np.isfinite(values.fillna(0))
         | (values[[c for c in values if c != "temperature"]] < 0).reindex(
             columns=values.columns, fill_value=False))
-    return values.mask(odd), int(odd.sum().sum())
+    values = values.mask(odd)
+    if n := int(odd.sum().sum()): remarks.append(f"{n} readings such as -9999 are taken as missing")
+    for name in set(values) - {"temperature", "wind"}:
+        if values[name].max() > 1:
+            raise InputError(
+                f"{path} has a reading of {values[name].max():g} in the column {name}: it must be "
+                "from 0 (none) to 1, whatever the millimetres")
+    return values, remarks
 
 # %% ../nbs/25_grids.ipynb #8d1d3172
 def _weather_times(column, path, zone):
@@ -680,14 +694,18 @@ def _weather_times(column, path, zone):
     text = (
         pd.Series(column) if numbers else column.astype(object).where(column.notna(), None)
         .map(lambda v: None if v is None else str(v)))
-    found = read_times(
-        pa.array(text.round().astype("int64") if numbers else text, from_pandas=True),
-        Writing(order="ymd", zone=zone), str(path))
+    try:
+        found = read_times(
+            pa.array(text.round().astype("int64") if numbers else text, from_pandas=True),
+            Writing(zone=zone), str(path))
+    except Untold as error:
+        raise InputError(f"{str(error).partition(': say')[0]}: write them as 2018-01-31 14:00"
+                         ) from None
     if (lost := pd.isna(found.time)).any():
         raise InputError(
             f"{path} has times that cannot be read, such as {column[lost].iloc[0]!r}: write "
             "them as 2018-01-31 14:00, or as seconds since 1970")
-    if found.remarks and zone is None and not numbers:
+    if zone is None and not numbers and any("a zone of their own" in r for r in found.remarks):
         raise InputError(
             f"{path} has times with a zone, and that of the city is not known: say "
             "zone='America/Chicago', or another one")
@@ -759,15 +777,14 @@ def read_weather(
     if (time.max() - time.min()) / pd.Timedelta(hours=1) > MOST_HOURS:
         raise InputError(
             f"{path} goes from {time.min()} to {time.max()}: leave out the times that can't be")
-    values, odd = _readings(table)
+    values, more = _readings(table, path)
     if values.isna().all().any():
         raise InputError(
             f"{path} has no number in the column {values.columns[values.isna().all()][0]}")
-    if odd: remarks = [*remarks, f"{odd} readings such as -9999 are taken as missing"]
     # a marker such as M is a gap like an hour without a line
     hourly = values.groupby(np.asarray(time)).mean().asfreq("h").rename_axis("time")
     found = hourly.interpolate("linear", limit_direction="both")
-    found.attrs["notes"] = (*remarks, *_gaps(hourly))
+    found.attrs["notes"] = (*remarks, *more, *_gaps(hourly))
     return found
 
 # %% ../nbs/25_grids.ipynb #5123d699

@@ -294,9 +294,9 @@ def summary(scores: pd.DataFrame, # one row a spot, one column a metric, from `r
 ) -> pd.DataFrame:
     """One row a metric: `metric`, `value` (mean over spots), `low`, `high`, `n`, `blocks` (here the
     same): what a result file holds."""
+    draws = bootstrap_means(scores.to_numpy(), n_boot, seed)
     return _rows(
-        list(scores.columns), scores.mean().to_numpy(),
-        bootstrap_means(scores.to_numpy(), n_boot, seed), len(scores), level, len(scores))
+        list(scores.columns), scores.mean().to_numpy(), draws, len(scores), level, len(scores))
 
 # %% ../nbs/05_metrics.ipynb #68db92a5
 MOST_BLOCKS = 10_000
@@ -748,7 +748,8 @@ def hot_spots(
     area=None,               # (units,) size of each unit, any one measure
     by="units",              # what the shares are of: "units" or "area"
     rank="count",            # order by the forecast, or by forecast/area: "count" or "density"
-    # "expected": exact mean over all orders of the tied; "pessimistic": the worst order
+    # "expected": exact mean over all orders of the tied (of those of several sizes the same share
+    # of each is taken); "pessimistic": the worst order
     ties="expected",
     # counts of the period the map was made from, for RRI: (units,) or (times, units)
     training=None,

@@ -104,6 +104,8 @@ class Estimator(Settings):
     least: float = 1e-3
     #: nothing that it learns is of one place: fitted in one city, it forecasts another (`transfer`)
     travels: bool = False
+    #: it learns from hours some of which nothing is known of
+    gaps: bool = False
     #: settings with which a network is trained within minutes where there is no graphics card
     quick: dict = {}
 
@@ -140,7 +142,7 @@ class Fitted(Estimator):
         "Learn from `train`; returns the model."
         self.checked()._takes(view)
         train = slice(0, view.known) if train is None else train
-        periods_of(train, view.known)
+        self._whole(view, int(periods_of(train, view.known)[-1]) + 1)
         self.schema_, self.until_ = view.schema(), int(train.indices(view.known)[1])
         self._fit(view, train, valid)
         self.spread_ = self._spread(view, train, valid)
@@ -158,6 +160,17 @@ class Fitted(Estimator):
                 f"period {at[-1]} can't be told from the {view.known} that are known: use forecast")
         return self._predict(view, at)
 
+    def _whole(self, view, stop):
+        """An `InputError` where hours without data are among those to learn from, or to look back
+        on."""
+        if view.period != "hour" or self.gaps: return
+        unknown = np.flatnonzero(np.isnan(view.counts[:stop]).reshape(stop, -1).any(1))
+        if not len(unknown): return
+        raise InputError(
+            f"nothing is known of {len(unknown)} of the hours to learn from, and {self.name} needs "
+            f"them without a gap: fit on what comes after it, view.since({unknown[-1] + 1}), or "
+            f"before it, view.until({unknown[0]})")
+
     def loss(self, values, view, at,  # forecasts, and the view and periods that they are of
     ) -> float:
         "What `choose` makes small: here the mean Poisson deviance of expected counts."
@@ -174,7 +187,15 @@ class Fitted(Estimator):
         # learnt
         begin, end, _ = (train if valid is None else valid).indices(view.known)
         at = np.arange(begin if valid is not None else max(end - max((end - begin)//5, 1), 1), end)
-        return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
+        values, happened = np.maximum(self._predict(view, at), self.least), view.observed(at)
+        # of a gap, and of what looks back on one, nothing is known
+        seen = ~np.isnan(values + happened)
+        if seen.all(): return fit_spread(values, happened)
+        if not seen.any():
+            raise InputError(
+                f"nothing is known of the {view.period}s that {self.name} takes the width of its "
+                "intervals from: fit it on more of them")
+        return fit_spread(values[seen], happened[seen])
 
 # %% ../nbs/55_models.ipynb #5176a8b8
 def _day(time):
@@ -492,7 +513,7 @@ def load(path,  # of a file that `Model.save` wrote
 # %% ../nbs/55_models.ipynb #7e89bd4d
 class Last(Model):
     "The last period once more, or the one a season ago."
-    name, role = "last period", "trivial"
+    name, role, gaps = "last period", "trivial", True
     def __init__(self, season: int = 1,  # periods back: 168 in hours is the same hour of last week
     ): self.season = season
 
@@ -502,7 +523,7 @@ class Last(Model):
 
 class Mean(Model):
     "The mean of the last periods, of the same time of the season where there is one."
-    name, role = "mean", "trivial"
+    name, role, gaps = "mean", "trivial", True
     def __init__(
         # periods (of that time of the season) to average; None: all before
         self, window: "int | None" = None,

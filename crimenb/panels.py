@@ -20,10 +20,9 @@ import pandas as pd
 import shapely
 
 from .core import InputError, one_of, within
-from .events import COLUMNS, metres_to_degrees, precision, validate
-from .geo import (Cells, area_label, area_places, cell_of, cell_places, locate,
-                         read_polygons,
-                         square_cells)
+from .events import COLUMNS, metres_to_degrees, needs_hours, precision, validate
+from .geo import (Cells, area_label, area_places, area_rows, cell_of, cell_places,
+                         lie_elsewhere, locate, read_polygons, square_cells)
 from .views import Split, View, differs, quiet_days
 
 # %% ../nbs/30_panels.ipynb #c7c1345e
@@ -215,9 +214,13 @@ class Panel(Joined):
         """Events counted by period, area and category (or group); incomplete periods and events
         without area are left out and counted."""
         exact = precision(events)
-        if freq != "MS" and (exact["unit"], exact["first of month"]) == ("month", 1):
-            raise InputError("all events are at the first midnight of a month, so their times are "
-                             "known to the month: count them by month (freq='MS')")
+        freq, slots = (freq, slots) if like is None else (like["freq"], like["slots"])
+        if freq != "MS" and exact["unit"] == "month":
+            raise InputError(
+                f"{exact['first of month']:.0%} of the events are at the first midnight "
+                "of a month, so their times are known to the month: count them by "
+                "month (freq='MS'), or leave those events out")
+        if slots > 1: needs_hours(events, "a panel with slots of the day")
         if like is None: how = Counting.of(events, freq, group, slots, attributes, places)
         else: how = Counting.like(events, like)
         return counted(how, cls, events, start, end).whole(quiet_days(events))
@@ -329,17 +332,17 @@ def areas_of(events: pd.DataFrame, # an events table
     """(n,) the line of the table that each event lies in, -1 where in none: by its area's name, or,
     where the names don't meet, by place."""
     if cells is not None: return cell_of(cells, events["lon"], events["lat"])
-    names = {area_label(label): i for i, label in enumerate(table.index)} | {str(label): i for i,
-        label in enumerate(table.index)}
-    to = [names.get(label, names.get(area_label(label), -1))
-          for label in events["area"].cat.categories]
-    code = np.array([*to, -1])[events["area"].cat.codes]
+    code = np.append(area_rows(events["area"].cat.categories, table), -1)[events["area"].cat.codes]
     if "geometry" not in table or (code >= 0).mean() >= NEAR or not events["lon"].notna().any():
         return code
     return locate(events["lon"], events["lat"], table, check=False)
 
 # %% ../nbs/30_panels.ipynb #281a75e5
-def _check_meet(code, events, table):
+def _check_meet(code, events, table, cells):
+    if cells is None and (away := lie_elsewhere(events, code, table)) > .5:
+        raise InputError(f"{away:.0%} of the events lie away from the areas whose names they have: "
+                         "give the polygons of the areas that the column area of the events names, "
+                         "or events without it")
     if not len(code) or (code >= 0).sum() >= NEAR*len(code): return
     listed = lambda labels: ", ".join(map(repr, list(labels)[:3])) or "none"
     raise InputError(f"only {(code >= 0).sum():,} of {len(code):,} events lie in an area of the "
@@ -450,7 +453,7 @@ def counted(how: Counting, cls: type, events: pd.DataFrame,
     starts, t = _period(events["time"], how.freq, how.slots, start, end)
     T, A, C = len(starts), len(areas), len(how.categories)
     area = areas_of(events, how.table, how.cells)
-    if check: _check_meet(area, events, how.table)
+    if check: _check_meet(area, events, how.table, how.cells)
     code = how.codes(events["category"].cat.categories)[events["category"].cat.codes.to_numpy()]
     inside = (t >= 0) & (t < T)
     left_out = {"before the first whole period": int((t < 0).sum()),

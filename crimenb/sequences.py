@@ -556,6 +556,7 @@ def from_events(
     get a number.
     `dropped` of the result counts the rows that were left out, by reason: with the events kept
     they add up to the table's."""
+    _known_enough(events, slot_hours if like is None else like.get("slot_hours", 24))
     if like is not None: return _in_words_of(like, events)
     how = How(slot_hours, min_events, preparation, kind or what_is_a_spot(events)).checked()
     if how.kind == "cell": how = how._replace(cell=(within(cell, "cell", 1)*1., utm_of(events)))
@@ -568,6 +569,22 @@ def from_events(
     raise InputError(f"no spot has {min_events} events: give more events or a smaller min_events")
 
 # %% ../nbs/20_sequences.ipynb #37448d4c
+def _known_enough(events, slot_hours):
+    "An `InputError` where times are not known to the day, or not to the hour and slots are wanted."
+    # files of sequences are read without what events need
+    from crimenb.events import precision
+    # what is no column of times is told of elsewhere
+    if "time" not in events or getattr(events["time"].dtype, "str", "")[:2] != "<M": return
+    known = precision(events.dropna(subset=["time"]))
+    if known["unit"] == "month":
+        raise InputError(
+            f"{known['first of month']:.0%} of the events are at the first midnight of a month, so "
+            "their times are known to the month, which is no order of events: leave them out")
+    if known["unit"] == "day" and slot_hours < 24:
+        raise InputError(
+            f"{max(known['midnight'], known['one hour']):.0%} of the events are in one hour of the "
+            "day, so their times are known to the day, and have no slot of it: say slot_hours=24")
+
 def _in_words_of(schema, events):
     """Sequences in the vocabulary of a schema: its classes; its spots that have events, however
     few, and new ones that have enough."""

@@ -640,13 +640,15 @@ def read(path,             # CSV (plain, .gz or .zip) or Parquet; a name, never 
 
 # %% ../nbs/02_tables.ipynb #601fa152
 def header(path,  # CSV (plain, .gz or .zip) or Parquet
+           flat: bool = False, # leave out columns of lists and records
 ) -> list:
     "The names of the columns of a file, as they are written there."
     path = Path(path)
     with _sentence(path):
         if _is_parquet(path):
             schema = pa.parquet.read_schema(path)
-            return [*schema.names, *_ranges(schema)]
+            names = [f.name for f in schema if not (flat and pa.types.is_nested(f.type))]
+            return [*names, *_ranges(schema)]
         with _open(path) as stream:
             text, _, delimiters = _start(stream)
             return _header(text, delimiters, ())[1]

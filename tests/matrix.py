@@ -1,17 +1,23 @@
 """Do all Pythons that settings.ini names find their packages, and do tests that need no torch pass on those that are here?
 
     python tests/matrix.py [VERSION …] [--resolve-only]
+    python tests/matrix.py --extras [core torch geo …]      the way of one's own city, from a wheel with each extra alone
 
 Needs the network and uv. Environments lie in a temporary folder. An interpreter is a pythonX.Y that runs, or one of pyenv's.
 """
 import argparse
+import csv
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from configparser import ConfigParser
 from pathlib import Path
+
+import notebooks
+import own_city
 
 ROOT = Path(__file__).parents[1]
 # quick, and about what differs between versions: reading, times, places, the views, rules, the command line
@@ -54,12 +60,70 @@ def tried(version, python, folder):
     print(f"{version}: {done.stdout.strip().splitlines()[-1]}", flush=True)
     return "" if done.returncode == 0 else "\n".join(done.stdout.strip().splitlines()[-40:])
 
+# --- one's own city, with each extra alone ---
+
+#: question -> what is asked with it
+QUESTIONS = {"next": (), "hour": ("-p", "cell_m=1600", "--periods", "3"), "week": (), "year": ("-p", "period=M", "-p", "cell_m=800")}
+#: extra -> a question and what only this extra answers
+MORE = {"torch": [("week", "--model", "DNN", "-p", "epochs=1"), ("hour", "--model", "ST-ResNet, sound", "-p", "cell_m=1600", "-p", "epochs=1", "-p", "extra_epochs=0", "-p", "filters=2"),
+                  ("next", "--model", "CrimeAlarm", "-p", "epochs=1")],
+        "graph": [("week", "--model", "GAT+TCN", "-p", "epochs=1")], "peers": [("week", "--model", "TSB"), ("year", "--model", "Gi*", "-p", "period=M", "-p", "cell_m=800")],
+        "maps": [("week", "--model", "recent mean", "--map", "map.png"), ("week", "--model", "recent mean", "--map", "map.html")], "geo": [("week", "--model", "recent mean", "--out", "week.gpkg")]}
+
+def named():
+    "The extras of settings.ini that are a choice of their own, and the core."
+    together = ("reproduce", "dev")
+    return ["core", *(key.removesuffix("_requirements") for key in settings() if key.endswith("_requirements") and key.removesuffix("_requirements") not in together)]
+
+def forecast(crimenb, folder, *words):
+    "What goes wrong in a forecast; nothing if there is none."
+    done = run(crimenb, "forecast", *words, "--dataset", "incidents.yaml", cwd=folder)
+    return "" if done.returncode == 0 else f"crimenb forecast {' '.join(words)}: {done.stderr[-1000:]}"
+
+def expected(path):
+    with open(path, encoding="utf-8") as file: return [float(row["expected"]) for row in csv.DictReader(file)]
+
+def own_data(extra, wheel, folder):
+    "What goes wrong with a card, the four questions, and each saved model in another process, where there is nothing but the wheel and this extra."
+    env, mine = folder / extra, folder / f"{extra}'s city"
+    said = uv("venv", env, "--python", sys.executable) or uv("pip", "install", "--python", env / "bin/python", "--constraint", "constraints.txt", str(wheel) + ("" if extra == "core" else f"[{extra}]"))
+    if said: return said
+    crimenb, began = env / "bin/crimenb", time.monotonic()
+    mine.mkdir()
+    own_city.with_areas(mine, days=210, n=6000)
+    columns = [word for ours, theirs in own_city.NAMES.items() for word in ("--column", f"{ours}={theirs}")]
+    done = run(crimenb, "card", "incidents.csv", "--areas", "districts.geojson", *columns, cwd=mine)
+    if done.returncode: return done.stderr[-1000:]
+    wrong = []
+    for question, more in QUESTIONS.items():
+        said = forecast(crimenb, mine, question, *more, "--save", f"{question}.crimenb", "--out", "here.csv") \
+            or forecast(crimenb, mine, f"{question}.crimenb", "--events", "incidents.csv", *more, "--out", "there.csv")
+        if not said:
+            here, there = expected(mine / "here.csv"), expected(mine / "there.csv")
+            same = here and len(here) == len(there) and max(abs(a - b) for a, b in zip(here, there)) < 1e-6
+            said = "" if same else f"{question}: loaded, the model says something else"
+        wrong.append(said)
+    wrong += [forecast(crimenb, mine, *words) for words in MORE.get(extra, ())]
+    print(f"{extra}: {wrong.count('')} of {len(wrong)} questions answered, {time.monotonic() - began:.0f} s", flush=True)
+    return "\n".join(filter(None, wrong))
+
+def built(folder):
+    "The wheel of the tree as it is, or what keeps it from being built."
+    done = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder / "dist", notebooks.copy_of_tree(folder))
+    if done.returncode: sys.exit(done.stderr)
+    return next((folder / "dist").glob("*.whl"))
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("versions", nargs="*", default=settings()["pythons"].split())
     parser.add_argument("--resolve-only", action="store_true")
+    parser.add_argument("--extras", nargs="*", choices=named(), help="instead: a card and forecasts of a made-up city from a wheel, with each extra alone (all, if none is named)")
     given, wrong = parser.parse_args(), []
     with tempfile.TemporaryDirectory() as folder:
+        if given.extras is not None:
+            wheel = built(Path(folder))
+            wrong = [f"{extra}:\n{said}" for extra in given.extras or named() if (said := own_data(extra, wheel, Path(folder)))]
+            sys.exit("\n\n".join(wrong) or 0)
         for version in given.versions:
             said, python = resolved(version, Path(folder)), interpreter(version)
             print(f"{version}: {'finds no packages' if said else 'finds all packages'}", flush=True)
@@ -67,7 +131,7 @@ def main():
                 if python: said = tried(version, python, Path(folder))
                 else: print(f"{version}: not on this machine, so nothing is run", flush=True)
             if said: wrong.append(f"{version}:\n{said}")
-    sys.exit("\n\n".join(wrong))
+    sys.exit("\n\n".join(wrong) or 0)
 
 
 if __name__ == "__main__": main()

@@ -23,14 +23,13 @@ def learns_nothing_later(model, view, dirty, train, valid, at):
     np.testing.assert_array_equal(one.predict(view, at[:1]), other.predict(view, at[:1]))
 
 
-def saved_and_loaded_elsewhere(model, view, path, build):
-    "A fresh process loads the file and forecasts the same table; `build` is code that makes the variable `view`."
-    model.save(path)
-    here = model.forecast(view, 2).table
-    code = textwrap.dedent(build) + f"\nfrom crimenb.models import load\nload({str(path)!r}).forecast(view, 2).table.to_pickle({str(path) + '.pkl'!r})\n"
+def saved_and_loaded_elsewhere(models, view, folder, build):
+    "A fresh process loads the files of all `models` (name -> model) and forecasts the same tables; `build` is code that makes the variable `view`."
+    paths = {name: str(model.save(folder/f"{k}.crimenb")) for k, (name, model) in enumerate(models.items())}
+    code = textwrap.dedent(build) + f"\nfrom crimenb.models import load\nfor path in {[*paths.values()]!r}: load(path).forecast(view, 2).table.to_pickle(path + '.pkl')\n"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    pd.testing.assert_frame_equal(pd.read_pickle(str(path) + ".pkl"), here)
+    for name, path in paths.items(): pd.testing.assert_frame_equal(pd.read_pickle(path + ".pkl"), models[name].forecast(view, 2).table, obj=str(name))
 
 
 def holds_settings(model):

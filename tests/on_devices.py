@@ -192,10 +192,10 @@ sys.path.insert(0, {tests!r})
 from devices import NAME, begin, built
 from crimenb.papers import parallel
 
-def do(path, device, ways):
-    if device == NAME: begin(built())
-    return {{f"{{name}}, {{way}}": (parallel.train_in_a_way(work := parallel.Workload(name, path, 16), way, 2, device).loss.tolist(), work.scores(work.model)[0]["value"])
-            for name in parallel.MODELS for way in ways}}
+def do(path, devices, ways):
+    if NAME in devices: begin(built())
+    return [{{f"{{name}}, {{way}}": (parallel.train_in_a_way(work := parallel.Workload(name, path, 16), way, 2, device).loss.tolist(), work.scores(work.model)[0]["value"])
+             for name in parallel.MODELS for way in ways}} for device in devices]
 """
 
 def test_two_processes_share_a_device(device, work, tmp_path):
@@ -203,7 +203,7 @@ def test_two_processes_share_a_device(device, work, tmp_path):
     job.write_text(IN_TWO.format(tests=os.path.dirname(__file__)))
     # gradients of DistributedDataParallel are sent by gloo itself, which knows GPUs and not what is made up
     ways = ["pipeline", "federated regions", "federated areas", *(["data parallel"] if device == "cuda" else [])]
-    there, here = (launch(f"{job}:do", dict(path=str(work), device=d, ways=ways))[0] for d in (device, "cpu"))
+    there, here = launch(f"{job}:do", dict(path=str(work), devices=[device, "cpu"], ways=ways))[0]
     for key in here:
         near(there[key][0], here[key][0], device)
         near(there[key][1], here[key][1], device)

@@ -56,7 +56,7 @@ class PortalServer:
     "" answers as a good portal would; a function is called with the server, before a good answer; the others are the names in `_answer`.
     """
     def __init__(self, soda=None, layers=None, seconds=60, most=2000):
-        self.lock, self.asked, self.tokens, self.sent, self.most = threading.RLock(), [], set(), 0, most
+        self.lock, self.asked, self.tokens, self.sent, self.wrong, self.most = threading.RLock(), [], set(), 0, 0, most
         self.base_path, self.faults, self.resources, self.types, self.ticks = "/FEEDS/MPD/FeatureServer", {}, {}, {}, itertools.count()
         self.stamped, self.last_edit, self.cap, self.before = False, None, 1000, []
         self.db = sqlite3.connect(":memory:", check_same_thread=False)
@@ -214,6 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
             portal.asked.append((kind, query))
             portal.tokens.add(self.headers.get("X-App-Token"))
             fault = next(portal.faults.get(kind, iter(())), "")
+            portal.wrong += bool(fault)
         if callable(fault): fault(portal)
         try: self._answer("" if callable(fault) else fault, answer, kind)
         except (BrokenPipeError, ConnectionResetError): self.close_connection = True

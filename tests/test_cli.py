@@ -88,7 +88,11 @@ def test_a_sweep_ends_with_1_where_a_run_failed(capsys, monkeypatch, tmp_path):
     assert [shell(capsys, "sweep", "x.yaml")[0] for _ in range(2)] == [0, 1]
 
 def test_the_page_of_the_leaderboard_has_a_table_beside_it(capsys, tmp_path):
-    code, out, err = shell(capsys, "leaderboard", "--html", tmp_path / "page")
+    # of one recorded run: the page of all of them is tested in test_leaderboard
+    recorded = sorted(studies.folder_of("results").glob("rtm-cpu-dc_rtm-*.json"))[0]
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / recorded.name).write_bytes(recorded.read_bytes())
+    code, out, err = shell(capsys, "leaderboard", "--results", tmp_path / "some", "--html", tmp_path / "page")
     assert code == 0 and out.splitlines() == [str(tmp_path / "page" / name) for name in ("leaderboard.html", "leaderboard.csv")]
     assert all(Path(line).stat().st_size > 1000 for line in out.splitlines())
 
@@ -199,6 +203,12 @@ def test_listing_data_sets_does_not_wait_for_torch():
              "print(code, 'torch' in sys.modules, 'papermill' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "0 False False"
+
+def test_help_loads_no_library_that_takes_long():
+    check = ("import sys\nfrom crimenb.lab.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+             "print([name for name in ('numpy', 'pandas', 'pyarrow', 'sklearn', 'torch', 'duckdb') if name in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.stdout.startswith("usage: crimenb") and done.stdout.splitlines()[-1] == "[]"
 
 def test_a_broken_pipe_is_no_crash(tmp_path):
     # that the installed command runs a study is seen in test_packaging

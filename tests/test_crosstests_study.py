@@ -12,10 +12,10 @@ TINY = dict(city_events=8000, passes=3, n_boot=20, trees=5, rules="kernel densit
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory): return studies.read_results(studies.reproduce("crosstests", TINY, tmp_path_factory.mktemp("crosstests")).result.parent)
+def honest(tmp_path_factory): return run_cells("crosstests", TINY, tmp_path_factory.mktemp("honest"))
 
 @pytest.fixture(scope="module")
-def honest(tmp_path_factory): return run_cells("crosstests", TINY, tmp_path_factory.mktemp("honest"), until="foretold")
+def result(honest): return studies.read_results(honest["out"])
 
 def values(result, protocol, metric): return result[(result.protocol == protocol) & (result.metric == metric)].set_index("method").value
 

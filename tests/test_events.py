@@ -625,3 +625,42 @@ def test_a_name_that_says_utc_is_told(tmp_path, name, says):
     assert not told(E.read(frame.assign(**{name: "2024-03-02T02:00Z"}), time=name, tz="America/New_York").remarks)
     frame.to_csv(tmp_path/"a.csv", index=False)
     assert told(cards.draft(tmp_path/"a.csv", tz="America/New_York", time=name).unsure) == says
+
+
+# --- places that stand for none, or lie where no city is ---
+
+def town(places):
+    n = len(places)
+    return pd.DataFrame({"time": pd.date_range("2024-01-01 10:03", periods=n, freq="7h"), "category": "THEFT", "lon": [p[0] for p in places], "lat": [p[1] for p in places]})
+
+HERE = [(-87.6 + i/1000, 41.8 + i/1000) for i in range(60)]
+
+@pytest.mark.parametrize("mark", [-1, 1, -99, 999, -999, -9999, 9999, 99_999])
+@pytest.mark.parametrize("every", [2, 3])
+def test_marks_for_no_place_are_missing_however_many_they_are(mark, every):
+    # with every=2 two of three places are such marks
+    out = [i % 3 < every - (every == 3)*2 for i in range(60)]
+    found = E.read(town([(mark, mark) if gone else place for gone, place in zip(out, HERE)]))
+    assert found.mended == {"coordinates missing": sum(out)} and list(found.events["lon"].dropna()) == [p[0] for gone, p in zip(out, HERE) if not gone]
+
+
+def test_places_near_a_pole_are_none():
+    swapped = [(lat, lon) for lon, lat in HERE]
+    with pytest.raises(InputError, match="near a pole.*swapped"): E.read(town(swapped))
+    found = E.read(town(swapped[:20] + HERE[20:]))
+    assert found.mended == {"coordinates near a pole": 20} and found.events["lon"].max() < -87
+
+
+def test_a_clock_of_six_digits_and_a_column_of_hours(tmp_path):
+    (tmp_path/"a.csv").write_text("date,time,category\n2024-01-31,93500,THEFT\n2024-01-31,500,THEFT\n2024-01-31,143501,THEFT\n2024-01-31,0,THEFT\n")
+    found = E.read(tmp_path/"a.csv", time=("date", "time"))
+    assert [str(t)[11:] for t in found.events["time"]] == ["00:00:00", "00:05:00", "09:35:00", "14:35:01"]
+    (tmp_path/"b.csv").write_text("date,Hour of Day,category\n2024-01-31,14,THEFT\n")
+    assert E.read(tmp_path/"b.csv", time=("date", "Hour of Day")).events["time"][0] == pd.Timestamp("2024-01-31 14:00")
+
+
+def test_columns_of_lists_and_records_that_nobody_asks_for(tmp_path):
+    table = town(HERE).assign(tags=[[1, 2]]*60, location=[{"longitude": 1., "latitude": 2.}]*60)
+    table.to_parquet(tmp_path/"a.parquet")
+    for source in (table, tmp_path/"a.parquet"):
+        assert list(E.read(source).events["lon"]) == [lon for lon, _ in HERE]

@@ -365,3 +365,41 @@ def test_the_day_behind_the_year_is_never_read_in_part(text):
     form = text.replace("{:02}", "%d").replace("03", "%m", 1).replace("2018", "%Y").replace("10:05", "%H:%M")
     read = F.times(pa.array(march), F.Writing(formats=(form,))).time.astype("datetime64[D]")
     assert (read == np.arange("2018-03-01", "2018-04-01", dtype="datetime64[D]")).all()
+
+
+# --- the same number written in more than one way ---
+
+def test_clocks_of_six_digits_without_zeros_in_front():
+    # 14:35:00, 9:35:00, midnight, 0:05:00, 0:00:07
+    assert list(F.clocks(pa.array(["143500", "93500", "0", "500", "7"]))[0]) == [52_500, 34_500, 0, 300, 7]
+    assert list(F.clocks(pa.array([143500., 93500., 0., 500.]))[0]) == [52_500, 34_500, 0, 300]
+    # among hours and minutes, five digits are a slip
+    seconds, _, wrong = F.clocks(pa.array(["1435", "935", "14355", "0", "5", "2310", "2311"]))
+    assert list(seconds[[0, 1, 3, 4]]) == [52_500, 34_500, 0, 300] and list(np.flatnonzero(wrong)) == [2]
+
+
+def test_a_column_called_hour_has_hours_however_few_its_rows_are():
+    assert list(F.clocks(pa.array(["14"]), hours=True)[0]) == [50_400] and list(F.clocks(pa.array(["14"]))[0]) == [840]
+    assert list(F.clocks(pa.array(["1435", "5"]), hours=True)[0]) == [52_500, 300]
+
+
+@pytest.mark.parametrize("zone, text, want", [
+    ("Asia/Shanghai", "2024-01-01 00:10 CST", "2024-01-01 00:10"), ("America/Chicago", "2024-01-01 00:10 CST", "2024-01-01 00:10"), ("America/Havana", "2024-01-01 00:10 CST", "2024-01-01 00:10"),
+    ("Asia/Manila", "2024-07-01 00:10 PST", "2024-07-01 00:10"), ("Asia/Kolkata", "2024-07-01 00:10 IST", "2024-07-01 00:10"), ("Europe/Dublin", "2024-07-01 00:10 IST", "2024-07-01 00:10"),
+    ("Asia/Jerusalem", "2024-01-01 00:10 IST", "2024-01-01 00:10"), ("Australia/Sydney", "2024-01-01 00:10 AEDT", "2024-01-01 00:10"), ("Europe/London", "2024-07-01 00:10 BST", "2024-07-01 00:10"),
+    ("America/Chicago", "2024-01-01 00:10 EST", "2023-12-31 23:10"), ("America/New_York", "2024-07-01 00:10 EST", "2024-07-01 01:10"), ("Asia/Manila", "2024-07-01 00:10 UTC", "2024-07-01 08:10"),
+    ("Asia/Dhaka", "2024-07-01 00:10 BST", None), ("Australia/Brisbane", "2024-07-01 00:10 EST", None), ("America/Chicago", "2024-07-01 00:10 IST", None)])
+def test_the_name_of_a_zone_is_that_of_the_citys_clocks(zone, text, want):
+    found = F.times(pa.array([text]), F.Writing(zone=zone)).time[0]
+    assert np.isnat(found) if want is None else found == np.datetime64(want)
+
+
+def test_numbers_of_ten_digits():
+    # an hour of a day is no second since 1970
+    assert list(F.times(pa.array(["2024010100", "2024013123"])).time) == [np.datetime64("2024-01-01T00"), np.datetime64("2024-01-31T23")]
+    assert np.isnat(F.times(pa.array(["0131201805", "0201201817"])).time).all()
+    with pytest.raises(InputError, match="seconds since 1970, or year"): F.times(pa.array(["1701310507", "1702021707", "1703021759"]))
+    packed = F.times(pa.array(["1701310507", "1702021707"]), F.Writing(formats=("%y%m%d%H%M",))).time
+    assert list(packed) == [np.datetime64("2017-01-31T05:07"), np.datetime64("2017-02-02T17:07")]
+    # of these two seconds only one could be such a date
+    assert list(F.times(pa.array(["1701310507", "1704067200"])).time) == [np.datetime64("2023-11-30T02:15:07"), np.datetime64("2024-01-01")]

@@ -639,3 +639,44 @@ def test_hundreds_of_damaged_files_are_read_or_refused_in_one_sentence(tmp_path)
                     assert "\n" not in str(error) and len(str(error)) < 1_000
                 else: assert len(found)
     assert tried > 700 and refusals > tried/4 and time.process_time() - since < 60
+
+
+# --- which way a ring goes, and which property names an area ---
+
+def test_the_size_of_an_area_does_not_depend_on_the_way_its_rings_go():
+    from shapely.geometry import MultiPolygon, Polygon
+    from crimenb.geo import area_places
+    def square(x, y, side): return [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
+    outer, hole, other = square(-87.6, 41.8, .03), square(-87.59, 41.81, .01), square(-87.5, 41.8, .03)
+    one = area_places([Polygon(outer)], ["a"]).km2["a"]
+    for ring in (hole, hole[::-1]):
+        for shell in (outer, outer[::-1]): assert area_places([Polygon(shell, [ring])], ["a"]).km2["a"] == pytest.approx(one*8/9, rel=1e-4)
+    for second in (other, other[::-1]):
+        assert area_places([MultiPolygon([Polygon(outer), Polygon(second)])], ["a"]).km2["a"] == pytest.approx(2*one, rel=1e-6)
+
+
+HIGH = (.001, .004, .002, .008, .003, .001, .005, .002)
+
+def named(put, n=8, **columns):
+    "The key and labels that are found where squares have these properties: name -> function of a number."
+    ring = lambda i: [[-87.6 + .01*i, 41.8], [-87.6 + .01*i + .009, 41.8], [-87.6 + .01*i + .009, 41.8 + HIGH[i]], [-87.6 + .01*i, 41.8 + HIGH[i]], [-87.6 + .01*i, 41.8]]
+    found = read_polygons(put("named.geojson", collection([feature(polygon(ring(i)), **{k: f(i) for k, f in columns.items()}) for i in range(n)])))
+    return found.attrs["key"], list(found.index)
+
+
+def test_a_column_of_sizes_names_no_areas(put):
+    assert named(put, area=lambda i: 3.5 + i, name=lambda i: f"N{i}") == ("name", [f"N{i}" for i in range(8)])
+    # whole square metres, in proportion to the shapes
+    assert named(put, area=lambda i: round(830e6*HIGH[i]), name=lambda i: f"N{i}")[0] == "name"
+    # what old programs write in all rows
+    assert named(put, area="0".format, perimeter="0".format, community=lambda i: f"C{i}")[0] == "community"
+    assert named(put, area=lambda i: i + 1, name=lambda i: f"N{i}") == ("area", [str(i + 1) for i in range(8)])
+    # tracts have a point in their numbers
+    assert named(put, NAME=lambda i: f"80{i}.0{i + 1}")[0] == "NAME"
+
+
+def test_beats_are_not_joined_to_districts_without_being_asked(put):
+    assert named(put, district=lambda i: str(i//3), beat=lambda i: f"0{i}") == ("beat", [str(i) for i in range(8)])
+    refused(lambda: named(put, boro_name=lambda i: "Bronx" if i % 2 else "Queens", ntaname=lambda i: f"N{i}"), "not clear", "ntaname")
+    # pieces of two boroughs, which nothing else names
+    assert sorted(named(put, id=lambda i: i, boro_name=lambda i: "Bronx" if i % 2 else "Queens")[1]) == ["Bronx", "Queens"]

@@ -502,3 +502,27 @@ def test_a_view_with_weather_covers_its_hours_and_goes_on_with_weather():
     on = begin.update(events[events.time >= hours[480]], weather=weather.iloc[480:])
     assert on.weather.equals(whole.weather) and whole.schema()["weather"] == ["temperature", "wind"]
     with pytest.raises(InputError, match="weather"): begin.update(events[events.time >= hours[480]])
+
+
+@pytest.mark.parametrize("layout, said", [("%m/%d/%Y %H:%M", "month first"), ("%d/%m/%y %H:%M", "day first"), ("%d.%m.%Y %H:%M", "day first"), ("%m/%d/%Y %I:%M %p", "month first"), ("%Y%m%d%H", None), ("%Y-%m-%d %H:%M", None)])
+def test_the_order_of_dates_of_weather_is_judged(tmp_path, layout, said):
+    hours = pd.date_range("2024-01-01", periods=24*31, freq="h")
+    weather = read_weather(written(tmp_path, "time,temperature,wind\n" + "".join(f"{t.strftime(layout)},{k},1\n" for k, t in enumerate(hours))))
+    assert weather.index.equals(hours.rename("time")) and weather.temperature.tolist() == list(range(744))
+    assert [said in note for note in weather.attrs["notes"]] == [True] if said else not weather.attrs["notes"]
+
+
+def test_dates_of_weather_of_which_nothing_tells_the_order_are_refused(tmp_path):
+    hours = pd.date_range("2024-01-01", periods=24*12, freq="h")
+    with pytest.raises(InputError, match="write them as 2018-01-31"): read_weather(written(tmp_path, "time,temperature,wind\n" + "".join(f"{t:%m/%d/%y %H:%M},1,1\n" for t in hours)))
+
+
+def test_readings_that_are_no_numbers_are_said_and_commas_are_read(tmp_path):
+    weather = read_weather(written(tmp_path, 'time,temperature,wind\n2024-01-01 00:00,"1,5",calm\n2024-01-01 01:00,2,3\n2024-01-01 02:00,"-2,5",5s\n'))
+    assert weather.temperature.tolist() == [1.5, 2, -2.5] and weather.wind.tolist() == [3, 3, 3]
+    assert weather.attrs["notes"] == ("2 readings of wind are no numbers, such as 'calm', and are taken as missing",)
+
+
+@pytest.mark.parametrize("column, value", [("rain", 12.5), ("event", 3), ("fog", 2), ("thunder", 100)])
+def test_millimetres_are_no_flags(tmp_path, column, value):
+    with pytest.raises(InputError, match=f"reading of {value} in the column {column}"): read_weather(written(tmp_path, f"time,temperature,wind,{column}\n2024-01-01 00:00,1,1,0\n2024-01-01 01:00,1,1,{value}\n"))

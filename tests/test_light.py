@@ -48,6 +48,11 @@ def test_a_card_and_a_weekly_forecast_of_own_data_need_nothing_but_the_core(fold
     again = crimenb(folder, "forecast", "week.crimenb", "--events", "incidents.csv", "--dataset", "incidents.yaml", "--json")
     assert again.returncode == 0 and json.loads(again.stdout), again.stderr
 
+def test_where_the_usual_model_needs_an_extra_the_rules_answer_and_that_is_said(folder):
+    done = crimenb(folder, "forecast", "next", "--dataset", "incidents.yaml", "--save", "next.crimenb", "--out", "next.csv")
+    assert done.returncode == 0 and "count mixer was not tried: this needs torch: pip install 'crimenb[torch]'" in done.stdout, done.stderr
+    assert "smoothed counts" in done.stdout and (folder / "next.csv").read_text().count("\n") > 10
+
 def test_the_views_and_the_rules_need_nothing_but_the_core(tmp_path):
     code = """
 import crimenb
@@ -62,18 +67,36 @@ for view in (maps, panel):
     done = without(HEAVY + LATE, code, tmp_path)
     assert done.returncode == 0 and "persistence" in done.stdout and "last week" in done.stdout, done.stderr
 
-@pytest.mark.parametrize("argv, extra", [
+REFUSED = [
     (("forecast", "week", "--dataset", "incidents.yaml", "--model", "DNN"), "torch"),
     (("forecast", "week", "--dataset", "incidents.yaml", "--model", "TSB"), "peers"),
     (("forecast", "week", "--dataset", "incidents.yaml", "--model", "Poisson GLM", "--map", "week.png"), "maps"),
     (("forecast", "week", "--dataset", "incidents.yaml", "--model", "Poisson GLM", "--map", "week.html"), "maps"),
     (("forecast", "week", "--dataset", "incidents.yaml", "--model", "Poisson GLM", "--out", "week.gpkg"), "geo"),
-    (("ingest", "incidents.yaml", "incidents.csv"), "store"), (("reproduce", "crimealarm"), "reproduce"), (("leaderboard", "--html", "page"), "maps")])
-def test_what_needs_an_extra_says_so_in_one_sentence_before_it_begins(folder, argv, extra):
-    before = sorted(folder.iterdir())
-    done = crimenb(folder, *argv)
-    assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1, done.stderr
-    assert f"pip install 'crimenb[{extra}]'" in done.stderr and sorted(folder.iterdir()) == before
+    (("ingest", "incidents.yaml", "incidents.csv"), "store"), (("reproduce", "crimealarm"), "reproduce"), (("leaderboard", "--html", "page"), "maps")]
+
+@pytest.fixture(scope="module")
+def refusals(folder):
+    "For each command of `REFUSED`, one after the other in one process: exit code, output, errors, and the files that were there before and after."
+    code = """
+import contextlib, io, json, os
+from crimenb.lab.cli import main
+told = []
+for argv in json.loads(sys.argv[1]):
+    before, out, err = sorted(os.listdir()), io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err): code = main(argv)
+    told.append([code, out.getvalue(), err.getvalue(), before, sorted(os.listdir())])
+print(json.dumps(told))
+"""
+    done = without(HEAVY + LATE, code, folder, json.dumps([argv for argv, _ in REFUSED]))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+@pytest.mark.parametrize("number", range(len(REFUSED)), ids=[" ".join(argv) for argv, _ in REFUSED])
+def test_what_needs_an_extra_says_so_in_one_sentence_before_it_begins(refusals, number):
+    (code, out, err, before, after), (_, extra) = refusals[number], REFUSED[number]
+    assert (code, out) == (2, "") and err.count("\n") == 1, err
+    assert f"pip install 'crimenb[{extra}]'" in err and after == before
 
 def test_every_package_of_an_extra_is_known_and_what_a_package_lacks_of_its_own_is_not_explained_away(tmp_path, monkeypatch):
     from configparser import ConfigParser

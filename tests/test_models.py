@@ -224,3 +224,25 @@ def test_a_view_from_some_period_on_knows_nothing_earlier():
     later = maps.since(100)
     assert len(later) == len(maps) - 100 and later.starts[0] == maps.starts[100] and np.array_equal(later.counts, maps.counts[100:])
     with pytest.raises(InputError, match="must lie between 0 and"): maps.since(len(maps))
+
+
+def test_hours_without_data_are_not_learnt_from():
+    from crimenb import grids
+    from crimenb.models import Last, Mean, catalogue
+    rng, grid = np.random.default_rng(0), grids.Grid(-87.6, 41.8, -87.55, 41.85, 2, 2)
+    def town(start, days):
+        n = 40*days
+        time = pd.Timestamp(start) + pd.to_timedelta(np.sort(rng.integers(0, 1440*days, n)), "min")
+        return pd.DataFrame({"time": time, "lon": -87.6 + .05*rng.random(n), "lat": 41.8 + .05*rng.random(n), "x": np.nan, "y": np.nan,
+                             "category": pd.Categorical(["a"]*n), "premises": pd.Categorical([None]*n, []), "area": pd.Categorical([None]*n, [])})
+    view = grids.HourlyMaps.from_events(town("2024-01-01", 30), grid, end="2024-01-31").update(town("2024-02-10", 30), gap="unknown")
+    for model in (Mean(), Last()):
+        # what they know is averaged, and the width is that of the hours that are known
+        assert np.isfinite(model.fit(view).forecast(view, 2).table["expected"]).all() and model.spread_[1] >= 0
+    rate = np.nanmean(view.counts[720:], axis=0)
+    for name in ("reset + hourly mean", "Poisson regression", "boosted trees", "KNN, hourly"):
+        model = catalogue("HourlyMaps")[name]()
+        with pytest.raises(InputError, match=r"240 of the hours .*view.since\(960\).*view.until\(720\)"): model.fit(view)
+        after = view.since(960)
+        assert model.fit(after).predict(after, slice(600, 700)).mean() == pytest.approx(rate.mean(), rel=.3)
+        model.fit(view, slice(0, 720))

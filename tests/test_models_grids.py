@@ -1,6 +1,4 @@
 "Every model of hourly maps: what all models must do."
-import subprocess
-import sys
 from dataclasses import replace
 from functools import cache
 
@@ -10,9 +8,7 @@ import pytest
 import torch
 
 import models_common as common
-from crimenb.city import simulate
 from crimenb.core import InputError
-from crimenb.grids import Grid, HourlyMaps
 from crimenb.metrics import coverage
 from crimenb.models import backtest, catalogue, clone, load
 
@@ -33,10 +29,12 @@ view = HourlyMaps.from_events(events, Grid.of(truth, 3, 4), end=truth.start + pd
 """
 
 @cache
-def small():
+def made_up():
     space = {}
     exec(BUILD, space)
-    return space["view"]
+    return space
+
+def small(): return made_up()["view"]
 
 def made(name): return catalogue("HourlyMaps")[name](**FAST.get(name, {}))
 
@@ -93,12 +91,7 @@ def test_another_grid_is_refused(name):
     with pytest.raises(InputError, match="takes HourlyMaps"): fitted(name).predict(object(), [0])
 
 def test_a_fresh_process_forecasts_the_same(tmp_path):
-    "All models in one file each, loaded by one process."
-    paths = {name: fitted(name).save(tmp_path/f"{k}.crimenb") for k, name in enumerate(NAMES)}
-    code = BUILD + f"\nfrom crimenb.models import load\nfor path in {[str(p) for p in paths.values()]!r}: load(path).forecast(view, 2).table.to_pickle(path + '.pkl')\n"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    for name, path in paths.items(): pd.testing.assert_frame_equal(pd.read_pickle(f"{path}.pkl"), fitted(name).forecast(small(), 2).table, obj=name)
+    common.saved_and_loaded_elsewhere({name: fitted(name) for name in NAMES}, small(), tmp_path, BUILD)
 
 @pytest.mark.parametrize("name", ["self-exciting", "Poisson regression", "ternary ST-ResNet, sound", "Poisson regression + recurrent"])
 def test_a_file_does_not_grow_with_the_history(name, tmp_path):
@@ -113,8 +106,7 @@ def test_a_ternary_model_is_kept_packed(tmp_path):
 
 @each
 def test_a_gap_is_refused_and_later_hours_are_forecast_without_refitting(name):
-    events, truth = simulate(9000, days=42, seed=5)
-    view = small()
+    view, events = small(), made_up()["events"]
     begin = view.until(38*24)
     later = events[events.time >= view.starts[38*24]]
     with pytest.raises(InputError, match="nothing is known"): begin.update(later[later.time >= view.starts[40*24]])

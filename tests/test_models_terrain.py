@@ -26,6 +26,9 @@ def years(periods=4, n_events=8_000, side=24):
     return from_city(events, city, periods=periods, bandwidths=(100, 200, 400))
 
 @cache
+def elsewhere(): return from_city(*simulate(3000, days=1460, side=20), bandwidths=(100, 200, 400))
+
+@cache
 def fitted(name): return MODELS[name](**QUICK.get(name, {})).fit(years(), slice(0, 3))
 
 def test_the_catalogue_has_the_works_models_and_each_rule_once():
@@ -69,7 +72,7 @@ def test_a_saved_model_holds_no_history(name, tmp_path):
 def test_a_view_that_does_not_fit_is_refused_in_one_sentence(name):
     view = years()
     for other, says in ((replace(view, bandwidths=(100, 200, 300)), "bandwidths"), (replace(view, factors=dict(reversed(view.factors.items()))), "factors"),
-                        (replace(view, values="standardised"), "values"), (from_city(*simulate(3000, days=1460, side=20), bandwidths=(100, 200, 400)), "there")):
+                        (replace(view, values="standardised"), "values"), (elsewhere(), "there")):
         with pytest.raises(InputError, match=says) as error: fitted(name).predict(other, 1)
         assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="not fitted"): MODELS[name]().predict(view, 1)

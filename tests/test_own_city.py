@@ -69,18 +69,22 @@ def test_from_a_file_to_the_period_after_the_last(cities, capsys, tmp_path, ques
         assert (table["low"] <= table["high"]).all() and pd.Timestamp(said["about"]["last known period"]) < periods[0] <= last + pd.Timedelta(days=1)
         if unit: assert (np.diff(periods) == unit).all() and len(periods) == int(more[-1])
 
-@pytest.mark.parametrize("question, model, more, unit", ASKED)
-def test_a_saved_model_forecasts_the_same_in_another_process(cities, tmp_path, question, model, more, unit):
+def test_saved_models_forecast_the_same_in_another_process(cities, tmp_path):
     folder, _ = cities
-    settings = {"cell_m": 1600} if question == "hour" else {"period": "M"} if question == "year" else {}
-    answer = forecasting.forecast(question, folder/"incidents.yaml", model, **settings)
-    answer.model.save(tmp_path/"m.crimenb")
-    done = subprocess.run([sys.executable, "-m", "crimenb", "forecast", tmp_path/"m.crimenb", "--events", folder/"incidents.csv", "--dataset", folder/"incidents.yaml",
-                           "--out", tmp_path/"again.csv", "--map", tmp_path/"again.png", "-q"], capture_output=True, text=True)
+    answers, calls = {}, []
+    for question, model, _, _ in ASKED:
+        settings = {"cell_m": 1600} if question == "hour" else {"period": "M"} if question == "year" else {}
+        answers[question] = forecasting.forecast(question, folder/"incidents.yaml", model, **settings)
+        answers[question].model.save(tmp_path/f"{question}.crimenb")
+        calls.append(["forecast", tmp_path/f"{question}.crimenb", "--events", folder/"incidents.csv", "--dataset", folder/"incidents.yaml",
+                      "--out", tmp_path/f"{question}.csv", "--map", tmp_path/f"{question}.png", "-q"])
+    code = "import json, sys\nfrom crimenb.lab.cli import main\nsys.exit(max(main(argv) for argv in json.loads(sys.argv[1])))"
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(calls, default=str)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    again, table = pd.read_csv(tmp_path/"again.csv"), answer.forecast.table
-    assert again["place"].astype(str).tolist() == table["place"].astype(str).tolist()
-    assert np.allclose(again["expected"], table["expected"], rtol=1e-5) and (tmp_path/"again.png").read_bytes()[:4] == b"\x89PNG"
+    for question, answer in answers.items():
+        again, table = pd.read_csv(tmp_path/f"{question}.csv"), answer.forecast.table
+        assert again["place"].astype(str).tolist() == table["place"].astype(str).tolist()
+        assert np.allclose(again["expected"], table["expected"], rtol=1e-5) and (tmp_path/f"{question}.png").read_bytes()[:4] == b"\x89PNG"
 
 def test_a_city_without_premises_and_areas_gets_squares_and_cells(cities, capsys, tmp_path):
     folder, _ = cities

@@ -1,15 +1,19 @@
 "The wheel: what is in it, and that it works in an environment that has nothing else."
+import email
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+import notebooks
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(".".join(p.relative_to(ROOT).with_suffix("").parts) for p in (ROOT / "crimenb").rglob("*.py") if p.stem not in ("__init__", "__main__", "_modidx"))
@@ -21,27 +25,54 @@ def run(*command, cwd, **env):
     return subprocess.run([*map(str, command)], cwd=cwd, env=inherited | env, capture_output=True, text=True)
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    "A wheel of the tree as it is, built in a copy: a build leaves folders behind."
-    folder = tmp_path_factory.mktemp("wheel")
-    unwanted = shutil.ignore_patterns(".git", ".venv", "runs", "build", "dist", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, folder / "tree", ignore=unwanted)
-    done = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder / "dist", folder / "tree", cwd=folder)
+def tree(tmp_path_factory):
+    "A copy of the tree as it is: a build leaves folders behind."
+    return notebooks.copy_of_tree(tmp_path_factory.mktemp("tree"))
+
+@pytest.fixture(scope="module")
+def wheel(tree):
+    done = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", tree.parent / "dist", tree, cwd=tree)
     assert done.returncode == 0, done.stderr
-    [path] = (folder / "dist").glob("*.whl")
+    [path] = (tree.parent / "dist").glob("*.whl")
     return path
+
+def brought(wheel, extra=""):
+    "Names of the packages that a wheel asks for, with an extra, and of all that these ask for in turn."
+    with zipfile.ZipFile(wheel) as files: [about] = [files.read(n).decode() for n in files.namelist() if n.endswith(".dist-info/METADATA")]
+    asked, seen = [(text, {extra}) for text in email.message_from_string(about).get_all("Requires-Dist")], {}
+    while asked:
+        text, extras = asked.pop()
+        one = Requirement(text)
+        wanted = not one.marker or any(one.marker.evaluate({"extra": name}) for name in extras or {""})
+        if not wanted or one.extras | {""} <= seen.get(one.name, set()): continue
+        assert metadata.version(one.name) in one.specifier, text
+        seen.setdefault(one.name, set()).update(one.extras, {""})
+        asked += [(more, seen[one.name]) for more in metadata.requires(one.name) or []]
+    return sorted(seen)
+
+def link(env, names):
+    "These packages as links into the environment that runs the tests: nothing is fetched, and nothing else is there."
+    [there] = env.glob("lib/python*/site-packages")
+    for name in names:
+        package = metadata.distribution(name)
+        for file in package.files:
+            # what lies beside its modules is linked as a whole; templates and the like, elsewhere in the environment, one by one
+            inside = file.parts[0] != ".."
+            mine = there / file.parts[0] if inside else Path(os.path.normpath(there / file))
+            theirs = Path(package.locate_file(file.parts[0] if inside else file))
+            if mine.exists() or mine.is_symlink() or mine.parent.name == "bin": continue
+            mine.parent.mkdir(parents=True, exist_ok=True)
+            mine.symlink_to(os.path.normpath(theirs))
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
     "The `bin` folder of a fresh environment with the wheel and nothing but what it requires."
-    folder = tmp_path_factory.mktemp("fresh")
-    subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
-    install(folder / "env" / "bin", wheel)
-    return folder / "env" / "bin"
-
-def install(bin, what):
-    done = run(bin / "python", "-m", "pip", "install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt", what, cwd=bin)
+    env = tmp_path_factory.mktemp("fresh") / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", env], check=True)
+    done = run(sys.executable, "-m", "pip", "--python", env / "bin/python", "install", "--quiet", "--no-compile", "--no-deps", "--no-index", wheel, cwd=env)
     assert done.returncode == 0, done.stderr
+    link(env, brought(wheel))
+    return env / "bin"
 
 def test_the_wheel_holds_the_package_its_registry_the_studies_and_the_evidence_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
@@ -81,12 +112,10 @@ def test_the_page_of_an_index_has_links_that_lead_somewhere_and_says_what_the_pa
     links = re.findall(r"\]\(([^)\s]+)\)", page)
     assert len(links) > 10 and [link for link in links if not re.match(r"https?://|#", link)] == []
 
-def test_the_source_archive_has_all_that_its_tests_need(tmp_path):
-    unwanted = shutil.ignore_patterns(".git", ".venv", "runs", "build", "dist", "*.egg-info", "__pycache__")
-    tree = shutil.copytree(ROOT, tmp_path / "tree", ignore=unwanted)
+def test_the_source_archive_has_all_that_its_tests_need(tree):
     done = run(sys.executable, "-c", "from setuptools import build_meta; build_meta.build_sdist('..')", cwd=tree)
     assert done.returncode == 0, done.stderr
-    [archive] = tmp_path.glob("*.tar.gz")
+    [archive] = tree.parent.glob("*.tar.gz")
     with tarfile.open(archive) as files: there = {name.partition("/")[2] for name in files.getnames()}
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split("\n") if (ROOT / ".git").exists() else []
     lacking = [name for name in tracked if name.partition("/")[0] in ("crimenb", "data", "nbs", "tests", "benchmarks") and name not in there]
@@ -106,9 +135,9 @@ def test_files_of_other_ways_to_install_name_what_there_is():
     assert [Path(entry).name for entry in hooks] == ["nbdev-export", "nbdev-clean"] and all((Path(sys.executable).parent / Path(entry).name).exists() for entry in hooks)
 
 def test_with_the_extra_the_installed_wheel_reproduces(installed, wheel, tmp_path):
-    install(installed, f"{wheel}[reproduce]")
+    link(installed.parent, brought(wheel, "reproduce"))
     # one step of training; the whole smoke profile runs in test_hygiene
-    done = run(installed / "crimenb", "reproduce", "crimealarm", "-p", "max_steps=1", cwd=tmp_path, CRIMENB_CACHE=str(tmp_path / "cache"))
+    done = run(installed / "crimenb", "reproduce", "crimealarm", "-p", "methods=CrimeAlarm", "-p", "max_steps=1", cwd=tmp_path, CRIMENB_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 0, done.stderr
     said = re.findall(r"^(?:notebook|result|page|forecast): +(.+)$", done.stdout, re.M)
     files = [tmp_path / path for path in said]

@@ -399,11 +399,22 @@ def test_area_keys_that_a_spreadsheet_has_saved_are_the_same_areas(write):
 def test_textual_areas_stay_and_areas_are_unique():
     where, events = in_squares(500, 3, areas=lambda w: np.array(["Near North", "Loop", "Ünter 7"])[w])
     assert set(Panel.from_events(events).areas) == {"Near North", "Loop", "Ünter 7"}
-    twice = pd.concat([squares(["Loop", "Near North"]), squares(["Loop"], lon=.2)])
+    twice = pd.concat([squares(["Near North", "Loop"]), squares(["Loop"], lon=.2)])
     panel = Panel.from_events(events, places=twice)
-    assert panel.areas == ["Loop", "Near North"] and panel.km2[0] == pytest.approx(2*panel.km2[1], rel=1e-3)
+    assert panel.areas == ["Near North", "Loop"] and panel.km2[1] == pytest.approx(2*panel.km2[0], rel=1e-3)
     with pytest.raises(InputError, match="'Loop' stands twice"): Panel.from_events(events, places=twice.drop(columns="geometry"))
     with pytest.raises(InputError, match="different areas"): with_counts(np.ones((3, 2, 1))).__class__(np.ones((3, 2, 1)), pd.date_range("2018-01-01", periods=3), ["a", "a"], ["x"])
+
+def test_areas_of_another_kind_with_the_same_names_are_refused():
+    "Wards and districts are both numbered from 1."
+    where, events = in_squares(600, 3, areas=lambda w: (w + 1).astype(str))
+    right = Panel.from_events(events, places=squares(["1", "2", "3"]))
+    assert right.counts.sum((0, 2)).tolist() == np.bincount(where).tolist()
+    with pytest.raises(InputError, match="lie away from the areas whose names they have"): Panel.from_events(events, places=squares(["2", "3", "1"]))
+    # one square of three may be called otherwise, and events without a place are believed
+    assert Panel.from_events(events[where < 2], places=squares(["1", "2", "9"])).counts.sum() > 0
+    lost = events.assign(lon=np.nan, lat=np.nan)
+    assert (Panel.from_events(lost, places=squares(["2", "3", "1"])).counts.sum((0, 2)) == np.bincount(where)[[1, 2, 0]]).all()
 
 def test_where_names_do_not_meet_the_places_of_the_events_decide(tmp_path):
     where, events = in_squares(2000, 4, areas=lambda w: np.full(len(w), None))
@@ -523,3 +534,14 @@ def test_times_of_months_make_no_weeks():
     for freq in ("W-MON", "D"):
         with pytest.raises(InputError, match="known to the month: count them by month"): Panel.from_events(months, freq)
     assert (Panel.from_events(months, "MS").counts.sum(axis=(1, 2)) == 5).all()
+
+def test_slots_of_the_day_need_hours_and_weeks_need_days():
+    where, events = in_squares(2000, 3)
+    midnight = events.assign(time=events["time"].dt.normalize())
+    assert Panel.from_events(midnight).counts.sum() > 0
+    with pytest.raises(InputError, match="known to the day, and a panel with slots of the day needs hours"): Panel.from_events(midnight, slots=4)
+    # half of them are known to the month only: no week may have them
+    half = events.assign(time=events["time"].where(np.arange(len(events)) % 2 == 0, events["time"].to_numpy().astype("datetime64[M]")))
+    with pytest.raises(InputError, match="50% of the events .*known to the month"): Panel.from_events(half)
+    assert Panel.from_events(half, freq="MS").counts.sum() > 0
+

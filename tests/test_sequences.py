@@ -434,3 +434,18 @@ def test_the_half_year_names_chi18s_classes():
     busiest = counts.sum(0).argmax()
     assert busiest == 24 - 1 and found.sequences.classes.loc[busiest].tolist() == ["THEFT", 5]
     assert found.sequences.spots.loc[12 - 1].tolist() == ["25", "STREET"]
+
+
+@pytest.mark.parametrize("share", [.5, 1])
+def test_times_known_to_the_day_have_no_slot_and_those_known_to_the_month_no_order(share):
+    n, rng = 400, np.random.default_rng(0)
+    days = pd.to_datetime(rng.choice(pd.date_range("2024-01-02", "2024-01-31"), n))
+    vague = np.arange(n) < share*n
+    events = pd.DataFrame({"time": days.where(vague, days + pd.to_timedelta(rng.integers(1, 1440, n), "min")), "category": pd.Categorical(rng.choice(["a", "b"], n)),
+                           "area": pd.Categorical(rng.choice(["1", "2"], n)), "premises": pd.Categorical(["street"]*n)})
+    with pytest.raises(InputError, match="say slot_hours=24"): from_events(events)
+    assert from_events(events, slot_hours=24).n_classes == 2
+    if share < 1: assert from_events(events[~vague]).n_classes == 16
+    months = events.assign(time=events["time"].where(~vague, pd.Timestamp("2024-01-01")))
+    with pytest.raises(InputError, match="known to the month"): from_events(months, slot_hours=24)
+

@@ -126,6 +126,26 @@ def test_in_a_browser_the_search_finds_and_nothing_is_wider_than_the_window(tmp_
     assert seen["found"] == ["10_room.html#Halves"] and seen["nothing"] == "nothing found"
     assert seen["wide"] <= width and seen["height"] > 10 and seen["open"] == open_
 
+def test_the_index_brings_the_package_on_colab_and_nowhere_else(monkeypatch):
+    from configparser import ConfigParser
+    from types import ModuleType
+
+    from IPython.core.inputtransformer2 import TransformerManager
+    cell = next(c["source"] for c in json.loads((ROOT / "nbs/index.ipynb").read_text())["cells"] if "google.colab" in "".join(c["source"]))
+    code, said = TransformerManager().transform_cell("".join(cell)), []
+    class Shell:
+        def run_line_magic(self, name, line, *more): said.append((name, line))
+    exec(code, {"get_ipython": Shell})
+    assert said == []
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    exec(code, {"get_ipython": Shell})
+    settings = ConfigParser()
+    settings.read(ROOT / "settings.ini")
+    [(name, line)] = said
+    assert name == "pip" and line.startswith("install ") and f"crimenb[reproduce] @ git+{settings['DEFAULT']['repository']}" in line
+    # whoever reads does not see it
+    assert "google.colab" not in site.readme(ROOT)
+
 def test_badges_stand_under_the_title_once_there_is_a_repository(tmp_path):
     folder = checkout(tmp_path, {"index.ipynb": [new_markdown_cell("# Start\n\nText"), new_code_cell("#| eval: false\n1 + 1")]})
     ini = folder / "settings.ini"

@@ -17,7 +17,7 @@ from crimenb.core import InputError
 from crimenb.warehouse import store as S
 
 FILES = {"chicago": "chicago.csv", "nyc": "nypd.csv", "la": "lapd.csv", "dc": "dc.csv"}
-# files of the property test; CRIMENB_MUTANTS=100000 makes more of them
+# files of the property test, forty for each fault in each dialect of each city; CRIMENB_MUTANTS=100000 makes more of them
 MUTANTS = int(os.environ.get("CRIMENB_MUTANTS", 10_000))
 
 
@@ -77,7 +77,7 @@ def strictly(text, delimiter):
     return header, good, n
 
 
-# --- ten thousand damaged files ---------------------------------------------------------------------------------------
+# --- thousands of damaged files ---------------------------------------------------------------------------------------
 
 DIALECTS = {"comma": (",", "\n", False), "quoted": (",", "\r\n", True), "semicolon": (";", "\n", False), "tab": ("\t", "\n", False)}
 
@@ -118,7 +118,7 @@ def short(samples, city):
     return [list(table.columns), *table.values.tolist()]
 
 
-def test_ten_thousand_damaged_files_have_the_rows_of_a_strict_reader(samples, tmp_path):
+def test_thousands_of_damaged_files_have_the_rows_of_a_strict_reader(samples, tmp_path):
     rng, n_read, n_ingested = random.Random(0), 0, 0
     rows = {city: short(samples, city) for city in FILES}
     path = tmp_path/"a.csv"

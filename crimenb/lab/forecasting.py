@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['MOST_CATEGORIES', 'MOST_CELLS', 'LENGTHS', 'QUESTIONS', 'READING', 'BESIDE', 'WORKS', 'JUDGED', 'TABLES', 'MAPS',
            'IN_PYTHON', 'events_of', 'as_exact', 'grouped', 'Question', 'view_of', 'Answer', 'Times', 'times_of',
-           'Trial', 'trial', 'named', 'tried', 'sentences', 'on_everything', 'forecast', 'unknown_of', 'stretches',
-           'after_gaps', 'gap_in', 'answers', 'asked_for', 'remarks', 'go_on', 'targets', 'written', 'as_json']
+           'Trial', 'trial', 'named', 'usual', 'tried', 'sentences', 'on_everything', 'forecast', 'unknown_of',
+           'stretches', 'after_gaps', 'gap_in', 'answers', 'asked_for', 'remarks', 'go_on', 'targets', 'written',
+           'as_json']
 
 # %% ../../nbs/lab/80_forecasting.ipynb #1cca6e55
 import inspect
@@ -335,13 +336,27 @@ def named(name: str, question: str) -> str:
     if len(some) > 1: some = [one for one in some if known[one].role == "paper"]
     return some[0] if len(some) == 1 else one_of(name, known, f"model for a forecast by {question}")
 
+# %% ../../nbs/lab/80_forecasting.ipynb #usual-models
+def usual(question: str,
+          bare: bool = False, # there are no factors of risk
+) -> tuple:
+    """The models that a question tries, unfitted, and a sentence on each that needs what is not
+    installed; where none is left, the rules of the view that need nothing."""
+    known, found, lacking = models.catalogue(QUESTIONS[question].view), [], []
+    for name in QUESTIONS[question].tries:
+        if bare and "RTM" in name: continue
+        try: found.append(known[name]())
+        except InputError as error: lacking.append(f"{name} was not tried: {error}")
+    # the first module of a view does without networks
+    plain = next(iter(models.MODULES[QUESTIONS[question].view].values()))
+    return found or [known[name]() for name in plain], lacking
+
 # %% ../../nbs/lab/80_forecasting.ipynb #e8accad3
 def tried(question: str, view, chosen=(), # models, unfitted; none: those of the question
           when: "Times | None" = None, periods: int = 1) -> tuple:
-    """The model that was best on validation, fitted before it; the backtest of all; and two
-    sentences on it."""
+    """The model that was best on validation, fitted before it; the backtest of all; and sentences
+    on it."""
     when = when or times_of(question, view, periods=periods)
-    known = models.catalogue(view)
     # risk terrain models look at what surrounds a place: without factors there is nothing to look
     # at
     bare = question == "year" and not view.factors
@@ -350,8 +365,7 @@ def tried(question: str, view, chosen=(), # models, unfitted; none: those of the
             f"{lost[0].name} needs factors of risk: add `factors: [{{name: …, file: …, kind: "
             f"density}}]` to the card")
     several, asked = not chosen, [one.name for one in chosen]
-    chosen = chosen or [
-        known[name]() for name in QUESTIONS[question].tries if not (bare and "RTM" in name)]
+    chosen, lacking = (chosen, ()) if chosen else usual(question, bare)
     trials = []
     for model in (bar := progress(models.with_rules(chosen, view), "trying", unit="model")):
         bar.set_postfix_str(model.name)
@@ -359,7 +373,7 @@ def tried(question: str, view, chosen=(), # models, unfitted; none: those of the
     best = min(trials, key=lambda one: one.loss) if several or len(chosen) > 1 else trials[0]
     return (
         best.model, pd.concat([one.rows for one in trials], ignore_index=True),
-        sentences(question, view, when, periods, best, trials, asked))
+        (*sentences(question, view, when, periods, best, trials, asked), *lacking))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #c7636df2
 def sentences(

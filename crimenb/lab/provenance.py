@@ -50,7 +50,8 @@ PLUMBING = (
     *(
         f"lab.{name}"
         for name in (
-            "studies", "provenance", "boards", "sweep", "leaderboard", "ledger", "site", "cli")))
+            "studies", "provenance", "pages", "boards", "sweep", "leaderboard",
+            "ledger", "site", "cli")))
 
 def _source(path):
     if path.suffix == ".py": return path.read_text(encoding="utf-8")

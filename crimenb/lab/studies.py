@@ -4,17 +4,16 @@
 
 # %% auto #0
 __all__ = ['TYPES', 'LACKS', 'KINDS', 'NUMBER', 'RESULT', 'MAYBE', 'ROW', 'OPTIONAL', 'PACKAGES', 'TRIED_ON', 'LOWER_IS_BETTER',
-           'TASKS', 'OF_NOISE', 'EARLIER', 'folder_of', 'names', 'profiles', 'Parameter', 'parameters', 'profile',
-           'resolve', 'from_text', 'validate', 'stem', 'versions', 'commit', 'peak_memory', 'Run', 'score_rows',
-           'begin', 'lower_is_better', 'Task', 'headline', 'in_lines', 'StudyFailed', 'Outputs', 'reproduce', 'opening',
-           'page', 'read_results', 'again', 'compare', 'confirm', 'setting', 'leaderboard', 'record']
+           'TASKS', 'SMOKE', 'OF_NOISE', 'EARLIER', 'folder_of', 'names', 'profiles', 'Parameter', 'parameters',
+           'profile', 'resolve', 'from_text', 'validate', 'stem', 'versions', 'commit', 'peak_memory', 'Run',
+           'score_rows', 'begin', 'lower_is_better', 'Task', 'headline', 'in_lines', 'StudyFailed', 'Outputs',
+           'reproduce', 'answer', 'read_results', 'again', 'compare', 'confirm', 'setting', 'leaderboard', 'record']
 
 # %% ../../nbs/lab/10_studies.ipynb #36ebdd3e
 import ast
 import contextlib
 import glob
 import hashlib
-import html
 import importlib.util
 import json
 import math
@@ -28,7 +27,6 @@ import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -37,7 +35,7 @@ import yaml
 import crimenb
 from .. import cards, cities
 from ..core import InputError, needs, one_of, within, write_atomic
-from . import provenance
+from . import pages, provenance
 from ..metrics import summary
 
 # %% ../../nbs/lab/10_studies.ipynb #2725fa61
@@ -650,8 +648,7 @@ def reproduce(study: str,        # name of a study
         if not paths.result.exists() or paths.result.stat().st_mtime_ns == before:
             raise StudyFailed("it ended without a result, its last cell must be run.save()")
         left = tuple(sorted(out.glob(f"{glob.escape(name)}.forecast.*")))
-        rows = json.loads(paths.result.read_text(encoding="utf-8"))["rows"]
-        write_atomic(paths.page, page(partial, opening(*headline(rows, study), left)))
+        _leave_page(paths, partial, left, given)
         os.replace(partial, paths.notebook)
         failed.unlink(missing_ok=True)
     except (papermill.PapermillExecutionError, RuntimeError, TimeoutError) as error:
@@ -684,6 +681,12 @@ class _environment:
             if value is None: del os.environ[name]
             else: os.environ[name] = value
 
+def _leave_page(paths, notebook, forecast, given):
+    "Write the page of a run from its executed notebook and its result file."
+    result = json.loads(paths.result.read_text(encoding="utf-8"))
+    start = answer(result, forecast, given, (paths.notebook, paths.result))
+    write_atomic(paths.page, pages.page(notebook, start))
+
 def _without_bars(path):
     "Take the progress bars out of the notebook at `path`."
     import nbformat
@@ -695,37 +698,43 @@ def _without_bars(path):
     write_atomic(path, nbformat.writes(notebook))
 
 # %% ../../nbs/lab/10_studies.ipynb #fa75c8de
-def opening(which: str, best: pd.DataFrame,  # from `headline`
-            forecast=(),                     # paths of files beside the page
-) -> str:
-    "The answer of a run, as HTML: the best of each kind, and what comes next."
-    cells = lambda values, tag="td": "".join(
-        f"<{tag}>{html.escape(str(v))}</{tag}>" for v in values)
-    ends = [f"{r.low:.4g} to {r.high:.4g}" if pd.notna(r.low) else "" for r in best.itertuples()]
-    rows = "".join(
-        f"<tr>{cells((r.kind, r.method, f'{r.value:.4g}', end))}</tr>"
-        for r, end in zip(best.itertuples(), ends))
-    links = ", ".join(
-        f"<a href='{html.escape(quote(p.name))}'>{html.escape(p.name)}</a>" for p in forecast)
-    return (
-        "<section style='margin: 1em'><h2>Best of each kind: "
-        f"{html.escape(which)}</h2><table><thead><tr>"
-        f"{cells(('kind', 'method', 'value', '95 % interval'), 'th')}</tr></thead><tbody>{rows}</tbody></table>"
-        f"{f'<p>What comes next: {links}</p>' if links else ''}</section>")
+#: above the answer of a run that nobody should draw conclusions from
+SMOKE = ("This run has the profile smoke: few events and a short training, to see that all of it "
+         "works. Its numbers say nothing about the methods.")
 
-def page(notebook,          # path of an executed notebook
-         start: str = "",   # HTML that stands before it
+def _pictures(rows: pd.DataFrame, metric: str, protocols, most: int = 4):
+    "A picture for each protocol: (title, svg), with the best methods of each kind, no variants."
+    down = lower_is_better(metric)
+    rows = rows[(rows["split"] == "test") & (rows["metric"] == metric)
+                & ~rows["method"].str.contains("=|, peer |, mean of ")]
+    for protocol in protocols:
+        some = rows[rows["protocol"] == protocol].sort_values(
+            "value", ascending=down, kind="stable").drop_duplicates("method")
+        least = some.groupby("kind")["value"].agg("min" if down else "max")
+        marks = [least.get(kind, np.nan) for kind in ("trivial", "floor", "noise")]
+        some = some[(some.groupby("kind").cumcount() < most)
+                    & ~some["kind"].isin(("floor", "noise"))]
+        if len(some) > 1:
+            yield protocol, pages.dots(
+                some.astype({"low": float, "high": float}), metric, down, *marks)
+
+def answer(result: dict,    # what a result file holds
+           forecast=(),     # paths of the forecast's files
+           given=(),        # names of the parameters that were given
+           files=(),        # paths of the run's other files
 ) -> str:
-    "The notebook as one HTML page, pictures inside, code folded."
-    from jinja2 import DictLoader
-    from nbconvert import HTMLExporter
-    folded = ("{% extends 'lab/index.html.j2' %}{% block input_group %}"
-              "<details><summary>code</summary>{{ super() }}</details>{% endblock %}")
-    exporter = HTMLExporter(
-        template_file="folded.html.j2", extra_loaders=[DictLoader({"folded.html.j2": folded})],
-        embed_images=True)
-    body, _ = exporter.from_filename(str(notebook))
-    return re.sub(r"<main[^>]*>", lambda found: found[0] + start, body, count=1)
+    "What the page of a run starts with: table, pictures, what comes next, and the account."
+    study, rows = result["study"], pd.DataFrame(result["rows"])
+    task, (which, best) = TASKS.get(study), headline(result["rows"], study)
+    title = f"{task.title if task else study}, {result['dataset']}"
+    pictures: list = []
+    if len(best):
+        metric, _, protocol = which.partition(" (")[0], *which.rpartition("better), ")[1:]
+        protocols = task.protocols if task and protocol in task.protocols else (protocol,)
+        pictures = list(_pictures(rows, metric, protocols))
+    caution = SMOKE if result["profile"] == "smoke" else ""
+    return (pages.opening(title, which, best, pictures, forecast, caution)
+            + pages.account(result, given, files))
 
 # %% ../../nbs/lab/10_studies.ipynb #c3c86907
 def _read(path):

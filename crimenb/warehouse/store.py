@@ -68,7 +68,7 @@ ROWS = 250_000
 # the order in which `events.places` finds fault with a place
 _PLACELESS = (
     "coordinates missing", "coordinates not a number", "coordinates 0, 0",
-    "coordinates outside the city", "coordinates far from all others")
+    "coordinates outside the city", "coordinates near a pole", "coordinates far from all others")
 _TEXTS = tuple(name for name, dtype in {**COLUMNS, **OPTIONAL}.items() if dtype == "category")
 _AGES = tuple(name for name, dtype in OPTIONAL.items() if dtype == "float64")
 
