@@ -1048,8 +1048,8 @@ class Cells:
 # %% ../nbs/12_geo.ipynb #19ca2a5d
 def _above(value, name):
     "The number itself if it is above 0 and has an end."
-    if within(value, name, 0) in (0, np.inf):
-        raise InputError(f"{name} is {value}: it must be above 0")
+    if isinstance(value, str) or not 0 < value < np.inf:
+        raise InputError(f"{name} is {value!r}: it must be a number above 0")
     return value
 
 def _check_cells(cells):
