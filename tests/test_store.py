@@ -35,11 +35,11 @@ def write(path, rows, header=CHICAGO):
 def row(**changes): return [changes.get(name.replace(" ", "_"), value) for name, value in zip(CHICAGO, GOOD)]
 
 
-def agree(city, path, folder):
-    "The store of one file has the events and the books of the reader."
+def agree(city, path, folder, name=None):
+    "The store of a file, or of several, has the events and the books of the reader; `name`: of a city that is a card's path."
     got, want = S.ingest(city, path, folder), E.read(path, city=city)
     assert (got.rows_in, got.kept, got.dropped, got.mended) == (want.rows_in, len(want.events), want.dropped, want.mended)
-    pd.testing.assert_frame_equal(S.load(city, folder=folder), want.events)
+    pd.testing.assert_frame_equal(S.load(name or city, folder=folder), want.events)
     return got
 
 
@@ -292,10 +292,8 @@ def test_several_files_with_events_without_numbers_as_the_reader_sees_them(tmp_p
     write(tmp_path/"a.csv", [row(ID=""), row(ID=""), row(ID="1"), row(ID="", Community_Area="", Latitude="")])
     write(tmp_path/"b.csv", [row(ID=""), row(ID="1"), row(ID=""), row(ID=""), row(ID="", Community_Area="", Latitude="")])
     files = [tmp_path/"a.csv", tmp_path/"b.csv"]
-    got, want = S.ingest("chicago", files, tmp_path/"store"), E.read(files, city="chicago")
-    assert (got.rows_in, got.kept, got.dropped, got.mended) == (9, len(want.events), want.dropped, want.mended)
-    assert want.dropped == {E.TWICE: 2, "record id repeated": 1} and len(want.events) == 6
-    pd.testing.assert_frame_equal(S.load("chicago", folder=tmp_path/"store"), want.events)
+    got = agree("chicago", files, tmp_path/"store")
+    assert got.rows_in == 9 and got.dropped == {E.TWICE: 2, "record id repeated": 1} and got.kept == 6
 
 
 @pytest.mark.parametrize("nobodys", ["0", "TBD", "999999", "JX0000", "-", "N/A"])
@@ -340,6 +338,53 @@ def test_judged_in_pieces_as_at_once(tmp_path, city, monkeypatch):
     path.write_bytes((city[0]/"a.csv").read_bytes() + b"".join(b'%d,"never closed\n%d,??,x,,,,\n' % (i, i) for i in range(40)))
     got = agree("chicago", path, tmp_path/"store")
     assert got.dropped == {"line unreadable": 40, "date unparsable": 40}
+
+
+def in_town(folder, *files):
+    """The store and the reader agree on files of (date, longitude) rows of a town whose card says neither since when nor
+    where it is; what the store says of them."""
+    paths = [folder/f"{i}.csv" for i in range(len(files))]
+    for path, rows in zip(paths, files):
+        path.write_text("When,What,Lon,Lat\n" + "".join(f"{when},theft {path.stem}-{i % 400},{lon},41.9\n" for i, (when, lon) in enumerate(rows)))
+    (folder/"card.yaml").write_text("name: town\nevents: 0.csv\ncolumns: {time: When, category: What, lon: Lon, lat: Lat}\n")
+    return agree(folder/"card.yaml", paths, folder/"store", "town")
+
+
+@pytest.mark.filterwarnings("ignore:the store of town has no events of 2006 to 2015")
+def test_dates_of_several_files_are_lonely_together(tmp_path):
+    old, new = [("2005-05-01 10:00", -87.65)], [("2016-05-01 10:00", -87.65)]
+    got = in_town(tmp_path, new*300 + old, old*300)
+    assert got.kept == 601 and got.dropped == {}
+
+
+def test_a_lonely_date_is_so_among_all_files_and_its_row_can_be_looked_at(tmp_path):
+    old, new = [("2005-05-01 10:00", -87.65)], [("2016-05-01 10:00", -87.65)]
+    # in its own file it is one of eleven, which is no share for a typing error
+    got = in_town(tmp_path, new*300, new*10 + old)
+    reason = "date more than 5 years from all others"
+    assert got.kept == 310 and got.dropped == {reason: 1}
+    rejected, = S.rejects("town", tmp_path/"store").to_dict("records")
+    assert (rejected["file"], rejected["reason"]) == ("1.csv", reason) and "2005-05-01 10:00" in rejected["row"]
+
+
+def test_places_of_several_files_are_far_from_all_others_together(tmp_path):
+    near, far = [("2016-05-01 10:00", -87.65)], [("2016-05-01 10:00", -89.65)]
+    got = in_town(tmp_path, near*300 + far, far*290)
+    assert got.kept == 591 and got.mended == {"coordinates far from all others": 291}
+
+
+@pytest.mark.parametrize("rows", [10**6, 1_000, 37])
+def test_a_lonely_date_of_a_piece_is_none_of_the_file(tmp_path, monkeypatch, rows):
+    from crimenb import tables
+    monkeypatch.setattr(tables, "BLOCK", 20_000)
+    monkeypatch.setattr(S, "ROWS", rows)
+    days = pd.date_range("2004-01-01", "2021-12-31", periods=6_200).strftime("%Y-%m-%d %H:%M").to_list()
+    days[100:110] = ["2020-06-01 10:00"]*10
+    # two degrees to the west of the middle of all, or at longitude 0, is far away
+    lon = [0 if i % 500 == 7 else 999 if i % 500 == 8 else "" if i % 500 == 9 else -87.65 - .001*(i > 3_000) - 2*(i % 50 == 1) for i in range(6_200)]
+    got = in_town(tmp_path, list(zip(days, lon)))
+    assert got.kept == 6_200 and got.dropped == {}
+    assert got.mended == {"coordinates missing": 13, "coordinates outside the city": 13, "coordinates far from all others": 124 + 13}
 
 
 def test_no_module_of_the_warehouse_needs_posix():

@@ -174,15 +174,74 @@ def _staged(judged, rows, ids, has, updated, filed, file):
     return pa.table(columns)
 
 # %% ../../nbs/warehouse/20_store.ipynb #83a43a3d
-def _judged(raw, card, path, numbers, zones):
-    "What `events.clean` says of rows, and which cannot be used and why."
-    judged = events.judge(raw, card, path, numbers=numbers, labelled=zones)
-    faults = dict(judged.faults)
-    if card.since is None:
-        bad, _ = events._first(faults)
-        known = np.where(bad, np.datetime64("NaT", "s"), judged.times.time)
-        faults["date more than 5 years from all others"] = events.lonely(known)
-    return judged, *events._first(faults)
+# what `events.judge` needs to find fault with the time and the place of a row
+_WHEN_WHERE = ("time", "clock", "reported", "category", "lon", "lat", "x", "y")
+
+def _judged(path, card, area, only=None):
+    """The pieces of a file: its table, its books, our columns (or some, `only`) and what
+    `events.judge` says of them, both None where a piece has no rows."""
+    card, wanted, stamp = _wanted(path, card, area)
+    typed = events.kinds(card, wanted)
+    if stamp: typed |= events.kinds(replace(card, formats=()), {"reported": stamp})
+    parts = tables.batches(path, [*dict.fromkeys(wanted.values())], [stamp] if stamp else [],
+                           list(card.header) or None, ROWS, typed=typed)
+    # without a box, only all places together show which of them are far away
+    card = replace(card, box=events.WORLD if card.box is None else card.box)
+    for table, account in parts:
+        if not len(table):
+            yield table, account, None, None
+            continue
+        raw = pa.table({ours: table[theirs] for ours, theirs in wanted.items()
+                        if only is None or ours in only})
+        zones = {ours: account.zones[theirs] for ours, theirs in wanted.items()
+                 if theirs in account.zones}
+        judged = events.judge(
+            raw, card, path, numbers=card.area_columns.get(area), labelled=zones)
+        # what the first rows tell of the order of days and months goes for all
+        order = judged.times.order or card.order
+        card = replace(card, order=order, firm=order is not None)
+        yield table, account, raw, judged
+
+# %% ../../nbs/warehouse/20_store.ipynb #5e1d70b2
+class _Together:
+    """What is judged over all rows of an ingest at once, as `events.clean` does it: dates and
+    places far from all others, where the card has no `since` or no `box`."""
+    def __init__(self, card, paths, area):
+        self.at, self.lonely, self.place = 0, None, None
+        if card.since is not None and card.box is not None: return
+        rows = [
+            self._seen(judged) for path in progress(paths, f"judging {card.name}", unit="file")
+            for *_, judged in _judged(path, card, area, _WHEN_WHERE) if judged is not None]
+        if not rows: return
+        time, lon, lat = map(np.concatenate, zip(*rows))
+        if card.since is None: self.lonely = events.lonely(time)
+        if card.box is not None: return
+        what = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
+        *_, why = events.places(pa.table({"lon": lon, "lat": lat}), card, what)
+        self.place = np.zeros(len(lon), np.uint8)
+        for code, reason in enumerate(_PLACELESS): self.place[why[reason]] = code
+
+    def _seen(self, judged):
+        "Times of the rows that can be used so far, and all places, 0, 0 and out of the world, too."
+        bad, _ = events._first(judged.faults)
+        zero, out = (judged.placeless[reason] for reason in _PLACELESS[2:4])
+        return (np.where(bad, np.datetime64("NaT", "s"), judged.times.time),
+                np.where(zero, 0, np.where(out, np.inf, judged.lon)),
+                np.where(zero, 0, np.where(out, np.inf, judged.lat)))
+
+    def judge(self, judged):
+        "Which of the next rows cannot be used and why; places that are none are taken away."
+        here = slice(self.at, self.at + len(judged.lon))
+        self.at = here.stop
+        if self.place is not None:
+            judged.placeless |= {
+                reason: self.place[here] == code for code, reason in enumerate(_PLACELESS)
+                if code > 3}
+            none = np.any([*judged.placeless.values()], axis=0)
+            judged.lon, judged.lat = (np.where(none, np.nan, v) for v in (judged.lon, judged.lat))
+        if self.lonely is not None:
+            judged.faults["date more than 5 years from all others"] = self.lonely[here]
+        return events._first(judged.faults)
 
 # %% ../../nbs/warehouse/20_store.ipynb #af79b8a4
 def _one_order(card, paths, area):
@@ -207,29 +266,18 @@ def _note_lost(con, number, account):
             "INSERT INTO rejected VALUES (?, 'line unreadable', ?, NULL, NULL)", [number, rest])
 
 # %% ../../nbs/warehouse/20_store.ipynb #3204cbdf
-def _read(con, number, path, card, area, folder):
+def _read(con, number, path, card, area, folder, together):
     """Put the usable rows of a file into `folder`, the others into `rejected`; its books, our
     columns it has."""
     card, wanted, stamp = _wanted(path, card, area)
-    numbers, has, books = card.area_columns.get(area), _has(card), tables.Account()
-    seen = events.Occurrences()
-    typed = events.kinds(card, wanted)
-    if stamp: typed |= events.kinds(replace(card, formats=()), {"reported": stamp})
-    parts = tables.batches(path, [*dict.fromkeys(wanted.values())], [stamp] if stamp else [],
-                           list(card.header) or None, ROWS, typed=typed)
+    has, books, seen = _has(card), tables.Account(), events.Occurrences()
     with pa.parquet.ParquetWriter(
         folder / f"{number}.parquet", _schema(card), compression="lz4") as writer:
-        for table, account in parts:
+        for table, account, raw, judged in _judged(path, card, area):
             books.add(account)
             _note_lost(con, number, account)
-            if not len(table): continue
-            raw = pa.table({ours: table[theirs] for ours, theirs in wanted.items()})
-            zones = {ours: account.zones[theirs] for ours, theirs in wanted.items()
-                     if theirs in account.zones}
-            judged, bad, why = _judged(raw, card, path, numbers, zones)
-            # what the first rows tell of the order of days and months goes for all
-            order = judged.times.order or card.order
-            card = replace(card, order=order, firm=order is not None)
+            if judged is None: continue
+            bad, why = together.judge(judged)
             if bad.any():
                 con.register("part", _rejected(raw, judged, why, number))
                 con.execute("INSERT INTO rejected SELECT * FROM part")
@@ -542,8 +590,9 @@ def _read_all(con, paths, card, area, work, book):
     latest = max((entry.get("as_of", utc) for entry in book["ingests"]), default="")
     files, seen, whole, as_of = [], set(), [], []
     card = _one_order(card, paths, area)
+    together = _Together(card, paths, area)
     for number, path in enumerate(progress(paths, f"reading {card.name}", unit="file")):
-        account, there = _read(con, number, path, card, area, work)
+        account, there = _read(con, number, path, card, area, work, together)
         seen |= there
         files.append(
             {
