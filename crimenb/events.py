@@ -381,7 +381,7 @@ def _when(raw, card, what, labelled):
 
 _SAYS_UTC = re.compile(r"(?i)(?:^|[\W_])(?:utc|gmt)(?:$|[\W_])|(?:utc|gmt)\W*$")
 
-def _is_utc(zone): return bool(re.fullmatch(r"(?i)(etc/)?(utc|gmt|uct|zulu|universal)", str(zone)))
+def _is_utc(zone): return bool(re.fullmatch(r"(?i)(etc/)?(utc|gmt|uct|zulu|universal)|[+-]00:?00", str(zone)))
 
 # %% ../nbs/03_events.ipynb #b3ab5362
 def _add_clocks(first, raw, how, card, what, label):
@@ -1035,6 +1035,20 @@ LOOK = 20_000
 def _pieces(column): return (column.slice(i, LOOK) for i in range(0, len(column), LOOK))
 
 # %% ../nbs/03_events.ipynb #1813a5a0
+def _one_label(zones, card, names):
+    """column -> the zone that Parquet files give its times, of what each of them says; an
+    `InputError` where two differ and it matters."""
+    labels: dict = {}
+    for found, name in zip(zones, names):
+        for column, zone in found.items(): labels.setdefault(column, {}).setdefault(zone, name)
+    for said in labels.values():
+        if card.zone and not card.wall and len(said) > 1:
+            raise InputError(
+                "the times of these files are in different zones ("
+                + ", ".join(f"{zone}: {name}" for zone, name in said.items())
+                + "): read the files apart")
+    return {column: next(iter(said)) for column, said in labels.items()}
+
 def _together(raws):
     """Tables of several files as one; a column that is not the same kind in all of them becomes
     text."""
@@ -1143,7 +1157,7 @@ def read(source, # a file (CSV, also .gz and .zip, or Parquet), a pattern such a
     whole = [_together(raws)]
     del raws, columns
     found = clean(whole.pop(), card, what, period, require_coordinates, sum(lost), numbers,
-                  {name: zone for found in zones for name, zone in found.items()}, parts)
+                  _one_label(zones, card, names), parts)
     return replace(found, remarks=(*remarks, *found.remarks))
 
 # %% ../nbs/03_events.ipynb #5f0c73d5

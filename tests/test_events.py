@@ -664,3 +664,18 @@ def test_columns_of_lists_and_records_that_nobody_asks_for(tmp_path):
     table.to_parquet(tmp_path/"a.parquet")
     for source in (table, tmp_path/"a.parquet"):
         assert list(E.read(source).events["lon"]) == [lon for lon, _ in HERE]
+
+
+@pytest.mark.parametrize("offset, first", [("-05:00", "2024-01-15 09:00"), ("+00:00", "2024-01-15 04:00"), ("+05:30", "2024-01-14 22:30")])
+def test_a_parquet_file_whose_zone_is_an_offset(tmp_path, offset, first):
+    def saved(name, zone, month="01"):
+        times = pd.Series(pd.to_datetime([f"2024-{month}-15T10:00:00{zone}", f"2024-{month}-16T11:30:00{zone}"]))
+        assert times.dt.tz is not None
+        pd.DataFrame({"when": times, "kind": ["theft", "arson"]}).to_parquet(tmp_path/name)
+        return tmp_path/name
+    named = dict(time="when", category="kind", tz="America/Chicago")
+    path = saved("a.parquet", offset)
+    right = [pd.Timestamp(first), pd.Timestamp(first) + pd.Timedelta("1 day 90 min")]
+    for source in (path, pd.read_parquet(path)): assert list(balanced(E.read(source, **named)).events.time) == right
+    assert len(E.read([path, saved("b.parquet", offset, "02")], **named).events) == 4
+    with pytest.raises(InputError, match=r"different zones \(.*: read the files apart"): E.read([path, saved("c.parquet", "-04:00", "07")], **named)
