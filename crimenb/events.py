@@ -248,6 +248,9 @@ def places(raw: pa.Table,              # columns lon and lat, or x and y, or non
         reasons["coordinates far from all others"] = far_from_all(lon, lat)
     bad, why = _first(reasons)
     known = np.isfinite(lon + lat)
+    if (~absent).sum() >= ELSEWHERE and not known[~absent].any():
+        raise InputError(f"no place of {what} is two numbers, such as {_written(raw, absent)}: "
+                         "write them with a decimal point and nothing else")
     swapped = known & (lat >= west) & (lat <= east) & (lon >= south) & (lon <= north)
     if card.box is not None and (swapped & ~inside).sum() > known.sum()/2:
         raise InputError(
@@ -260,6 +263,11 @@ def places(raw: pa.Table,              # columns lon and lat, or x and y, or non
     if card.box is None and card.zone and (~bad).any():
         _on_the_right_side(float(np.median(lon[~bad])), card, what)
     return np.where(bad, np.nan, lon), np.where(bad, np.nan, lat), why
+
+def _written(raw, absent):
+    "The first place that is there, as it is written."
+    names = [name for name in ("lon", "lat", "x", "y") if name in raw.column_names]
+    return ", ".join(repr(raw.column(name)[int(np.argmin(absent))].as_py()) for name in names)
 
 def _near_a_pole(lon, lat, absent, what):
     "Which places lie where no city is; an `InputError` where most do."

@@ -664,3 +664,12 @@ def test_columns_of_lists_and_records_that_nobody_asks_for(tmp_path):
     table.to_parquet(tmp_path/"a.parquet")
     for source in (table, tmp_path/"a.parquet"):
         assert list(E.read(source).events["lon"]) == [lon for lon, _ in HERE]
+
+
+@pytest.mark.parametrize("lon, lat", [("W 87.65", "N 41.85 or so"), ("1 171 668.10 ft", "1 900 000.00 ft"), ("41.850.123", "87.650.123")])
+def test_places_of_which_none_can_be_read_are_no_account_but_an_error(lon, lat):
+    raw = pd.DataFrame({"record_id": [str(i) for i in range(40)], "time": pd.date_range("2020-01-01", periods=40, freq="7h").astype(str), "category": "THEFT", "lon": lon, "lat": lat})
+    with pytest.raises(InputError, match="no place of .* is two numbers, such as"): E.clean(raw)
+    # a few of them are, as before, counted
+    raw.loc[:36, ["lon", "lat"]] = ["-87.65", "41.85"]
+    assert E.clean(raw).mended == {"coordinates not a number": 3}
