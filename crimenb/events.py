@@ -12,6 +12,7 @@ __all__ = ['COLUMNS', 'OPTIONAL', 'WAYS', 'WORLD', 'FAR', 'ELSEWHERE', 'EARLIEST
 
 # %% ../nbs/03_events.ipynb #67e4e793
 import re
+import unicodedata
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
@@ -746,26 +747,30 @@ SPELLINGS = {
              "begindate", "fromdate", "datefrom", "firstdate", "cmplntfrdt", "date",
              "datetimeoccurred", "reporteddatetime", "reportdatetime", "reporteddate", "reportdate",
              "datereported", "daterptd", "reportdat", "rptdt", "dispatchdate", "calldate",
-             "datetimeutc", "time", "when", "month", "yearmonth", "index", "indexlevel0"),
+             "datetimeutc", "time", "when", "fecha", "fechahora", "fechahecho", "fechainicio",
+             "datum", "tatzeit", "tatdatum", "datumuhrzeit", "month", "yearmonth", "index",
+             "indexlevel0"),
     "clock": ("timeocc", "cmplntfrtm", "occurredtime", "timeoccurred", "occurrencetime",
               "occurtime", "incidenttime", "crimetime", "offensetime", "starttime", "eventtime",
-              "time", "hour", "clock", "timeofday", "hourofday"),
+              "time", "hour", "clock", "timeofday", "hourofday", "hora", "horahecho", "uhrzeit"),
     "category": ("category", "primarytype", "offense", "offence", "crimetype", "crimecategory",
                  "crime", "incidentcategory", "incidenttype", "offensetype", "offensecategory",
                  "offensedescription", "offencetype", "offencecategory", "ofnsdesc", "crmcddesc",
                  "crimedescription", "incidentdescription", "calltype", "casetype", "eventtype",
                  "ucrcategory", "type", "kind", "description", "what", "nature", "charge",
-                 "offensecodegroup", "delito"),
+                 "offensecodegroup", "delito", "tipodelito", "categoriadelito", "delikt", "straftat"),
     "premises": ("premises", "premise", "locationdescription", "premisdesc", "premtypdesc",
                  "premisetype", "premisestype", "premisedescription", "locationtype", "placetype",
                  "kindofplace", "typeofplace", "typeoflocation", "locationcategory"),
     "area": ("area", "communityarea", "areaname", "precinct", "policeprecinct", "district",
              "policedistrict", "ward", "beat", "policebeat", "neighborhood", "neighbourhood",
              "division", "sector", "addrpctcd", "borough", "boro", "censustract", "tract", "zone",
-             "zip", "zipcode", "postcode", "quarter", "lsoacode"),
+             "zip", "zipcode", "postcode", "quarter", "lsoacode", "alcaldia",
+             "alcaldiahecho", "barrio", "distrito", "bezirk", "stadtteil"),
     "lon": ("lon", "longitude", "long", "lng", "geolon", "gpslon", "pointx", "locationlongitude",
-            "x"),
-    "lat": ("lat", "latitude", "geolat", "gpslat", "pointy", "locationlatitude", "y"),
+            "longitud", "langengrad", "laengengrad", "x"),
+    "lat": ("lat", "latitude", "geolat", "gpslat", "pointy", "locationlatitude", "latitud",
+            "breitengrad", "y"),
     "x": ("x", "xcoordinate", "xcoord", "xcoordcd", "xcoordina", "easting", "xblock", "geox",
           "xmeters", "pointx"),
     "y": ("y", "ycoordinate", "ycoord", "ycoordcd", "ycoordina", "northing", "yblock", "geoy",
@@ -777,7 +782,9 @@ SPELLINGS = {
 }
 
 # %% ../nbs/03_events.ipynb #efbb1ca8
-def _plain(name): return re.sub(r"[^a-z0-9]", "", str(name).lower())
+def _plain(name):
+    "A name in small letters and figures, without accents."
+    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", str(name)).lower())
 
 # %% ../nbs/03_events.ipynb #445c6b7d
 def _looks_like(ours, name, column, formats=()):

@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import settings
@@ -673,3 +674,10 @@ def test_places_of_which_none_can_be_read_are_no_account_but_an_error(lon, lat):
     # a few of them are, as before, counted
     raw.loc[:36, ["lon", "lat"]] = ["-87.65", "41.85"]
     assert E.clean(raw).mended == {"coordinates not a number": 3}
+
+
+@pytest.mark.parametrize("names", [("fecha_hecho", "delito", "longitud", "latitud", "alcaldia_hecho"), ("Datum", "Delikt", "Längengrad", "Breitengrad", "Bezirk")])
+def test_columns_are_guessed_in_spanish_and_german(names):
+    values = ["2020-03-14 08:15"], ["ROBO"], ["-99.1"], ["19.4"], ["Centro"]
+    found = E.guess(pa.table(dict(zip(names, values))), {})
+    assert {k: v for k, v in found.items() if k in ("time", "category", "lon", "lat", "area")} == dict(zip(("time", "category", "lon", "lat", "area"), names))
