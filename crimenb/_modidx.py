@@ -1212,6 +1212,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.events._wanted': ('events.html#_wanted', 'crimenb/events.py'),
                                 'crimenb.events._when': ('events.html#_when', 'crimenb/events.py'),
                                 'crimenb.events._without_marks': ('events.html#_without_marks', 'crimenb/events.py'),
+                                'crimenb.events._written': ('events.html#_written', 'crimenb/events.py'),
                                 'crimenb.events.clean': ('events.html#clean', 'crimenb/events.py'),
                                 'crimenb.events.contents': ('events.html#contents', 'crimenb/events.py'),
                                 'crimenb.events.degrees_to_metres': ('events.html#degrees_to_metres', 'crimenb/events.py'),

@@ -1068,6 +1068,7 @@ def _of_clocks(hit):
     hour = np.where(half >= 0, hour % 12 + 12*half, hour)
     return hour*3600 + np.maximum(minute, 0)*60 + second, good
 
+# %% ../nbs/01_fields.ipynb #c1f0d3ab
 def _pointed_clocks(words, rows):
     """Times of the day with a colon, where all have a point and two digits after it that are no
     parts of an hour; other hours with a point are none, nor are parts of a day beside them;

@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import settings
@@ -679,3 +680,19 @@ def test_a_parquet_file_whose_zone_is_an_offset(tmp_path, offset, first):
     for source in (path, pd.read_parquet(path)): assert list(balanced(E.read(source, **named)).events.time) == right
     assert len(E.read([path, saved("b.parquet", offset, "02")], **named).events) == 4
     with pytest.raises(InputError, match=r"different zones \(.*: read the files apart"): E.read([path, saved("c.parquet", "-04:00", "07")], **named)
+
+
+@pytest.mark.parametrize("lon, lat", [("W 87.65", "N 41.85 or so"), ("1 171 668.10 ft", "1 900 000.00 ft"), ("41.850.123", "87.650.123")])
+def test_places_of_which_none_can_be_read_are_no_account_but_an_error(lon, lat):
+    raw = pd.DataFrame({"record_id": [str(i) for i in range(40)], "time": pd.date_range("2020-01-01", periods=40, freq="7h").astype(str), "category": "THEFT", "lon": lon, "lat": lat})
+    with pytest.raises(InputError, match="no place of .* is two numbers, such as"): E.clean(raw)
+    # a few of them are, as before, counted
+    raw.loc[:36, ["lon", "lat"]] = ["-87.65", "41.85"]
+    assert E.clean(raw).mended == {"coordinates not a number": 3}
+
+
+@pytest.mark.parametrize("names", [("fecha_hecho", "delito", "longitud", "latitud", "alcaldia_hecho"), ("Datum", "Delikt", "Längengrad", "Breitengrad", "Bezirk")])
+def test_columns_are_guessed_in_spanish_and_german(names):
+    values = ["2020-03-14 08:15"], ["ROBO"], ["-99.1"], ["19.4"], ["Centro"]
+    found = E.guess(pa.table(dict(zip(names, values))), {})
+    assert {k: v for k, v in found.items() if k in ("time", "category", "lon", "lat", "area")} == dict(zip(("time", "category", "lon", "lat", "area"), names))
