@@ -12,6 +12,7 @@ __all__ = ['COLUMNS', 'OPTIONAL', 'WAYS', 'WORLD', 'FAR', 'ELSEWHERE', 'EARLIEST
 
 # %% ../nbs/03_events.ipynb #67e4e793
 import re
+import unicodedata
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
@@ -248,6 +249,9 @@ def places(raw: pa.Table,              # columns lon and lat, or x and y, or non
         reasons["coordinates far from all others"] = far_from_all(lon, lat)
     bad, why = _first(reasons)
     known = np.isfinite(lon + lat)
+    if (~absent).sum() >= ELSEWHERE and not known[~absent].any():
+        raise InputError(f"no place of {what} is two numbers, such as {_written(raw, absent)}: "
+                         "write them with a decimal point and nothing else")
     swapped = known & (lat >= west) & (lat <= east) & (lon >= south) & (lon <= north)
     if card.box is not None and (swapped & ~inside).sum() > known.sum()/2:
         raise InputError(
@@ -260,6 +264,11 @@ def places(raw: pa.Table,              # columns lon and lat, or x and y, or non
     if card.box is None and card.zone and (~bad).any():
         _on_the_right_side(float(np.median(lon[~bad])), card, what)
     return np.where(bad, np.nan, lon), np.where(bad, np.nan, lat), why
+
+def _written(raw, absent):
+    "The first place that is there, as it is written."
+    names = [name for name in ("lon", "lat", "x", "y") if name in raw.column_names]
+    return ", ".join(repr(raw.column(name)[int(np.argmin(absent))].as_py()) for name in names)
 
 def _near_a_pole(lon, lat, absent, what):
     "Which places lie where no city is; an `InputError` where most do."
@@ -381,7 +390,7 @@ def _when(raw, card, what, labelled):
 
 _SAYS_UTC = re.compile(r"(?i)(?:^|[\W_])(?:utc|gmt)(?:$|[\W_])|(?:utc|gmt)\W*$")
 
-def _is_utc(zone): return bool(re.fullmatch(r"(?i)(etc/)?(utc|gmt|uct|zulu|universal)", str(zone)))
+def _is_utc(zone): return bool(re.fullmatch(r"(?i)(etc/)?(utc|gmt|uct|zulu|universal)|[+-]00:?00", str(zone)))
 
 # %% ../nbs/03_events.ipynb #b3ab5362
 def _add_clocks(first, raw, how, card, what, label):
@@ -751,26 +760,30 @@ SPELLINGS = {
              "begindate", "fromdate", "datefrom", "firstdate", "cmplntfrdt", "date",
              "datetimeoccurred", "reporteddatetime", "reportdatetime", "reporteddate", "reportdate",
              "datereported", "daterptd", "reportdat", "rptdt", "dispatchdate", "calldate",
-             "datetimeutc", "time", "when", "month", "yearmonth", "index", "indexlevel0"),
+             "datetimeutc", "time", "when", "fecha", "fechahora", "fechahecho", "fechainicio",
+             "datum", "tatzeit", "tatdatum", "datumuhrzeit", "month", "yearmonth", "index",
+             "indexlevel0"),
     "clock": ("timeocc", "cmplntfrtm", "occurredtime", "timeoccurred", "occurrencetime",
               "occurtime", "incidenttime", "crimetime", "offensetime", "starttime", "eventtime",
-              "time", "hour", "clock", "timeofday", "hourofday"),
+              "time", "hour", "clock", "timeofday", "hourofday", "hora", "horahecho", "uhrzeit"),
     "category": ("category", "primarytype", "offense", "offence", "crimetype", "crimecategory",
                  "crime", "incidentcategory", "incidenttype", "offensetype", "offensecategory",
                  "offensedescription", "offencetype", "offencecategory", "ofnsdesc", "crmcddesc",
                  "crimedescription", "incidentdescription", "calltype", "casetype", "eventtype",
                  "ucrcategory", "type", "kind", "description", "what", "nature", "charge",
-                 "offensecodegroup", "delito"),
+                 "offensecodegroup", "delito", "tipodelito", "categoriadelito", "delikt", "straftat"),
     "premises": ("premises", "premise", "locationdescription", "premisdesc", "premtypdesc",
                  "premisetype", "premisestype", "premisedescription", "locationtype", "placetype",
                  "kindofplace", "typeofplace", "typeoflocation", "locationcategory"),
     "area": ("area", "communityarea", "areaname", "precinct", "policeprecinct", "district",
              "policedistrict", "ward", "beat", "policebeat", "neighborhood", "neighbourhood",
              "division", "sector", "addrpctcd", "borough", "boro", "censustract", "tract", "zone",
-             "zip", "zipcode", "postcode", "quarter", "lsoacode"),
+             "zip", "zipcode", "postcode", "quarter", "lsoacode", "alcaldia",
+             "alcaldiahecho", "barrio", "distrito", "bezirk", "stadtteil"),
     "lon": ("lon", "longitude", "long", "lng", "geolon", "gpslon", "pointx", "locationlongitude",
-            "x"),
-    "lat": ("lat", "latitude", "geolat", "gpslat", "pointy", "locationlatitude", "y"),
+            "longitud", "langengrad", "laengengrad", "x"),
+    "lat": ("lat", "latitude", "geolat", "gpslat", "pointy", "locationlatitude", "latitud",
+            "breitengrad", "y"),
     "x": ("x", "xcoordinate", "xcoord", "xcoordcd", "xcoordina", "easting", "xblock", "geox",
           "xmeters", "pointx"),
     "y": ("y", "ycoordinate", "ycoord", "ycoordcd", "ycoordina", "northing", "yblock", "geoy",
@@ -782,7 +795,9 @@ SPELLINGS = {
 }
 
 # %% ../nbs/03_events.ipynb #efbb1ca8
-def _plain(name): return re.sub(r"[^a-z0-9]", "", str(name).lower())
+def _plain(name):
+    "A name in small letters and figures, without accents."
+    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", str(name)).lower())
 
 # %% ../nbs/03_events.ipynb #445c6b7d
 def _looks_like(ours, name, column, formats=()):
@@ -1048,6 +1063,20 @@ LOOK = 20_000
 def _pieces(column): return (column.slice(i, LOOK) for i in range(0, len(column), LOOK))
 
 # %% ../nbs/03_events.ipynb #1813a5a0
+def _one_label(zones, card, names):
+    """column -> the zone that Parquet files give its times, of what each of them says; an
+    `InputError` where two differ and it matters."""
+    labels: dict = {}
+    for found, name in zip(zones, names):
+        for column, zone in found.items(): labels.setdefault(column, {}).setdefault(zone, name)
+    for said in labels.values():
+        if card.zone and not card.wall and len(said) > 1:
+            raise InputError(
+                "the times of these files are in different zones ("
+                + ", ".join(f"{zone}: {name}" for zone, name in said.items())
+                + "): read the files apart")
+    return {column: next(iter(said)) for column, said in labels.items()}
+
 def _together(raws):
     """Tables of several files as one; a column that is not the same kind in all of them becomes
     text."""
@@ -1156,7 +1185,7 @@ def read(source, # a file (CSV, also .gz and .zip, or Parquet), a pattern such a
     whole = [_together(raws)]
     del raws, columns
     found = clean(whole.pop(), card, what, period, require_coordinates, sum(lost), numbers,
-                  {name: zone for found in zones for name, zone in found.items()}, parts)
+                  _one_label(zones, card, names), parts)
     return replace(found, remarks=(*remarks, *found.remarks))
 
 # %% ../nbs/03_events.ipynb #5f0c73d5

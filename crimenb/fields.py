@@ -423,6 +423,16 @@ def _counted(got, back):
     return seconds[back], _NO_ZONE, 0 if (days % 1 > 0).any() else -1, can[back]
 
 # %% ../nbs/01_fields.ipynb #bd88f87e
+# white space that is not a single blank: two in a row, a tab, those that break no line
+_GAP = (r"[\s\pZ]{2}|[\t\n\f\r\x{00A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}"
+        r"\x{205F}\x{3000}]")
+
+def _one_blank(text):
+    "Text as `stripped`, with one blank where there is white space: hours may be padded with it."
+    text = stripped(text)
+    if not pc.any(pc.match_substring_regex(text, _GAP)).as_py(): return text
+    return pc.replace_substring_regex(text, r"[\s\pZ]+", " ")
+
 @dataclass
 class _Parts:
     "What some rows say: numbers as they stand, -1 where none is; arrays (n,), or one for all."
@@ -483,7 +493,7 @@ def _some(parts, which):
 def _by_pattern(text, rows, offset):
     "The parts of some rows, by `_PATTERNS`, each text once, and the rows in which nothing stands."
     encoded, found = text.take(pa.array(rows)).dictionary_encode(), []
-    code, words = encoded.indices.to_numpy(zero_copy_only=False), stripped(encoded.dictionary)
+    code, words = encoded.indices.to_numpy(zero_copy_only=False), _one_blank(encoded.dictionary)
     todo = np.ones(len(words), bool)
     for pattern in _PATTERNS:
         hit = pc.extract_regex(words, pattern)
@@ -689,10 +699,28 @@ def _orders(alike, how, what, remarks):
         year_first = _year_first(_column(alike, short, names), what, remarks)
     late = [_late(parts, year_first) for parts in alike]
     if any(mask.any() for mask in late):
+        _not_swapped(alike, late, what)
         first, second = _column(alike, late, "ab")
         order = _decided(how, first, second, what, remarks)
     elif year_first: order = "ymd"
     return order, bool(year_first)
+
+def _not_swapped(alike, late, what):
+    """An `InputError` where a program that takes the month for the day has made dates of those it
+    could, and left the others as text."""
+    long = [np.broadcast_to(
+        (np.asarray(p.la) >= 3) & (np.asarray(p.c) >= 0) & (np.asarray(p.a) > 1900), len(p.rows))
+        for p in alike]
+    if not any(mask.any() for mask in long): return
+    third, (first, second) = _column(alike, long, "c")[0], _column(alike, late, "ab")
+    # a handful in hundreds are typing errors
+    if (third > 12).mean() > .01 or (np.maximum(first, second) <= 12).mean() > .01: return
+    i = int(np.argmax(np.maximum(first, second)))
+    raise InputError(
+        f"{what} has {len(third):,} dates that begin with the year, none with a day after the "
+        f"12th, and {len(first):,} such as {first[i]:02}/{second[i]:02}, all after it, as where a "
+        "spreadsheet swaps day and month of the dates that it can: export the file again, with "
+        "the dates as text")
 
 @cache
 def _calendar():
@@ -813,6 +841,9 @@ def _labelled(seconds, minutes, label, how, what, remarks):
                 f"times in {what} are labelled {label}, which is taken off: the clock stays as "
                 "it is")
         return seconds, minutes
+    # pandas labels with an offset the times whose text had one
+    if re.fullmatch(r"[+-]\d{2}:?\d{2}", label):
+        return seconds, np.where(minutes == _NO_ZONE, _offset(label), minutes)
     clock = pd.DatetimeIndex(seconds.astype("datetime64[s]"))
     utc = clock.tz_localize(
         zone_named(label), ambiguous=np.zeros(len(clock), bool), nonexistent="shift_forward"
@@ -1037,19 +1068,28 @@ def _of_clocks(hit):
     hour = np.where(half >= 0, hour % 12 + 12*half, hour)
     return hour*3600 + np.maximum(minute, 0)*60 + second, good
 
-def _pointed_clocks(words):
+# %% ../nbs/01_fields.ipynb #c1f0d3ab
+def _pointed_clocks(words, rows):
     """Times of the day with a colon, where all have a point and two digits after it that are no
-    parts of an hour; other hours with a point are none."""
-    if not pc.any(pc.match_substring_regex(words, r"^(?:0?[1-9]|1\d|2\d)\.\d*[1-9]")).as_py():
-        return words
+    parts of an hour; other hours with a point are none, nor are parts of a day beside them;
+    `rows`: how many have each."""
+    def fit(pattern):
+        return pc.fill_null(pc.match_substring_regex(words, pattern), False).to_numpy(
+            zero_copy_only=False)
+    part, hour = fit(r"^0{0,2}[.,]\d*[1-9]"), fit(r"^(?:0?[1-9]|1\d|2\d)[.,]\d*[1-9]")
+    whole, zero = fit(r"^(?:0?[1-9]|1\d|2[0-4])(?:[.,]0*)?$"), fit(r"^0{1,2}(?:[.,]0*)?$")
+    # a file of numbers writes 8.0 as 8
+    only = part.any() and (part | whole | hour | zero).all()
+    if not hour.any() and not (only and whole.any()): return words
     minutes = {word[-2:] for word in words.to_pylist() if word}
     clock = pc.all(pc.match_substring_regex(words, r"^(?:[01]?\d|2[0-4])\.[0-5]\d$")).as_py()
     if clock and len(words) > 2 and not minutes <= {"00", "25", "50"}:
         return pc.replace_substring(words, ".", ":")
-    # beside 14.5, 15.0 is not a quarter past midnight
-    return pc.if_else(
-        pc.match_substring_regex(words, r"^\d{1,2}\.\d+$"),
-        pc.if_else(pc.match_substring_regex(words, r"^0?\."), words, None), words)
+    # beside 14.5, 15.0 is not a quarter past midnight, and 0.62 not the afternoon
+    none = fit(r"^\d{0,2}[.,]\d+$") | only
+    # a handful in hundreds are typing errors
+    if rows[hour | whole].sum() <= .01*rows[part].sum(): none &= ~part & ~zero
+    return pc.if_else(pa.array(none), pa.scalar(None, words.type), words)
 
 # %% ../nbs/01_fields.ipynb #8bddb030
 def clocks(
@@ -1057,16 +1097,19 @@ def clocks(
     hours: bool = False,  # does its name say that 5 is five o'clock?
 ) -> tuple:
     "(n,) seconds after midnight, which rows say nothing, and which say no time of the day."
-    text = stripped(as_text(column))
-    encoded = text.dictionary_encode()
+    encoded = stripped(as_text(column)).dictionary_encode()
+    # the same clock may be written with one blank and with two
+    if pc.any(pc.match_substring_regex(encoded.dictionary, _GAP)).as_py():
+        encoded = _one_blank(encoded.dictionary).take(encoded.indices).dictionary_encode()
     code, words = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary
+    n = np.bincount(code[code >= 0], minlength=len(words))
     seconds, ok = np.zeros(len(words) + 1, np.int64), np.zeros(len(words) + 1, bool)
     # a column without minutes has hours: of times as numbers, hardly one is before 00:25
     short = pc.match_substring_regex(words, r"^(?:\d|1\d|2[0-4])(?:\.0*)?$")
     hours = hours or len(words) > 1 and (code >= 0).sum() > 2
     if len(words) and hours and pc.all(short).as_py():
         seconds[:-1], ok[:-1] = words.cast(pa.float64()).to_numpy().astype(np.int64)*3600, True
-    words = _bare_clocks(_pointed_clocks(words), np.bincount(code[code >= 0], minlength=len(words)))
+    words = _bare_clocks(_pointed_clocks(words, n), n)
     for pattern in _CLOCKS:
         todo = np.flatnonzero(~ok[:-1])
         hit = pc.extract_regex(words.take(pa.array(todo)), pattern)
@@ -1083,5 +1126,5 @@ def clocks(
 def utc_clocks(column,  # as for `clocks`
 ) -> np.ndarray:
     "(n,) which times of the day say that they are UTC, such as 02:00:00Z or 02:00+00."
-    said = pc.match_substring_regex(stripped(as_text(column)), rf":\d\d(?:[.,]\d+)?{_UTC}$")
+    said = pc.match_substring_regex(_one_blank(as_text(column)), rf":\d\d(?:[.,]\d+)?{_UTC}$")
     return pc.fill_null(said, False).to_numpy(zero_copy_only=False)

@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import settings
@@ -664,3 +665,34 @@ def test_columns_of_lists_and_records_that_nobody_asks_for(tmp_path):
     table.to_parquet(tmp_path/"a.parquet")
     for source in (table, tmp_path/"a.parquet"):
         assert list(E.read(source).events["lon"]) == [lon for lon, _ in HERE]
+
+
+@pytest.mark.parametrize("offset, first", [("-05:00", "2024-01-15 09:00"), ("+00:00", "2024-01-15 04:00"), ("+05:30", "2024-01-14 22:30")])
+def test_a_parquet_file_whose_zone_is_an_offset(tmp_path, offset, first):
+    def saved(name, zone, month="01"):
+        times = pd.Series(pd.to_datetime([f"2024-{month}-15T10:00:00{zone}", f"2024-{month}-16T11:30:00{zone}"]))
+        assert times.dt.tz is not None
+        pd.DataFrame({"when": times, "kind": ["theft", "arson"]}).to_parquet(tmp_path/name)
+        return tmp_path/name
+    named = dict(time="when", category="kind", tz="America/Chicago")
+    path = saved("a.parquet", offset)
+    right = [pd.Timestamp(first), pd.Timestamp(first) + pd.Timedelta("1 day 90 min")]
+    for source in (path, pd.read_parquet(path)): assert list(balanced(E.read(source, **named)).events.time) == right
+    assert len(E.read([path, saved("b.parquet", offset, "02")], **named).events) == 4
+    with pytest.raises(InputError, match=r"different zones \(.*: read the files apart"): E.read([path, saved("c.parquet", "-04:00", "07")], **named)
+
+
+@pytest.mark.parametrize("lon, lat", [("W 87.65", "N 41.85 or so"), ("1 171 668.10 ft", "1 900 000.00 ft"), ("41.850.123", "87.650.123")])
+def test_places_of_which_none_can_be_read_are_no_account_but_an_error(lon, lat):
+    raw = pd.DataFrame({"record_id": [str(i) for i in range(40)], "time": pd.date_range("2020-01-01", periods=40, freq="7h").astype(str), "category": "THEFT", "lon": lon, "lat": lat})
+    with pytest.raises(InputError, match="no place of .* is two numbers, such as"): E.clean(raw)
+    # a few of them are, as before, counted
+    raw.loc[:36, ["lon", "lat"]] = ["-87.65", "41.85"]
+    assert E.clean(raw).mended == {"coordinates not a number": 3}
+
+
+@pytest.mark.parametrize("names", [("fecha_hecho", "delito", "longitud", "latitud", "alcaldia_hecho"), ("Datum", "Delikt", "Längengrad", "Breitengrad", "Bezirk")])
+def test_columns_are_guessed_in_spanish_and_german(names):
+    values = ["2020-03-14 08:15"], ["ROBO"], ["-99.1"], ["19.4"], ["Centro"]
+    found = E.guess(pa.table(dict(zip(names, values))), {})
+    assert {k: v for k, v in found.items() if k in ("time", "category", "lon", "lat", "area")} == dict(zip(("time", "category", "lon", "lat", "area"), names))

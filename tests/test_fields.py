@@ -403,3 +403,68 @@ def test_numbers_of_ten_digits():
     assert list(packed) == [np.datetime64("2017-01-31T05:07"), np.datetime64("2017-02-02T17:07")]
     # of these two seconds only one could be such a date
     assert list(F.times(pa.array(["1701310507", "1704067200"])).time) == [np.datetime64("2023-11-30T02:15:07"), np.datetime64("2024-01-01")]
+
+
+# --- what programs make of a column when they save it again ---
+
+@pytest.mark.parametrize("label, want", [("-05:00", ["2024-01-15 09:00", "2024-07-15 10:00"]), ("+00:00", ["2024-01-15 04:00", "2024-07-15 05:00"]), ("+05:30", ["2024-01-14 22:30", "2024-07-14 23:30"]),
+                                         ("-0330", ["2024-01-15 07:30", "2024-07-15 08:30"])])
+def test_a_fixed_offset_is_a_zone(label, want):
+    clock = ["2024-01-15 10:00", "2024-07-15 10:00"]
+    right = [t.replace(" ", "T") for t in want]
+    assert when(*clock, zone="America/Chicago", label=label) == right == when(*(t + label for t in clock), zone="America/Chicago")
+    # what is written in a row goes before what is said of the column; a portal's own clock stays
+    assert when(clock[0] + "-06:00", zone="America/Chicago", label=label) == ["2024-01-15T10:00"]
+    for how in ({}, {"zone": "America/Chicago", "wall": True}): assert when(*clock, label=label, **how) == ["2024-01-15T10:00", "2024-07-15T10:00"]
+
+
+@pytest.mark.parametrize("form", ["{m:02}/{d:02}/2022 {h:2}:{t:02}", "{m:2}/{d:2}/2022 {h:2}:{t:02}", "{m:02}/{d:02}/2022\u00a0{h}:{t:02}", "{m:02}/{d:02}/2022\u202f{h:02}:{t:02}", "{m}/ {d}/2022\t{h:02}:{t:02}",
+                                  "2022-{m:02}-{d:02}   {h:2}:{t:02}:00", "{m:2}-{d:2}-2022 \u2009{h:2}:{t:02}", "{d:2}  Jan\u00a0 2022  {h:2}:{t:02}"])
+@pytest.mark.parametrize("n", [24, 2_400])
+def test_hours_padded_with_blanks(form, n):
+    true = np.datetime64("2022-01-01T00:15") + 61*np.arange(n) % (31*24*60)
+    stamps = pd.to_datetime(true)
+    found = read(*(form.format(m=t.month, d=t.day, h=t.hour, t=t.minute) for t in stamps), order="mdy")
+    assert (found.time == true).all() and not found.wrong.any()
+    twelve = read(*(t.strftime("%m/%d/%Y  ") + f"{(t.hour + 11) % 12 + 1:2}:{t.minute:02}\u202f" + t.strftime("%p") for t in stamps), order="mdy")
+    assert (twelve.time == true).all()
+
+
+def test_blanks_in_a_clock():
+    seconds, _, wrong = F.clocks(pa.array(["8:05\u202fPM", "8:05  AM", " 8:05\u00a0 pm", "2022-01-05   8:05"]))
+    assert list(seconds//60) == [1205, 485, 1205, 485] and not wrong.any()
+    said = pa.array(["02:00\u00a0UTC", "02:00  Z", "02:00"])
+    assert list(F.utc_clocks(said)) == [True, True, False] and not F.clocks(said)[2].any()
+
+
+@pytest.mark.parametrize("hours", [["0.62", "8.02", "16.03", "0.05", "14.50", "23.90", "0.25"], ["0,62", "8,02", "16,03", "0,05"], [".62", "8.5", "16"], [.5, 8., 16., 0., 23.], [.25, .75, 14.], ["0.62", "8.02", None, "24.0", "00.5"]])
+def test_hours_with_decimals_are_no_parts_of_a_day(hours):
+    text = pa.array(hours)
+    for named in (False, True):
+        _, missing, wrong = F.clocks(text, named)
+        assert (wrong | missing).all()
+
+
+def test_parts_of_a_day_stay_what_they_are():
+    minutes = np.arange(1, 1440)
+    for parts in (minutes/1440, [f"{m/1440:.6f}" for m in minutes], [f"{m/1440:.6f}".replace(".", ",") for m in minutes]):
+        seconds, _, wrong = F.clocks(pa.array(parts))
+        assert (abs(seconds - 60*minutes) <= 1).all() and not wrong.any()
+    # one typing error among a thousand
+    seconds, _, wrong = F.clocks(pa.array([0., *(minutes[1:]/1440), 8.02]))
+    assert list(np.flatnonzero(wrong)) == [1439] and list(seconds[:2]) == [0, 120] and (seconds[1:-1] == 60*minutes[1:]).all()
+    assert list(F.clocks(pa.array([0., .5]))[0]) == [0, 43_200]
+
+
+@pytest.mark.parametrize("day_first", [True, False])
+@pytest.mark.parametrize("how", [{}, {"order": "dmy"}, {"order": "mdy"}, {"order": "mdy", "firm": False}])
+def test_dates_that_a_spreadsheet_has_swapped_are_refused(day_first, how):
+    days = pd.date_range("2022-01-01", "2022-12-31", freq="5h")
+    own, swapped = ("%d/%m/%Y %H:%M", "%Y-%d-%m %H:%M:%S") if day_first else ("%m/%d/%Y %H:%M", "%Y-%d-%m %H:%M:%S")
+    text = [t.strftime(swapped if t.day <= 12 else own) for t in days]
+    for some in (text, text[40:70]):
+        with pytest.raises(InputError, match="swaps day and month .*: export the file again"): read(*some, **how)
+    # either way alone, and two honest ways in one column, are read
+    if how.get("order") in (None, "dmy" if day_first else "mdy"):
+        for some in (days.strftime(own), days.strftime("%Y-%m-%d %H:%M"), [*days[:900].strftime(own), *days[900:].strftime("%Y-%m-%d %H:%M")]):
+            assert (read(*some, **how).time == days.to_numpy().astype("datetime64[m]")).all()
