@@ -451,6 +451,21 @@ def _unreadable(raw, card, what):
         f"({f'such as {example[0][:40]!r}' if example else 'all of them empty'}): write them "
         f"as {how}, or say how they are written with formats")
 
+# %% ../nbs/03_events.ipynb #71d1ed01
+def _tidied(raw, name, card, numbers, remarks):
+    "The labels of a column, and which rows say nothing; names where most of `numbers` are names."
+    text, how = _labels_of(raw[name]), (card.missing.get(name, ()), card.known.get(name, ()))
+    column, nothing = tidy_labels(text, numbers, *how)
+    lost, told = np.asarray(pd.isna(column)) & ~nothing, (~nothing).sum()
+    if not numbers or 2*lost.sum() <= told: return column, nothing
+    words = tidy_labels(text, None, *how)[0]
+    # -1 is no area's name
+    named = np.array([any(map(str.isalpha, word)) for word in words.categories] + [False])
+    if 2*(lost & named[np.asarray(words.codes)]).sum() <= told: return column, nothing
+    remarks.append(f"most areas are names, such as {words.categories[named[:-1]][0]!r}, where the "
+                   "card expects numbers: they are kept as they are")
+    return words, nothing
+
 # %% ../nbs/03_events.ipynb #f55f8379
 def judge(
     # columns with our names (`cities.OURS`), as they stand in the file
@@ -468,9 +483,7 @@ def judge(
     since, until = _limits(card, period)
     lon, lat, placeless = places(raw, card, what)
     found = {
-        name: tidy_labels(
-            _labels_of(raw[name]), numbers if name == "area" else False, card.missing.get(name, ()),
-            card.known.get(name, ()))
+        name: _tidied(raw, name, card, numbers if name == "area" else False, when.remarks)
         for name, dtype in {**COLUMNS, **OPTIONAL}.items()
         if dtype == "category" and name in raw.column_names}
     ages = {

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from .core import InputError, one_of, within
-from .views import Joined, differs
+from .views import NEAR, Joined, differs
 
 # %% ../nbs/20_sequences.ipynb #43a9d9a7
 @dataclass(frozen=True, eq=False)
@@ -294,9 +294,10 @@ class Sequences(Named):
             raise InputError("classes without names can't be renumbered: name them first")
         number = np.array([names.get(name, -1) for name in mine], np.int32)
         keep = number[self.events] >= 0
-        if not keep.any():
+        if keep.sum() < max(NEAR*len(keep), 1):
             raise InputError(
-                "no event has a class of this schema: compare the names of the categories")
+                f"only {keep.sum():,} of {len(keep):,} events have a class of this schema: compare "
+                "the names of the categories")
         kept, lost = self.take(keep), int((~keep).sum())
         classes = pd.DataFrame(schema["classes"], columns=list(self.classes))
         how = {**self.how, **{k: v for k, v in schema.items() if k in self.how}}

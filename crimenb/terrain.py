@@ -455,6 +455,8 @@ class Periodic(Ground):
     name: str = ""
     # what the periods are called; None: by their dates
     labels: "tuple | None" = field(default=None, repr=False)
+    # sentences on what is to be known of the counts
+    notes: tuple = field(default=(), repr=False)
     # name of a period -> `Counts`, the account of its records
     accounts: dict = field(default_factory=dict, repr=False)
     # what came after the last whole period, or None; it is no period of the view
@@ -524,6 +526,20 @@ class Kept(Periodic):
         labels = None if self.labels is None else self.labels[first:first + len(counts)]
         start = self.start if not first else stretches(self.start, self.length, first)[-1]
         return replace(self, counts=counts, start=start, labels=labels)
+
+    def whole(self, quiet: Any = ()) -> Any:
+        "As `Holed.whole`; days of which nothing is known, in periods that are kept, are told of."
+        found, quiet = super().whole(quiet), pd.DatetimeIndex(quiet)
+        if not len(quiet): return found
+        kept = self.holes(quiet)[0][~np.isnan(found.counts[:self.known, 0])]
+        if not (n := int(kept.sum())): return found
+        return replace(found, notes=(*found.notes,
+            f"{n} day(s) of which nothing is known lie in {(kept > 0).sum()} {self.period}(s) that "
+            "are counted all the same: too little to matter"))
+
+    def joined(self, later: Any, gap: str = "refuse") -> Any:
+        "As `Joined.joined`, with the notes of both."
+        return replace(super().joined(later, gap), notes=(*self.notes, *later.notes))
 
     def split(self, valid=0, test=1,  # numbers of periods, or shares of them
     ) -> Split:

@@ -190,6 +190,32 @@ def test_a_saved_model_refuses_events_from_before_its_own(cities, capsys, tmp_pa
     assert "--events" in refused(capsys, "forecast", tmp_path/"m.crimenb")
     assert models.load(tmp_path/"m.crimenb").city_["columns"]["time"] == "Tatzeit"
 
+@pytest.mark.parametrize("question, model", [("week", "recent mean"), ("next", "smoothed counts")])
+def test_a_saved_model_refuses_events_whose_categories_it_does_not_know(cities, capsys, tmp_path, question, model):
+    folder, of = cities
+    answer = forecasting.forecast(question, folder/"incidents.yaml", model)
+    answer.model.save(tmp_path/"m.crimenb")
+    table = pd.read_csv(folder/"incidents.csv", sep=";")
+    at = ["--events", tmp_path/"e.csv", "--dataset", folder/"incidents.yaml", "--out", tmp_path/"t.csv", "--map", tmp_path/"m.png", "-q"]
+    table.assign(Delikt="Kategorie " + table["Delikt"].factorize()[0].astype(str).astype(object)).to_csv(tmp_path/"e.csv", sep=";", index=False)
+    assert re.search(r"only 0 of [\d,]+ events have a c(ategory|lass)", refused(capsys, "forecast", tmp_path/"m.crimenb", *at))
+    assert not (tmp_path/"t.csv").exists() and not (tmp_path/"m.png").exists()
+    # one new category among those that are known is left out and told of
+    table.assign(Delikt=table["Delikt"].where(table.index % 10 > 0, "Neues")).to_csv(tmp_path/"e.csv", sep=";", index=False)
+    assert shell(capsys, "forecast", tmp_path/"m.crimenb", *at)[0] == 0
+
+def test_categories_counted_with_all_others_have_to_meet_too_and_those_counted_as_one_have_not(cities):
+    folder, _ = cities
+    card, read = forecasting.events_of(folder/"incidents.yaml")
+    named = lambda word: read.events.assign(category=(word + (read.events.index % 12).astype(str)).astype("category"))
+    known, foreign = named("A "), named("B ")
+    many = forecasting.view_of("week", known, card)
+    assert "all others" in many.categories
+    with pytest.raises(InputError, match=f"only 0 of {len(foreign):,} events have a category"): forecasting.view_of("week", foreign, card, many.schema())
+    assert forecasting.view_of("week", known, card, many.schema()).counts.sum() == many.counts.sum()
+    together = forecasting.view_of("week", known, card, group="all")
+    assert forecasting.view_of("week", foreign, card, together.schema()).counts.sum() == together.counts.sum() > 0
+
 @pytest.fixture(scope="module")
 def risky(cities, tmp_path_factory):
     "The same city, whose card names factors of risk."

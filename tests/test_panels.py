@@ -488,6 +488,24 @@ def test_other_events_are_counted_like_the_first_and_unknown_categories_by_their
     fewer = Panel.from_events(new, like=plain.schema())
     assert fewer.left_out["of a category that is not counted"] == plain.counts.sum() - fewer.counts.sum() > 0
 
+def test_categories_that_do_not_meet_those_that_are_known_are_refused():
+    events, truth = CITY
+    names = events["category"].cat.categories
+    foreign = events.assign(category=events["category"].cat.rename_categories({name: f"DELIKT {i}" for i, name in enumerate(names)}))
+    plain, severe = Panel.from_events(events, places=city_places(truth)), city_panel()
+    for schema in (plain.schema(), severe.schema()):
+        with pytest.raises(InputError, match=f"only 0 of {len(events):,} events have a category that was counted before .*'DELIKT 0'.*fit anew"): Panel.from_events(foreign, like=schema)
+    assert set(severe.categories) <= {"violent", "property", "other"}
+    # one in a hundred is enough, as for areas; and words that are known put a new category into a group
+    for share, enough in ((.02, True), (.005, False)):
+        first = np.linspace(0, len(events) - 1, int(np.ceil(share*len(events)))).astype(int)
+        mixed = foreign.assign(category=foreign["category"].astype(str).where(~np.isin(np.arange(len(events)), first), names[0]).astype("category"))
+        if enough: assert 0 < np.nansum(Panel.from_events(mixed, like=plain.schema()).counts) <= len(first)
+        else:
+            with pytest.raises(InputError, match=f"only {len(first)} of"): Panel.from_events(mixed, like=plain.schema())
+    worded = events.assign(category=pd.Categorical(["ARMED ROBBERY OF A BANK"]*len(events)))
+    assert Panel.from_events(worded, like=severe.schema()).counts.sum((0, 1))[severe.categories.index("violent")] == severe.counts.sum()
+
 def test_later_events_join_where_the_panel_ends():
     events, truth = CITY
     panel = city_panel()

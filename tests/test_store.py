@@ -45,6 +45,19 @@ def agree(city, path, folder, name=None):
 
 # --- the rules -------------------------------------------------------------------------------------------------------
 
+def test_names_of_areas_where_numbers_are_expected_are_kept_in_both_readers(tmp_path):
+    at = [row(ID=str(i), Date=f"01/05/2018 08:{i % 60:02}:00 AM", Community_Area=("LOOP", "UPTOWN", "")[i % 3]) for i in range(60)]
+    got = agree("chicago", write(tmp_path/"named.csv", at), tmp_path/"named")
+    assert got.mended == {"area unknown": 20}
+    read = E.read(tmp_path/"named.csv", city="chicago")
+    assert read.events["area"].value_counts().to_dict() == {"LOOP": 20, "UPTOWN": 20} and any("most areas are names, such as 'LOOP', where" in said for said in read.remarks)
+    week = panels.Panel.from_events(read.events, freq="D")
+    assert week.areas == ["LOOP", "UPTOWN"] and week.counts.sum() == 40
+    # a few names among numbers are mistakes, and so are numbers that are no area's
+    for few in (["LOOP"]*29 + ["32"]*31, ["-1"]*60):
+        got = agree("chicago", write(tmp_path/"few.csv", [[*one[:4], area, *one[5:]] for one, area in zip(at, few)]), tmp_path/f"few{few[0]}")
+        assert got.mended == {"area unusable": sum(area != "32" for area in few)}
+
 @pytest.mark.parametrize("city", FILES)
 def test_samples_as_the_readers_see_them(city, samples, tmp_path):
     agree(city, samples/FILES[city], tmp_path)

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from crimenb.core import InputError
+from crimenb.grids import HourlyMaps
 from crimenb.panels import Panel
 from crimenb.terrain import Terrain
 from crimenb.views import View, differs, periods_of, quiet_days, split_in_time
@@ -152,6 +153,33 @@ def test_gaps_are_stretches_of_periods_and_whole_views_have_none(streets):
     counts = np.full((10, 2), 12)
     counts[4] = 0
     assert Streets(counts).gaps() == [(4, 4)] and Streets(np.minimum(counts, 1)).gaps() == []
+
+@pytest.mark.parametrize("period, lost, whole", [("Y", 1, True), ("Y", 7, True), ("Y", 8, False), ("6M", 3, True), ("6M", 4, False), ("M", 1, False), ("W", 1, False)])
+def test_a_period_is_unknown_where_more_than_a_fiftieth_of_its_days_is(period, lost, whole):
+    "An export without the last days of 2018: 365 days of which 1 to 8 are lost, 184, 31 and 7."
+    every = days_of(3*365, 24, start="2017-01-01")
+    gone = pd.date_range(end="2018-12-31", periods=lost)
+    events = every[~every.time.dt.normalize().isin(gone)].reset_index(drop=True)
+    assert list(quiet_days(events)) == list(gone)
+    view = Terrain.from_events(events, 500, period=period, start="2017-01-01" if period != "W" else "2018-01-01")
+    at, full = view.starts.searchsorted(gone[-1], "right") - 1, Terrain.from_events(every, 500, period=period, start=view.start).counts.sum(1)
+    counts = view.counts.sum(1)
+    assert (counts[at] == full[at] - 24*lost) if whole else np.isnan(counts[at])
+    assert (np.delete(counts, at) == np.delete(full, at)).all()
+    assert view.notes == ((f"{lost} day(s) of which nothing is known lie in 1 {view.period}(s) that are counted all the same: too little to matter",) if whole else ())
+
+def test_weekly_and_hourly_views_lose_each_period_with_a_quiet_day():
+    every = days_of(70, 24, start="2018-01-01")
+    events = every[every.time.dt.normalize() != "2018-01-17"].reset_index(drop=True)
+    panel = Panel.from_events(events)
+    assert np.flatnonzero(np.isnan(panel.counts[:, 0, 0])).tolist() == [2]
+    holes, days = panel.holes(quiet_days(events))
+    assert holes.tolist() == [0, 0, 1, *[0]*7] and set(days) == {7}
+    slots = Panel.from_events(events, slots=4)
+    # each slot of the week is of all its days
+    assert np.flatnonzero(np.isnan(slots.counts[:, 0, 0])).tolist() == [8, 9, 10, 11]
+    maps = HourlyMaps.from_events(events).whole(quiet_days(events))
+    assert np.flatnonzero(np.isnan(maps.counts[:, 0, 0])).tolist() == [*range(16*24, 17*24)]
 
 
 # --- as a table ---

@@ -80,10 +80,11 @@ def grouped(events: pd.DataFrame, # an events table
 
 # %% ../../nbs/lab/80_forecasting.ipynb #479b2001
 def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
-    from crimenb.panels import Panel
+    from crimenb.panels import Panel, check_categories
     if like is not None:
         # a category that has come up since then is one of the others
         rest = {"all others", "all"} & set(like["categories"])
+        if "all others" in rest: check_categories(events, like)
         new = dict.fromkeys(events["category"].cat.categories, *rest) if rest else {}
         return Panel.from_events(
             events, like={**like, "group": {**new, **(like["group"] or {})} or None}, **settings)

@@ -20,9 +20,9 @@ from .. import terrain as ground_of
 from ..cities import Card, get
 from ..core import InputError
 from ..events import COLUMNS, needs_hours
-from ..panels import NEAR, Counting, Panel, counted
+from ..panels import Counting, Panel, counted
 from ..sequences import How, Sequences, UNKNOWN, append, scatter, spotted
-from ..views import empty_days
+from ..views import NEAR, empty_days
 from . import store
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #d5de82cf
