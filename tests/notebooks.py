@@ -25,7 +25,9 @@ def copy_of_tree(folder):
 # nbdev-test runs several notebooks in one process: none draws or prints in the style of the one before it.
 # Tables are written as in Jupyter, where pandas does not look at the size of a terminal.
 STYLE = nbformat.v4.new_code_cell("""import matplotlib, pandas
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 matplotlib.rcdefaults()
+set_matplotlib_formats("png")
 pandas.reset_option("^display")
 pandas.set_option("display.max_columns", 20)""", id="style")
 

@@ -223,7 +223,7 @@ def test_a_view_from_some_period_on_knows_nothing_earlier():
     maps = hourly(0)
     later = maps.since(100)
     assert len(later) == len(maps) - 100 and later.starts[0] == maps.starts[100] and np.array_equal(later.counts, maps.counts[100:])
-    with pytest.raises(InputError, match="must lie between 0 and"): maps.since(len(maps))
+    with pytest.raises(InputError, match="must be between 0 and"): maps.since(len(maps))
 
 
 def test_hours_without_data_are_not_learnt_from():

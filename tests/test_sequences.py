@@ -168,7 +168,7 @@ def test_order_of_rows_and_of_category_codes_do_not_matter():
 
 @pytest.mark.parametrize("change, settings_, says", [
     (lambda e: e.drop(columns=["premises", "area"]), {}, "no column premises, area"), (lambda e: e.astype({"time": str}), {}, "make it datetime64"),
-    (lambda e: e, {"slot_hours": 5}, "do not fill a day"), (lambda e: e, {"slot_hours": 0}, "do not fill a day"), (lambda e: e, {"slot_hours": -3}, "do not fill a day"),
+    (lambda e: e, {"slot_hours": 5}, "do not fill a day"), (lambda e: e, {"slot_hours": 0}, "slot_hours is 0: it must be between 1 and 24"), (lambda e: e, {"slot_hours": -3}, "slot_hours is -3"),
     (lambda e: e, {"min_events": 0}, "min_events"), (lambda e: e, {"min_events": 10**6}, "no spot has"), (lambda e: e.head(0), {}, "no event has"),
     (lambda e: e.assign(area=pd.Categorical([None] * len(e))), {}, "no event has"), (lambda e: e.assign(category=None), {}, "no event has"),
     (lambda e: e.assign(time=e.time.dt.tz_localize("UTC")), {}, "without a zone"),
