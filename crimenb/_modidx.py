@@ -2106,6 +2106,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'crimenb.lab.studies._leave_page': ('lab/studies.html#_leave_page', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._named_now': ('lab/studies.html#_named_now', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._pictures': ('lab/studies.html#_pictures', 'crimenb/lab/studies.py'),
+                                     'crimenb.lab.studies._protocol_now': ('lab/studies.html#_protocol_now', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._read': ('lab/studies.html#_read', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._ready': ('lab/studies.html#_ready', 'crimenb/lab/studies.py'),
                                      'crimenb.lab.studies._recorded': ('lab/studies.html#_recorded', 'crimenb/lab/studies.py'),
