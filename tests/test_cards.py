@@ -42,7 +42,9 @@ def test_a_city_like_chicago_with_other_names(tmp_path):
 
 def test_a_city_without_premises_and_with_months_for_a_part(tmp_path):
     true, rough = shelbyville(tmp_path)
-    with pytest.raises(InputError, match="name them with time="): cards.draft(tmp_path / "vorfaelle.csv")
+    strange = (tmp_path / "vorfaelle.csv").read_text(encoding="utf-8").replace("Datum", "Wann genau", 1).replace("Delikt", "Worum es ging", 1)
+    (tmp_path / "fremd.csv").write_text(strange, encoding="utf-8")
+    with pytest.raises(InputError, match="name them with time="): cards.draft(tmp_path / "fremd.csv")
     made = cards.draft(tmp_path / "vorfaelle.csv", tmp_path / "bezirke.geojson", tz="Europe/Berlin", time="Datum", category="Delikt", lon="Laenge", lat="Breite")
     assert made.card.order == "dmy" and made.account.notes["month known, not the day"] == rough.sum()
     assert any("premises" in one for one in made.unsure) and any("times: known to the month" in one for one in made.unsure)

@@ -468,3 +468,10 @@ def test_dates_that_a_spreadsheet_has_swapped_are_refused(day_first, how):
     if how.get("order") in (None, "dmy" if day_first else "mdy"):
         for some in (days.strftime(own), days.strftime("%Y-%m-%d %H:%M"), [*days[:900].strftime(own), *days[900:].strftime("%Y-%m-%d %H:%M")]):
             assert (read(*some, **how).time == days.to_numpy().astype("datetime64[m]")).all()
+
+
+def test_a_few_dates_in_two_layouts_are_no_swap():
+    "Of one or two dates that begin with the year and one or two that do not, days fall as they like."
+    for iso, slash in ((["2018-02-03 04:05"], ["01/25/2018 05:00"]), (["2018-02-03 04:05", "2018-03-04 04:05"], ["01/25/2018 05:00", "01/26/2018 05:00"])):
+        wanted = pd.to_datetime([*iso, *(f"{t[6:10]}-{t[:2]}-{t[3:5]}{t[10:]}" for t in slash)])
+        assert (read(*iso, *slash).time == wanted.to_numpy().astype("datetime64[m]")).all()
