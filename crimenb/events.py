@@ -158,6 +158,7 @@ def _without_marks(x, y, absent):
     mark = (x == y) & np.isin(np.abs(x), (1, 99, 999, 9999, 99_999, 999_999))
     return np.where(mark, np.nan, x), np.where(mark, np.nan, y), absent | mark
 
+# %% ../nbs/03_events.ipynb #8275890d
 def _degrees(raw, card, what):
     """Longitude, latitude and which rows say nothing, of the columns lon and lat, or else of x and
     y in the card's coordinate system."""
@@ -203,7 +204,7 @@ def _degrees(raw, card, what):
         np.where(np.isnan(x) | np.isnan(y), np.nan, lon),
         np.where(np.isnan(x) | np.isnan(y), np.nan, lat), no_x | no_y)
 
-# %% ../nbs/03_events.ipynb #8275890d
+# %% ../nbs/03_events.ipynb #538685cb
 def _in_use(system, card, lon, lat, what):
     "An `InputError` where most places are far from the region a coordinate system is made for."
     region = system.area_of_use
@@ -265,6 +266,7 @@ def places(raw: pa.Table,              # columns lon and lat, or x and y, or non
         _on_the_right_side(float(np.median(lon[~bad])), card, what)
     return np.where(bad, np.nan, lon), np.where(bad, np.nan, lat), why
 
+# %% ../nbs/03_events.ipynb #1220c9c0
 def _written(raw, absent):
     "The first place that is there, as it is written."
     names = [name for name in ("lon", "lat", "x", "y") if name in raw.column_names]
@@ -290,7 +292,7 @@ def _one_side(lon, lat, what):
             f"and {east:,} near "
             "-180 degrees), which no map here crosses: read those of one side at a time")
 
-# %% ../nbs/03_events.ipynb #1220c9c0
+# %% ../nbs/03_events.ipynb #f289eba1
 def _on_the_right_side(lon, card, what):
     "An `InputError` where the places are not near the longitude of the city's clocks."
     hours = pd.Timestamp("2020-01-15", tz=card.zone).utcoffset() / pd.Timedelta(hours=1)
@@ -503,13 +505,14 @@ def _labels_of(column):
     if not pa.types.is_dictionary(column.type): return as_text(column)
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
+# %% ../nbs/03_events.ipynb #e95d30a9
 def _ages(column, missing):
     "Years as float64, NaN where they can't be; and which rows say nothing."
     years, nothing = floats(column)
     unknown = np.isin(years, [float(word) for word in missing]) if missing else nothing
     return np.where(unknown | ~((years >= 0) & (years <= OLDEST)), np.nan, years), nothing | unknown
 
-# %% ../nbs/03_events.ipynb #e95d30a9
+# %% ../nbs/03_events.ipynb #55e6b8f3
 def lonely(time: np.ndarray,  # (n,) datetime64[s], NaT allowed
 ) -> np.ndarray:
     """(n,) which times lie more than `LONELY_YEARS` years from all others, if these are less than
@@ -826,6 +829,7 @@ def _in_degrees(ours, column):
     good = (values % 1 != 0) & (np.abs(values) <= (90 if ours == "lat" else 180))
     return 2*good.sum() > len(values)
 
+# %% ../nbs/03_events.ipynb #f051c059
 def kinds(card: Card,   # of a city
           wanted: dict, # our columns -> theirs
 ) -> dict:
@@ -849,7 +853,7 @@ def _looks_like_points(column):
     return len(text) > 0 and pc.mean(
         pc.match_substring_regex(text, r"(?i)^(?:SRID=4326; ?)?POINT ?(?:Z ?)?\(")).as_py() > .5
 
-# %% ../nbs/03_events.ipynb #f051c059
+# %% ../nbs/03_events.ipynb #f78ca1dd
 def guess(table: pa.Table,   # the first rows of a file, with its own names
           named: dict,       # ours -> theirs, for what is known already
           formats: tuple = (), # strptime formats of the time, if they are known

@@ -724,6 +724,7 @@ def _not_swapped(alike, late, what):
         "spreadsheet swaps day and month of the dates that it can: export the file again, with "
         "the dates as text")
 
+# %% ../nbs/01_fields.ipynb #c7271808
 @cache
 def _calendar():
     "For each month of the years 0 to 9999: days since 1970 at its beginning, and its days."
@@ -944,6 +945,7 @@ def _not_packed(alike, what):
         f"{what} has numbers such as {packed[0]:010}, which may be seconds since 1970, or year, "
         "month, day, hour and minute: say how they are written with formats, such as '%y%m%d%H%M'")
 
+# %% ../nbs/01_fields.ipynb #149b4930
 def _of_text(text, found, how, what):
     """Of alike rows: which, seconds on the written clock, which are dates, how exact, the zone's
     minutes."""

@@ -775,6 +775,7 @@ def _measures(column, size):
     alike = len(np.unique(ratio)) > 1 and ratio.std() < .05*abs(ratio.mean())
     return bool((numbers[known] % 1 != 0).mean() > .5 or alike and known.sum() > 2)
 
+# %% ../nbs/12_geo.ipynb #04a4e784
 def _guessed_key(table, size):
     """The property that names areas, by its name and its values; None where it is not clear, as
     where it names much fewer areas than another one does. `size`: (n,) of the shapes."""

@@ -78,6 +78,7 @@ class Settings:
                if repr(value) != repr(usual[name].default)}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in own.items())})"
 
+# %% ../nbs/55_models.ipynb #a73c29ae
 def clone(model: Any) -> Any:
     "A model of the same settings that has learnt nothing."
     settings = model.get_params(deep=False).items()
@@ -85,7 +86,6 @@ def clone(model: Any) -> Any:
         **{
             name: clone(value) if isinstance(value, Settings) else copy.deepcopy(value)
             for name, value in settings})
-
 
 # %% ../nbs/55_models.ipynb #340bad12
 class Estimator(Settings):

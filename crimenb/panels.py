@@ -529,6 +529,7 @@ def cell_areas(events: pd.DataFrame, # an events table
     return events.assign(area=pd.Categorical.from_codes(code, categories=pd.Index(cells.ids,
         dtype=str))), cell_places(cells)
 
+# %% ../nbs/30_panels.ipynb #2d48e7bf
 def city_places(truth, # from `city.simulate`
 ) -> pd.DataFrame:
     "Middle (lon, lat) and size (km2) of each area of a simulated city."

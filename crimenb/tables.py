@@ -311,6 +311,7 @@ class Kind(NamedTuple):
     # does no text have such a value behind a comma, row by row? A date is told, a number isn't
     telling: bool = False
 
+# %% ../nbs/02_tables.ipynb #0de67477
 class _Readings:
     """Rows of `width` values under `n` names, read as they stand or with delimiters in values;
     `typed`: place -> `Kind`."""

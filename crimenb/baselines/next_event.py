@@ -63,6 +63,7 @@ def most_alike(similarity: np.ndarray, # (r, n)
     weight = (nearer + alike*share[row]).astype("float32")
     return csr_array((weight, column, np.append(start, len(row))), shape=(rows, n))
 
+# %% ../../nbs/baselines/10_next_event.ipynb #822d4e80
 def similar_shares(history: Sequences,
                    k: int,   # how many similar spots; all others, where there are fewer
 ) -> np.ndarray:

@@ -766,6 +766,7 @@ def _protocol_now(study, method, protocol, rows):
     said = any("seen first" in row["protocol"] for row in rows)
     return protocol if said else f"{protocol}, seen first"
 
+# %% ../../nbs/lab/10_studies.ipynb #00a00509
 def read_results(
     folder=None,  # a folder of result files; the recorded evidence of the library if not given
 ) -> pd.DataFrame:
