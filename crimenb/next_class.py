@@ -134,6 +134,10 @@ class NextClass(Model):
         self._fits(view)
         return self._predict(view, view.positions(at))
 
+    def ahead(self, view: Sequences, periods: int = 1) -> "tuple[Any, np.ndarray]":
+        "The view, and the probabilities of each spot's next event."
+        return view, self.predict(view, view.ahead(periods))
+
     def _predict(self, view, at):
         history = view.until(at)
         return proper(self.weights(history), history, self.trace)
@@ -188,10 +192,6 @@ class Foretelling(NextClass):
     ) -> pd.DataFrame:
         "Rows `protocol`, `metric`, `value`, `low`, `high`, `n` of probabilities `values`."
         return score_rows(values, questions(view, at, protocols), level)
-
-    def ahead(self, view: Sequences, periods: int = 1) -> "tuple[Any, np.ndarray]":
-        "The view, and the probabilities of each spot's next event."
-        return view, self.predict(view, view.ahead(periods))
 
     def forecast(self, view, periods: int = 1, # 1: of a spot only the next event is foretold
                  level: float = .9,            # of no meaning here: probabilities have no interval

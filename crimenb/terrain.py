@@ -26,50 +26,47 @@ from .geo import (Cells, Points, cell_places, cells_in, in_metres, metric, read_
                   read_points, read_polygons, read_table, square_cells, transform)
 from .views import Split, View, differs, quiet_days, split_in_time
 
+# %% ../nbs/35_terrain.ipynb #294d6451
+def _put(record, **values):
+    "Set fields of a frozen dataclass, in its `__post_init__`."
+    for name, value in values.items(): object.__setattr__(record, name, value)
+
+def _one_each(units):
+    "An `InputError` if there are no units, two of one name, or a column has not one row for each."
+    n = len(units.x)
+    if not n: raise InputError("units: there are none")
+    for name in ("ids", "area", "columns"):
+        if (rows := len(getattr(units, name))) != n:
+            raise InputError(f"units: {name} has {rows} rows for {n} places")
+    if len(pd.unique(units.ids)) < n: raise InputError("units: two have the same id")
+
 # %% ../nbs/35_terrain.ipynb #f6d5636d
 @dataclass(frozen=True, eq=False)
 class Units:
-    """The places that get a prediction, one a row. `crs`: EPSG number of a system in metres, or
-    None for a local one."""
-    # a label for each, no two the same
-    ids: np.ndarray
-    # metres
-    x: np.ndarray
+    "The places that get a prediction, one a row."
+    ids: np.ndarray             # a label for each, no two the same
+    x: np.ndarray               # metres
     y: np.ndarray
-    # square metres, NaN where not known; None: not known anywhere
-    area: Any = None
-    crs: "int | None" = None
-    # whatever else came with the units, one row a unit
-    columns: pd.DataFrame = field(default=None, repr=False)
-    # the grid whose cells they are
-    cells: "Cells | None" = field(default=None, repr=False)
+    area: Any = None            # square metres, NaN where not known; None: not known anywhere
+    crs: "int | None" = None    # EPSG number of a system in metres; None: a local one
+    columns: pd.DataFrame = field(default=None, repr=False)   # what else is known, one row a unit
+    cells: "Cells | None" = field(default=None, repr=False)   # the grid whose cells they are
 
     def __post_init__(self):
-        put = lambda name, value: object.__setattr__(self, name, value)
-        put("crs", metric(self.crs, "units"))
-        x, y = in_metres(self.x, self.y, self.crs, "units")
-        put("x", x); put("y", y); put("ids", np.asarray(self.ids))
-        put(
-            "area",
-            np.full(len(x), np.nan) if self.area is None else np.asarray(self.area, dtype=float))
-        put(
-            "columns", pd.DataFrame(index=range(len(x))) if self.columns is None
-            else self.columns.reset_index(drop=True))
-        if not len(x): raise InputError("units: there are none")
-        for name in ("ids", "area", "columns"):
-            if len(getattr(self, name)) != len(x):
-                raise InputError(
-                    f"units: {name} has {len(getattr(self, name))} rows for {len(x)} places")
-        if len(pd.unique(self.ids)) < len(x): raise InputError("units: two have the same id")
+        crs = metric(self.crs, "units")
+        x, y = in_metres(self.x, self.y, crs, "units")
+        area = np.full(len(x), np.nan) if self.area is None else np.asarray(self.area, dtype=float)
+        rows = pd.DataFrame(index=range(len(x))) if self.columns is None else self.columns
+        _put(self, crs=crs, x=x, y=y, ids=np.asarray(self.ids), area=area,
+            columns=rows.reset_index(drop=True))
+        _one_each(self)
 
     @classmethod
     def of(cls, cells: Cells, **columns: Any) -> "Units":
-        """Cells of a grid in metres as units; `columns` has row, column and what else is given, a
-        value a cell."""
+        "Cells of a grid in metres as units; `columns` has row, column and what else is given."
         table = pd.DataFrame({"row": cells.row, "column": cells.column, **columns})
-        return cls(
-            cells.numbers, cells.x, cells.y, np.full(len(cells), cells.width * cells.height),
-            cells.crs, table, cells)
+        area = np.full(len(cells), cells.width * cells.height)
+        return cls(cells.numbers, cells.x, cells.y, area, cells.crs, table, cells)
 
     def __len__(self): return len(self.x)
     @property
@@ -410,11 +407,9 @@ class Ground(View):
     units: Units = field(repr=False)
     # factor -> Points; without factors only rules that look at counts can be fitted
     factors: dict = field(repr=False)
-    # (periods, units), NaN in periods that are not known
-    counts: np.ndarray = field(repr=False)
-    # when the first period begins, and how long each is
-    start: pd.Timestamp
-    length: str = "Y"
+    counts: np.ndarray = field(repr=False)  # (periods, units), NaN in periods that are not known
+    start: pd.Timestamp                     # when the first period begins
+    length: str = "Y"                       # of each
     # measures of every factor, or factor -> its measures; and the other arguments of `design`
     kinds: Any = ("distance", "density")
     bandwidths: tuple = BANDWIDTHS
@@ -425,14 +420,12 @@ class Ground(View):
     made: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
-        put = lambda name, value: object.__setattr__(self, name, value)
-        put("start", stretches(self.start, self.length, 0)[0])
-        put("counts", np.asarray(self.counts, np.float32))
-        for name in ("bandwidths", "constants"): put(name, tuple(getattr(self, name)))
+        _put(self, start=stretches(self.start, self.length, 0)[0],
+            counts=np.asarray(self.counts, np.float32), bandwidths=tuple(self.bandwidths),
+            constants=tuple(self.constants))
         if self.counts.ndim != 2 or self.counts.shape[1] != len(self.units):
-            raise InputError(
-                f"counts have shape {self.counts.shape}: give (periods, {len(self.units)}), a "
-                "column a unit")
+            raise InputError(f"counts have shape {self.counts.shape}: give (periods, "
+                             f"{len(self.units)}), a column a unit")
 
     def settings(self) -> dict:
         "The arguments of `design` after the factors."
@@ -455,8 +448,7 @@ class Periodic(Ground):
     name: str = ""
     # what the periods are called; None: by their dates
     labels: "tuple | None" = field(default=None, repr=False)
-    # sentences on what is to be known of the counts
-    notes: tuple = field(default=(), repr=False)
+    notes: tuple = field(default=(), repr=False)    # sentences on what is to be known of the counts
     # name of a period -> `Counts`, the account of its records
     accounts: dict = field(default_factory=dict, repr=False)
     # what came after the last whole period, or None; it is no period of the view
@@ -464,8 +456,7 @@ class Periodic(Ground):
     # name -> (units,) older counts that may help to foretell, of whatever source; never what is
     # foretold
     history: "dict | None" = field(default=None, repr=False)
-    # simulated cities: design columns that events were drawn with and their coefficients on the
-    # log scale
+    # simulated cities: design columns that events were drawn with, and their log coefficients
     planted: "dict | None" = None
     # simulated cities: (units,) expected number of recorded events in a period
     expected: "np.ndarray | None" = field(default=None, repr=False)

@@ -17,8 +17,7 @@ import torch
 import torch.nn as nn
 
 from ..core import InputError, needs, one_of, within, write_atomic
-from ..metrics import fit_spread
-from ..models import Model
+from ..models import Model, spread_at
 from ..pictures import RED
 
 # %% ../../nbs/papers/40_rtm.ipynb #626b8d6e
@@ -778,7 +777,7 @@ class RTM(Model):
         periods = [np.arange(*part.indices(view.known))
                    for part in (valid, train) if part is not None]
         at = next(part for part in periods if len(part))
-        return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
+        return spread_at(self, view, at)
 
 class RTMByDeviance(RTM):
     "The same, but each set keeps the candidate with the least deviance, or none, by BIC."
