@@ -483,34 +483,51 @@ class Periodic(Ground):
         "The number of the period of that name."
         return self.names.index(one_of(name, self.names, f"period of {self.name or 'the view'}"))
 
+# %% ../nbs/35_terrain.ipynb #3d77f29f
+def _schema(view):
+    "`Kept.schema`."
+    kinds = view.kinds
+    if not isinstance(kinds, dict): kinds = dict.fromkeys(view.factors, kinds)
+    measures = [(kinds[name],) if isinstance(kinds[name], str) else tuple(kinds[name])
+                for name in view.factors]
+    return {
+        "factors": list(view.factors), "measures": measures,
+        **{name: value for name, value in view.settings().items() if name != "kinds"},
+        "length": view.length, "crs": view.units.crs, "units": view.units.ids,
+        "x": view.units.x, "y": view.units.y,
+        "points": {name: points.fingerprint for name, points in view.factors.items()}}
+
+def _on_quiet(view, whole, quiet):
+    "A sentence on the days of which nothing is known in periods that are kept, or none."
+    if not len(quiet): return ()
+    kept = view.holes(quiet)[0][~np.isnan(whole.counts[:view.known, 0])]
+    if not (n := int(kept.sum())): return ()
+    return (f"{n} day(s) of which nothing is known lie in {(kept > 0).sum()} {view.period}(s) that "
+            "are counted all the same: too little to matter",)
+
+def _can_be_learnt(past, t):
+    "An `InputError` where there is nothing to learn from in the counts before period `t`."
+    if not past.shape[1]:
+        raise InputError(f"no period comes before number {t}: there is nothing to learn from")
+    if not np.isfinite(past).all():
+        raise InputError(f"some period before number {t} is not known: fill the gap first")
+    if (past < 0).any(): raise InputError("counts must be at least 0")
+    if not past[:, -1].any():
+        raise InputError("no event in the last past period: there is nothing to learn from")
+
 # %% ../nbs/35_terrain.ipynb #a7a0656c
 @dataclass(frozen=True, eq=False)
 class Kept(Periodic):
     "Counts by period and unit that can be cut, extended and compared."
-    def schema(self) -> dict:
-        kinds = (
-            self.kinds if isinstance(self.kinds, dict) else dict.fromkeys(self.factors, self.kinds))
-        measures = [
-            (kinds[name],) if isinstance(kinds[name], str) else tuple(kinds[name])
-            for name in self.factors]
-        return {
-            "factors": list(self.factors), "measures": measures,
-            **{name: value for name, value in self.settings().items() if name != "kinds"},
-            "length": self.length, "crs": self.units.crs, "units": self.units.ids,
-            "x": self.units.x, "y": self.units.y,
-            "points": {name: points.fingerprint for name, points in self.factors.items()}}
+    def schema(self) -> dict: return _schema(self)
 
-    def check(self, schema: dict,        # of the view that a model was fitted on
-              what: str = "the model",   # for the sentence
-    ) -> Any:
-        """As every view; a factor's points may be others than then, but not those that another
-        factor had."""
+    def check(self, schema: dict, what: str = "the model") -> Any:
+        "As every view; a factor's points may be others, but not those that another factor had."
         here = self.schema()
         super().check({**schema, "points": here["points"]}, what)
         if why := exchanged(schema, here):
-            raise InputError(
-                f"{what} was fitted on another view ({why}): name the factors as they were, or "
-                "fit it again")
+            raise InputError(f"{what} was fitted on another view ({why}): name the factors as they "
+                             "were, or fit it again")
         return self
 
     def _with(self, counts, first):
@@ -520,13 +537,9 @@ class Kept(Periodic):
 
     def whole(self, quiet: Any = ()) -> Any:
         "As `Holed.whole`; days of which nothing is known, in periods that are kept, are told of."
-        found, quiet = super().whole(quiet), pd.DatetimeIndex(quiet)
-        if not len(quiet): return found
-        kept = self.holes(quiet)[0][~np.isnan(found.counts[:self.known, 0])]
-        if not (n := int(kept.sum())): return found
-        return replace(found, notes=(*found.notes,
-            f"{n} day(s) of which nothing is known lie in {(kept > 0).sum()} {self.period}(s) that "
-            "are counted all the same: too little to matter"))
+        found = super().whole(quiet)
+        notes = _on_quiet(self, found, pd.DatetimeIndex(quiet))
+        return replace(found, notes=(*found.notes, *notes)) if notes else found
 
     def joined(self, later: Any, gap: str = "refuse") -> Any:
         "As `Joined.joined`, with the notes of both."
@@ -537,25 +550,12 @@ class Kept(Periodic):
         if 0 < test < 1: test = max(1, round(test*self.known))
         return split_in_time(self.known, valid, test)
 
-    def past(self, t: int,                    # a period
-             periods: "int | None" = None,    # how many to look back; None: all
+    def past(self, t: int, periods: "int | None" = None,  # a period; how many before it, None: all
     ) -> np.ndarray:
-        """(units, k) counts of the periods before `t`, the latest last; all of them known, and
-        something in the last."""
+        "(units, k) counts of the periods before `t`, the latest last: all known, not all 0."
         found = self.counts[0 if periods is None else max(0, t - periods):t].T.astype(float)
-        if not found.shape[1]:
-            raise InputError(f"no period comes before number {t}: there is nothing to learn from")
-        if not np.isfinite(found).all():
-            raise InputError(f"some period before number {t} is not known: fill the gap first")
-        if (found < 0).any(): raise InputError("counts must be at least 0")
-        if not found[:, -1].any():
-            raise InputError("no event in the last past period: there is nothing to learn from")
+        _can_be_learnt(found, t)
         return found
-
-    @property
-    def older(self) -> "np.ndarray | None":
-        "(units, k) the older counts, or None if there are none."
-        return np.column_stack(list(self.history.values())) if self.history else None
 
 # %% ../nbs/35_terrain.ipynb #9c687d7a
 def one_source(counts: list,  # `Counts`, oldest first
@@ -666,40 +666,42 @@ def counted(points: Points,     # with a column `time`
         counts.sum(0), points.source, f"{edges[0]:%Y-%m-%d} to {edges[-1]:%Y-%m-%d}",
         points.rows_in, dropped)
 
+# %% ../nbs/35_terrain.ipynb #1c553664
+def _later(view, events, end):
+    "A view of later events, by the same units and periods, from the first whole period on."
+    table = events.events if isinstance(events, Cleaned) else events
+    first, n = table["time"].min().normalize(), 1
+    while stretches(view.start, view.length, n)[-1] < first: n *= 2
+    start = next(
+        s for s in stretches(view.start, view.length, n) if s >= first - pd.Timedelta(days=1))
+    return view.from_events(
+        events, view.units, view.factors, None, view.length, start, end, name=view.name,
+        **{**view.settings(), "made": view.made})
+
 # %% ../nbs/35_terrain.ipynb #a7a768c3
 @dataclass(frozen=True, eq=False)
 class Terrain(Kept):
-    """The view of a city's events that risk terrain models take: counts by period and unit, and
-    what surrounds each unit."""
+    "The view that risk terrain models take: counts by period and unit, and what surrounds each."
     @classmethod
     def of(cls, counts: list,     # `Counts` of one source, oldest first
-           units: Units,
-           factors: dict,         # factor -> Points
-           start,                 # when the first of them begins
-           length: str = "Y",     # of each
+           units: Units, factors: dict,  # factor -> Points
+           start, length: str = "Y",     # when the first of them begins, and the length of each
            **settings: Any,       # of the view
     ) -> "Terrain":
         "The view of counts that were made one period at a time."
         periods = [one.period for one in one_source(counts)]
         labels = None if length == "Y" else tuple(periods)
-        return cls(
-            units, factors, np.stack([one.n for one in counts]), start, length, labels=labels,
-            accounts=dict(zip(periods, counts)), **settings)
+        return cls(units, factors, np.stack([one.n for one in counts]), start, length,
+                   labels=labels, accounts=dict(zip(periods, counts)), **settings)
 
     @classmethod
     def from_events(cls, events,          # a `Cleaned`, or its table of events
-                    # Units, Cells, or the width of a square cell in metres; None: what the card
-                    # says, or 200
-                    units=None,
-                    # factor -> Points, or a file of them; None: those of the card
-                    factors=None,
+                    units=None,    # Units, Cells or metres of a square cell; None: the card's, 200
+                    factors=None,  # factor -> Points, or a file of them; None: those of the card
                     card=None,            # a card of `crimenb.cities`
                     period: str = "Y",    # length of a period, such as "Y", "6M" or "2W"
-                    # when the first period begins, and up to when the events are complete; None:
-                    # judged by the events
-                    start=None, end=None,
-                    # metres of an event from a unit; None: 150, or the width of a cell
-                    limit: "float | None" = None,
+                    start=None, end=None,  # first day, and up to when complete; None: by the events
+                    limit: "float | None" = None,  # metres from event to unit; None: 150, or a cell
                     **settings: Any,      # of the view, such as bandwidths, constants or values
     ) -> "Terrain":
         "The events counted by period and unit."
@@ -709,23 +711,14 @@ class Terrain(Kept):
         time = points.columns["time"]
         start, n = covered(time.min(), time.max(), len(time), start, period, end)
         counts, account = counted(points, units, stretches(start, period, n), limit)
-        found = cls(
-            units, factors, counts, start, period, accounts={account.period: account}, **settings)
-        return found.whole(quiet_days(table))
+        return cls(units, factors, counts, start, period, accounts={account.period: account},
+                   **settings).whole(quiet_days(table))
 
     def update(self, events, gap: str = "refuse",  # as in `joined`
                end=None,                           # as in `from_events`
     ) -> "Terrain":
         "The view with later events, counted by the same units and periods."
-        table = events.events if isinstance(events, Cleaned) else events
-        first, n = table["time"].min().normalize(), 1
-        while stretches(self.start, self.length, n)[-1] < first: n *= 2
-        start = next(
-            s for s in stretches(self.start, self.length, n) if s >= first - pd.Timedelta(days=1))
-        later = self.from_events(
-            events, self.units, self.factors, None, self.length, start, end, name=self.name,
-            **{**self.settings(), "made": self.made})
-        return self.joined(later, gap)
+        return self.joined(_later(self, events, end), gap)
 
 # %% ../nbs/35_terrain.ipynb #4d6c2dcd
 def from_city(events: pd.DataFrame, # from `city.simulate`

@@ -579,7 +579,8 @@ class ShrunkCounts(HotSpots):
         ground = (
             [self.design(view).constants, self.design(view).x] if view.factors
             else [np.ones((len(past), 1))])
-        columns = _earlier(view.units, past, view.older if self.history else None)
+        older = list(view.history.values()) if self.history and view.history else None
+        columns = _earlier(view.units, past, None if older is None else np.column_stack(older))
         x = np.hstack(
             [*ground, _around(view.units, past[:, -1], self.bandwidths)]
             + [standardise(c) for c in columns])
