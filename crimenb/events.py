@@ -463,7 +463,8 @@ def _add_clocks(first, raw, how, card, what, label, among):
     name = str(card.columns.get("clock", "clock"))
     said = f"{what}, column {name}"
     seconds, missing, wrong = clocks(raw["clock"], card.clocks or _named(name), said, among)
-    utc = utc_clocks(raw["clock"]) | (_is_utc(label) and not how.wall)
+    of_utc = np.array([_is_utc(one) for one in np.atleast_1d(label)])
+    utc = utc_clocks(raw["clock"]) | (of_utc & (not how.wall))
     zone = np.full(len(utc), np.nan) if first.zone is None else first.zone
     odd = np.flatnonzero(np.isfinite(zone) & ~(utc & (zone == 0)) & ~missing & ~wrong
                          & ~np.isnat(first.time))
@@ -543,7 +544,7 @@ def judge(
     what: str = "the table",       # what to call it in errors and remarks
     period: tuple = (EARLIEST, None), # earliest and latest time that can be; no latest means now
     numbers: "bool | None" = None, # are the labels of areas whole numbers? None: those that are
-    # column of times -> the zone in which its text is written, where a file says so
+    # column of times -> the zone in which its text is written, where a file says so (or each row's)
     labelled: "dict | None" = None,
     # rules of a table that is read in pieces, as `fields.ruled` says; None: this is all of it
     among: "dict | None" = None,
@@ -1139,19 +1140,19 @@ LOOK = 20_000
 def _pieces(column): return (column.slice(i, LOOK) for i in range(0, len(column), LOOK))
 
 # %% ../nbs/03_events.ipynb #1813a5a0
-def _one_label(zones, card, names):
-    """column -> the zone that Parquet files give its times, of what each of them says; an
-    `InputError` where two differ and it matters."""
+def _labels(zones, card, parts, remarks):
+    """column -> the zone that Parquet files give its times, or that of each row where they differ;
+    `parts`: name and rows of each file."""
     labels: dict = {}
-    for found, name in zip(zones, names):
-        for column, zone in found.items(): labels.setdefault(column, {}).setdefault(zone, name)
-    for said in labels.values():
-        if card.zone and not card.wall and len(said) > 1:
-            raise InputError(
-                "the times of these files are in different zones ("
-                + ", ".join(f"{zone}: {name}" for zone, name in said.items())
-                + "): read the files apart")
-    return {column: next(iter(said)) for column, said in labels.items()}
+    for column in dict.fromkeys(column for found in zones for column in found):
+        said = [found.get(column) for found in zones]
+        if len({*said}) == 1: labels[column] = said[0]
+        else:
+            labels[column] = np.repeat(np.array(said, object), [n for _, n in parts])
+            remarks += [
+                f"times of {name} in column {card.columns.get(column, column)} are labelled {zone}"
+                if zone else f"those of {name} have no label" for zone, (name, _) in zip(said, parts)]
+    return labels
 
 def _together(raws):
     """Tables of several files as one; a column that is not the same kind in all of them becomes
@@ -1162,7 +1163,7 @@ def _together(raws):
     for name in names:
         parts = [raw[name] if name in raw.column_names else pa.nulls(raw.num_rows, pa.string())
                  for raw in raws]
-        if len({part.type for part in parts}) > 1: parts = [as_text(part) for part in parts]
+        if len({part.type for part in parts}) > 1: parts = [as_text(part).cast(pa.string()) for part in parts]
         chunks = [part.chunks if isinstance(part, pa.ChunkedArray) else [part] for part in parts]
         columns[name] = pa.chunked_array([chunk for some in chunks for chunk in some])
     return pa.table(columns)
@@ -1261,7 +1262,7 @@ def read(source, # a file (CSV, also .gz and .zip, or Parquet), a pattern such a
     whole = [_together(raws)]
     del raws, columns
     found = clean(whole.pop(), card, what, period, require_coordinates, sum(lost), numbers,
-                  _one_label(zones, card, names), parts)
+                  _labels(zones, card, parts, remarks), parts)
     return replace(found, remarks=(*remarks, *found.remarks))
 
 # %% ../nbs/03_events.ipynb #5f0c73d5

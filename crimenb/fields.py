@@ -29,39 +29,15 @@ from .core import InputError
 from .core import one_of
 
 # %% ../nbs/01_fields.ipynb #e6a45a9a
-# what files write where there is nothing
-MISSING = (
-    "",
-    "(null)",
-    "(NULL)",
-    "null",
-    "NULL",
-    "Null",
-    "<NULL>",
-    "<null>",
-    "NaN",
-    "nan",
-    "NAN",
-    "NaT",
-    "None",
-    "NA",
-    "N/A",
-    "n/a",
-    "n.a.",
-    "N.A.",
-    "<NA>",
-    "<na>",
-    "\\N",
-    "(blank)",
-    # a spreadsheet's errors
-    "#N/A",
-    "#VALUE!",
-    "#REF!",
-    "#NAME?",
-    "#DIV/0!",
-    "#NUM!",
-    "#NULL!",
-)
+# what files write where there is nothing, in small letters; at the end a spreadsheet's errors
+_NOTHING = (
+    "null", "(null)", "<null>", "[null]", "nan", "nat", "none", "<none>", "nil", "(nil)", "na",
+    "n/a", "n.a.", "<na>", "\\n", "(blank)", "#n/a", "#na", "#n/a n/a", "#value!", "#ref!",
+    "#name?", "#div/0!", "#num!", "#null!")
+# null, NULL, Null, NaN; but NONE is what a desk chooses from a list
+MISSING = ("", "NaN", "NaT", *dict.fromkeys(
+    way for word in _NOTHING
+    for way in (word, word.upper(), word.capitalize(), word.title()) if way != "NONE"))
 
 # %% ../nbs/01_fields.ipynb #90fbe562
 def fold(name: str) -> str:
@@ -102,6 +78,8 @@ def as_text(column,  # an Arrow column of any simple type, or anything that Arro
         raise InputError(f"a column of {kind} cannot be read as text ({error})") from None
 
 # %% ../nbs/01_fields.ipynb #fe152493
+def _matching(text, pattern): return pc.fill_null(pc.match_substring_regex(text, pattern), False)
+
 def stripped(text: pa.Array,  # Arrow text
 ) -> pa.Array:
     "Text without white space at its ends, null where it means that there is nothing."
@@ -127,6 +105,10 @@ def record_ids(values,  # text or numbers, one a row
         text = pc.replace_substring_regex(text, _UNSEEN, "")
         nobody = pc.match_substring_regex(text, _NO_ID)
         text = pc.if_else(nobody, pa.scalar(None, text.type), text)
+        guid = _matching(text, _GUID)
+        if pc.any(guid).as_py():
+            bare = pc.utf8_lower(pc.replace_substring_regex(text, "[{()}]", ""))
+            text = pc.if_else(guid, bare, text)
         # a spreadsheet's marks for "this is text", and a sign
         text = pc.replace_substring_regex(text, r'^="(.*)"$', r"\1")
         text = pc.replace_substring_regex(text, r"^['+]([0-9].*)$", r"\1")
@@ -152,7 +134,9 @@ _SPACE = r"[,'’ \x{00A0}\x{2009}\x{202F}]"
 # as programs write large numbers; 12E300 is the number of a case
 _POWER = r"^\d(?:[.,]\d+[eE]\+?|[eE]\+)\d+$"
 # what stands where nobody gave a number: no letter and no digit, or a word
-_NO_ID = r"(?i)^(?:[^\pL\pN]*|none|nil|null|nan|n/?a|unknown|unk)$"
+_NO_ID = rf"(?i)^(?:[^\pL\pN]*|{'|'.join(map(re.escape, _NOTHING))}|unknown|unk)$"
+# {3F2504E0-4F89-11D3-9A0C-0305E82C3301}: the same in small letters and without braces
+_GUID = r"(?i)^[{(]?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}[)}]?$"
 
 def _as_str(kind): return pd.StringDtype(na_value=np.nan) if pa.types.is_string(kind) else None
 
@@ -232,7 +216,7 @@ _MARK = r"['\x{2019} \x{00A0}\x{2009}\x{202F}]"
 # 1 176 352 and 1'176'352.5
 _MARKED = rf"^[+-]?\d{{1,3}}(?:{_MARK}\d{{3}})+(?:[.,]\d*)?$"
 
-def _matching(text, pattern): return pc.fill_null(pc.match_substring_regex(text, pattern), False)
+
 
 def _unmarked(text):
     "Numbers without spaces or apostrophes between thousands."
@@ -959,6 +943,17 @@ def _labelled(seconds, minutes, label, how, what, remarks):
     moment = utc.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
     return np.where(minutes == _NO_ZONE, moment, seconds), np.where(minutes == _NO_ZONE, 0, minutes)
 
+# %% ../nbs/01_fields.ipynb #43a003f6
+def _by_label(seconds, minutes, label, rows, how, what, remarks):
+    "As `_labelled`, for rows of which each may have another label, or none."
+    if isinstance(label, str): return _labelled(seconds, minutes, label, how, what, remarks)
+    seconds, minutes = seconds.copy(), minutes.copy()
+    for one in {*label} - {None}:
+        here = label[rows] == one
+        seconds[here], minutes[here] = _labelled(
+            seconds[here], minutes[here], one, how, what, remarks)
+    return seconds, minutes
+
 # %% ../nbs/01_fields.ipynb #0231189d
 def _typed(column, how, what):
     "Times that come as times (Parquet, a DataFrame)."
@@ -990,8 +985,9 @@ def _typed(column, how, what):
 def times(column,                     # an Arrow column of text, numbers or times
           how: "Writing | None" = None, # how times are written, and in which zone the city is
           what: str = "the column",   # what to call it in errors and remarks
-          # the zone in which text without a zone is written, where the file says so
-          label: "str | None" = None,
+          # the zone in which text without a zone is written, where the file says so; of several
+          # files that of each row, None where there is none
+          label: "str | np.ndarray | None" = None,
           among: "dict | None" = None, # rules of a column that is read in pieces, as `ruled` says
 ) -> Times:
     "A column as times on the city's clocks."
@@ -1007,8 +1003,8 @@ def times(column,                     # an Arrow column of text, numbers or time
             nowhere.copy(), nowhere.astype(np.int8))
         for rows, seconds, ok, exact, minutes in _of_text(text, found, how, what, among):
             nothing = ok & _nothing(seconds)
-            if label:
-                seconds, minutes = _labelled(seconds, minutes, label, how, what, found.remarks)
+            if label is not None:
+                seconds, minutes = _by_label(seconds, minutes, label, rows, how, what, found.remarks)
             local = _in_zone(seconds, minutes, ok & ~nothing, how, what, found.remarks)
             found.time[rows], found.exact[rows] = local.astype("datetime64[s]"), exact
             found.nothing[rows], found.wrong[rows] = nothing, ~ok

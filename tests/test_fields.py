@@ -257,6 +257,11 @@ def test_what_programs_put_round_a_record_number_is_no_part_of_it(text): assert 
 
 def test_the_number_of_a_case_is_no_power_of_ten(): assert list(F.record_ids(["12E300", "19E1", "3E7", "2024E05", "1.307"])) == ["12E300", "19E1", "3E7", "2024E05", "1.307"] and F.record_ids(["1E+20"]).isna().all()
 
+def test_a_guid_is_the_same_in_any_case_and_with_braces():
+    same = ["{3F2504E0-4F89-11D3-9A0C-0305E82C3301}", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "(3F2504E0-4F89-11d3-9A0C-0305E82C3301)"]
+    assert F.record_ids(same).unique().tolist() == [same[1]] and F.record_ids(["{A-1}", "a-1"]).nunique() == 2
+
+
 def test_no_number(): assert F.record_ids(["-", "--", "?", "none", "Unknown", "N/A", " ", "."]).isna().all() and list(F.record_ids(["A-1", "№7", "-7"])) == ["A-1", "№7", "-7"]
 
 def test_a_spreadsheets_mark_for_text_is_not_part_of_a_record_number(): assert list(F.record_ids(["'001307355", "1307355", "JB'12"])) == ["1307355", "1307355", "JB'12"]
