@@ -379,9 +379,11 @@ def _not_shifted(lines: list, delimiter: str, n: int, width: int, wanted: dict, 
     if delimiter not in ",;": return
     wide = [line for line in lines if len(_row(line, delimiter)) == width]
     rows = [_row(line, delimiter) for line in wide]
-    bare = [line.split(d) for line in wide if b'"' not in line]
+    bare = [line for line in wide if b'"' not in line]
     # "12 MAIN ST, NW": the space behind a comma in a text
-    spaced = sum(2*sum(row[i][:1] == b" " for row in bare) > len(bare) for i in range(1, n))
+    value = _grammar(delimiter)[2]
+    raw = [[found[1] for found in value.finditer(line)][:n] for line in wide]
+    spaced = sum(2*sum(row[i][:1] == b" " for row in raw) > len(raw) for i in range(1, n))
     text = 0 < spaced <= width - n and spaced < n - 1
     # who puts marks round values with a delimiter leaves none without; who asks for the last
     # column knows that it is not empty
@@ -389,9 +391,9 @@ def _not_shifted(lines: list, delimiter: str, n: int, width: int, wanted: dict, 
         re.search(rb'"[^"]*%b[^"]*"(?:%b|$)' % (d, d), line) for line in wide)
     filled = n - 1 in wanted.values() and any(row[n - 1] for row in rows)
     exact = any(b'"' not in line and line.count(d) == n - 1 for line in lines)
-    if not text and quotes: return
     places = {wanted[name]: kind for name, kind in typed.items() if name in wanted}
     read = _Readings(rows, n, width, places, missing)
+    if not text and quotes and (not read.known or read.stands()): return
     if not text and filled and not exact and (not read.known or read.stands()): return
     if read.stands() and not read.shifts(wanted.values(), not exact): return
     raise InputError(

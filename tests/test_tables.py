@@ -439,3 +439,23 @@ def test_a_citys_file_whose_lines_all_end_in_commas_is_the_same_file(samples, tm
     found, got = E.read(path, city=city), S.ingest(city, path, tmp_path/"store")
     pd.testing.assert_frame_equal(found.events, want.events)
     assert (got.rows_in, got.kept, got.dropped) == (found.rows_in, len(want.events), want.dropped) and found.dropped == want.dropped
+
+
+@pytest.mark.parametrize("column", ["PREM_TYP_DESC", "OFNS_DESC", "VIC_RACE"])
+def test_a_comma_in_a_text_where_the_last_value_is_empty_moves_nothing(samples, tmp_path, column):
+    table = pd.read_csv(samples/"nypd.csv", dtype=str, keep_default_na=False).sample(60, replace=True, random_state=1)
+    table = table.assign(CMPLNT_NUM=[str(i) for i in range(60)], VIC_SEX="")
+    at = list(table.columns).index(column)
+    def saved(every):
+        lines = [",".join(table.columns)]
+        for i, values in enumerate(table.itertuples(index=False)):
+            cells = [f'"{v}"' if "," in v else v for v in values]
+            if i % every == 0: cells[at] = table.iloc[i, at].replace(",", "") + ", OTHER"
+            lines.append(",".join(cells))
+        return put(tmp_path/f"{column}.csv", "\n".join(lines) + "\n")
+    # in some rows it costs these rows, and no other
+    read = E.read_nypd(saved(12))
+    assert read.dropped["line unreadable"] == 5 and read.events.victim_sex.isna().all() and set(read.events.victim_descent.dropna()) <= {"BLACK", "WHITE HISPANIC"}
+    path = saved(1)
+    for one in (lambda: E.read_nypd(path), lambda: S.ingest("nyc", path, tmp_path/"stores")):
+        with pytest.raises(InputError, match="lines that end in a ',' too many"): one()
