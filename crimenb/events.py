@@ -173,33 +173,31 @@ def _numbers(raw, among):
     a, b, no_a = _without_marks(a, b, no_a)
     return pair == PAIRS[0], a, b, no_a | no_b
 
-# what stands for no number among places
-_NO_NUMBER = 2**29
-
 def _coarse(degrees, a, b, absent):
-    "Rows by place, to a hundredth of a degree or a hundred metres or feet: a number for each."
-    known = ~absent
-    both = [np.where(np.isfinite(v[known]), v[known]/(.01 if degrees else 100), _NO_NUMBER)
-            for v in (a, b)]
-    i, j = (np.rint(v.clip(-_NO_NUMBER, _NO_NUMBER)).astype(np.int64) + _NO_NUMBER for v in both)
-    code, found = pd.factorize(2**31*i + j)
+    """Rows by place, to a hundredth of a degree or a hundred metres or feet, which are two numbers
+    of 32 bits in one of 64."""
+    pair = np.stack([a, b], 1)[~absent]
+    with np.errstate(over="ignore", invalid="ignore"):
+        pair = np.round(pair, 2 if degrees else -2).astype(np.float32) + np.float32(0)
+    pair[~np.isfinite(pair)] = np.nan
+    code, found = pd.factorize(pair.view(np.int64)[:, 0])
     return pd.Series(np.bincount(code, minlength=len(found)), found, dtype=np.int64)
 
 def _of_coarse(degrees, shown):
     "A table of places with the shares that `_coarse` found, of a million rows or a few more."
     key, n = shown.index.to_numpy(np.int64), shown.to_numpy()
     rows = np.ceil(n/max(1, n.sum()/1e6)).astype(int)
-    pair = [np.where(v == 2*_NO_NUMBER, np.nan, (v - _NO_NUMBER)*(.01 if degrees else 100.))
-            for v in np.divmod(key, 2**31)]
+    pair = np.round(key.view(np.float32).reshape(-1, 2).astype(float), 2 if degrees else -2)
     return pa.table({name: np.repeat(v, rows)
-                     for name, v in zip(PAIRS[0] if degrees else PAIRS[1], pair)})
+                     for name, v in zip(PAIRS[0] if degrees else PAIRS[1], pair.T)})
 
 def _degrees(raw, card, what, among=None):
     """Longitude, latitude and which rows say nothing, of the columns lon and lat, or else of x and
     y in the card's coordinate system."""
     degrees, x, y, absent = _numbers(raw, among)
     if among is not None:
-        def decide(shown): places(_of_coarse(degrees, shown), card, what)
+        example = None if absent.all() else _written(raw, absent)
+        def decide(shown): places(_of_coarse(degrees, shown), card, what, example=example)
         ruled(among, f"places in degrees: {degrees}", _coarse(degrees, x, y, absent), decide)
     if degrees:
         lon, lat = x, y
@@ -270,6 +268,7 @@ def places(raw: pa.Table,              # columns lon and lat, or x and y, or non
            what: str = "the table",    # what to call it in an error
            # rules of a table that is read in pieces, as `fields.ruled` says
            among: "dict | None" = None,
+           example: "str | None" = None, # how a place is written; None: as the first
 ) -> tuple:
     """(n,) longitude and latitude, NaN where unusable, and for each fault the rows where it is the
     first one."""
@@ -283,16 +282,18 @@ def places(raw: pa.Table,              # columns lon and lat, or x and y, or non
         reasons["coordinates near a pole"] = _near_a_pole(lon, lat, absent)
         reasons["coordinates far from all others"] = far_from_all(lon, lat)
     bad, why = _first(reasons)
-    if among is None: _sensible(raw, card, what, lon, lat, absent, inside, bad, why)
+    if among is None:
+        example = _written(raw, absent) if example is None and not absent.all() else example
+        _sensible(card, what, lon, lat, absent, inside, bad, why, example)
     return np.where(bad, np.nan, lon), np.where(bad, np.nan, lat), why
 
-def _sensible(raw, card, what, lon, lat, absent, inside, bad, why):
+def _sensible(card, what, lon, lat, absent, inside, bad, why, example):
     "An `InputError` where so many places have a fault that it is none of single rows."
     known = np.isfinite(lon + lat)
     west, south, east, north = WORLD if card.box is None else card.box
     _one_side(lon, lat, what)
     if (~absent).sum() >= ELSEWHERE and not known[~absent].any():
-        raise InputError(f"no place of {what} is two numbers, such as {_written(raw, absent)}: "
+        raise InputError(f"no place of {what} is two numbers, such as {example}: "
                          "write them with a decimal point and nothing else")
     swapped = known & (lat >= west) & (lat <= east) & (lon >= south) & (lon <= north)
     if card.box is not None and (swapped & ~inside).sum() > known.sum()/2:
