@@ -422,6 +422,7 @@ def of(among: "dict | None", name: str) -> "dict | None":
 def _when(raw, card, what, labelled, among):
     "The times of a table: of the column time with its clock, or of reported where it says nothing."
     names = [name for name in ("time", "reported") if name in raw.column_names]
+    for name in names: _same_zone(labelled.get(name), raw.num_rows, card, what, of(among, name))
     how = replace(card.writing, dated="clock" in raw.column_names)
     found = [
         times(raw[name], how, f"{what}, column {card.columns.get(name, name)}", labelled.get(name),
@@ -445,6 +446,16 @@ def _when(raw, card, what, labelled, among):
             f"of {own}: if they are UTC, say tz='UTC', or write utc: true beside the zone on a card"
         )
     return first
+
+def _same_zone(label, rows, card, what, among):
+    "An `InputError` where files say different zones, and that of the city is not known."
+    if label is None: return
+    shown = pd.Series({label: rows} if isinstance(label, str) else pd.Series(label).value_counts())
+    def decide(shown):
+        if len(shown) > 1 and card.zone is None: raise InputError(
+            f"{what} have times in different zones ({', '.join(shown.index)}): say that of the "
+            "city with tz='America/Chicago' or another one, or read the files apart")
+    ruled(among, "zone", shown, decide)
 
 _SAYS_UTC = re.compile(r"(?i)(?:^|[\W_])(?:utc|gmt)(?:$|[\W_])|(?:utc|gmt)\W*$")
 
@@ -1155,6 +1166,19 @@ def _labels(zones, card, parts, remarks):
                 if zone else f"those of {name} have no label" for zone, (name, _) in zip(said, parts)]
     return labels
 
+def _one_pair(raws, card, names):
+    "Tables of several files, those that have only x and y with degrees, where others have these."
+    has = [{*PAIRS[0]} <= {*raw.column_names} for raw in raws]
+    if all(has) or not any(has): return raws
+    found = []
+    for raw, there, name in zip(raws, has, names):
+        if not there and {*PAIRS[1]} <= {*raw.column_names}:
+            lon, lat, absent = _degrees(raw, card, name)
+            raw = raw.drop_columns(["x", "y"]).append_column("lon", pa.array(lon, mask=absent))
+            raw = raw.append_column("lat", pa.array(lat, mask=absent))
+        found.append(raw)
+    return found
+
 def _together(raws):
     """Tables of several files as one; a column that is not the same kind in all of them becomes
     text."""
@@ -1254,6 +1278,7 @@ def read(source, # a file (CSV, also .gz and .zip, or Parquet), a pattern such a
     names = ["the table" if isinstance(one, pd.DataFrame) else str(one) for one in files]
     what = names[0] if len(names) == 1 else f"{len(names)} files"
     numbers = cards[0].area_columns.get(area or next(iter(cards[0].area_columns), None))
+    raws = _one_pair(raws, cards[0], names)
     columns = [raw["time" if "time" in raw.column_names else "reported"] for raw in raws]
     card = one_order(cards[0], [_pieces(column) for column in columns], names)
     if card.order != cards[0].order:

@@ -713,3 +713,25 @@ def test_a_file_saved_with_the_day_first_is_read_so(tmp_path):
     assert S.ingest("chicago", path, tmp_path/"stores").kept == 31
     for events in (E.read_chicago(path).events, S.load("chicago", folder=tmp_path/"stores")):
         assert (events["time"].dt.normalize().to_numpy() == days.to_numpy()).all()
+
+
+def test_files_with_degrees_and_files_with_metres_have_places_together(tmp_path, samples):
+    table = pd.read_csv(samples/"dc.csv", dtype=str)
+    for name, lost in (("a", ["XBLOCK", "YBLOCK"]), ("b", ["LATITUDE", "LONGITUDE"])):
+        table.assign(CCN=[f"{name}{i}" for i in range(len(table))]).drop(columns=lost).to_csv(tmp_path/f"{name}.csv", index=False)
+    got = agree("dc", [tmp_path/"a.csv", tmp_path/"b.csv"], tmp_path/"stores")
+    once = agree("dc", tmp_path/"b.csv", tmp_path/"once")
+    assert got.mended.get("coordinates missing", 0) < once.kept and S.load("dc", folder=tmp_path/"stores").lon.notna().sum() > once.kept
+
+
+def test_files_that_say_different_zones_need_that_of_the_city(tmp_path):
+    times = pd.date_range("2024-05-01 12:00", periods=3, freq="31h", tz="UTC")
+    for i, zone in enumerate(("UTC", "America/New_York")):
+        pd.DataFrame({"Nr": [f"{i}-{k}" for k in range(3)], "When": times.tz_convert(zone), "What": "THEFT"}).to_parquet(tmp_path/f"{i}.parquet")
+    files = [tmp_path/"0.parquet", tmp_path/"1.parquet"]
+    card = "name: town\ncolumns: {record_id: Nr, time: When, category: What}\n"
+    (tmp_path/"card.yaml").write_text(card)
+    both(tmp_path/"card.yaml", files, tmp_path/"none", "2 files have times in different zones .(UTC, America/New_York|America/New_York, UTC).: say that of the city with tz=")
+    (tmp_path/"card.yaml").write_text(card + "zone: America/Chicago\n")
+    agree(tmp_path/"card.yaml", files, tmp_path/"stores", "town")
+    assert list(S.load("town", folder=tmp_path/"stores").time[:2].astype(str)) == ["2024-05-01 07:00:00"]*2
