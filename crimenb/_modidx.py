@@ -3535,6 +3535,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'crimenb.warehouse.store._version': ( 'warehouse/store.html#_version',
                                                                                'crimenb/warehouse/store.py'),
                                          'crimenb.warehouse.store._wanted': ('warehouse/store.html#_wanted', 'crimenb/warehouse/store.py'),
+                                         'crimenb.warehouse.store._when_where': ( 'warehouse/store.html#_when_where',
+                                                                                  'crimenb/warehouse/store.py'),
                                          'crimenb.warehouse.store._whole': ('warehouse/store.html#_whole', 'crimenb/warehouse/store.py'),
                                          'crimenb.warehouse.store._write_rejects': ( 'warehouse/store.html#_write_rejects',
                                                                                      'crimenb/warehouse/store.py'),

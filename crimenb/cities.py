@@ -110,9 +110,8 @@ class Card:
         except InputError as error:
             raise InputError(f"the card {self.path or self.name}: {error}") from None
 
-    # what relative paths on the card are relative to, and how the city writes its times
-    folder: ClassVar[Any]
-    writing: ClassVar[Any]
+    folder: ClassVar[Any]   # what relative paths on the card are relative to
+    writing: ClassVar[Any]  # how the city writes its times
 
 # %% ../nbs/02_cities.ipynb #f0ec6136
 def _folder(card) -> Path:
@@ -235,7 +234,8 @@ CITIES["la"] = Card(
         "weapon": "Weapon Desc"},
     {"AREA NAME": False, "AREA": True},
     ("record_id", "victim_age", "victim_sex", "victim_descent", "weapon"),
-    order="mdy", firm=False, clocks="hhmm", zone="America/Los_Angeles", wall=True, since="2010-01-01",
+    order="mdy", firm=False, clocks="hhmm", zone="America/Los_Angeles", wall=True,
+    since="2010-01-01",
     box=(-118.95, 33.6, -118.1, 34.4), crs=2229,
     missing={"victim_age": ("0",), **dict.fromkeys(("victim_sex", "victim_descent"), ("X", "-"))},
     stand_ins={"dates": {"01-01": ("00:01",)}, "hours": ("00:01", "12:00")},
@@ -331,7 +331,8 @@ KEYS = (
 # key -> what its value has to be
 _TYPES: dict = {
     "name": str, "events": (str, list), "columns": dict, "order": str, "formats": (str, list),
-    "clocks": str, "zone": str, "utc": bool, "since": str, "box": list, "crs": int, "missing": (list, dict),
+    "clocks": str, "zone": str, "utc": bool, "since": str, "box": list, "crs": int,
+    "missing": (list, dict),
     "areas": (str, dict), "grid_box": list, "cell_m": (int, float), "holidays": str,
     "factors": list}
 

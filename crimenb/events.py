@@ -191,6 +191,7 @@ def _of_coarse(degrees, shown):
     return pa.table({name: np.repeat(v, rows)
                      for name, v in zip(PAIRS[0] if degrees else PAIRS[1], pair.T)})
 
+# %% ../nbs/03_events.ipynb #4c47279a
 def _degrees(raw, card, what, among=None):
     """Longitude, latitude and which rows say nothing, of the columns lon and lat, or else of x and
     y in the card's coordinate system."""
@@ -287,6 +288,7 @@ def places(raw: pa.Table,              # columns lon and lat, or x and y, or non
         _sensible(card, what, lon, lat, absent, inside, bad, why, example)
     return np.where(bad, np.nan, lon), np.where(bad, np.nan, lat), why
 
+# %% ../nbs/03_events.ipynb #2221fc26
 def _sensible(card, what, lon, lat, absent, inside, bad, why, example):
     "An `InputError` where so many places have a fault that it is none of single rows."
     known = np.isfinite(lon + lat)
@@ -447,6 +449,7 @@ def _when(raw, card, what, labelled, among):
         )
     return first
 
+# %% ../nbs/03_events.ipynb #9e44d5c0
 def _same_zone(label, rows, card, what, among):
     "An `InputError` where files say different zones, and that of the city is not known."
     if label is None: return
@@ -470,6 +473,7 @@ def _named(name):
     "How the name of a column says that its times of the day are written; None where it does not."
     return next((way for way, pattern in _NAMES.items() if re.search(pattern, name)), None)
 
+# %% ../nbs/03_events.ipynb #aa5ae05e
 def _add_clocks(first, raw, how, card, what, label, among):
     "Put the clocks of a column of their own behind the days; a zone at either is used."
     name = str(card.columns.get("clock", "clock"))
@@ -1163,7 +1167,8 @@ def _labels(zones, card, parts, remarks):
             labels[column] = np.repeat(np.array(said, object), [n for _, n in parts])
             remarks += [
                 f"times of {name} in column {card.columns.get(column, column)} are labelled {zone}"
-                if zone else f"those of {name} have no label" for zone, (name, _) in zip(said, parts)]
+                if zone else f"those of {name} have no label"
+                for zone, (name, _) in zip(said, parts)]
     return labels
 
 def _one_pair(raws, card, names):
@@ -1188,7 +1193,8 @@ def _together(raws):
     for name in names:
         parts = [raw[name] if name in raw.column_names else pa.nulls(raw.num_rows, pa.string())
                  for raw in raws]
-        if len({part.type for part in parts}) > 1: parts = [as_text(part).cast(pa.string()) for part in parts]
+        if len({part.type for part in parts}) > 1:
+            parts = [as_text(part).cast(pa.string()) for part in parts]
         chunks = [part.chunks if isinstance(part, pa.ChunkedArray) else [part] for part in parts]
         columns[name] = pa.chunked_array([chunk for some in chunks for chunk in some])
     return pa.table(columns)

@@ -10,6 +10,7 @@ __all__ = ['MISSING', 'ORDERS', 'NO_DATES', 'WRITTEN', 'fold', 'as_text', 'strip
 # %% ../nbs/01_fields.ipynb #d686c696
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import fields
@@ -224,6 +225,7 @@ def _unmarked(text):
     if not pc.any(marked).as_py(): return text
     return pc.if_else(marked, pc.replace_substring_regex(text, _MARK, ""), text)
 
+# %% ../nbs/01_fields.ipynb #25fc6964
 def _number_rule(text, among):
     "Do commas stand before the parts of a number in this column, and points between thousands?"
     large, small, dotted, pointed = (
@@ -616,8 +618,8 @@ class Rule:
     "A rule for a column that is read in pieces: what they show together decides, not the first."
     def __init__(self): self.shown, self.rule = None, None
 
-    def take(self, shown, decide, provisional):
-        "The rule for a piece that shows this: that of the first one, until `settle` was asked."
+    def take(self, shown: pd.Series, decide: Callable, provisional: Any) -> Any:
+        "The rule for a piece, as `ruled` says: that of the first one, until `settle` was asked."
         if self.rule is None:
             try: self.rule = decide(shown)
             # a piece may not tell what all of them do
@@ -637,9 +639,9 @@ def ruled(
     among: "dict | None", # name -> `Rule`, for a column that is read in pieces; None: it is whole
     name: str,            # of the rule
     shown: pd.Series,     # what the column shows: how often, by what
-    decide,               # a function of this that finds the rule, or ends in an `InputError`
-    provisional=None,     # the rule of a piece that shows none
-):
+    decide: Callable,     # a function of this that finds the rule, or ends in an `InputError`
+    provisional: Any = None, # the rule of a piece that shows none
+) -> Any:
     "The rule for a column, or for a piece of it."
     if among is None: return decide(shown)
     return among.setdefault(name, Rule()).take(shown, decide, provisional)
@@ -1004,7 +1006,8 @@ def times(column,                     # an Arrow column of text, numbers or time
         for rows, seconds, ok, exact, minutes in _of_text(text, found, how, what, among):
             nothing = ok & _nothing(seconds)
             if label is not None:
-                seconds, minutes = _by_label(seconds, minutes, label, rows, how, what, found.remarks)
+                seconds, minutes = _by_label(
+                    seconds, minutes, label, rows, how, what, found.remarks)
             local = _in_zone(seconds, minutes, ok & ~nothing, how, what, found.remarks)
             found.time[rows], found.exact[rows] = local.astype("datetime64[s]"), exact
             found.nothing[rows], found.wrong[rows] = nothing, ~ok
@@ -1144,6 +1147,7 @@ _CLOCKS = (
     r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$", r"^(?P<H>)(?P<M>\d{1,2})(?:\.0*)?$",
     r"^(?P<H>\d{1,2})(?P<M>\d{2})(?P<S>\d{2})(?:\.0*)?$")
 
+# %% ../nbs/01_fields.ipynb #05b27f23
 def _bare(words):
     "Times of the day without a colon: which are, their digits, how many these are, and the number."
     bare = pc.fill_null(pc.match_substring_regex(words, r"^\d{1,6}(?:\.0*)?$"), False)
@@ -1152,6 +1156,7 @@ def _bare(words):
     number = pc.if_else(bare, digits, "0").cast(pa.int64()).to_numpy(zero_copy_only=False)
     return bare, digits, n, number
 
+# %% ../nbs/01_fields.ipynb #e23ac683
 def _bare_rule(words, rows, written):
     """How times of the day without a colon are written: "hhmmss" where more than a typing error now
     and then has five or six digits, "minutes" after midnight where too many have minutes that an
@@ -1236,7 +1241,8 @@ def _clock_rule(shown, written, what):
     point = _point_rule(words, rows)
     bare = _bare_rule(_pointed_clocks(words, point), rows, written)
     short = _fit(words, r"^(?:\d|1\d|2[0-4])(?:\.0*)?$")
-    if written not in (None, "hours") or not len(words) or not short.all(): return False, point, bare
+    if written not in (None, "hours") or not len(words) or not short.all():
+        return False, point, bare
     if written or len(words) < 2 or rows.sum() < 3: return written == "hours", point, bare
     # of times as numbers hardly one is before 00:25, but a few rows may be
     if rows.sum() < 20 and not _fit(words, r"^(?:1[3-9]|2\d)").any():
@@ -1244,6 +1250,7 @@ def _clock_rule(shown, written, what):
                      "past midnight: write such times as 05:00, or say clocks, hhmm or hours")
     return True, point, bare
 
+# %% ../nbs/01_fields.ipynb #c5f769b9
 def clocks(
     column,  # an Arrow column of times of the day: 14:30, 2:30 PM, 1430, 5 (five past midnight), .5
     # what is known of those without a colon, one of `WRITTEN`: is 5 five o'clock? None: it shows

@@ -94,13 +94,14 @@ def _sentence(path):
     "Whatever damaged files end in, as one sentence."
     try: yield
     except InputError: raise
-    except (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, pa.ArrowException,
-            ValueError, OverflowError, struct.error) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError,
+            pa.ArrowException, ValueError, OverflowError, struct.error) as error:
         if isinstance(error, OSError) and error.errno: what = error.strerror
         else: what = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{path} cannot be read ({what}): download it again, "
                          "or save it anew as CSV in UTF-8") from error
 
+# %% ../nbs/02_tables.ipynb #cc8e1b63
 # how files begin that are no text -> what they are, and what to do
 _WORKBOOK = "a workbook of a spreadsheet: open it there and save its sheet as CSV in UTF-8"
 _NO_TEXT = {

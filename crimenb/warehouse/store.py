@@ -200,6 +200,13 @@ def _judged(path, what, card, area, rules, only=None):
                               among=rules)
         yield table, account, raw, judged
 
+# %% ../../nbs/warehouse/20_store.ipynb #f34c1ebe
+def _when_where(card, paths, what, area, rules):
+    "What `events.judge` says of the times and places of all pieces."
+    for path in progress(paths, f"judging {card.name}", unit="file"):
+        for *_, judged in _judged(path, what, card, area, rules, _WHEN_WHERE):
+            if judged is not None: yield judged
+
 # %% ../../nbs/warehouse/20_store.ipynb #5e1d70b2
 class _Together:
     """What is judged over all rows of an ingest at once, as `events.clean` does it: dates and
@@ -207,12 +214,10 @@ class _Together:
     def __init__(self, card, paths, what, area, rules):
         self.at, self.lonely, self.place = 0, None, None
         if card.since is not None and card.box is not None: return
-        while True:
-            rows = [
-                self._seen(judged) for path in progress(paths, f"judging {card.name}", unit="file")
-                for *_, judged in _judged(path, what, card, area, rules, _WHEN_WHERE)
-                if judged is not None]
-            if settled(rules): break
+        rows = [self._seen(judged) for judged in _when_where(card, paths, what, area, rules)]
+        # what the first pieces show may be otherwise in all of them
+        while not settled(rules):
+            rows = [self._seen(judged) for judged in _when_where(card, paths, what, area, rules)]
         if not rows: return
         time, lon, lat = map(np.concatenate, zip(*rows))
         if card.since is None: self.lonely = events.lonely(time)
@@ -595,8 +600,9 @@ def _read_all(con, paths, card, area, work, book):
     what = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
     together = _Together(card, paths, what, area, rules)
     while True:
+        bar = progress(paths, f"reading {card.name}", unit="file")
         found = [_read(con, number, path, what, card, area, work, together, rules)
-                 for number, path in enumerate(progress(paths, f"reading {card.name}", unit="file"))]
+                 for number, path in enumerate(bar)]
         # what the first pieces show may be otherwise in all of them
         if settled(rules): break
         con.execute("DELETE FROM rejected")
