@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'OPTIONAL', 'WAYS', 'WORLD', 'FAR', 'ELSEWHERE', 'FAR_SHARE', 'EARLIEST', 'OLDEST', 'LONELY_YEARS',
            'LONELY_SHARE', 'OTHER_LIFE', 'OTHER_SHARE', 'DIFFERENT', 'TWICE', 'NOBODYS', 'SAY_LITTLE', 'SPELLINGS',
-           'PAIRS', 'LOOK', 'validate', 'Cleaned', 'far_from_all', 'places', 'Judged', 'of', 'judge', 'lonely',
+           'PAIRS', 'LOOK', 'validate', 'Cleaned', 'far_from_all', 'places', 'Judged', 'rules_of', 'judge', 'lonely',
            'contents', 'Occurrences', 'clean', 'precision', 'needs_hours', 'kinds', 'guess', 'files_of', 'one_order',
            'with_clock', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015',
            'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres', 'metres_to_degrees', 'project']
@@ -169,7 +169,7 @@ def _numbers(raw, among):
     if pair is None:
         nowhere = np.full(raw.num_rows, np.nan)
         return True, nowhere, nowhere.copy(), np.ones(raw.num_rows, bool)
-    (a, no_a), (b, no_b) = (floats(raw[name], WAYS.get(name, ""), of(among, name)) for name in pair)
+    (a, no_a), (b, no_b) = (floats(raw[name], WAYS.get(name, ""), rules_of(among, name)) for name in pair)
     a, b, no_a = _without_marks(a, b, no_a)
     return pair == PAIRS[0], a, b, no_a | no_b
 
@@ -332,8 +332,9 @@ def _few_elsewhere(lon, lat, known, why, what):
         i = int(np.argmax(far))
         raise InputError(
             f"{what} has {int(far.sum()):,} of {int(known.sum()):,} places more than {FAR} km from "
-            f"the middle of all, such as ({lon[i]:.10g}, {lat[i]:.10g}): is it of two cities, or in "
-            "two coordinate systems? Say where the city is with box, and those outside are counted")
+            f"the middle of all, such as ({lon[i]:.10g}, {lat[i]:.10g}): is it of two cities, or "
+            "in two coordinate systems? Say where the city is with box, and those outside are "
+            "counted")
 
 def _one_side(lon, lat, what):
     "An `InputError` where places lie on both sides of the date line, which no map here crosses."
@@ -417,18 +418,18 @@ def _limits(card, period):
         ) from None
 
 # %% ../nbs/03_events.ipynb #c068c791
-def of(among: "dict | None", name: str) -> "dict | None":
+def rules_of(among: "dict | None", name: str) -> "dict | None":
     "The rules of one column among those of a table."
     return None if among is None else among.setdefault(name, {})
 
 def _when(raw, card, what, labelled, among):
     "The times of a table: of the column time with its clock, or of reported where it says nothing."
     names = [name for name in ("time", "reported") if name in raw.column_names]
-    for name in names: _same_zone(labelled.get(name), raw.num_rows, card, what, of(among, name))
+    for name in names: _same_zone(labelled.get(name), raw.num_rows, card, what, rules_of(among, name))
     how = replace(card.writing, dated="clock" in raw.column_names)
     found = [
         times(raw[name], how, f"{what}, column {card.columns.get(name, name)}", labelled.get(name),
-              of(among, name))
+              rules_of(among, name))
         for name in names]
     first = found[0]
     for other in found[1:]:
@@ -467,7 +468,8 @@ def _is_utc(zone): return bool(re.fullmatch(r"(?i)(etc/)?(utc|gmt|uct|zulu|unive
 # %% ../nbs/03_events.ipynb #b3ab5362
 # in a column of hours, 5 is no five past midnight, however few rows there are; in Los Angeles it is
 _NAMES = {"hours": r"(?i)hour|heure|stunde|(?:^|[^a-z])(?:hora|hrs?)(?:[^a-z]|$)",
-          "minutes": r"(?i)minutes?.?(?:of|since|after|past)", "hhmm": r"(?i)time.?occ\b|hhmm|military"}
+          "minutes": r"(?i)minutes?.?(?:of|since|after|past)",
+          "hhmm": r"(?i)time.?occ\b|hhmm|military"}
 
 def _named(name):
     "How the name of a column says that its times of the day are written; None where it does not."
@@ -1171,6 +1173,7 @@ def _labels(zones, card, parts, remarks):
                 for zone, (name, _) in zip(said, parts)]
     return labels
 
+# %% ../nbs/03_events.ipynb #24a0beec
 def _one_pair(raws, card, names):
     "Tables of several files, those that have only x and y with degrees, where others have these."
     has = [{*PAIRS[0]} <= {*raw.column_names} for raw in raws]

@@ -993,8 +993,7 @@ def times(column,                     # an Arrow column of text, numbers or time
           among: "dict | None" = None, # rules of a column that is read in pieces, as `ruled` says
 ) -> Times:
     "A column as times on the city's clocks."
-    how = how or Writing()
-    kind = column.type
+    how, kind = how or Writing(), column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         found = _typed(column, how, what)
     else:
@@ -1006,8 +1005,8 @@ def times(column,                     # an Arrow column of text, numbers or time
         for rows, seconds, ok, exact, minutes in _of_text(text, found, how, what, among):
             nothing = ok & _nothing(seconds)
             if label is not None:
-                seconds, minutes = _by_label(
-                    seconds, minutes, label, rows, how, what, found.remarks)
+                clock = seconds, minutes
+                seconds, minutes = _by_label(*clock, label, rows, how, what, found.remarks)
             local = _in_zone(seconds, minutes, ok & ~nothing, how, what, found.remarks)
             found.time[rows], found.exact[rows] = local.astype("datetime64[s]"), exact
             found.nothing[rows], found.wrong[rows] = nothing, ~ok
@@ -1265,10 +1264,10 @@ def clocks(
         encoded = _one_blank(encoded.dictionary).take(encoded.indices).dictionary_encode()
     code, words = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary
     n = np.bincount(code[code >= 0], minlength=len(words))
-    seconds, ok = np.zeros(len(words) + 1, np.int64), np.zeros(len(words) + 1, bool)
+    seconds, ok = (np.zeros(len(words) + 1, kind) for kind in (np.int64, bool))
     if written is not None: one_of(written, WRITTEN, "way to write clocks")
-    shown = pd.Series(n, words.to_pylist(), dtype=np.int64)
     def decide(shown): return _clock_rule(shown, written, what)
+    shown = pd.Series(n, words.to_pylist(), dtype=np.int64)
     hours, point, bare = ruled(among, "clock", shown, decide, (False, "", "hhmm"))
     if hours:
         at = np.flatnonzero(_fit(words, r"^\d{1,2}(?:\.0*)?$"))
@@ -1281,9 +1280,7 @@ def clocks(
         at = todo[hit.is_valid().to_numpy(zero_copy_only=False)]
         seconds[at], ok[at] = _of_clocks(hit.drop_null())
     # a spreadsheet counts them as parts of a day
-    part = pc.fill_null(pc.match_substring_regex(words, r"^0?[.,]\d+$"), False).to_numpy(
-        zero_copy_only=False)
-    part = np.flatnonzero(part & ~ok[:-1])
+    part = np.flatnonzero(_fit(words, r"^0?[.,]\d+$") & ~ok[:-1])
     days = pc.replace_substring(words.take(pa.array(part)), ",", ".").cast(pa.float64()).to_numpy()
     seconds[part], ok[part] = np.rint(days*86_400).astype(np.int64), True
     return seconds[code], code < 0, (code >= 0) & ~ok[code]

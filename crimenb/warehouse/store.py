@@ -288,12 +288,12 @@ def _read(con, number, path, what, card, area, folder, together, rules):
                 con.register("part", _rejected(raw, judged, why, number))
                 con.execute("INSERT INTO rejected SELECT * FROM part")
                 con.unregister("part")
-            filed = (_moments(raw["reported"], events.of(rules, "filed"))
+            filed = (_moments(raw["reported"], events.rules_of(rules, "filed"))
                      if _by_report(card) and "reported" in wanted else None)
             rows = np.flatnonzero(~bad)
             ids, updated = (
                 _identities(judged, rows, path.name, seen),
-                _moments(table[stamp], events.of(rules, stamp)) if stamp else None)
+                _moments(table[stamp], events.rules_of(rules, stamp)) if stamp else None)
             part = _staged(judged, rows, ids, has, updated, filed, path.name)
             writer.write_table(part.cast(_schema(card)))
     return books, {*wanted}
