@@ -169,7 +169,8 @@ def _numbers(raw, among):
     if pair is None:
         nowhere = np.full(raw.num_rows, np.nan)
         return True, nowhere, nowhere.copy(), np.ones(raw.num_rows, bool)
-    (a, no_a), (b, no_b) = (floats(raw[name], WAYS.get(name, ""), rules_of(among, name)) for name in pair)
+    (a, no_a), (b, no_b) = (
+        floats(raw[name], WAYS.get(name, ""), rules_of(among, name)) for name in pair)
     a, b, no_a = _without_marks(a, b, no_a)
     return pair == PAIRS[0], a, b, no_a | no_b
 
@@ -425,7 +426,8 @@ def rules_of(among: "dict | None", name: str) -> "dict | None":
 def _when(raw, card, what, labelled, among):
     "The times of a table: of the column time with its clock, or of reported where it says nothing."
     names = [name for name in ("time", "reported") if name in raw.column_names]
-    for name in names: _same_zone(labelled.get(name), raw.num_rows, card, what, rules_of(among, name))
+    for name in names:
+        _same_zone(labelled.get(name), raw.num_rows, card, what, rules_of(among, name))
     how = replace(card.writing, dated="clock" in raw.column_names)
     found = [
         times(raw[name], how, f"{what}, column {card.columns.get(name, name)}", labelled.get(name),

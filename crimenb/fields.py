@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MISSING', 'ORDERS', 'NO_DATES', 'WRITTEN', 'fold', 'as_text', 'stripped', 'record_ids', 'labels', 'tidy_labels',
-           'floats', 'zone_named', 'Writing', 'Untold', 'date_order', 'Rule', 'ruled', 'settled', 'Times',
+           'Rule', 'ruled', 'settled', 'floats', 'zone_named', 'Writing', 'Untold', 'date_order', 'Times',
            'local_clock', 'times', 'dates', 'agreed', 'clocks', 'utc_clocks']
 
 # %% ../nbs/01_fields.ipynb #d686c696
@@ -204,6 +204,48 @@ def tidy_labels(text: pa.Array,  # Arrow text, or its dictionary; the others are
     codes = np.array([place[t] for t in tidy] + [-1], small)[code]
     return pd.Categorical.from_codes(codes, categories=pd.Index(order, dtype=str)), np.array(
         [*nothing, True])[code]
+
+# %% ../nbs/01_fields.ipynb #8e28408b
+class Rule:
+    "A rule for a column that is read in pieces: what they show together decides, not the first."
+    def __init__(self): self.shown, self.rule = None, None
+
+    def take(self, shown: pd.Series, decide: Callable, provisional: Any) -> Any:
+        "The rule for a piece, as `ruled` says: that of the first one, until `settle` was asked."
+        if self.rule is None:
+            try: self.rule = decide(shown)
+            # a piece may not tell what all of them do
+            except InputError: self.rule = provisional
+        together = shown if self.shown is None else pd.concat([self.shown, shown])
+        self.shown, self.decide = together.groupby(level=0, sort=False).sum(), decide
+        return self.rule
+
+    def settle(self) -> bool:
+        "Was the rule that of all pieces together? If not, it is from now on."
+        if self.shown is None: return True
+        was, self.rule = self.rule, self.decide(self.shown)
+        self.shown = None
+        return was == self.rule
+
+def ruled(
+    among: "dict | None", # name -> `Rule`, for a column that is read in pieces; None: it is whole
+    name: str,            # of the rule
+    shown: pd.Series,     # what the column shows: how often, by what
+    decide: Callable,     # a function of this that finds the rule, or ends in an `InputError`
+    provisional: Any = None, # the rule of a piece that shows none
+) -> Any:
+    "The rule for a column, or for a piece of it."
+    if among is None: return decide(shown)
+    return among.setdefault(name, Rule()).take(shown, decide, provisional)
+
+
+# %% ../nbs/01_fields.ipynb #a2ca4088
+def settled(rules: dict, # as `ruled` fills it, also with such dicts in it
+) -> bool:
+    "Were all pieces read by the rules that all of them together show? They count from now on."
+    return all([settled(rule) if isinstance(rule, dict) else rule.settle()
+                for rule in rules.values()])
+
 
 # %% ../nbs/01_fields.ipynb #e4e8a11e
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?:inf|Inf|INF)$"
@@ -612,48 +654,6 @@ def date_order(first: np.ndarray,   # (n,) the first number of each date that en
         return max(told, key=told.get)
     if (first == second).all(): return "mdy"
     raise _asked(first, second, what)
-
-# %% ../nbs/01_fields.ipynb #8e28408b
-class Rule:
-    "A rule for a column that is read in pieces: what they show together decides, not the first."
-    def __init__(self): self.shown, self.rule = None, None
-
-    def take(self, shown: pd.Series, decide: Callable, provisional: Any) -> Any:
-        "The rule for a piece, as `ruled` says: that of the first one, until `settle` was asked."
-        if self.rule is None:
-            try: self.rule = decide(shown)
-            # a piece may not tell what all of them do
-            except InputError: self.rule = provisional
-        together = shown if self.shown is None else pd.concat([self.shown, shown])
-        self.shown, self.decide = together.groupby(level=0, sort=False).sum(), decide
-        return self.rule
-
-    def settle(self) -> bool:
-        "Was the rule that of all pieces together? If not, it is from now on."
-        if self.shown is None: return True
-        was, self.rule = self.rule, self.decide(self.shown)
-        self.shown = None
-        return was == self.rule
-
-def ruled(
-    among: "dict | None", # name -> `Rule`, for a column that is read in pieces; None: it is whole
-    name: str,            # of the rule
-    shown: pd.Series,     # what the column shows: how often, by what
-    decide: Callable,     # a function of this that finds the rule, or ends in an `InputError`
-    provisional: Any = None, # the rule of a piece that shows none
-) -> Any:
-    "The rule for a column, or for a piece of it."
-    if among is None: return decide(shown)
-    return among.setdefault(name, Rule()).take(shown, decide, provisional)
-
-
-# %% ../nbs/01_fields.ipynb #a2ca4088
-def settled(rules: dict, # as `ruled` fills it, also with such dicts in it
-) -> bool:
-    "Were all pieces read by the rules that all of them together show? They count from now on."
-    return all([settled(rule) if isinstance(rule, dict) else rule.settle()
-                for rule in rules.values()])
-
 
 # %% ../nbs/01_fields.ipynb #8a588c1d
 # how many values each part of a written date can have: a, b, c + 1, digits of a and c, named?
