@@ -905,7 +905,8 @@ def _looks_like(ours, name, column, formats=()):
         good = ~np.isnat(times(text, Writing(formats=formats)).time) if formats else dates(text)
         return float(good.mean()) > .5
     if ours == "clock":
-        seconds, missing, wrong = clocks(text)
+        # whether 5 is an hour is asked later
+        seconds, missing, wrong = clocks(text, "hhmm")
         return wrong.mean() < .5
     # who calls a column longitude says what it is, and is told where it isn't
     if ours in ("lon", "lat") and _plain(name) not in SPELLINGS["x"] + SPELLINGS["y"]: return True
@@ -1274,6 +1275,7 @@ def read(source, # a file (CSV, also .gz and .zip, or Parquet), a pattern such a
          tz: "str | None" = None, # the zone of the city's clocks, such as "America/Chicago"
          order: "str | None" = None, # of a date's parts: "mdy", "dmy" or "ymd"; None: judged
          formats=(),             # strptime formats of the time, where it is written in another way
+         clocks: "str | None" = None, # is 5 an hour? One of `fields.WRITTEN`; None: judged
          box=None,               # west, south, east, north in degrees: places outside are mistakes
          period: tuple = (EARLIEST, None), # earliest and latest time to keep; None: now
          require_coordinates: bool = False, # drop rows without a place, instead of keeping them
@@ -1281,7 +1283,7 @@ def read(source, # a file (CSV, also .gz and .zip, or Parquet), a pattern such a
     "Events of any table as a `Cleaned`: what was guessed, dropped and mended is in its account."
     named = dict(time=time, clock=clock, category=category, premises=premises, area=area,
                  lon=lon, lat=lat, x=x, y=y, record_id=record_id)
-    said = dict(crs=crs, zone=tz, order=order, formats=formats or None, box=box)
+    said = dict(crs=crs, zone=tz, order=order, formats=formats or None, box=box, clocks=clocks)
     card, area = _told(city, named, said)
     files = _sources(source)
     remarks: list = []

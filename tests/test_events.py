@@ -715,6 +715,8 @@ def test_the_clock_of_los_angeles_has_hours_and_minutes_however_few_its_rows_are
         some = pd.DataFrame({"day": ["2024-01-01"]*3, name: ["1", "5", "10"], "kind": "theft"})
         assert list(E.read(some, time="day", clock=name, category="kind").events.time.dt.strftime("%H:%M")) == said
     with pytest.raises(InputError, match="column late tells whether 10 is an hour or minutes"): E.read(some.rename(columns={name: "late"}), time="day", clock="late", category="kind")
+    said = E.read(some.rename(columns={name: "late"}), time="day", clock="late", category="kind", clocks="hours")
+    assert list(said.events.time.dt.hour) == [1, 5, 10] and E._looks_like("clock", "late", pa.array(["1", "5", "10"]))
 
 
 def test_words_for_nothing_are_nothing_in_any_case_and_counted(tmp_path):

@@ -401,7 +401,7 @@ def small_pieces(monkeypatch, rows=50):
     monkeypatch.setattr(S, "ROWS", rows)
 
 
-def dated(path, days, order, since=0, **changes):
+def by_day(path, days, order, since=0, **changes):
     how = {"dmy": "%d/%m/%Y 08:15", "mdy": "%m/%d/%Y 08:15"}[order]
     return write(path, [row(ID=str(since + i), Date=day.strftime(how), **changes) for i, day in enumerate(days, 1)])
 
@@ -411,16 +411,16 @@ def test_the_order_of_dates_is_judged_over_all_rows(tmp_path, monkeypatch):
     year = pd.date_range("2018-01-01", "2018-12-31")
     # the first rows have no day after the 12th, and only the others tell
     days = year[year.day <= 12].append(year[year.day > 12])
-    got = agree("chicago", dated(tmp_path/"a.csv", days, "dmy"), tmp_path/"stores")
+    got = agree("chicago", by_day(tmp_path/"a.csv", days, "dmy"), tmp_path/"stores")
     assert got.kept == 365 and sorted(S.load("chicago", folder=tmp_path/"stores")["time"].dt.normalize()) == list(year)
     # a town whose card has no order, without a box or a first year
     (tmp_path/"card.yaml").write_text("name: town\ncolumns: {time: Date, category: Primary Type, lon: Longitude, lat: Latitude, record_id: ID}\n")
     for order in ("dmy", "mdy"):
-        agree(tmp_path/"card.yaml", dated(tmp_path/"b.csv", days, order), tmp_path/order, "town")
+        agree(tmp_path/"card.yaml", by_day(tmp_path/"b.csv", days, order), tmp_path/order, "town")
         assert sorted(S.load("town", folder=tmp_path/order)["time"].dt.normalize()) == list(year)
     # dates of both kinds, and of none
     both(tmp_path/"card.yaml", write(tmp_path/"c.csv", [row(ID=str(i), Date=day.strftime(how)) for i, (day, how) in enumerate(zip(days, ["%d/%m/%Y"]*200 + ["%m/%d/%Y"]*165))]), tmp_path/"none", "read the two kinds apart")
-    both(tmp_path/"card.yaml", dated(tmp_path/"d.csv", days[:144], "dmy"), tmp_path/"none", "begins with the day or the month: say the order")
+    both(tmp_path/"card.yaml", by_day(tmp_path/"d.csv", days[:144], "dmy"), tmp_path/"none", "begins with the day or the month: say the order")
     # a piece in which they look otherwise does not count
     odd = write(tmp_path/"e.csv", [row(ID=str(i), Date=day.strftime("%m/%d/%Y")) for i, day in enumerate(year.repeat(20))][:60] + [row(ID=f"9{i}", Date="13/02/2018") for i in range(40)] + [row(ID=f"8{i}", Date=day.strftime("%m/%d/%Y")) for i, day in enumerate(year.repeat(20))])
     got = agree("chicago", odd, tmp_path/"odd")
@@ -430,13 +430,13 @@ def test_the_order_of_dates_is_judged_over_all_rows(tmp_path, monkeypatch):
 def test_what_is_refused_is_refused_over_all_rows(tmp_path, monkeypatch):
     small_pieces(monkeypatch)
     year = pd.date_range("2018-01-01", "2018-12-31")
-    good = dated(tmp_path/"a.csv", year, "mdy")
+    good = by_day(tmp_path/"a.csv", year, "mdy")
     garbage = write(tmp_path/"b.csv", [row(ID=f"9{i}", Date="soon") for i in range(150)])
     assert agree("chicago", [good, garbage], tmp_path/"dates").dropped == {"date unparsable": 150}
     both("chicago", garbage, tmp_path/"none", "no date in .* can be read .such as 'soon'")
     # a file, or a piece, of places elsewhere, without a point, in each other's column
     for i, change in enumerate((dict(Longitude="87.63"), dict(Latitude="41.8.8"), dict(Latitude="-87.63", Longitude="41.88"))):
-        other = dated(tmp_path/f"c{i}.csv", year[:150], "mdy", 1000, **change)
+        other = by_day(tmp_path/f"c{i}.csv", year[:150], "mdy", 1000, **change)
         got = agree("chicago", [good, other], tmp_path/f"places{i}")
         assert got.kept == 515 and sum(got.mended.values()) == 150
         both("chicago", other, tmp_path/"none", "outside the box|is two numbers|in each other's column")
@@ -465,7 +465,7 @@ def test_numbers_with_marks_between_thousands_are_read_by_one_rule(tmp_path, mon
     plain = write(tmp_path/"plain.csv", [*zip(range(200), day, ["THEFT"]*200, x, y)], ["Nr", "Day", "Kind", "X", "Y"])
     want = E.read(plain, city=tmp_path/"card.yaml").events
     for i, mark in enumerate((",", " ", "\u00a0", "\u202f", "'", "\u2019", ".")):
-        for part in ("", ".00" if mark != "." else ",00"):
+        for part in ("",) if i % 2 else (".00" if mark != "." else ",00",):
             path = write(tmp_path/"a.csv", [[*rest, *(f"{v:,}".replace(",", mark) + part for v in xy)] for *rest, xy in zip(range(200), day, ["THEFT"]*200, zip(x, y))], ["Nr", "Day", "Kind", "X", "Y"])
             got = agree(tmp_path/"card.yaml", path, tmp_path/f"stores{i}{part}", "town")
             assert got.mended == {}
