@@ -1511,6 +1511,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'crimenb.grids._operator': ('grids.html#_operator', 'crimenb/grids.py'),
                                'crimenb.grids._readings': ('grids.html#_readings', 'crimenb/grids.py'),
                                'crimenb.grids._weather_features': ('grids.html#_weather_features', 'crimenb/grids.py'),
+                               'crimenb.grids._weather_name': ('grids.html#_weather_name', 'crimenb/grids.py'),
                                'crimenb.grids._weather_table': ('grids.html#_weather_table', 'crimenb/grids.py'),
                                'crimenb.grids._weather_times': ('grids.html#_weather_times', 'crimenb/grids.py'),
                                'crimenb.grids._whole_hour': ('grids.html#_whole_hour', 'crimenb/grids.py'),
