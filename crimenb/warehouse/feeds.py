@@ -122,7 +122,8 @@ def _sequences(events, since, until, how):
 def _kind(city, since, until, choice):
     "The finest kind of spots that the store can tell, as `sequences.what_is_a_spot` of a table."
     known = store.label_lists(city, since, until, **_where(choice))
-    if known["area"]: return "area and premises" if known["premises"] else "area"
+    # a store lacks the columns that the card lacks
+    if known.get("area"): return "area and premises" if known.get("premises") else "area"
     return "cell"
 
 def _zone(city, since, until, choice):
@@ -228,7 +229,7 @@ def panel(city,                 # whose store
                       end=days["day"].iloc[-1] + pd.Timedelta(days=1) if end is None else end)
     # an empty table has the shape, the names and the periods
     empty = store.load(city, span["start"], categories=[], labels=labels, folder=where["folder"])
-    areas = pd.Index(labels["area"], dtype=str)
+    areas = pd.Index(labels.get("area", []), dtype=str)
     unplaced = pd.DataFrame(np.nan, index=areas, columns=["lon", "lat", "km2"])
     how = Counting.of(empty, freq, group, slots, (), unplaced if places is None else places)
     whole = counted(how, Panel, empty, check=False, **span)
@@ -256,20 +257,32 @@ def _middles(city, panel, end, where):
     return middle
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #daccb047
+def _card(city, units, factors):
+    """The card of a city; where it is not registered now, a store can be read without it if nothing
+    is asked of it."""
+    try: return get(city)
+    except InputError as error:
+        if factors is not None and hasattr(units, "crs"): return Card(city)
+        raise InputError(
+            f"the card of {city} is not registered, and the store does not know its squares and "
+            "factors: give units and factors, or the card") from error
+
 def _near(events, since, until, units, edges, limit, name):
     return ground_of.counted(ground_of.points_of(events, units.crs, name), units, edges, limit)
 
 def terrain(city,                 # whose store
             units=None, factors=None,   # as in `Terrain.from_events`
-            card=None,            # None: the city's own
+            # None: the city's own, for what is not given; a store is read without one
+            card=None,
             period: str = "Y", start: Any = None, end: Any = None, limit: "float | None" = None,
             # bbox, categories, rows, folder, client: as in `store.each`
             choice: "dict | None" = None,
             **settings: Any,      # of the view
 ) -> ground_of.Terrain:
     "`Terrain.from_events` of the events in a store, a stretch of days at a time."
-    choice, card = choice or {}, get(city) if card is None else card
+    choice = choice or {}
     days, where = _days(city, None, None, choice), _where(choice)
+    card = _card(city, units, factors) if card is None else get(card)
     places = store.tally(city, ["lon", "lat"], **where)
     found = ground_of.surrounded(units, factors, card, places, limit, settings)
     units, factors, limit, settings = found
