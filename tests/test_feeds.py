@@ -18,7 +18,7 @@ from crimenb.warehouse import store as S
 GRID = grids.Grid(-87.79, 41.71, -87.62, 41.99, 5, 4)
 UNITS = terrain.Units.of(geo.cells_in((430_000, 4_617_000, 450_000, 4_640_000), 1500., 32616))
 GROUPS = panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"])
-AREAS = pd.DataFrame({"lon": -87.7, "lat": 41.8, "km2": 3.}, index=pd.Index(["1", "2", "5"], name="area"))
+AREAS = pd.DataFrame({"lon": -87.7, "lat": 41.8, "km2": 3.}, index=pd.Index(["1", "2", "3", "5", "6", "8", "10"], name="area"))
 BARS = {"bars": terrain.Points([435_000., 440_000.], [4_620_000., 4_630_000.], 32616)}
 VIEWS = {
     "sequences": (lambda **ask: feeds.sequences("chicago", **ask), lambda t: sequences.from_events(t)),
@@ -105,7 +105,8 @@ def test_spots_are_areas_where_no_event_has_premises(tmp_path):
     same(seqs, sequences.from_events(S.load("chicago", folder=folder)))
 
 def test_areas_that_do_not_meet_the_events_are_refused(city):  # noqa: F811
-    with pytest.raises(InputError, match="0 of .* events lie in an area of the table"): feeds.panel("chicago", places=AREAS.set_axis(["x", "y", "z"]), folder=city[0])
+    with pytest.raises(InputError, match="0 of .* events lie in an area of the table"): feeds.panel("chicago", places=AREAS.set_axis(list("tuvwxyz")), folder=city[0])
+    with pytest.raises(InputError, match=r"lie in an area of the table, 1\d% "): feeds.panel("chicago", places=AREAS[:1], folder=city[0])
 
 @pytest.mark.parametrize("make", [lambda **ask: feeds.sequences("chicago", since="2031-01-01", **ask), lambda **ask: feeds.panel("chicago", start="2031-01-01", **ask),
                                   lambda **ask: feeds.hourly_maps("chicago", GRID, "2031-01-01", **ask)])

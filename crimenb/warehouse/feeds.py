@@ -20,9 +20,9 @@ from .. import terrain as ground_of
 from ..cities import Card, get
 from ..core import InputError
 from ..events import COLUMNS, needs_hours
-from ..panels import Counting, Panel, counted
+from ..panels import Counting, Panel, check_met, counted
 from ..sequences import How, Sequences, UNKNOWN, append, scatter, spotted
-from ..views import NEAR, empty_days
+from ..views import empty_days
 from . import store
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #d5de82cf
@@ -237,10 +237,9 @@ def panel(city,                 # whose store
     for counts, left_out in store.each(each, city, start, end, columns=list(COLUMNS), **choice):
         whole.counts += counts
         for why, n in left_out.items(): whole.left_out[why] = whole.left_out.get(why, 0) + n
-    kept = whole.counts.sum()
-    if kept < NEAR*(many := kept + whole.left_out.get("without an area of the table", 0)):
-        raise InputError(f"only {kept:,} of {many:,} events lie in an area of the table: "
-                         "are both of one city, and named alike?")
+    kept = int(whole.counts.sum()) + whole.left_out.get("of a category that is not counted", 0)
+    many = kept + whole.left_out.get("without an area of the table", 0)
+    check_met(kept, many, areas, whole.areas)
     if places is None: whole = replace(whole, **_middles(city, whole, span["end"], where))
     return whole.whole(_quiet(days))
 
