@@ -106,7 +106,7 @@ def test_spots_are_areas_where_no_event_has_premises(tmp_path):
 
 def test_areas_that_do_not_meet_the_events_are_refused(city):  # noqa: F811
     with pytest.raises(InputError, match="0 of .* events lie in an area of the table"): feeds.panel("chicago", places=AREAS.set_axis(list("tuvwxyz")), folder=city[0])
-    with pytest.raises(InputError, match=r"lie in an area of the table, 1\d% "): feeds.panel("chicago", places=AREAS[:1], folder=city[0])
+    with pytest.raises(InputError, match=r"lie in an area of the table, 8% "): feeds.panel("chicago", places=AREAS[:1], folder=city[0])
 
 @pytest.mark.parametrize("make", [lambda **ask: feeds.sequences("chicago", since="2031-01-01", **ask), lambda **ask: feeds.panel("chicago", start="2031-01-01", **ask),
                                   lambda **ask: feeds.hourly_maps("chicago", GRID, "2031-01-01", **ask)])
