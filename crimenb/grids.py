@@ -30,7 +30,7 @@ from .core import InputError, one_of, within
 from .events import fold, metres_per_degree, metres_to_degrees, needs_hours
 from .fields import Untold, Writing, floats, times as read_times
 from .geo import Cells, cell_of, cell_places, degree_cells, misplaced, square_cells
-from .views import View
+from .views import View, quiet_days
 
 # where only counts are wanted, torch is not loaded
 if TYPE_CHECKING: import torch
@@ -422,8 +422,9 @@ class HourlyMaps(_Verbs):
                     # the schema of another view: its grid and holidays are taken
                     like: "dict | None" = None,
     ) -> "HourlyMaps":
-        """How many events each hour and cell had. What happens before `start` or from `end` on does
-        not count; what lies outside the grid is in `outside`."""
+        """How many events each hour and cell had, NaN in the hours of days of which nothing is known
+        (`views.quiet_days`). What happens before `start` or from `end` on does not count; what lies
+        outside the grid is in `outside`."""
         if like is not None: grid, holidays = like["grid"], like["holidays"]
         if holidays is None and isinstance(grid, (str, Path, Card)): holidays = get(grid).holidays
         start, end = (
@@ -437,13 +438,14 @@ class HourlyMaps(_Verbs):
             raise InputError("there is no event: give start and end, or other events")
         needs_hours(some)
         if len(some): no_odd_ones(*np.unique(some.time.to_numpy(), return_counts=True), start, end)
+        quiet = quiet_days(some, start, end)
         if start is None: start = some.time.min().normalize()
         if end is None: end, notes = reached(some.time, some.time.min())
         grid = as_grid(grid, some)
         counts, outside = count(events, grid, start, end)
         found = cls(counts, start, grid, outside, weather, _days(holidays), notes)
         if weather is not None: found.external(("temperature",))
-        return found
+        return found.whole(quiet)
 
 # %% ../nbs/25_grids.ipynb #25e69cb5
 def within_areas(maps: HourlyMaps,

@@ -144,6 +144,8 @@ class Fitted(Estimator):
         train = slice(0, view.known) if train is None else train
         self._whole(view, int(periods_of(train, view.known)[-1]) + 1)
         self.schema_, self.until_ = view.schema(), int(train.indices(view.known)[1])
+        last = max(periods_of(part, view.known)[-1] for part in (train, valid) if part is not None)
+        self.learnt_to_ = str(view.starts[last])
         self._fit(view, train, valid)
         self.spread_ = self._spread(view, train, valid)
         return self
@@ -236,6 +238,7 @@ class Forecasts(Fitted):
                  level: float = .9,             # of the interval
     ) -> Forecast:
         "What comes after the last known period of `view`, as a table."
+        self._later(view)
         longer, values = self.ahead(view, periods)
         if np.isnan(values).any():
             raise InputError(
@@ -250,6 +253,15 @@ class Forecasts(Fitted):
             table, before = (
                 t[t["place"].isin(places.index)].reset_index(drop=True) for t in (table, before))
         return Forecast(table, places, self._about(view, level), before)
+
+    def _later(self, view):
+        "An `InputError` where the view ends before what was learnt: that is no forecast."
+        # models that were saved by an older version don't know it
+        known, learnt = view.starts[view.known - 1], getattr(self, "learnt_to_", None)
+        if learnt is not None and known < pd.Timestamp(learnt):
+            raise InputError(
+                f"{self.name} has learnt from the {view.period}s up to {learnt}, and the view ends "
+                f"with that of {known}: give the later events too, or fit on what was known then")
 
     def _about(self, view, level):
         return {
@@ -272,7 +284,8 @@ def transfer(model, view,  # fitted elsewhere; and what happened here, to foreca
     schema = view.schema()
     view.check({**model.schema_, **{name: schema[name] for name in view.local}}, model.name)
     moved = copy.copy(model)
-    moved.schema_ = schema
+    # what it has learnt is of another place, and gives nothing away here
+    moved.schema_, moved.learnt_to_ = schema, None
     return moved._arrived()
 
 def settled(model, view,           # fitted; what it shall build on

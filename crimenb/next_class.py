@@ -111,6 +111,8 @@ class NextClass(Model):
         if not train.sum():
             raise InputError("no event lies before train: give later positions or more events")
         self.schema_, self.until_ = view.schema(), int(train.sum())
+        last = (view.offsets[:-1] + train - 1)[train > 0]
+        self.learnt_to_ = None if view.times is None else str(view.times[last].max())
         self._fit(view, train, None if valid is None else view.positions(valid), **how)
         return self
 
@@ -172,6 +174,11 @@ class Foretelling(NextClass):
         probability)."""
         if not 0 < level < 1:
             raise InputError(f"level is {level}: it must lie between 0 and 1, as .9 does")
+        learnt = getattr(self, "learnt_to_", None)
+        if learnt is not None and view.times is not None and view.times.max() < np.datetime64(learnt):
+            raise InputError(
+                f"{self.name} has learnt from events up to {learnt}, and the view ends at "
+                f"{view.times.max()}: give the later events too, or fit on what was known then")
         view, p = self.ahead(view, periods)
         top = view.n_classes if top is None else min(within(top, "top", 1), view.n_classes)
         best = np.argsort(-p, 1, kind="stable")[:, :top]

@@ -234,7 +234,7 @@ class Panel(Joined):
         else:
             check_categories(events, like)
             how = Counting.like(events, like)
-        return counted(how, cls, events, start, end).whole(quiet_days(events))
+        return counted(how, cls, events, start, end).whole(quiet_days(events, start, end))
 
     def update(self, events: pd.DataFrame,  # later events; what lies in a known period is left out
                gap: str = "refuse",           # as in `joined`

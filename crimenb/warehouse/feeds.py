@@ -22,7 +22,7 @@ from ..core import InputError
 from ..events import COLUMNS, needs_hours
 from ..panels import Counting, Panel, check_met, counted
 from ..sequences import How, Sequences, UNKNOWN, append, scatter, spotted
-from ..views import empty_days
+from ..views import empty_days, spanned
 from . import store
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #d5de82cf
@@ -36,12 +36,12 @@ def _days(city, since, until, choice):
         raise InputError(f"the store of {city} has no such event: choose other ones")
     return days
 
-def _quiet(days):
+def _quiet(days, start=None, end=None):
     "Days of which nothing is known, as `views.quiet_days` finds them."
     many = days.set_index("day")["n"]
     # times that are known to the month only
     if many[many.index.day == 1].sum() > .2*many.sum(): return ()
-    return empty_days(many)
+    return empty_days(spanned(many, start, end))
 
 def median(values,  # (k,) different values, in order
            n,       # (k,) how often each occurs
@@ -191,6 +191,7 @@ def hourly_maps(city,                       # whose store
 ) -> maps_of.HourlyMaps:
     "`HourlyMaps.from_events` of the events in a store, a stretch of days at a time."
     notes: tuple = ()
+    asked = start, end
     if start is None or end is None: start, end, notes = _span(city, start, end, choice)
     if holidays is None and isinstance(grid, (str, Path, Card)): holidays = get(grid).holidays
     if not isinstance(grid, (maps_of.Grid, maps_of.Squares)):
@@ -209,7 +210,8 @@ def hourly_maps(city,                       # whose store
         outside += lost
         times.append(sample)
     if times: needs_hours(pd.DataFrame({"time": pd.concat(times)}))
-    return replace(maps, outside=outside, notes=notes)
+    days = store.days(city, start, end, **_where(choice))
+    return replace(maps, outside=outside, notes=notes).whole(_quiet(days, *asked))
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #8771aa94
 def _counts(events, since, until, how, start, end):
@@ -241,7 +243,7 @@ def panel(city,                 # whose store
     many = kept + whole.left_out.get("without an area of the table", 0)
     check_met(kept, many, areas, whole.areas)
     if places is None: whole = replace(whole, **_middles(city, whole, span["end"], where))
-    return whole.whole(_quiet(days))
+    return whole.whole(_quiet(days, start, end))
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #441426b6
 def _middles(city, panel, end, where):
@@ -288,7 +290,7 @@ def terrain(city,                 # whose store
     load = partial(store.load, city, columns=["time"], **where)
     first = load(until=days["day"].iloc[0] + pd.Timedelta(days=1))["time"].min()
     last = load(since=days["day"].iloc[-1])["time"].max()
-    start, n = ground_of.covered(first, last, int(days["n"].sum()), start, period, end)
+    given, (start, n) = start, ground_of.covered(first, last, int(days["n"].sum()), start, period, end)
     edges, name = ground_of.stretches(start, period, n), settings["name"]
     how = partial(_near, units=units, edges=edges, limit=limit, name=name)
     counts, rows, dropped = np.zeros((n, len(units)), np.int64), 0, []
@@ -300,4 +302,4 @@ def terrain(city,                 # whose store
     account = ground_of.Counts(counts.sum(0), name, account.period, rows, spots_of.added(dropped))
     found = ground_of.Terrain(units, factors, counts, start, period,
                               accounts={account.period: account}, **settings)
-    return found.whole(_quiet(days))
+    return found.whole(_quiet(days, given, end))
