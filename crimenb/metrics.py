@@ -212,7 +212,7 @@ def widened(value,         # estimate, any shape
         few, np.minimum(value + wide * above, most), high)
     # sums of the same numbers in another order differ in their last digit
     flat = np.isclose(low, high, rtol=1e-12, atol=0)
-    return tuple(np.where(flat, np.nan, end) for end in ends)
+    return np.where(flat, np.nan, ends[0]), np.where(flat, np.nan, ends[1])
 
 
 # %% ../nbs/05_metrics.ipynb #a5efd9c2

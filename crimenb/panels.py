@@ -82,6 +82,14 @@ class Counts(Table):
                 f"block) {when} × {A} areas × "
                 f"{C} categories{out}")
 
+    @property
+    def share_inside(self) -> float:
+        "Share of the events of these periods that have an area of the table; `MOST` at least."
+        of = self.left_out.get
+        inside = int(np.nansum(self.counts)) + of("of a category that is not counted", 0)
+        outside = of("without an area of the table", 0)
+        return inside/(inside + outside) if inside + outside else np.nan
+
 # %% ../nbs/30_panels.ipynb #049ce5a1
 def starts_from(starts: pd.DatetimeIndex, # of the periods that are known
                 freq,                     # as in `Panel`
@@ -118,14 +126,6 @@ class Timed(Counts):
         """The periods in three stretches: the last for testing, those before for validation, the
         others for training."""
         return super().split(valid, test)
-
-    @property
-    def share_inside(self) -> float:
-        "Share of the events of these periods that have an area of the table; `MOST` at least."
-        of = self.left_out.get
-        inside = int(np.nansum(self.counts)) + of("of a category that is not counted", 0)
-        outside = of("without an area of the table", 0)
-        return inside/(inside + outside) if inside + outside else np.nan
 
     def where(self) -> pd.DataFrame:
         """A line an area: `lon`, `lat`, `km2`, and `geometry` where there are polygons or cells;

@@ -151,10 +151,7 @@ def datasets() -> pd.DataFrame:
         for name, s in registry().items()]
     return pd.DataFrame(lines).set_index("name")
 
-# %% ../nbs/10_sources.ipynb #328f3b23
-# data set -> its file of events
-EVENT_FILES = {name: card.events[0] for name, card in CITIES.items() if card.events}
-
+# %% ../nbs/10_sources.ipynb #a099e97a
 def _portals(): return [name for name, card in CITIES.items() if card.portal]
 
 def _stored(name, folder):
@@ -164,6 +161,10 @@ def _stored(name, folder):
     from crimenb.warehouse import store
     home = store.home() if folder is None else Path(folder)
     return (home/f"city={name}"/"store.json").is_file()
+
+# %% ../nbs/10_sources.ipynb #328f3b23
+# data set -> its file of events
+EVENT_FILES = {name: card.events[0] for name, card in CITIES.items() if card.events}
 
 def load(
     # a data set of events; a city that has a store, registered or not; or a card, or its path

@@ -207,7 +207,7 @@ def test_a_view_that_ends_before_what_was_learnt_is_no_ground_for_a_forecast(nam
     view, model = small(), fitted(name, "counts")
     parts = view.split()
     model = load(model.save(tmp_path/"m.crimenb"))
-    with pytest.raises(InputError, match="has learnt from the weeks up to .* and the view ends") as error: model.forecast(view.until(parts.valid.stop - 1))
+    with pytest.raises(InputError, match="has learnt from weeks up to .* and the view ends") as error: model.forecast(view.until(parts.valid.stop - 1))
     assert "\n" not in str(error.value)
     # what was known then is enough from there on, and known periods can be predicted
     assert model.forecast(view.until(parts.valid.stop)).periods[0] == view.starts[parts.valid.stop]

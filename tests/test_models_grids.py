@@ -153,7 +153,7 @@ def test_weather_and_holidays_reach_the_network():
 def test_a_view_that_ends_before_what_was_learnt_is_no_ground_for_a_forecast(name):
     view = small()
     last = view.split(valid=4, test=6).valid.stop
-    with pytest.raises(InputError, match="has learnt from the hours up to .* and the view ends"): fitted(name).forecast(view.until(last - 1))
+    with pytest.raises(InputError, match="has learnt from hours up to .* and the view ends"): fitted(name).forecast(view.until(last - 1))
     assert fitted(name).forecast(view.until(last)).periods[0] == view.starts[last]
 
 @each

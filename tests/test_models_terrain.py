@@ -128,5 +128,5 @@ def test_factors_that_have_changed_places_are_refused():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_view_that_ends_before_what_was_learnt_is_no_ground_for_a_forecast(name):
-    with pytest.raises(InputError, match="has learnt from the .* up to .* and the view ends"): fitted(name).forecast(years().until(2))
+    with pytest.raises(InputError, match="has learnt from .* up to .* and the view ends"): fitted(name).forecast(years().until(2))
     assert len(fitted(name).forecast(years().until(3)).periods) == 1

@@ -38,6 +38,7 @@ def _days(city, since, until, choice):
 
 def _quiet(days, start=None, end=None):
     "Days of which nothing is known, as `views.quiet_days` finds them."
+    if days.empty: return ()
     many = days.set_index("day")["n"]
     # times that are known to the month only
     if many[many.index.day == 1].sum() > .2*many.sum(): return ()
@@ -257,7 +258,7 @@ def _middles(city, panel, end, where):
             found[panel.areas.index(area)] = median(of[name], of["n"])
     return middle
 
-# %% ../../nbs/warehouse/30_feeds.ipynb #daccb047
+# %% ../../nbs/warehouse/30_feeds.ipynb #ab5b90cb
 def _card(city, units, factors):
     """The card of a city; where it is not registered now, a store can be read without it if nothing
     is asked of it."""
@@ -268,6 +269,7 @@ def _card(city, units, factors):
             f"the card of {city} is not registered, and the store does not know its squares and "
             "factors: give units and factors, or the card") from error
 
+# %% ../../nbs/warehouse/30_feeds.ipynb #daccb047
 def _near(events, since, until, units, edges, limit, name):
     return ground_of.counted(ground_of.points_of(events, units.crs, name), units, edges, limit)
 
@@ -290,7 +292,8 @@ def terrain(city,                 # whose store
     load = partial(store.load, city, columns=["time"], **where)
     first = load(until=days["day"].iloc[0] + pd.Timedelta(days=1))["time"].min()
     last = load(since=days["day"].iloc[-1])["time"].max()
-    given, (start, n) = start, ground_of.covered(first, last, int(days["n"].sum()), start, period, end)
+    asked, many = start, int(days["n"].sum())
+    start, n = ground_of.covered(first, last, many, start, period, end)
     edges, name = ground_of.stretches(start, period, n), settings["name"]
     how = partial(_near, units=units, edges=edges, limit=limit, name=name)
     counts, rows, dropped = np.zeros((n, len(units)), np.int64), 0, []
@@ -302,4 +305,4 @@ def terrain(city,                 # whose store
     account = ground_of.Counts(counts.sum(0), name, account.period, rows, spots_of.added(dropped))
     found = ground_of.Terrain(units, factors, counts, start, period,
                               accounts={account.period: account}, **settings)
-    return found.whole(_quiet(days, given, end))
+    return found.whole(_quiet(days, asked, end))

@@ -50,7 +50,7 @@ from ..fields import fold
 
 # %% ../../nbs/warehouse/10_portal.ipynb #4c8fb09c
 class _Portals(Mapping):
-    "City -> what its card says about its portal, of all cards that are registered when it is asked."
+    "City -> what its card says about its portal; of all cards that are registered by then."
     def __getitem__(self, city):
         if (portal := CITIES[city].portal) is None: raise KeyError(city)
         return portal
