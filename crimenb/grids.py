@@ -423,8 +423,8 @@ class HourlyMaps(_Verbs):
                     like: "dict | None" = None,
     ) -> "HourlyMaps":
         """How many events each hour and cell had, NaN in the hours of days of which nothing is
-        known (`views.quiet_days`). What happens before `start` or from `end` on does not count; what lies
-        outside the grid is in `outside`."""
+        known (`views.quiet_days`). What happens before `start` or from `end` on does not count;
+        what lies outside the grid is in `outside`."""
         if like is not None: grid, holidays = like["grid"], like["holidays"]
         if holidays is None and isinstance(grid, (str, Path, Card)): holidays = get(grid).holidays
         start, end = (
