@@ -29,7 +29,7 @@ def test_counts_are_scored_together_and_by_category_and_are_means_over_the_repea
     assert value(scores, "two", "counts", "MAE") == pytest.approx(abs(truth - 1).mean()/2)
     for c, name in enumerate(scores.panel.categories):
         assert value(scores, "two", f"counts, {name}", "Poisson deviance") == pytest.approx((poisson_deviance(np.maximum(truth[:, c], .01), truth[:, c]).mean() + poisson_deviance(ones[:, c], truth[:, c]).mean())/2)
-    assert scores.kinds["two"] == "ours" and {r["split"] for r in scores.run} == {"test"} and all(np.isnan(r["low"]) and np.isnan(r["high"]) or r["low"] <= r["value"] <= r["high"] for r in scores.run)
+    assert scores.kinds["two"] == "ours" and {r["split"] for r in scores.run} == {"test"} and all(pd.isna(r["low"]) and pd.isna(r["high"]) or r["low"] <= r["value"] <= r["high"] for r in scores.run)
 
 def test_levels_and_differences_are_those_by_week(scores):
     sure = np.eye(scores.known.y_level.max() + 1)[scores.level]
