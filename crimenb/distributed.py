@@ -567,7 +567,7 @@ class CostModel:
     ) -> "CostModel":
         "Least squares of the relative error, no constant below 0."
         largest = int(points.processes.max())
-        return cls(*_constants(points), largest=largest)     # type: ignore[misc, arg-type]
+        return cls(*_constants(points), largest=largest)     # type: ignore[misc]
 
     def seconds(self, work,       # of a step
                 size, processes,  # bytes of the gradient; broadcast against each other
