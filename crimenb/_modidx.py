@@ -2447,6 +2447,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'crimenb.next_class.NextClass.predict': ('next_class.html#nextclass.predict', 'crimenb/next_class.py'),
                                     'crimenb.next_class.NextClass.weights': ('next_class.html#nextclass.weights', 'crimenb/next_class.py'),
                                     'crimenb.next_class.Questions': ('next_class.html#questions', 'crimenb/next_class.py'),
+                                    'crimenb.next_class._to_learn': ('next_class.html#_to_learn', 'crimenb/next_class.py'),
                                     'crimenb.next_class.case_scores': ('next_class.html#case_scores', 'crimenb/next_class.py'),
                                     'crimenb.next_class.likeliest': ('next_class.html#likeliest', 'crimenb/next_class.py'),
                                     'crimenb.next_class.lines': ('next_class.html#lines', 'crimenb/next_class.py'),

@@ -103,6 +103,13 @@ def proper(weights: np.ndarray,  # (…, n_spots, n_classes) from 0 up
     weights += trace/history.n_classes
     return weights
 
+def _to_learn(view, at):
+    "Positions, of which at least one has an event before it."
+    at = view.positions(at)
+    if not at.sum():
+        raise InputError("no event lies before train: give later positions or more events")
+    return at
+
 # %% ../nbs/57_next_class.ipynb #8d5593a4
 class NextClass(Model):
     "A model of the next event of each spot: probabilities of all classes, which sum to one."
@@ -118,9 +125,7 @@ class NextClass(Model):
     ) -> Any:
         "Learn from what lies before `train`; returns the model."
         self.checked()._takes(view)
-        train = view.positions(train)
-        if not train.sum():
-            raise InputError("no event lies before train: give later positions or more events")
+        train = _to_learn(view, train)
         self.schema_, self.until_ = view.schema(), int(train.sum())
         if view.times is not None:
             self.learnt_to_ = str(view.times[(view.offsets[:-1] + train - 1)[train > 0]].max())
