@@ -79,6 +79,13 @@ def grouped(events: pd.DataFrame, # an events table
     return {name: name if name in keep else "all others" if keep else "all" for name in many.index}
 
 # %% ../../nbs/lab/80_forecasting.ipynb #479b2001
+def _polygons(card): return sources.polygons(card if card.path else card.name)
+
+def _around(card, view):
+    "The areas of a card around places that are none of them, for maps; None where it has none."
+    own = hasattr(view, "areas") and view.cells is None
+    return _polygons(card) if card.areas and not own else None
+
 def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
     from crimenb.panels import Panel, check_categories
     if like is not None:
@@ -90,7 +97,7 @@ def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
             events, like={**like, "group": {**new, **(like["group"] or {})} or None}, **settings)
     cards.placed(events, card, "a forecast by week", or_areas=True)
     places = cell_m
-    if places is None and card.areas: places = sources.polygons(card if card.path else card.name)
+    if places is None and card.areas: places = _polygons(card)
     if places is None and events["area"].isna().all():
         places = card.cell_m or 1000.
     return Panel.from_events(events, group=grouped(events, group), places=places, **settings)
@@ -103,7 +110,7 @@ def _hours(events, card, like, cell_m=None, **settings):
     if not grid and card.cell_m: grid, wider = squares_of(card, events, MOST_CELLS)
     view = HourlyMaps.from_events(events, grid or card, holidays=card.holidays, **settings)
     if card.areas:
-        view = within_areas(view, sources.polygons(card if card.path else card.name))
+        view = within_areas(view, _polygons(card))
     wider = tuple(f"{one} (-p cell_m={card.cell_m:g} has them so)" for one in wider)
     return replace(view, notes=(*view.notes, *wider))
 
@@ -497,6 +504,7 @@ def forecast(question: str,             # next, hour, week or year
     if getattr(view, "city", None) is not None: fitted.within_ = view.city
     notes = (*said, *vague, *_unknown(view, past), *remarks(view, table, settings))
     made = fitted.forecast(view, periods, level)
+    made.around = _around(card, view)
     made.about.update(_untimed(question, table, read))
     return Answer(question, made, fitted, scores, read, notes, compared)
 
@@ -833,6 +841,7 @@ def go_on(path,                   # of a saved model
             f"{model.name} looks further back than the {view.known} {view.period}s that these "
             "events cover: "
             "give the earlier ones too, as in --events incidents.csv july.csv") from error
+    made.around = None if dataset is None else _around(card, view)
     made.about.update(_untimed(question, table, read))
     notes = (*vague, *elsewhere, *remarks(view, table, ("period",)))
     return Answer(question, made, model, pd.DataFrame(), read, notes)
