@@ -502,7 +502,7 @@ def forecast(question: str,             # next, hour, week or year
     fitted.question_, fitted.city_ = question, {name: getattr(card, name) for name in READING}
     fitted.last_ = pd.Timestamp(table["time"].max())
     if getattr(view, "city", None) is not None: fitted.within_ = view.city
-    notes = (*said, *vague, *_unknown(view, past), *remarks(view, table, settings))
+    notes = (*said, *vague, *_unknown(view, past), *remarks(view, table, settings, card))
     made = fitted.forecast(view, periods, level)
     made.around = _around(card, view)
     made.about.update(_untimed(question, table, read))
@@ -682,7 +682,7 @@ def _lost(where):
     "(n,) bool: of which places it is not known where they lie."
     return (where["geometry"] if "geometry" in where else where["lon"]).isna()
 
-def _nowhere(view):
+def _nowhere(view, card):
     "A sentence on the cells of a grid in which nothing has ever happened."
     city = getattr(view, "city", None)
     if city is not None and not city.all():
@@ -690,8 +690,8 @@ def _nowhere(view):
             f"{(~city).sum():,} of {len(city):,} cells of the grid lie outside the areas of the "
             "card, and nothing ever happened there: they are not on the map, and no part of the "
             "area that hot spots are counted by"]
-    if city is not None or not hasattr(view, "grid") and getattr(view, "units", None) is None:
-        return []
+    told = city is not None or card is not None and card.areas
+    if told or not hasattr(view, "grid") and getattr(view, "units", None) is None: return []
     never = np.nansum(view.counts[:view.known], 0).ravel() == 0
     if not never.any(): return []
     return [
@@ -701,6 +701,7 @@ def _nowhere(view):
 # %% ../../nbs/lab/80_forecasting.ipynb #61a07421
 def remarks(view: Any, events: pd.DataFrame,
             asked=(),  # names of the settings that were asked for
+            card: "cities.Card | None" = None, # of the city
 ) -> list:
     "What has to be said beside a forecast: what was left out of the view, and why."
     found = list(getattr(view, "notes", ()))
@@ -718,7 +719,7 @@ def remarks(view: Any, events: pd.DataFrame,
         found.append(
             f"{lost:,} of {len(where):,} places are not on the map: none of their events says where"
             " it was")
-    found += _nowhere(view)
+    found += _nowhere(view, card)
     if getattr(view, "factors", None) == {}:
         found.append("the card has no factors, so no risk terrain model was tried")
     found += _few(view, events) if hasattr(view, "n_spots") else []
@@ -843,7 +844,7 @@ def go_on(path,                   # of a saved model
             "give the earlier ones too, as in --events incidents.csv july.csv") from error
     made.around = None if dataset is None else _around(card, view)
     made.about.update(_untimed(question, table, read))
-    notes = (*vague, *elsewhere, *remarks(view, table, ("period",)))
+    notes = (*vague, *elsewhere, *remarks(view, table, ("period",), card))
     return Answer(question, made, model, pd.DataFrame(), read, notes)
 
 # %% ../../nbs/lab/80_forecasting.ipynb #fbaeaad5
