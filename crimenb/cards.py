@@ -50,7 +50,11 @@ def polygons(card: "Card | str | Path",  # a card, or the path of one
         raise InputError(
             f"the card {card.name} has areas in its events but no polygons of them: add "
             f"`areas: {{file: areas.geojson, key: …}}` to {card.path or 'it'}")
-    return read_polygons(card.folder/card.areas.file, key=card.areas.key)
+    try: return read_polygons(card.folder/card.areas.file, key=card.areas.key)
+    except InputError as error:
+        # what a caller names with key=, a card has as a key of its areas
+        said = str(error).replace("name one with key=, ", "name one as `key: …` there, ")
+        raise InputError(f"the areas of the card {card.path or card.name}: {said}") from error
 
 def in_areas(cleaned: Cleaned,       # events of a city
              areas: pd.DataFrame,    # its polygons, from `polygons`

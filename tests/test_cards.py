@@ -219,3 +219,12 @@ def test_columns_whose_names_say_nothing_are_taken_for_their_values_where_there_
     spanish.assign(geo_x=np.arange(len(table)) + 400_000, geo_y=np.arange(len(table)) + 4_000_000).to_csv(tmp_path / "metros.csv", sep=";", index=False)
     assert cards.by_values(tmp_path / "metros.csv", {}) == {"time": "Fecha del suceso", "clock": "A qué hora"}
     assert cards.by_values(tmp_path / "incidents.csv", {}) == {}
+
+
+def test_what_is_wrong_with_the_areas_of_a_card_is_said_with_the_card(tmp_path):
+    springfield(tmp_path)
+    made = cards.draft(tmp_path / "incidents.csv", tmp_path / "precincts.geojson", tz="America/Chicago").write()
+    text = made.read_text()
+    for old, new, said in (("precinct_no", "nokey", "no property 'nokey': name one as `key: …` there, out of precinct_no"), ("precincts.geojson", "none.geojson", "there is no file")):
+        made.write_text(text.replace(old, new))
+        with pytest.raises(InputError, match=f"the areas of the card .*incidents.yaml: .*{said}"): sources.load(made)
