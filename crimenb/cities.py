@@ -19,6 +19,7 @@ import yaml
 
 from .core import InputError
 from .core import one_of
+from .fields import WRITTEN
 from .fields import Writing
 
 # %% ../nbs/02_cities.ipynb #478183e0
@@ -85,6 +86,7 @@ class Card:
     order: "str | None" = None  # of a date's parts, one of `fields.ORDERS`; None: as it shows
     formats: tuple = ()         # or strptime formats
     zone: "str | None" = None   # of the city's clocks, such as "America/Chicago"
+    clocks: "str | None" = None # of `fields.WRITTEN`: clocks without a colon; None: as they show
     utc: bool = False     # are times without a zone of their own UTC?
     wall: bool = False    # are clocks in columns of times (Parquet) the city's, whatever their zone?
     firm: bool = True     # does the order hold whatever a column shows? False: a portal's habit
@@ -108,9 +110,8 @@ class Card:
         except InputError as error:
             raise InputError(f"the card {self.path or self.name}: {error}") from None
 
-    # what relative paths on the card are relative to, and how the city writes its times
-    folder: ClassVar[Any]
-    writing: ClassVar[Any]
+    folder: ClassVar[Any]   # what relative paths on the card are relative to
+    writing: ClassVar[Any]  # how the city writes its times
 
 # %% ../nbs/02_cities.ipynb #f0ec6136
 def _folder(card) -> Path:
@@ -147,6 +148,7 @@ def _checked(card):
         object.__setattr__(card, name, (value,) if isinstance(value, (str, Path)) else tuple(value))
     # it looks at the order and the zone
     Writing(card.order, zone=card.zone)
+    if card.clocks is not None: one_of(card.clocks, WRITTEN, "way to write clocks")
     for name in ("box", "grid_box"):
         if getattr(card, name) is not None:
             object.__setattr__(card, name, _box(getattr(card, name), name))
@@ -232,7 +234,8 @@ CITIES["la"] = Card(
         "weapon": "Weapon Desc"},
     {"AREA NAME": False, "AREA": True},
     ("record_id", "victim_age", "victim_sex", "victim_descent", "weapon"),
-    order="mdy", firm=False, zone="America/Los_Angeles", wall=True, since="2010-01-01",
+    order="mdy", firm=False, clocks="hhmm", zone="America/Los_Angeles", wall=True,
+    since="2010-01-01",
     box=(-118.95, 33.6, -118.1, 34.4), crs=2229,
     missing={"victim_age": ("0",), **dict.fromkeys(("victim_sex", "victim_descent"), ("X", "-"))},
     stand_ins={"dates": {"01-01": ("00:01",)}, "hours": ("00:01", "12:00")},
@@ -323,12 +326,13 @@ class _Strict(yaml.SafeLoader):
 
 # what a card file can say; the rest of a `Card` is for portals
 KEYS = (
-    "name", "events", "columns", "order", "formats", "zone", "utc", "since", "box", "crs",
+    "name", "events", "columns", "order", "formats", "clocks", "zone", "utc", "since", "box", "crs",
     "missing", "areas", "grid_box", "cell_m", "holidays", "factors")
 # key -> what its value has to be
 _TYPES: dict = {
     "name": str, "events": (str, list), "columns": dict, "order": str, "formats": (str, list),
-    "zone": str, "utc": bool, "since": str, "box": list, "crs": int, "missing": (list, dict),
+    "clocks": str, "zone": str, "utc": bool, "since": str, "box": list, "crs": int,
+    "missing": (list, dict),
     "areas": (str, dict), "grid_box": list, "cell_m": (int, float), "holidays": str,
     "factors": list}
 

@@ -15,7 +15,7 @@ import pandas as pd
 from .core import InputError, within
 from .forecasts import Forecast
 from .metrics import rank_counts, ranking_scores, summary
-from .models import Model
+from .models import Model, goes_on
 from .sequences import PROTOCOLS, Sequences, candidates
 
 # %% ../nbs/57_next_class.ipynb #e51c0918
@@ -111,6 +111,8 @@ class NextClass(Model):
         if not train.sum():
             raise InputError("no event lies before train: give later positions or more events")
         self.schema_, self.until_ = view.schema(), int(train.sum())
+        if view.times is not None:
+            self.learnt_to_ = str(view.times[(view.offsets[:-1] + train - 1)[train > 0]].max())
         self._fit(view, train, None if valid is None else view.positions(valid), **how)
         return self
 
@@ -172,6 +174,7 @@ class Foretelling(NextClass):
         probability)."""
         if not 0 < level < 1:
             raise InputError(f"level is {level}: it must lie between 0 and 1, as .9 does")
+        if view.times is not None: goes_on(self, view.times.max(), "event")
         view, p = self.ahead(view, periods)
         top = view.n_classes if top is None else min(within(top, "top", 1), view.n_classes)
         best = np.argsort(-p, 1, kind="stable")[:, :top]

@@ -9,8 +9,10 @@ __all__ = ['SLOWEST', 'PATIENCE', 'EVENT_FILES', 'registry', 'places', 'locate',
 import hashlib
 import json
 import os
+import re
 from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -149,21 +151,31 @@ def datasets() -> pd.DataFrame:
         for name, s in registry().items()]
     return pd.DataFrame(lines).set_index("name")
 
+# %% ../nbs/10_sources.ipynb #a099e97a
+def _portals(): return [name for name, card in CITIES.items() if card.portal]
+
+def _stored(name, folder):
+    """Is there a store of this name? It is read without a card: one that was registered when it was
+    made need not be now."""
+    if not re.fullmatch(r"[\w .-]+", str(name)) or find_spec("duckdb") is None: return False
+    from crimenb.warehouse import store
+    home = store.home() if folder is None else Path(folder)
+    return (home/f"city={name}"/"store.json").is_file()
+
 # %% ../nbs/10_sources.ipynb #328f3b23
 # data set -> its file of events
 EVENT_FILES = {name: card.events[0] for name, card in CITIES.items() if card.events}
 
-def _portals(): return [name for name, card in CITIES.items() if card.portal]
-
 def load(
-    # a data set of events; a city that has a store; or a card, or the path of one
+    # a data set of events; a city that has a store, registered or not; or a card, or its path
     name: "str | Path | Card",
     **choice,   # a city's: since, until, bbox, categories, columns, folder, as in `store.load`
 ) -> "Cleaned | pd.DataFrame":
     """The events of a data set or card, fetched, verified and cleaned, as a `Cleaned`; or the
     chosen events of a city's store, as an events table."""
     own = isinstance(name, Card) or is_card(name)
-    if not own and name in _portals():
+    if not own and (
+            name in _portals() or name not in registry() and _stored(name, choice.get("folder"))):
         # DuckDB is needed by those who have a store, and only by them
         from crimenb.warehouse import store
         return store.load(name, **choice)

@@ -7,9 +7,11 @@ __all__ = ['SHOWN', 'LISTED', 'LINE', 'LONGEST', 'DELIMITERS', 'LOOK', 'BLOCK', 
            'header']
 
 # %% ../nbs/02_tables.ipynb #d71d803c
+import bz2
 import codecs
 import csv
 import gzip
+import lzma
 import re
 import struct
 import zipfile
@@ -92,19 +94,36 @@ def _sentence(path):
     "Whatever damaged files end in, as one sentence."
     try: yield
     except InputError: raise
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, pa.ArrowException,
-            ValueError, OverflowError, struct.error) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError,
+            pa.ArrowException, ValueError, OverflowError, struct.error) as error:
         if isinstance(error, OSError) and error.errno: what = error.strerror
         else: what = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{path} cannot be read ({what}): download it again, "
                          "or save it anew as CSV in UTF-8") from error
 
+# %% ../nbs/02_tables.ipynb #cc8e1b63
+# how files begin that are no text -> what they are, and what to do
+_WORKBOOK = "a workbook of a spreadsheet: open it there and save its sheet as CSV in UTF-8"
+_NO_TEXT = {
+    b"\xd0\xcf\x11\xe0": _WORKBOOK, b"%PDF": "a PDF document: ask the portal for CSV",
+    b"\x28\xb5\x2f\xfd": "packed with zstd: unpack it, and give the CSV",
+    b"7z\xbc\xaf": "a 7z archive: unpack it, and give the CSV",
+    b"ARROW1": "an Arrow file: read it with pandas.read_feather and give the table",
+    b"SQLite format 3": "a database of SQLite: export its table as CSV"}
+
 def _open(path: Path):
-    "The text in `path`, which is plain, gzipped, or the only file in a zip archive, as bytes."
-    with path.open("rb") as f: start = f.read(4)
+    """The text in `path`, which is plain, packed by gzip, bzip2 or xz, or the only file in a zip
+    archive, as bytes."""
+    with path.open("rb") as f: start = f.read(16)
+    for begin, what in _NO_TEXT.items():
+        if start.startswith(begin): raise InputError(f"{path} is {what}")
     if start[:2] == b"\x1f\x8b": return gzip.open(path)
-    if start != b"PK\x03\x04": return path.open("rb")
+    if start[:3] == b"BZh" and start[4:10] == b"1AY&SY": return bz2.open(path)
+    if start[:6] == b"\xfd7zXZ\0": return lzma.open(path)
+    if start[:4] != b"PK\x03\x04": return path.open("rb")
     archive = zipfile.ZipFile(path)
+    if {"[Content_Types].xml", "content.xml"} & {*archive.namelist()}:
+        raise InputError(f"{path} is {_WORKBOOK}")
     inside = [entry for entry in archive.infolist()
               if not entry.is_dir() and not entry.filename.startswith("__MACOSX")]
     if len(inside) != 1:
@@ -361,9 +380,11 @@ def _not_shifted(lines: list, delimiter: str, n: int, width: int, wanted: dict, 
     if delimiter not in ",;": return
     wide = [line for line in lines if len(_row(line, delimiter)) == width]
     rows = [_row(line, delimiter) for line in wide]
-    bare = [line.split(d) for line in wide if b'"' not in line]
+    bare = [line for line in wide if b'"' not in line]
     # "12 MAIN ST, NW": the space behind a comma in a text
-    spaced = sum(2*sum(row[i][:1] == b" " for row in bare) > len(bare) for i in range(1, n))
+    value = _grammar(delimiter)[2]
+    raw = [[found[1] for found in value.finditer(line)][:n] for line in wide]
+    spaced = sum(2*sum(row[i][:1] == b" " for row in raw) > len(raw) for i in range(1, n))
     text = 0 < spaced <= width - n and spaced < n - 1
     # who puts marks round values with a delimiter leaves none without; who asks for the last
     # column knows that it is not empty
@@ -371,9 +392,9 @@ def _not_shifted(lines: list, delimiter: str, n: int, width: int, wanted: dict, 
         re.search(rb'"[^"]*%b[^"]*"(?:%b|$)' % (d, d), line) for line in wide)
     filled = n - 1 in wanted.values() and any(row[n - 1] for row in rows)
     exact = any(b'"' not in line and line.count(d) == n - 1 for line in lines)
-    if not text and quotes: return
     places = {wanted[name]: kind for name, kind in typed.items() if name in wanted}
     read = _Readings(rows, n, width, places, missing)
+    if not text and quotes and (not read.known or read.stands()): return
     if not text and filled and not exact and (not read.known or read.stands()): return
     if read.stands() and not read.shifts(wanted.values(), not exact): return
     raise InputError(
@@ -486,7 +507,22 @@ class _Utf8:
         return text.encode("utf-8", "replace")
 
 # %% ../nbs/02_tables.ipynb #96d6ea93
-def _start(stream) -> tuple:
+# how texts begin that are no tables -> what they are, and what to do
+_NO_TABLE = {
+    rb"\s*<(?:!doctype html|html|head|body|\?xml|!--)":
+        "a web page or XML, and no table: download the file again, from the portal's CSV link",
+    rb"\s*(?:\{\s*(?:\"|\})|\[\s*(?:\{|\]))":
+        "JSON, and no table: it may be a portal's error; ask for CSV, or give the table that "
+        "pandas.read_json makes of it"}
+
+def _no_other(text: bytes, path) -> None:
+    "An `InputError` where a text is a web page or JSON."
+    for begin, what in _NO_TABLE.items():
+        if re.match(begin, text, re.I):
+            said = " ".join(_utf8(text[:400])[0].decode("utf-8", "replace").split())[:80]
+            raise InputError(f"{path} is {what} (it begins with {said!r})")
+
+def _start(stream, path) -> tuple:
     "The first piece of a text without the marks before it, the stream, and its delimiters."
     text = stream.read(BLOCK)
     # with a mark, or every other byte of the first two letters is zero
@@ -496,7 +532,9 @@ def _start(stream) -> tuple:
     if wide:
         stream = _Utf8(stream, text, wide)
         text = stream.read(BLOCK)
-    text = text.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    # a program may put its mark before that of another
+    text = re.sub(rb"\A(?:\xef\xbb\xbf|[\r\n])+", b"", text)
+    _no_other(text, path)
     # a spreadsheet's line that says what stands between values
     if said := re.match(rb'"?sep=([,;|\t])"?(?:\r\n|\n|\r)', text, re.I):
         return text[said.end():].lstrip(b"\r\n"), stream, (said[1].decode(),)
@@ -507,7 +545,7 @@ def _empty(layout): return pa.table({name: pa.array([], pa.string()) for name in
 # %% ../nbs/02_tables.ipynb #c7bdceae
 def _from_csv(path, asked: _Asked) -> "Iterator[tuple[pa.Table, Account]]":
     with _open(path) as stream:
-        text, stream, delimiters = _start(stream)
+        text, stream, delimiters = _start(stream, path)
         layout, rest = _layout(text, delimiters, asked, path)
         final = False
         while not final:
@@ -651,5 +689,5 @@ def header(path,  # CSV (plain, .gz or .zip) or Parquet
             names = [f.name for f in schema if not (flat and pa.types.is_nested(f.type))]
             return [*names, *_ranges(schema)]
         with _open(path) as stream:
-            text, _, delimiters = _start(stream)
+            text, _, delimiters = _start(stream, path)
             return _header(text, delimiters, ())[1]

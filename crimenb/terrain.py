@@ -716,11 +716,11 @@ class Terrain(Kept):
         units, factors, limit, settings = surrounded(units, factors, card, table, limit, settings)
         points = points_of(events, units.crs, settings["name"])
         time = points.columns["time"]
-        start, n = covered(time.min(), time.max(), len(time), start, period, end)
+        asked, (start, n) = start, covered(time.min(), time.max(), len(time), start, period, end)
         counts, account = counted(points, units, stretches(start, period, n), limit)
         found = cls(
             units, factors, counts, start, period, accounts={account.period: account}, **settings)
-        return found.whole(quiet_days(table))
+        return found.whole(quiet_days(table, asked, end))
 
     def update(self, events, gap: str = "refuse",  # as in `joined`
                end=None,                           # as in `from_events`

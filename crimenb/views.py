@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NEAR', 'EMPTY_BY_CHANCE', 'HOLES', 'Split', 'stretch', 'split_in_time', 'periods_of', 'Periods', 'Cut', 'differs',
-           'Checked', 'empty_days', 'quiet_days', 'Holed', 'Joined', 'View']
+           'Checked', 'empty_days', 'spanned', 'quiet_days', 'Holed', 'Joined', 'View']
 
 # %% ../nbs/18_views.ipynb #7ba95ff9
 from typing import Any, NamedTuple
@@ -233,13 +233,24 @@ def empty_days(many: pd.Series,  # events of each day that has some
         quiet[a:b] = usual*rhythm[weekday[a:b]].sum() >= EMPTY_BY_CHANCE
     return many.index[quiet]
 
+def spanned(many: pd.Series,       # events of each day that has some
+            start=None, end=None,  # of a stretch; None: where the events begin and end
+) -> pd.Series:
+    "The same with the first and the last whole day of a stretch, which may lie beyond all events."
+    ends = ([] if start is None else [pd.Timestamp(start).ceil("D")]) + (
+        [] if end is None else [pd.Timestamp(end).floor("D") - pd.Timedelta(days=1)])
+    return many.reindex(many.index.union(pd.DatetimeIndex(ends)), fill_value=0)
+
 def quiet_days(events: pd.DataFrame,  # an events table
+               start=None, end=None,  # of the stretch that is counted, as in `spanned`
 ) -> pd.DatetimeIndex:
-    """Days of which nothing is known: without an event, between others, where so many are usual on
-    those days of the week, in the four weeks before and after, that it can't be chance."""
+    """Days of which nothing is known: without an event, between others or at an end of the stretch,
+    where so many are usual on those days of the week, in the four weeks before and after, that it
+    can't be chance."""
     # where only months are known, the other days are empty and nothing is missing
     if not len(events) or precision(events)["unit"] == "month": return pd.DatetimeIndex([])
-    return empty_days(events["time"].dt.normalize().value_counts())
+    many = events["time"].dt.normalize().value_counts()
+    return empty_days(spanned(many, start, end))
 
 # %% ../nbs/18_views.ipynb #7a14d003
 class Holed(Checked):

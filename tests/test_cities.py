@@ -44,7 +44,7 @@ def test_all_that_a_card_can_say(tmp_path):
     assert card.areas == C.Areas("wards.gpkg", "ward") and card.factors == (C.Factor("bars", "bars.csv"), C.Factor("stops", "stops.geojson", "distance"))
     assert card.folder == tmp_path and card.missing["premises"] == ("unknown",) and card.area_columns == {"Ward": None} and card.writing.zone == "Europe/Berlin"
     assert C.get(str(tmp_path / "springfield.yaml")) == C.get(tmp_path / "springfield.yaml") == card == C.get(card)
-    assert set(C.KEYS) == {line.split(":")[0] for line in CARD.split("\n") if line[:1].isalpha()} | {"formats"}
+    assert set(C.KEYS) == {line.split(":")[0] for line in CARD.split("\n") if line[:1].isalpha()} | {"formats", "clocks"}
 
 
 def test_a_small_card_is_named_by_its_file(tmp_path):

@@ -679,7 +679,14 @@ def test_a_parquet_file_whose_zone_is_an_offset(tmp_path, offset, first):
     right = [pd.Timestamp(first), pd.Timestamp(first) + pd.Timedelta("1 day 90 min")]
     for source in (path, pd.read_parquet(path)): assert list(balanced(E.read(source, **named)).events.time) == right
     assert len(E.read([path, saved("b.parquet", offset, "02")], **named).events) == 4
-    with pytest.raises(InputError, match=r"different zones \(.*: read the files apart"): E.read([path, saved("c.parquet", "-04:00", "07")], **named)
+    # each file keeps its own: 10 and 11:30 of four hours west are 9 and 10:30 in Chicago's summer; what has no label has none
+    plain = tmp_path/"d.csv"
+    plain.write_text("when,kind\n2024-09-01 10:00,theft\n")
+    summer = [pd.Timestamp("2024-07-15 09:00"), pd.Timestamp("2024-07-16 10:30")]
+    for files in ([path, saved("c.parquet", "-04:00", "07"), plain], [plain, tmp_path/"c.parquet", path]):
+        mixed = E.read(files, **named)
+        assert list(mixed.events.time) == [*right, *summer, pd.Timestamp("2024-09-01 10:00")]
+        assert any("those of d.csv have no label" in one for one in mixed.remarks) and any("c.parquet in column when are labelled -04:00" in one for one in mixed.remarks)
 
 
 @pytest.mark.parametrize("lon, lat", [("W 87.65", "N 41.85 or so"), ("1 171 668.10 ft", "1 900 000.00 ft"), ("41.850.123", "87.650.123")])
@@ -696,3 +703,35 @@ def test_columns_are_guessed_in_spanish_and_german(names):
     values = ["2020-03-14 08:15"], ["ROBO"], ["-99.1"], ["19.4"], ["Centro"]
     found = E.guess(pa.table(dict(zip(names, values))), {})
     assert {k: v for k, v in found.items() if k in ("time", "category", "lon", "lat", "area")} == dict(zip(("time", "category", "lon", "lat", "area"), names))
+
+
+def test_the_clock_of_los_angeles_has_hours_and_minutes_however_few_its_rows_are(samples, tmp_path):
+    table = pd.read_csv(samples/"lapd.csv", dtype=str, keep_default_na=False)
+    some = pd.concat([table.iloc[:1]]*3).assign(**{"TIME OCC": ["1", "5", "10"], "DR_NO": ["1", "2", "3"]})
+    some.to_csv(tmp_path/"a.csv", index=False)
+    assert list(E.read_lapd(tmp_path/"a.csv").events.time.dt.strftime("%H:%M")) == ["00:01", "00:05", "00:10"]
+    # of another town nothing tells, but for the name of the column
+    for name, said in (("hour", ["01:00", "05:00", "10:00"]), ("TIME OCC", ["00:01", "00:05", "00:10"]), ("minutes since midnight", ["00:01", "00:05", "00:10"])):
+        some = pd.DataFrame({"day": ["2024-01-01"]*3, name: ["1", "5", "10"], "kind": "theft"})
+        assert list(E.read(some, time="day", clock=name, category="kind").events.time.dt.strftime("%H:%M")) == said
+    with pytest.raises(InputError, match="column late tells whether 10 is an hour or minutes"): E.read(some.rename(columns={name: "late"}), time="day", clock="late", category="kind")
+    said = E.read(some.rename(columns={name: "late"}), time="day", clock="late", category="kind", clocks="hours")
+    assert list(said.events.time.dt.hour) == [1, 5, 10] and E._looks_like("clock", "late", pa.array(["1", "5", "10"]))
+
+
+def test_words_for_nothing_are_nothing_in_any_case_and_counted(tmp_path):
+    words = ["na", "nil", "[NULL]", "[null]", "none", "#N/A", "#n/a", "NaN", "Null", "-", "N/a", "Nil", "<None>"]
+    rows = [row(ID=str(i), Date=f"01/15/2018 08:{i:02}:00 AM", Location_Description=word, Community_Area=word) for i, word in enumerate(words)]
+    rows += [row(ID=word, Date=f"02/15/2018 08:{i:02}:00 AM") for i, word in enumerate(words)]
+    rows += [row(ID=f"9{i}", Date=f"03/15/2018 08:{i:02}:00 AM", Primary_Type=word) for i, word in enumerate(words)]
+    got = balanced(E.read_chicago(write(tmp_path/"a.csv", rows)))
+    assert got.dropped == {"category missing": len(words)} and got.mended == {"premises unknown": len(words), "area unknown": len(words)}
+    assert got.notes["record id unknown"] == len(words) and len(got.events) == 2*len(words)
+
+
+def test_many_places_far_from_all_others_are_an_error():
+    table = pd.DataFrame({"when": "2024-01-05 10:00", "kind": "theft", "lon": [-87.6]*80 + [-90.6]*20, "lat": 41.9})
+    with pytest.raises(InputError, match="20 of 100 places more than 100 km from .*Say where the city is with box"): E.read(table)
+    box = E.read(table, box=(-88, 41, -87, 42))
+    assert box.mended == {"coordinates outside the city": 20}
+    assert E.read(table.iloc[:82]).mended == {"coordinates far from all others": 2}

@@ -1,5 +1,7 @@
 "The four views of a store: equal, field by field, to those of the whole table, also on a cluster; what cannot be fed is said."
 import os
+import subprocess
+import sys
 from datetime import date
 
 import numpy as np
@@ -7,7 +9,7 @@ import pandas as pd
 import pytest
 from test_store import city  # noqa: F401
 
-from crimenb import geo, grids, panels, sequences, terrain
+from crimenb import cities, geo, grids, panels, sequences, terrain
 from crimenb.cities import get
 from crimenb.core import InputError
 from crimenb.warehouse import feeds
@@ -16,7 +18,7 @@ from crimenb.warehouse import store as S
 GRID = grids.Grid(-87.79, 41.71, -87.62, 41.99, 5, 4)
 UNITS = terrain.Units.of(geo.cells_in((430_000, 4_617_000, 450_000, 4_640_000), 1500., 32616))
 GROUPS = panels.category_groups(["THEFT", "BATTERY", "ASSAULT", "ARSON"])
-AREAS = pd.DataFrame({"lon": -87.7, "lat": 41.8, "km2": 3.}, index=pd.Index(["1", "2", "5"], name="area"))
+AREAS = pd.DataFrame({"lon": -87.7, "lat": 41.8, "km2": 3.}, index=pd.Index(["1", "2", "3", "5", "6", "8", "10"], name="area"))
 BARS = {"bars": terrain.Points([435_000., 440_000.], [4_620_000., 4_630_000.], 32616)}
 VIEWS = {
     "sequences": (lambda **ask: feeds.sequences("chicago", **ask), lambda t: sequences.from_events(t)),
@@ -103,7 +105,8 @@ def test_spots_are_areas_where_no_event_has_premises(tmp_path):
     same(seqs, sequences.from_events(S.load("chicago", folder=folder)))
 
 def test_areas_that_do_not_meet_the_events_are_refused(city):  # noqa: F811
-    with pytest.raises(InputError, match="0 of .* events lie in an area of the table"): feeds.panel("chicago", places=AREAS.set_axis(["x", "y", "z"]), folder=city[0])
+    with pytest.raises(InputError, match="0 of .* events lie in an area of the table"): feeds.panel("chicago", places=AREAS.set_axis(list("tuvwxyz")), folder=city[0])
+    with pytest.raises(InputError, match=r"lie in an area of the table, 8% "): feeds.panel("chicago", places=AREAS[:1], folder=city[0])
 
 @pytest.mark.parametrize("make", [lambda **ask: feeds.sequences("chicago", since="2031-01-01", **ask), lambda **ask: feeds.panel("chicago", start="2031-01-01", **ask),
                                   lambda **ask: feeds.hourly_maps("chicago", GRID, "2031-01-01", **ask)])
@@ -113,3 +116,39 @@ def test_a_time_without_events_is_said(city, make):  # noqa: F811
 def test_hours_without_any_event_are_zero_where_they_are_asked_for(city):  # noqa: F811
     maps = feeds.hourly_maps("chicago", GRID, "2014-01-01", "2014-01-02", folder=city[0])
     assert maps.counts.shape == (24, 5, 4) and not maps.counts.any()
+
+AFTER_A_RESTART = """
+import sys
+import numpy as np
+from crimenb import cities, geo, grids, sources, terrain
+from crimenb.core import InputError
+from crimenb.warehouse import feeds
+folder = sys.argv[1]
+assert "oldtown" not in cities.CITIES
+events = sources.load("oldtown", folder=folder)
+units = terrain.Units.of(geo.cells_in((464_000, 5_245_000, 468_000, 5_248_000), 1000., 32632))
+seqs = feeds.sequences("oldtown", min_events=5, folder=folder)
+maps = feeds.hourly_maps("oldtown", grids.Grid(8.5, 47.35, 8.6, 47.4, 2, 2), folder=folder)
+ground = feeds.terrain("oldtown", units, {}, period="M", choice={"folder": folder})
+print(len(events), seqs.n_spots, int(maps.counts.sum()), int(np.nansum(feeds.panel("oldtown", "D", folder=folder).counts)), int(ground.counts.sum()))
+for asked in ((None, {}), (units, None), (500., {})):
+    try: feeds.terrain("oldtown", *asked, choice={"folder": folder})
+    except InputError as error: assert "the card of oldtown is not registered" in str(error)
+    else: raise AssertionError(asked)
+for name in ("oldtown", "newtown"):
+    try: sources.load(name, folder=folder + "/elsewhere")
+    except InputError as error: assert "unknown data set" in str(error), error
+    else: raise AssertionError(name)
+"""
+
+def test_a_store_is_read_in_a_process_in_which_its_card_is_not_registered(tmp_path, monkeypatch):
+    n = 310
+    times = pd.Timestamp("2018-01-01") + pd.to_timedelta(np.arange(n)*144, unit="min")
+    pd.DataFrame({"Nr": range(n), "Reported": times.strftime("%d.%m.%Y %H:%M"), "Kind": np.resize(["THEFT", "BURGLARY"], n), "Quarter": np.resize(["North", "South"], n),
+                  "Lon": np.resize([8.541, 8.552], n), "Lat": np.resize([47.371, 47.366], n)}).to_csv(tmp_path/"oldtown.csv", index=False)
+    monkeypatch.setitem(cities.CITIES, "oldtown", cities.Card("oldtown", {"time": "Reported", "category": "Kind", "lon": "Lon", "lat": "Lat", "record_id": "Nr"},
+                                                              {"Quarter": False}, order="dmy", zone="Europe/Zurich", box=(8.4, 47.3, 8.7, 47.5)))
+    S.ingest("oldtown", tmp_path/"oldtown.csv", tmp_path/"store")
+    done = subprocess.run([sys.executable, "-c", AFTER_A_RESTART, str(tmp_path/"store")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["310", "2", "310", "310", "310"]

@@ -225,8 +225,26 @@ def test_clocks_with_a_point():
 
 
 def test_a_column_of_hours():
-    assert list(F.clocks(pa.array(["0", "23", "5", None, "24"]))[0][[0, 1, 2, 4]]//3600) == [0, 23, 5, 24] and list(F.clocks(pa.array([7., 8., 7.]))[0]//3600) == [7, 8, 7]
+    assert list(F.clocks(pa.array(["0", "23", "5", None, "24"]))[0][[0, 1, 2, 4]]//3600) == [0, 23, 5, 24] and list(F.clocks(pa.array([7., 8., 7.]), "hours")[0]//3600) == [7, 8, 7]
+    assert list(F.clocks(pa.array(["7", "8"]*10))[0]//3600) == [7, 8]*10
     assert list(F.clocks(pa.array(["1", "1", "1"]))[0]) == [60]*3 and list(F.clocks(pa.array(["1", "23", "1350"]))[0]//60) == [1, 23, 830]
+
+
+def test_a_few_small_numbers_are_hours_or_minutes_past_midnight_and_nothing_tells():
+    few = pa.array(["1", "5", "10"])
+    with pytest.raises(InputError, match="tells whether 10 is an hour or minutes past midnight"): F.clocks(few)
+    assert [list(F.clocks(few, written)[0]) for written in F.WRITTEN] == [[60, 300, 600], [3600, 18_000, 36_000], [60, 300, 600]]
+    with pytest.raises(InputError, match="way to write clocks .seconds."): F.clocks(few, "seconds")
+
+
+def test_minutes_since_midnight_are_told_from_hours_and_minutes():
+    minutes = np.random.default_rng(0).integers(0, 1440, 200)
+    for text in (pa.array(minutes.astype(str)), pa.array(minutes.astype(float))):
+        seconds, missing, wrong = F.clocks(text)
+        assert list(seconds) == list(60*minutes) and not (missing | wrong).any()
+    # hours and minutes with a typing error, and minutes that could be both
+    assert list(F.clocks(pa.array(["1130", "930", "0", "975", *["2310"]*20]))[0][:3]//60) == [690, 570, 0]
+    assert list(F.clocks(pa.array(["930", "1130"]), "minutes")[0]//60) == [930, 1130] and list(F.clocks(pa.array(["930", "1130"]))[0]//60) == [570, 690]
 
 
 # --- labels and record numbers ---
@@ -238,6 +256,11 @@ def test_record_numbers_in_one_spelling(same): assert F.record_ids(same).nunique
 def test_what_programs_put_round_a_record_number_is_no_part_of_it(text): assert list(F.record_ids([text])) == ["1307355"]
 
 def test_the_number_of_a_case_is_no_power_of_ten(): assert list(F.record_ids(["12E300", "19E1", "3E7", "2024E05", "1.307"])) == ["12E300", "19E1", "3E7", "2024E05", "1.307"] and F.record_ids(["1E+20"]).isna().all()
+
+def test_a_guid_is_the_same_in_any_case_and_with_braces():
+    same = ["{3F2504E0-4F89-11D3-9A0C-0305E82C3301}", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "(3F2504E0-4F89-11d3-9A0C-0305E82C3301)"]
+    assert F.record_ids(same).unique().tolist() == [same[1]] and F.record_ids(["{A-1}", "a-1"]).nunique() == 2
+
 
 def test_no_number(): assert F.record_ids(["-", "--", "?", "none", "Unknown", "N/A", " ", "."]).isna().all() and list(F.record_ids(["A-1", "№7", "-7"])) == ["A-1", "№7", "-7"]
 
@@ -379,8 +402,8 @@ def test_clocks_of_six_digits_without_zeros_in_front():
 
 
 def test_a_column_called_hour_has_hours_however_few_its_rows_are():
-    assert list(F.clocks(pa.array(["14"]), hours=True)[0]) == [50_400] and list(F.clocks(pa.array(["14"]))[0]) == [840]
-    assert list(F.clocks(pa.array(["1435", "5"]), hours=True)[0]) == [52_500, 300]
+    assert list(F.clocks(pa.array(["14"]), written="hours")[0]) == [50_400] and list(F.clocks(pa.array(["14"]))[0]) == [840]
+    assert list(F.clocks(pa.array(["1435", "5"]), written="hours")[0]) == [52_500, 300]
 
 
 @pytest.mark.parametrize("zone, text, want", [
@@ -440,8 +463,8 @@ def test_blanks_in_a_clock():
 @pytest.mark.parametrize("hours", [["0.62", "8.02", "16.03", "0.05", "14.50", "23.90", "0.25"], ["0,62", "8,02", "16,03", "0,05"], [".62", "8.5", "16"], [.5, 8., 16., 0., 23.], [.25, .75, 14.], ["0.62", "8.02", None, "24.0", "00.5"]])
 def test_hours_with_decimals_are_no_parts_of_a_day(hours):
     text = pa.array(hours)
-    for named in (False, True):
-        _, missing, wrong = F.clocks(text, named)
+    for written in (None, "hours"):
+        _, missing, wrong = F.clocks(text, written)
         assert (wrong | missing).all()
 
 

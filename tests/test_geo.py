@@ -682,3 +682,44 @@ def test_beats_are_not_joined_to_districts_without_being_asked(put):
     refused(lambda: labelled(put, boro_name=lambda i: "Bronx" if i % 2 else "Queens", ntaname=lambda i: f"N{i}"), "not clear", "ntaname")
     # pieces of two boroughs, which nothing else names
     assert sorted(labelled(put, id=lambda i: i, boro_name=lambda i: "Bronx" if i % 2 else "Queens")[1]) == ["Bronx", "Queens"]
+
+
+# --- areas as other people's code has them
+
+def mosaic(seed, n=6):
+    "Areas of a grid of jittered quadrangles: some of two squares (two features of one area), one with a hole that another fills."
+    rng = np.random.default_rng(seed)
+    x, y = np.meshgrid(np.linspace(-87.8, -87.5, n + 1), np.linspace(41.7, 42., n + 1))
+    x[1:-1, 1:-1] += rng.uniform(-.01, .01, (n - 1, n - 1))
+    y[1:-1, 1:-1] += rng.uniform(-.01, .01, (n - 1, n - 1))
+    corners = [(0, 0), (0, 1), (1, 1), (1, 0)]
+    shapes = [shapely.Polygon([(x[i + a, j + b], y[i + a, j + b]) for a, b in corners]) for i in range(n) for j in range(n)]
+    inside = shapes[7].centroid.buffer(.008, quad_segs=3)
+    labels = [f"Nörth {min(k, k ^ 1) if k % 5 == 0 else k}" for k in range(len(shapes))]
+    return [*shapes[:7], shapes[7].difference(inside), *shapes[8:], inside], [*labels, "hole"]
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("crs", [4326, 3435])
+def test_neighbours_are_libpysals(tmp_path, seed, crs):
+    from libpysal.weights import Queen
+    import geopandas
+    shapes, labels = mosaic(seed)
+    frame = geopandas.GeoDataFrame({"NAME": labels}, geometry=shapes, crs=4326)
+    frame.to_crs(crs).to_file(tmp_path/"areas.gpkg")
+    found = read_polygons(tmp_path/"areas.gpkg", key="NAME")
+    assert len(found) == len(set(labels)) < len(labels) and "Nörth 7" in found.index and set(found.index) == set(labels)
+    theirs = Queen.from_dataframe(frame.dissolve("NAME"), ids=None, use_index=True)
+    mine = {(found.index[i], found.index[j]) for i, j in adjacency(found).T}
+    assert mine == {(a, b) for a, near in theirs.neighbors.items() for b in near}
+    # what fills a hole has one neighbour, and takes its size from it
+    assert {b for a, b in mine if a == "hole"} == {"Nörth 7"} and found.km2["hole"] > 1
+    assert found.km2.sum() == pytest.approx(frame.to_crs(32616).area.sum()/1e6, rel=2e-3)
+
+def test_wrong_rings_and_no_rings_among_good_areas_are_mended_or_counted(put):
+    bow = [[-87.7, 41.82], [-87.68, 41.84], [-87.68, 41.82], [-87.7, 41.84], [-87.7, 41.82]]
+    extra = [feature(polygon(bow), area_num_1="bow"), feature({"type": "Polygon", "coordinates": []}, area_num_1="none"), feature(None, area_num_1="null"),
+             feature(polygon(square(-87.68, 41.82, -87.66, 41.84)), area_num_1=None), feature(polygon([[-87.7, 41.9]]*4), area_num_1="point")]
+    found = read_polygons(put("a.geojson", areas_file(extra=extra)))
+    assert list(found.index) == ["1", "2", "3", "bow"] and shapely.is_valid(found.geometry.to_numpy()).all()
+    assert found.km2["bow"] == pytest.approx(KM2/2, rel=1e-2) and sum(found.attrs["account"]["dropped"].values()) == 4
+    assert {tuple(e) for e in adjacency(found).T.tolist()} == {(0, 1), (1, 0), (1, 2), (2, 1), (0, 3), (3, 0), (1, 3), (3, 1)}

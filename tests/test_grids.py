@@ -507,8 +507,8 @@ def test_a_view_with_weather_covers_its_hours_and_goes_on_with_weather():
 @pytest.mark.parametrize("layout, said", [("%m/%d/%Y %H:%M", "month first"), ("%d/%m/%y %H:%M", "day first"), ("%d.%m.%Y %H:%M", "day first"), ("%m/%d/%Y %I:%M %p", "month first"), ("%Y%m%d%H", None), ("%Y-%m-%d %H:%M", None)])
 def test_the_order_of_dates_of_weather_is_judged(tmp_path, layout, said):
     hours = pd.date_range("2024-01-01", periods=24*31, freq="h")
-    weather = read_weather(written(tmp_path, "time,temperature,wind\n" + "".join(f"{t.strftime(layout)},{k},1\n" for k, t in enumerate(hours))))
-    assert weather.index.equals(hours.rename("time")) and weather.temperature.tolist() == list(range(744))
+    weather = read_weather(written(tmp_path, "time,temperature,wind\n" + "".join(f"{t.strftime(layout)},{k/20},1\n" for k, t in enumerate(hours))))
+    assert weather.index.equals(hours.rename("time")) and np.allclose(weather.temperature*20, range(744))
     assert [said in note for note in weather.attrs["notes"]] == [True] if said else not weather.attrs["notes"]
 
 
@@ -526,3 +526,41 @@ def test_readings_that_are_no_numbers_are_said_and_commas_are_read(tmp_path):
 @pytest.mark.parametrize("column, value", [("rain", 12.5), ("event", 3), ("fog", 2), ("thunder", 100)])
 def test_millimetres_are_no_flags(tmp_path, column, value):
     with pytest.raises(InputError, match=f"reading of {value} in the column {column}"): read_weather(written(tmp_path, f"time,temperature,wind,{column}\n2024-01-01 00:00,1,1,0\n2024-01-01 01:00,1,1,{value}\n"))
+
+
+# --- files of weather as stations and portals write them
+
+@pytest.mark.parametrize("text", [
+    "time;temperature;wind\n2024-01-01 00:00;1,5;2\n2024-01-01 01:00;-2,5;3,5\n", "Time\ttemp (°C)\tWind speed (m/s)\n2024-01-01 00:00\t1.5\t2\n2024-01-01 01:00\t-2.5\t3.5\n",
+    'time,temperature_2m (°C),wind_speed_10m (km/h)\n2024-01-01 00:00,"1,5",2\n2024-01-01 01:00,"-2,5","3,5"\n',
+    "valid,tmpf,sknt\n2024-01-01 00:00,34.7,2\n2024-01-01 01:00,27.5,3.5\n", "time,TEMP_F,wind\n2024-01-01 00:00,34.7,2\n2024-01-01 01:00,27.5,3.5\n",
+    "time,Temperature (Fahrenheit),wind\n1704067200,34.7,2\n1704070800,27.5,3.5\n", "time,temp_k,wind\n1704067200000,274.65,2\n1704070800000,270.65,3.5\n"])
+def test_weather_is_read_as_events_are_and_in_celsius(tmp_path, text):
+    weather = read_weather(written(tmp_path, text))
+    assert np.allclose(weather.temperature, [1.5, -2.5]) and weather.wind.tolist() == [2, 3.5]
+    assert weather.index.tolist() == list(pd.date_range("2024-01-01", periods=2, freq="h"))
+
+
+@pytest.mark.parametrize("name, top", [("temperature", 86), ("temp_c", 86), ("temperature", 295.5), ("tmpf", 186)])
+def test_degrees_that_no_air_has_are_refused(tmp_path, name, top):
+    with pytest.raises(InputError, match="°C, and no air is as warm: name the column temperature_f"):
+        read_weather(written(tmp_path, f"time,{name},wind\n2024-01-01 00:00,50,1\n2024-01-01 01:00,{top},1\n"))
+
+
+def test_stand_ins_are_missing_before_degrees_are_converted(tmp_path):
+    weather = read_weather(written(tmp_path, "time,tmpf,wind\n2024-01-01 00:00,32,1\n2024-01-01 01:00,-9999,1\n2024-01-01 02:00,(null),NULL\n2024-01-01 03:00,59,4\n"))
+    assert np.allclose(weather.temperature, [0, 5, 10, 15]) and weather.wind.tolist() == [1, 1, 2.5, 4]
+
+
+def test_a_row_of_weather_of_another_width_is_counted_where_hours_are_written(tmp_path):
+    weather = read_weather(written(tmp_path, "time,temperature,wind\n2024-01-01 00:00,1,1\n2024-01-01 01:00,2,2,9\n2024-01-01 02:00,3,3\n"))
+    assert weather.temperature.tolist() == [1, 2, 3] and weather.attrs["notes"][0].startswith("1 of 3 rows of")
+    with pytest.raises(InputError, match="more fields than its header"):
+        read_weather(written(tmp_path, "temperature,wind\n1,1\n2,2,9\n3,3\n"), start="2024-01-01")
+
+
+def test_weather_from_parquet_knows_its_zone(tmp_path):
+    hours = pd.date_range("2024-01-01 06:00", periods=2, freq="h", tz="UTC")
+    pd.DataFrame({"time": hours, "temperature": [1., 2.], "wind": [3, 4]}).to_parquet(tmp_path/"w.parquet", index=False)
+    assert read_weather(tmp_path/"w.parquet", zone="America/Chicago").index.tolist() == list(pd.date_range("2024-01-01", periods=2, freq="h"))
+    with pytest.raises(InputError, match="times with a zone"): read_weather(tmp_path/"w.parquet")

@@ -233,7 +233,7 @@ def test_an_interval_over_few_blocks_is_widened_by_the_formula():
         lean = min(((2*z2 + 1)/(z2 - 1) + 60/n)*.05, .45)
         np.testing.assert_allclose(widened(1., .6, 1.5, n), [1 - .4*c, 1 + (.45 + lean)*c])
         np.testing.assert_allclose(widened(-1., -1.5, -.6, n), [-1 - (.45 + lean)*c, -1 + .4*c])
-        assert widened(.9, .5, 1., n, least=0, most=1)[1] == 1 and widened(1., 1., 1., n) == (1., 1.)
+        assert widened(.9, .5, 1., n, least=0, most=1)[1] == 1 and np.isnan(widened(1., 1., 1., n)).all()
     assert widened(1., .6, 1.5, 300) == (.6, 1.5) and widened(1., .6, 1.5, 10_000, most=1.2) == (.6, 1.5)
     # many at once, each with its blocks; at half the level the ends say nothing of skewness
     low, high = widened([1., 2.], [.6, 1.], [1.5, 4.], [5, 400])
@@ -308,7 +308,7 @@ def test_paired_interval_is_of_the_difference_and_narrower_where_models_agree():
     assert high - low < .2*(interval(a)[2] - interval(a)[1])
     assert paired_interval(a, b) == interval(a - b)
     np.testing.assert_allclose(paired_interval(b, a), [-mean, -high, -low], atol=1e-3)
-    assert paired_interval(a, a) == (0, 0, 0)
+    assert paired_interval(a, a)[0] == 0 and np.isnan(paired_interval(a, a)[1:]).all()
     hits = np.array([True, False, True])
     assert paired_interval(hits, ~hits)[0] == pytest.approx(1/3)
 
@@ -414,7 +414,7 @@ def test_paired_counts_are_the_difference_of_metrics_over_the_same_blocks():
         assert difference == pytest.approx(a.value - b.value) and low < difference < high
         assert high - low < (a.high - a.low) + (b.high - b.low)
         np.testing.assert_allclose(paired_count_interval(noisy, mu, y, metric, blocks), [-difference, -high, -low], rtol=1e-9, atol=1e-12)
-        assert paired_count_interval(mu, mu, y, metric, blocks) == (0, 0, 0)
+        np.testing.assert_array_equal(paired_count_interval(mu, mu, y, metric, blocks), [0, np.nan, np.nan])
     paired_count_interval(np.zeros(500), mu, y, "RMSE")        # no deviance is needed here, so none is refused
 
 
@@ -703,14 +703,17 @@ def test_paired_hot_spots_are_over_the_same_resamples(shape):
     a, b = (hot_spots(x, observed, .1)["PAI"][0] for x in (rate, noisy))
     assert difference == pytest.approx(a - b) and 0 < low < difference < high
     np.testing.assert_allclose(paired_hot_spot_interval(noisy, rate, observed, .1), [-difference, -high, -low], rtol=1e-9)
-    assert paired_hot_spot_interval(rate, 2*rate, observed, .1) == (0, 0, 0)
+    np.testing.assert_array_equal(paired_hot_spot_interval(rate, 2*rate, observed, .1), [0, np.nan, np.nan])
     assert paired_hot_spot_interval(rate, noisy, observed, .1, "hit rate")[0] == pytest.approx((a - b)/10)
 
 
 def test_resamples_without_an_event_are_left_out():
     observed = np.zeros(30); observed[3] = 1
     table = hot_spot_summary(np.arange(30), observed, (.5,), n_boot=200)
-    assert np.isfinite(table[["value", "low", "high"]]).all(axis=None)
+    # the value is known, and of one event that every other resample holds no interval
+    assert np.isfinite(table["value"]).all() and table[["low", "high"]].isna().all(axis=None)
+    observed[20:23] = 1
+    assert np.isfinite(hot_spot_summary(np.arange(30), observed, (.5,), n_boot=200)[["low", "high"]]).all(axis=None)
 
 
 P, O = np.arange(6.), np.array([0, 1, 0, 2, 0, 1])
@@ -872,3 +875,20 @@ def test_what_noise_makes_larger_has_an_interval_as_far_down_as_up():
     low, high = drawn_interval(np.array([.2, .2, .2]), draws, 400, metrics=["calibration error", "accuracy", "accuracy"])
     assert high[0] - .2 == pytest.approx(.2 - low[0]) and high[0] - low[0] == pytest.approx(high[1] - low[1]) and high[1] - .2 > 1.5*(.2 - low[1])
     assert drawn_interval(np.array([.01]), draws[:, :1], 400, metrics=["calibration error"])[0] == 0
+
+
+@pytest.mark.parametrize("n", [2, 5, 14, 400])
+@pytest.mark.parametrize("x", [0., 1., .3, -2.7])
+def test_blocks_that_are_equal_have_no_interval(n, x):
+    mean, low, high = interval(np.full(n, x))
+    assert np.isclose(mean, x) and np.isnan([low, high]).all()
+    assert np.isnan(paired_interval(np.arange(n), np.arange(n))[1:]).all()
+    # one that differs is enough
+    assert np.isfinite(interval(np.r_[np.full(n, x), x + 1])).all()
+
+
+def test_no_event_and_no_error_have_no_interval_and_the_others_keep_theirs():
+    rows = summary(pd.DataFrame({"HR@5": np.ones(30), "MRR": np.linspace(.1, 1, 30)})).set_index("metric")
+    assert rows.loc["HR@5", "value"] == 1 and rows.loc["HR@5", ["low", "high"]].isna().all() and rows.loc["MRR", "low"] < .55 < rows.loc["MRR", "high"]
+    empty = count_summary(np.full((6, 4), .5), np.zeros((6, 4)), blocks=np.arange(6))
+    assert empty["low"].isna().all() and empty.set_index("metric").loc["MAE", "value"] == .5

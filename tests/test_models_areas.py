@@ -200,3 +200,29 @@ def test_a_network_without_validation_keeps_the_last_fifth_for_its_epoch():
     told.fit(view, slice(0, cut), slice(cut, len(view)))
     # the scales differ: those of `alone` are of all that is known
     assert len(alone.log_) == len(told.log_) and alone.forecast(view).table["expected"].gt(0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_view_that_ends_before_what_was_learnt_is_no_ground_for_a_forecast(name, tmp_path):
+    view, model = small(), fitted(name, "counts")
+    parts = view.split()
+    model = load(model.save(tmp_path/"m.crimenb"))
+    with pytest.raises(InputError, match="has learnt from weeks up to .* and the view ends") as error: model.forecast(view.until(parts.valid.stop - 1))
+    assert "\n" not in str(error.value)
+    # what was known then is enough from there on, and known periods can be predicted
+    assert model.forecast(view.until(parts.valid.stop)).periods[0] == view.starts[parts.valid.stop]
+    assert len(model.predict(view.until(parts.valid.stop - 1), [parts.valid.stop - 2])) == 1
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_orders_lengths_and_fewer_categories_are_refused(name):
+    view, model = small(), fitted(name, "counts")
+    turned = replace(view, areas=view.areas[::-1], lon=view.lon[::-1], lat=view.lat[::-1], km2=view.km2[::-1], counts=view.counts[:, ::-1], attributes=view.attributes[:, ::-1])
+    common.refuses(model, turned, "areas, number 0")
+    common.refuses(model, replace(view, counts=view.counts[..., ::-1], categories=view.categories[::-1]), "categories, number 0")
+    common.refuses(model, replace(view, counts=view.counts[..., :-1], categories=view.categories[:-1]), "categories: 3 there, 2 here")
+    # a city whose areas have the same names
+    events, truth = simulate(9000, days=280, seed=6, start="2018-01-01", n_areas=9, n_premises=5)
+    other = Panel.from_events(events, group=category_groups(events["category"].cat.categories), places=city_places(truth).assign(lon=lambda t: t.lon + 2), end="2018-10-08")
+    assert other.areas == view.areas
+    common.refuses(model, other, "lon")
+    common.refuses(model, Panel.from_events(events, "W-SUN", group=category_groups(events["category"].cat.categories), places=city_places(truth), end="2018-10-08"), "freq")

@@ -147,3 +147,20 @@ def test_weather_and_holidays_reach_the_network():
     assert not np.array_equal(model.predict(known, [900]), model.predict(replace(view, weather=hot), [900]))
     with pytest.raises(InputError, match="weather"): model.predict(view, [900])
     assert np.isfinite(model.forecast(known, 2).table.expected).all()
+
+
+@each
+def test_a_view_that_ends_before_what_was_learnt_is_no_ground_for_a_forecast(name):
+    view = small()
+    last = view.split(valid=4, test=6).valid.stop
+    with pytest.raises(InputError, match="has learnt from hours up to .* and the view ends"): fitted(name).forecast(view.until(last - 1))
+    assert fitted(name).forecast(view.until(last)).periods[0] == view.starts[last]
+
+@each
+def test_other_shapes_places_and_holidays_are_refused(name):
+    view = small()
+    grid = view.grid
+    common.refuses(fitted(name), replace(view, grid=replace(grid, rows=4, columns=3), counts=view.counts.reshape(-1, 4, 3)), "grid")
+    # the same shape elsewhere
+    common.refuses(fitted(name), replace(view, grid=replace(grid, west=grid.west + 1, east=grid.east + 1)), "grid")
+    common.refuses(fitted(name), replace(view, holidays=None), "holidays")

@@ -246,3 +246,16 @@ def test_a_damaged_file_and_a_foreign_class(tmp_path):
     path = fitted("markov").save(tmp_path/"m.crimenb")
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match="damaged"): load(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_view_that_ends_before_what_was_learnt_is_no_ground_for_a_forecast(name):
+    early = from_events(events()[:len(events())//2], like=view().schema())
+    with pytest.raises(InputError, match="has learnt from events up to .* and the view ends") as error: fitted(name).forecast(early)
+    assert "\n" not in str(error.value)
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_class_fewer_is_refused_by_every_model(name):
+    some = events()[events().category != events().category.mode()[0]]
+    with pytest.raises(InputError, match="numbers its classes in another way"): fitted(name).predict(from_events(some))
+    with pytest.raises(InputError, match="numbers its classes in another way"): fitted(name).predict(shuffled(view()))

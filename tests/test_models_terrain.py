@@ -124,3 +124,9 @@ def test_factors_that_have_changed_places_are_refused():
     with pytest.raises(InputError, match="has the points that .* had there"): model.predict(swapped, [3])
     newer = replace(view, factors={**view.factors, one: replace(a, x=a.x + 5)})
     assert not np.array_equal(newer.design().x, view.design().x) and model.predict(newer, [3]).shape == model.predict(view, [3]).shape
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_view_that_ends_before_what_was_learnt_is_no_ground_for_a_forecast(name):
+    with pytest.raises(InputError, match="has learnt from .* up to .* and the view ends"): fitted(name).forecast(years().until(2))
+    assert len(fitted(name).forecast(years().until(3)).periods) == 1

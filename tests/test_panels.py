@@ -383,10 +383,25 @@ def test_a_panel_in_which_hardly_an_event_has_an_area_is_an_error():
         Panel.from_events(events, places=pd.DataFrame({"lon": 0., "lat": 50., "km2": 1.}, index=["north", "south"]))
     # a table with shapes of another place
     with pytest.raises(InputError, match="of one city"): Panel.from_events(events, places=squares(["a", "b"], lon=30.))
-    # one in a hundred is not enough, and a part of the city is
-    few = events.assign(area=pd.Categorical(np.where(np.arange(2000) < 15, "here", "there")))
-    with pytest.raises(InputError, match="only 15 of"): Panel.from_events(few, places=pd.DataFrame({"lon": 0., "lat": 50., "km2": 1.}, index=["here"]))
-    assert Panel.from_events(events, places=pd.DataFrame({"lon": 0., "lat": 50., "km2": 1.}, index=["2"])).areas == ["2"]
+    # most must, and how many do is always said
+    of_here = pd.DataFrame({"lon": 0., "lat": 50., "km2": 1.}, index=["here"])
+    for n in (15, 40, 990):
+        few = events.assign(area=pd.Categorical(np.where(np.arange(2000) < n, "here", "there")))
+        with pytest.raises(InputError, match=rf"only {n} of 2,000 events lie in an area of the table, {n/2000:.0%} "): Panel.from_events(few, places=of_here)
+    nowhere = events.assign(area=pd.Categorical(np.where(np.arange(2000) < 40, "here", None)))
+    with pytest.raises(InputError, match="only 40 of"): Panel.from_events(nowhere)
+    most = events.assign(area=pd.Categorical(np.where(np.arange(2000) % 5 < 3, "here", "there")))
+    panel = Panel.from_events(most, places=of_here)
+    assert round(panel.share_inside, 2) == .6 and "without an area of the table" in repr(panel)
+    # a part of the city is a choice of events
+    part = Panel.from_events(events[events["area"] == "2"], places=pd.DataFrame({"lon": 0., "lat": 50., "km2": 1.}, index=["2"]))
+    assert part.areas == ["2"] and part.share_inside == 1
+
+def test_events_of_which_few_names_meet_are_placed_by_their_place():
+    where, events = in_squares(2000, 4)
+    named = events.assign(area=pd.Categorical(np.where(np.arange(2000) % 20 == 0, where.astype(str), "x")))
+    panel = Panel.from_events(named, places=squares(["0", "1", "2", "3"]))
+    assert panel.counts.sum((0, 2)).tolist() == np.bincount(where).tolist() and panel.share_inside == 1
 
 @pytest.mark.parametrize("write", [lambda w: np.char.add(w.astype(str), ".0"), lambda w: np.char.add("0", w.astype(str)), lambda w: np.char.add(np.char.add(" ", w.astype(str)), " ")])
 def test_area_keys_that_a_spreadsheet_has_saved_are_the_same_areas(write):

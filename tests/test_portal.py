@@ -686,3 +686,23 @@ def test_an_answer_that_drips_is_cut_off_as_a_whole(server, get):
     with pytest.raises(InputError, match="takes longer than 1 seconds for one answer"):
         get(patience=P.Patience(attempts=2, longest_answer=1, sleep=lambda seconds: None, timeout=(20, 20)))
     assert time.monotonic() - began < 15
+
+
+def test_a_portal_that_is_registered_is_fetched_stored_and_asked_for_its_years(tmp_path, waits, monkeypatch):
+    from dataclasses import replace
+    from crimenb import sources
+    from crimenb.cities import CITIES
+    from crimenb.warehouse import store
+    card = replace(CITIES["chicago"], name="mytown")
+    card = replace(card, portal=replace(card.portal, what="My town", resources={2001: "town-1111"}, elsewhere={2019: "table town-2222 has the year that is running"}))
+    with PortalServer({"town-1111": soda_rows(25, "chicago", 2018)}) as server:
+        ask = dict(folder=tmp_path/"files", base=server.base, patience=P.Patience(sleep=waits.append))
+        with pytest.raises(InputError, match="unknown city 'mytown'"): P.fetch("mytown", "2018-01-01", "2018-12-31", **ask)
+        monkeypatch.setitem(CITIES, "mytown", card)
+        with pytest.warns(UserWarning, match="no rows of 2019 in its table.*town-2222"): paths = P.fetch("mytown", "2018-01-01", "2019-12-31", **ask)
+    assert "mytown" in P.PORTALS and [path.name for path in paths] == ["mytown-2018.csv"] and len(read(paths[0], city="mytown").events) == 25
+    assert store.ingest("mytown", paths, tmp_path/"store").rows == 25
+    with pytest.warns(UserWarning, match="town-2222"): assert len(sources.load("mytown", until="2020-01-01", folder=tmp_path/"store")) == 25
+    # registered no more, it is read all the same
+    monkeypatch.delitem(CITIES, "mytown")
+    assert "mytown" not in P.PORTALS and len(sources.load("mytown", folder=tmp_path/"store")) == 25

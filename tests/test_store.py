@@ -173,7 +173,7 @@ def test_a_failing_ingest_changes_nothing(tmp_path, monkeypatch):
     S.ingest("chicago", write(tmp_path/"a.csv", [GOOD]), folder)
     before = state(folder)
     bad = write(tmp_path/"b.csv", [row(ID="2", Date="31.31.2018")])
-    with pytest.raises(InputError, match="no date in .*b.csv"): S.ingest("chicago", [tmp_path/"a.csv", bad], folder)
+    with pytest.raises(InputError, match="no date in .*b.csv"): S.ingest("chicago", bad, folder)
     assert state(folder) == before
     def full(*_): raise InputError("no room")
     monkeypatch.setattr(S, "write_atomic", full)
@@ -382,8 +382,94 @@ def test_a_lonely_date_is_so_among_all_files_and_its_row_can_be_looked_at(tmp_pa
 
 def test_places_of_several_files_are_far_from_all_others_together(tmp_path):
     near, far = [("2016-05-01 10:00", -87.65)], [("2016-05-01 10:00", -89.65)]
-    got = in_town(tmp_path, near*300 + far, far*290)
-    assert got.kept == 591 and got.mended == {"coordinates far from all others": 291}
+    got = in_town(tmp_path, near*300 + far, near*290 + far*9)
+    assert got.kept == 600 and got.mended == {"coordinates far from all others": 10}
+    # so many are another city, in both readers
+    for read in (lambda: in_town(tmp_path, near*300 + far, far*60), lambda: S.ingest(tmp_path/"card.yaml", [tmp_path/"0.csv", tmp_path/"1.csv"], tmp_path/"other")):
+        with pytest.raises(InputError, match="2 files has 61 of 361 places more than 100 km from the middle of all, such as .-89.65, 41.9.: is it of two cities"): read()
+
+
+def both(city, paths, folder, words):
+    "Neither the store nor the reader takes these files, and both say the same."
+    for read in (lambda: S.ingest(city, paths, folder), lambda: E.read(paths, city=city)):
+        with pytest.raises(InputError, match=words): read()
+
+
+def small_pieces(monkeypatch, rows=50):
+    from crimenb import tables
+    monkeypatch.setattr(tables, "BLOCK", 1_000)
+    monkeypatch.setattr(S, "ROWS", rows)
+
+
+def by_day(path, days, order, since=0, **changes):
+    how = {"dmy": "%d/%m/%Y 08:15", "mdy": "%m/%d/%Y 08:15"}[order]
+    return write(path, [row(ID=str(since + i), Date=day.strftime(how), **changes) for i, day in enumerate(days, 1)])
+
+
+def test_the_order_of_dates_is_judged_over_all_rows(tmp_path, monkeypatch):
+    small_pieces(monkeypatch)
+    year = pd.date_range("2018-01-01", "2018-12-31")
+    # the first rows have no day after the 12th, and only the others tell
+    days = year[year.day <= 12].append(year[year.day > 12])
+    got = agree("chicago", by_day(tmp_path/"a.csv", days, "dmy"), tmp_path/"stores")
+    assert got.kept == 365 and sorted(S.load("chicago", folder=tmp_path/"stores")["time"].dt.normalize()) == list(year)
+    # a town whose card has no order, without a box or a first year
+    (tmp_path/"card.yaml").write_text("name: town\ncolumns: {time: Date, category: Primary Type, lon: Longitude, lat: Latitude, record_id: ID}\n")
+    for order in ("dmy", "mdy"):
+        agree(tmp_path/"card.yaml", by_day(tmp_path/"b.csv", days, order), tmp_path/order, "town")
+        assert sorted(S.load("town", folder=tmp_path/order)["time"].dt.normalize()) == list(year)
+    # dates of both kinds, and of none
+    both(tmp_path/"card.yaml", write(tmp_path/"c.csv", [row(ID=str(i), Date=day.strftime(how)) for i, (day, how) in enumerate(zip(days, ["%d/%m/%Y"]*200 + ["%m/%d/%Y"]*165))]), tmp_path/"none", "read the two kinds apart")
+    both(tmp_path/"card.yaml", by_day(tmp_path/"d.csv", days[:144], "dmy"), tmp_path/"none", "begins with the day or the month: say the order")
+    # a piece in which they look otherwise does not count
+    odd = write(tmp_path/"e.csv", [row(ID=str(i), Date=day.strftime("%m/%d/%Y")) for i, day in enumerate(year.repeat(20))][:60] + [row(ID=f"9{i}", Date="13/02/2018") for i in range(40)] + [row(ID=f"8{i}", Date=day.strftime("%m/%d/%Y")) for i, day in enumerate(year.repeat(20))])
+    got = agree("chicago", odd, tmp_path/"odd")
+    assert got.dropped == {"date in the other order": 40}
+
+
+def test_what_is_refused_is_refused_over_all_rows(tmp_path, monkeypatch):
+    small_pieces(monkeypatch)
+    year = pd.date_range("2018-01-01", "2018-12-31")
+    good = by_day(tmp_path/"a.csv", year, "mdy")
+    garbage = write(tmp_path/"b.csv", [row(ID=f"9{i}", Date="soon") for i in range(150)])
+    assert agree("chicago", [good, garbage], tmp_path/"dates").dropped == {"date unparsable": 150}
+    both("chicago", garbage, tmp_path/"none", "no date in .* can be read .such as 'soon'")
+    # a file, or a piece, of places elsewhere, without a point, in each other's column
+    for i, change in enumerate((dict(Longitude="87.63"), dict(Latitude="41.8.8"), dict(Latitude="-87.63", Longitude="41.88"))):
+        other = by_day(tmp_path/f"c{i}.csv", year[:150], "mdy", 1000, **change)
+        got = agree("chicago", [good, other], tmp_path/f"places{i}")
+        assert got.kept == 515 and sum(got.mended.values()) == 150
+        both("chicago", other, tmp_path/"none", "outside the box|is two numbers|in each other's column")
+
+
+def test_clocks_and_areas_are_judged_over_all_rows(tmp_path, monkeypatch):
+    small_pieces(monkeypatch)
+    names, day = ["Nr", "Day", "Time", "Kind", "Area"], pd.date_range("2018-01-01", periods=200).strftime("%Y-%m-%d")
+    (tmp_path/"card.yaml").write_text("name: town\ncolumns: {record_id: Nr, time: Day, clock: Time, category: Kind, area: Area}\n")
+    clocks = ["5", "20"]*50 + ["1530", "905"]*50
+    got = agree(tmp_path/"card.yaml", write(tmp_path/"a.csv", [[i, d, c, "THEFT", "1"] for i, (d, c) in enumerate(zip(day, clocks))], names), tmp_path/"stores", "town")
+    minutes = S.load("town", folder=tmp_path/"stores")["time"].dt
+    assert got.kept == 200 and list(minutes.hour*60 + minutes.minute) == [5, 20]*50 + [930, 545]*50
+    # names of areas where numbers are expected, and numbers first
+    (tmp_path/"b").mkdir()
+    dates = pd.date_range("2018-01-01", periods=200)
+    path = write(tmp_path/"b.csv", [row(ID=str(i), Date=d.strftime("%m/%d/%Y"), Community_Area="32" if i < 60 else "LOOP") for i, d in enumerate(dates)])
+    assert agree("chicago", path, tmp_path/"areas").mended == {} and set(S.load("chicago", folder=tmp_path/"areas").area) == {"32", "LOOP"}
+
+
+def test_numbers_with_marks_between_thousands_are_read_by_one_rule(tmp_path, monkeypatch):
+    small_pieces(monkeypatch)
+    (tmp_path/"card.yaml").write_text("name: town\ncrs: 3435\ncolumns: {record_id: Nr, time: Day, category: Kind, x: X, y: Y}\n")
+    x, y = np.arange(1_160_000, 1_160_000 + 200*97, 97), np.arange(998_000, 998_000 + 200*97, 97)
+    day = pd.date_range("2018-01-01", periods=200).strftime("%Y-%m-%d")
+    plain = write(tmp_path/"plain.csv", [*zip(range(200), day, ["THEFT"]*200, x, y)], ["Nr", "Day", "Kind", "X", "Y"])
+    want = E.read(plain, city=tmp_path/"card.yaml").events
+    for i, mark in enumerate((",", " ", "\u00a0", "\u202f", "'", "\u2019", ".")):
+        for part in ("",) if i % 2 else (".00" if mark != "." else ",00",):
+            path = write(tmp_path/"a.csv", [[*rest, *(f"{v:,}".replace(",", mark) + part for v in xy)] for *rest, xy in zip(range(200), day, ["THEFT"]*200, zip(x, y))], ["Nr", "Day", "Kind", "X", "Y"])
+            got = agree(tmp_path/"card.yaml", path, tmp_path/f"stores{i}{part}", "town")
+            assert got.mended == {}
+            pd.testing.assert_frame_equal(S.load("town", folder=tmp_path/f"stores{i}{part}"), want)
 
 
 @pytest.mark.parametrize("rows", [10**6, 1_000, 37])
@@ -627,3 +713,25 @@ def test_a_file_saved_with_the_day_first_is_read_so(tmp_path):
     assert S.ingest("chicago", path, tmp_path/"stores").kept == 31
     for events in (E.read_chicago(path).events, S.load("chicago", folder=tmp_path/"stores")):
         assert (events["time"].dt.normalize().to_numpy() == days.to_numpy()).all()
+
+
+def test_files_with_degrees_and_files_with_metres_have_places_together(tmp_path, samples):
+    table = pd.read_csv(samples/"dc.csv", dtype=str)
+    for name, lost in (("a", ["XBLOCK", "YBLOCK"]), ("b", ["LATITUDE", "LONGITUDE"])):
+        table.assign(CCN=[f"{name}{i}" for i in range(len(table))]).drop(columns=lost).to_csv(tmp_path/f"{name}.csv", index=False)
+    got = agree("dc", [tmp_path/"a.csv", tmp_path/"b.csv"], tmp_path/"stores")
+    once = agree("dc", tmp_path/"b.csv", tmp_path/"once")
+    assert got.mended.get("coordinates missing", 0) < once.kept and S.load("dc", folder=tmp_path/"stores").lon.notna().sum() > once.kept
+
+
+def test_files_that_say_different_zones_need_that_of_the_city(tmp_path):
+    times = pd.date_range("2024-05-01 12:00", periods=3, freq="31h", tz="UTC")
+    for i, zone in enumerate(("UTC", "America/New_York")):
+        pd.DataFrame({"Nr": [f"{i}-{k}" for k in range(3)], "When": times.tz_convert(zone), "What": "THEFT"}).to_parquet(tmp_path/f"{i}.parquet")
+    files = [tmp_path/"0.parquet", tmp_path/"1.parquet"]
+    card = "name: town\ncolumns: {record_id: Nr, time: When, category: What}\n"
+    (tmp_path/"card.yaml").write_text(card)
+    both(tmp_path/"card.yaml", files, tmp_path/"none", "2 files have times in different zones .(UTC, America/New_York|America/New_York, UTC).: say that of the city with tz=")
+    (tmp_path/"card.yaml").write_text(card + "zone: America/Chicago\n")
+    agree(tmp_path/"card.yaml", files, tmp_path/"stores", "town")
+    assert list(S.load("town", folder=tmp_path/"stores").time[:2].astype(str)) == ["2024-05-01 07:00:00"]*2

@@ -1,6 +1,8 @@
 """The one reader of tables: each line of a file is a row, a part of one, or in the books; a second, slower reader counts as it does."""
+import bz2
 import datetime
 import gzip
+import lzma
 import os
 import random
 import zipfile
@@ -297,6 +299,28 @@ def test_archives_that_cannot_be_read_and_what_is_no_table(tmp_path):
 
 # --- Parquet ----------------------------------------------------------------------------------------------------------
 
+def test_packed_by_bzip2_and_xz_and_with_two_marks(tmp_path):
+    text = "a,b\n1,x\n2,y\n".encode()
+    for name, data in (("a.csv.bz2", bz2.compress(text)), ("a.csv.xz", lzma.compress(text)), ("a.csv", b"\xef\xbb\xbf"*2 + text), ("b.csv", "\ufeff\ufeffa,b\n1,x\n2,y\n".encode("utf-16"))):
+        table, account = T.read(put(tmp_path/name, data), ["a", "b"])
+        assert table.to_pydict() == {"a": ["1", "2"], "b": ["x", "y"]} and account.rows_in == 2
+    with pytest.raises(InputError, match="a.csv.bz2 cannot be read"): T.read(put(tmp_path/"a.csv.bz2", bz2.compress(text*1000)[:-9]), ["a"])
+
+
+def test_what_is_no_table_is_named(tmp_path):
+    xlsx = tmp_path/"a.xlsx"
+    with zipfile.ZipFile(xlsx, "w") as z:
+        for name in ("[Content_Types].xml", "xl/workbook.xml", "xl/worksheets/sheet1.xml"): z.writestr(name, "<a/>")
+    old = put(tmp_path/"a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+    page = put(tmp_path/"page.csv", b"\n<!DOCTYPE html>\n<html><head><title>503 Service, Unavailable</title></head></html>\n")
+    error = put(tmp_path/"error.csv", b'{"error": true, "message": "Row limit, exceeded"}\n')
+    rows = put(tmp_path/"rows.csv", b'[{"date": "2024-01-01", "kind": "THEFT"}]\n')
+    for path, words in ((xlsx, "workbook of a spreadsheet: open it there and save its sheet as CSV"), (old, "workbook"), (page, "a web page or XML, and no table.*503 Service"),
+                        (error, "JSON, and no table.*Row limit"), (rows, "pandas.read_json")):
+        for read in (lambda: T.read(path, ["a"]), lambda: T.header(path), lambda: E.read(path), lambda: E.read_chicago(path), lambda: S.ingest("chicago", path, tmp_path/"stores")):
+            with pytest.raises(InputError, match=words): read()
+
+
 def test_parquet_of_all_kinds_is_text(tmp_path):
     day = datetime.datetime(2018, 1, 5, 8, 15, 30)
     columns = {
@@ -415,3 +439,23 @@ def test_a_citys_file_whose_lines_all_end_in_commas_is_the_same_file(samples, tm
     found, got = E.read(path, city=city), S.ingest(city, path, tmp_path/"store")
     pd.testing.assert_frame_equal(found.events, want.events)
     assert (got.rows_in, got.kept, got.dropped) == (found.rows_in, len(want.events), want.dropped) and found.dropped == want.dropped
+
+
+@pytest.mark.parametrize("column", ["PREM_TYP_DESC", "OFNS_DESC", "VIC_RACE"])
+def test_a_comma_in_a_text_where_the_last_value_is_empty_moves_nothing(samples, tmp_path, column):
+    table = pd.read_csv(samples/"nypd.csv", dtype=str, keep_default_na=False).sample(60, replace=True, random_state=1)
+    table = table.assign(CMPLNT_NUM=[str(i) for i in range(60)], VIC_SEX="")
+    at = list(table.columns).index(column)
+    def saved(every):
+        lines = [",".join(table.columns)]
+        for i, values in enumerate(table.itertuples(index=False)):
+            cells = [f'"{v}"' if "," in v else v for v in values]
+            if i % every == 0: cells[at] = table.iloc[i, at].replace(",", "") + ", OTHER"
+            lines.append(",".join(cells))
+        return put(tmp_path/f"{column}.csv", "\n".join(lines) + "\n")
+    # in some rows it costs these rows, and no other
+    read = E.read_nypd(saved(12))
+    assert read.dropped["line unreadable"] == 5 and read.events.victim_sex.isna().all() and set(read.events.victim_descent.dropna()) <= {"BLACK", "WHITE HISPANIC"}
+    path = saved(1)
+    for one in (lambda: E.read_nypd(path), lambda: S.ingest("nyc", path, tmp_path/"stores")):
+        with pytest.raises(InputError, match="lines that end in a ',' too many"): one()

@@ -197,3 +197,30 @@ def test_a_frame_of_several_numbers_and_categories(streets):
     table = view.frame([view.counts[[0]], -view.counts[[0]]], [0], ("a", "b"))
     assert table.category.tolist() == ["theft", "assault"]*2 and table.a.tolist() == [0, 1, 2, 3] and table.b.tolist() == [0, -1, -2, -3]
     with pytest.raises(InputError, match="a has 3 numbers for 4 lines"): view.frame([np.zeros(3), np.zeros(4)], [0], ("a", "b"))
+
+
+# --- weeks without data at the end, and in the middle, of every view
+
+@pytest.mark.parametrize("lost, known", [(("2018-05-01", "2018-06-05"), (40, 9)), (("2018-09-03", "2018-10-08"), (35, 8))])
+def test_days_without_data_are_unknown_in_every_view(lost, known):
+    from crimenb.city import simulate
+    from crimenb.grids import Grid
+    from crimenb.terrain import Terrain
+    events, truth = simulate(20_000, days=280, seed=5, start="2018-01-01", n_areas=9, n_premises=5)
+    first, stop = map(pd.Timestamp, lost)
+    some, end = events[(events.time < first) | (events.time >= stop)], pd.Timestamp("2018-10-08")
+    weeks, hours = Panel.from_events(some, end=end), HourlyMaps.from_events(some, Grid.of(truth, 3, 4), end=end)
+    months = Terrain.from_events(some, 500., {}, None, "M", end=end)
+    assert (weeks.known, hours.known, months.known) == (known[0], 24*7*known[0], known[1])
+    for view in (weeks, hours):
+        unknown = view.starts[np.isnan(view.counts.reshape(len(view), -1)[:, 0])]
+        assert unknown[0] >= first - pd.Timedelta(days=7) and unknown[-1] < stop + pd.Timedelta(days=7) and len(unknown) >= .8*(stop - first)/(view.starts[1] - view.starts[0])
+    # of all events nothing is unknown
+    assert not any(np.isnan(v.counts).any() for v in (Panel.from_events(events, end=end), HourlyMaps.from_events(events, Grid.of(truth, 3, 4), end=end)))
+
+def test_the_ends_of_a_stretch_are_looked_at_where_they_are_given():
+    events = days_of(90)
+    last = events.time.max().normalize()
+    late = pd.Timedelta(days=30)
+    assert not len(quiet_days(events)) and list(quiet_days(events, end=last + late)) == list(pd.date_range(last + pd.Timedelta(days=1), last + late - pd.Timedelta(days=1)))
+    assert quiet_days(events, events.time.min().normalize() - late).size == 30

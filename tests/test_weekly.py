@@ -29,7 +29,7 @@ def test_counts_are_scored_together_and_by_category_and_are_means_over_the_repea
     assert value(scores, "two", "counts", "MAE") == pytest.approx(abs(truth - 1).mean()/2)
     for c, name in enumerate(scores.panel.categories):
         assert value(scores, "two", f"counts, {name}", "Poisson deviance") == pytest.approx((poisson_deviance(np.maximum(truth[:, c], .01), truth[:, c]).mean() + poisson_deviance(ones[:, c], truth[:, c]).mean())/2)
-    assert scores.kinds["two"] == "ours" and {r["split"] for r in scores.run} == {"test"} and all(r["low"] <= r["value"] <= r["high"] for r in scores.run)
+    assert scores.kinds["two"] == "ours" and {r["split"] for r in scores.run} == {"test"} and all(pd.isna(r["low"]) and pd.isna(r["high"]) or r["low"] <= r["value"] <= r["high"] for r in scores.run)
 
 def test_levels_and_differences_are_those_by_week(scores):
     sure = np.eye(scores.known.y_level.max() + 1)[scores.level]
@@ -38,7 +38,9 @@ def test_levels_and_differences_are_those_by_week(scores):
     scores.measure("level", "wrong", "trivial", [wrong])
     scores.measure("level", "as wrong", "trivial", [wrong])
     assert value(scores, "right", "risk level", "accuracy") == 1 and value(scores, "wrong", "risk level", "accuracy") == 0
-    assert weekly.difference(scores, "level", "right", "wrong") == (1, 1, 1) and weekly.difference(scores, "level", "wrong", "as wrong") == (0, 0, 0)
+    # of weeks that all say the same no interval is known
+    np.testing.assert_array_equal(weekly.difference(scores, "level", "right", "wrong"), [1, np.nan, np.nan])
+    np.testing.assert_array_equal(weekly.difference(scores, "level", "wrong", "as wrong"), [0, np.nan, np.nan])
     scores.measure("counts", "mean", "trivial", [np.full(scores.counts.shape, scores.counts.mean())])
     scores.measure("counts", "truth", "floor", [scores.counts.astype(float)])
     middle, low, high = weekly.difference(scores, "counts", "truth", "mean")

@@ -46,8 +46,12 @@ RISING = ("accuracy", "macro-F1", "micro-F1")
 
 def mean_rows(tables: Sequence) -> pd.DataFrame:
     """The mean of like tables (metric, value, low, high, n), row by row: over networks that differ
-    in nothing but their seed."""
-    return pd.concat(tables).groupby("metric", sort=False, as_index=False).mean().astype({"n": int})
+    in nothing but their seed. Where one has no interval, the mean has none."""
+    every = pd.concat(tables)
+    found = every.groupby("metric", sort=False, as_index=False).mean().astype({"n": int})
+    open_ = set(every.loc[every["low"].isna(), "metric"])
+    found.loc[found["metric"].isin(open_), ["low", "high"]] = np.nan
+    return found
 
 def spelled(rows: pd.DataFrame,   # columns value, low and high
             form: str = ".3f",    # how a number is written

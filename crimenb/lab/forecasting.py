@@ -26,7 +26,7 @@ from .. import cards, cities, metrics, models, sources
 from ..core import InputError, needs, one_of, progress, within
 from ..events import precision, read as read_events
 from ..forecasts import Forecast
-from ..views import Cut, Split, differs, quiet_days
+from ..views import Cut, Split, differs
 
 # %% ../../nbs/lab/80_forecasting.ipynb #5d26ecf5
 def events_of(dataset,      # name of a data set or city, or path of a card
@@ -212,12 +212,10 @@ def view_of(question: str,       # a name in `QUESTIONS`
     view = QUESTIONS[one_of(question, QUESTIONS, "question")].build(
         events, card, like, **_settings(question, settings))
     if question == "next": return view
-    # weeks and years that are not whole are unknown in their views already
-    holed = view.whole(quiet_days(events)) if question == "hour" else view
     # a saved model of hours looks back on all of them
     around = gap == "unknown" and (question != "hour" or like is None)
-    if around or not unknown_of(holed).any(): return holed
-    raise InputError(gap_in(question, holed, events, card, like, settings))
+    if around or not unknown_of(view).any(): return view
+    raise InputError(gap_in(question, view, events, card, like, settings))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #d04879fe
 @dataclass

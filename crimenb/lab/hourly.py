@@ -7,6 +7,7 @@ __all__ = ['HourlyScores', 'less', 'measure_rule', 'measure_noise', 'own_map_row
            'honest_base', 'Corrections', 'maps_by_type', 'cell_of', 'OneCell', 'measure_cell']
 
 # %% ../../nbs/lab/24_hourly.ipynb #7a100003
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 
 from ..baselines import hourly_map, hourly_networks
 from ..core import InputError, within
-from ..grids import HourlyMaps, diurnal_sum
+from ..grids import HourlyMaps, count, diurnal_sum
 from .boards import difference_row, spelled
 from ..metrics import (
     count_summary, paired_count_interval, paired_hot_spot_interval, poisson_deviance, poisson_floor)
@@ -339,7 +340,7 @@ def maps_by_type(happened: pd.DataFrame,  # the events of the maps
     names, number = hourly_networks.types_of(
         known["category"], types, known["time"] < maps.times[train])
     views = [
-        HourlyMaps.from_events(known[number == k], maps.grid, maps.start, end)
+        replace(maps, counts=count(known[number == k], maps.grid, maps.start, end)[0])
         for k in range(len(names))]
     if not np.array_equal(sum(m.counts for m in views), maps.counts):
         raise InputError(

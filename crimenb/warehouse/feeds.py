@@ -20,9 +20,9 @@ from .. import terrain as ground_of
 from ..cities import Card, get
 from ..core import InputError
 from ..events import COLUMNS, needs_hours
-from ..panels import Counting, Panel, counted
+from ..panels import Counting, Panel, check_met, counted
 from ..sequences import How, Sequences, UNKNOWN, append, scatter, spotted
-from ..views import NEAR, empty_days
+from ..views import empty_days, spanned
 from . import store
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #d5de82cf
@@ -36,12 +36,13 @@ def _days(city, since, until, choice):
         raise InputError(f"the store of {city} has no such event: choose other ones")
     return days
 
-def _quiet(days):
+def _quiet(days, start=None, end=None):
     "Days of which nothing is known, as `views.quiet_days` finds them."
+    if days.empty: return ()
     many = days.set_index("day")["n"]
     # times that are known to the month only
     if many[many.index.day == 1].sum() > .2*many.sum(): return ()
-    return empty_days(many)
+    return empty_days(spanned(many, start, end))
 
 def median(values,  # (k,) different values, in order
            n,       # (k,) how often each occurs
@@ -122,7 +123,8 @@ def _sequences(events, since, until, how):
 def _kind(city, since, until, choice):
     "The finest kind of spots that the store can tell, as `sequences.what_is_a_spot` of a table."
     known = store.label_lists(city, since, until, **_where(choice))
-    if known["area"]: return "area and premises" if known["premises"] else "area"
+    # a store lacks the columns that the card lacks
+    if known.get("area"): return "area and premises" if known.get("premises") else "area"
     return "cell"
 
 def _zone(city, since, until, choice):
@@ -190,6 +192,7 @@ def hourly_maps(city,                       # whose store
 ) -> maps_of.HourlyMaps:
     "`HourlyMaps.from_events` of the events in a store, a stretch of days at a time."
     notes: tuple = ()
+    asked = start, end
     if start is None or end is None: start, end, notes = _span(city, start, end, choice)
     if holidays is None and isinstance(grid, (str, Path, Card)): holidays = get(grid).holidays
     if not isinstance(grid, (maps_of.Grid, maps_of.Squares)):
@@ -208,7 +211,8 @@ def hourly_maps(city,                       # whose store
         outside += lost
         times.append(sample)
     if times: needs_hours(pd.DataFrame({"time": pd.concat(times)}))
-    return replace(maps, outside=outside, notes=notes)
+    days = store.days(city, start, end, **_where(choice))
+    return replace(maps, outside=outside, notes=notes).whole(_quiet(days, *asked))
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #8771aa94
 def _counts(events, since, until, how, start, end):
@@ -228,7 +232,7 @@ def panel(city,                 # whose store
                       end=days["day"].iloc[-1] + pd.Timedelta(days=1) if end is None else end)
     # an empty table has the shape, the names and the periods
     empty = store.load(city, span["start"], categories=[], labels=labels, folder=where["folder"])
-    areas = pd.Index(labels["area"], dtype=str)
+    areas = pd.Index(labels.get("area", []), dtype=str)
     unplaced = pd.DataFrame(np.nan, index=areas, columns=["lon", "lat", "km2"])
     how = Counting.of(empty, freq, group, slots, (), unplaced if places is None else places)
     whole = counted(how, Panel, empty, check=False, **span)
@@ -236,12 +240,11 @@ def panel(city,                 # whose store
     for counts, left_out in store.each(each, city, start, end, columns=list(COLUMNS), **choice):
         whole.counts += counts
         for why, n in left_out.items(): whole.left_out[why] = whole.left_out.get(why, 0) + n
-    kept = whole.counts.sum()
-    if kept < NEAR*(many := kept + whole.left_out.get("without an area of the table", 0)):
-        raise InputError(f"only {kept:,} of {many:,} events lie in an area of the table: "
-                         "are both of one city, and named alike?")
+    kept = int(whole.counts.sum()) + whole.left_out.get("of a category that is not counted", 0)
+    many = kept + whole.left_out.get("without an area of the table", 0)
+    check_met(kept, many, areas, whole.areas)
     if places is None: whole = replace(whole, **_middles(city, whole, span["end"], where))
-    return whole.whole(_quiet(days))
+    return whole.whole(_quiet(days, start, end))
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #441426b6
 def _middles(city, panel, end, where):
@@ -255,28 +258,42 @@ def _middles(city, panel, end, where):
             found[panel.areas.index(area)] = median(of[name], of["n"])
     return middle
 
+# %% ../../nbs/warehouse/30_feeds.ipynb #ab5b90cb
+def _card(city, units, factors):
+    """The card of a city; where it is not registered now, a store can be read without it if nothing
+    is asked of it."""
+    try: return get(city)
+    except InputError as error:
+        if factors is not None and hasattr(units, "crs"): return Card(city)
+        raise InputError(
+            f"the card of {city} is not registered, and the store does not know its squares and "
+            "factors: give units and factors, or the card") from error
+
 # %% ../../nbs/warehouse/30_feeds.ipynb #daccb047
 def _near(events, since, until, units, edges, limit, name):
     return ground_of.counted(ground_of.points_of(events, units.crs, name), units, edges, limit)
 
 def terrain(city,                 # whose store
             units=None, factors=None,   # as in `Terrain.from_events`
-            card=None,            # None: the city's own
+            # None: the city's own, for what is not given; a store is read without one
+            card=None,
             period: str = "Y", start: Any = None, end: Any = None, limit: "float | None" = None,
             # bbox, categories, rows, folder, client: as in `store.each`
             choice: "dict | None" = None,
             **settings: Any,      # of the view
 ) -> ground_of.Terrain:
     "`Terrain.from_events` of the events in a store, a stretch of days at a time."
-    choice, card = choice or {}, get(city) if card is None else card
+    choice = choice or {}
     days, where = _days(city, None, None, choice), _where(choice)
+    card = _card(city, units, factors) if card is None else get(card)
     places = store.tally(city, ["lon", "lat"], **where)
     found = ground_of.surrounded(units, factors, card, places, limit, settings)
     units, factors, limit, settings = found
     load = partial(store.load, city, columns=["time"], **where)
     first = load(until=days["day"].iloc[0] + pd.Timedelta(days=1))["time"].min()
     last = load(since=days["day"].iloc[-1])["time"].max()
-    start, n = ground_of.covered(first, last, int(days["n"].sum()), start, period, end)
+    asked, many = start, int(days["n"].sum())
+    start, n = ground_of.covered(first, last, many, start, period, end)
     edges, name = ground_of.stretches(start, period, n), settings["name"]
     how = partial(_near, units=units, edges=edges, limit=limit, name=name)
     counts, rows, dropped = np.zeros((n, len(units)), np.int64), 0, []
@@ -288,4 +305,4 @@ def terrain(city,                 # whose store
     account = ground_of.Counts(counts.sum(0), name, account.period, rows, spots_of.added(dropped))
     found = ground_of.Terrain(units, factors, counts, start, period,
                               accounts={account.period: account}, **settings)
-    return found.whole(_quiet(days))
+    return found.whole(_quiet(days, asked, end))

@@ -19,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,8 +49,15 @@ from ..core import write_atomic
 from ..fields import fold
 
 # %% ../../nbs/warehouse/10_portal.ipynb #4c8fb09c
-# city -> what its card says about its portal
-PORTALS = {name: card.portal for name, card in CITIES.items() if card.portal}
+class _Portals(Mapping):
+    "City -> what its card says about its portal; of all cards that are registered by then."
+    def __getitem__(self, city):
+        if (portal := CITIES[city].portal) is None: raise KeyError(city)
+        return portal
+    def __iter__(self): return iter([name for name, card in CITIES.items() if card.portal])
+    def __len__(self): return len(list(iter(self)))
+
+PORTALS = _Portals()
 
 # %% ../../nbs/warehouse/10_portal.ipynb #a5ece9e5
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ from ..events import validate
 from ..fields import Writing
 from ..fields import fold
 from ..fields import labels as tidy
+from ..fields import settled
 from ..fields import times
 from .portal import PORTALS
 from .portal import elsewhere
@@ -114,9 +115,9 @@ def _wanted(path, card, area):
     stamp = next((folded[fold(name)] for name in STAMPS if fold(name) in folded), None)
     return card, wanted, stamp
 
-def _moments(column, zone="UTC"):
+def _moments(column, among, zone="UTC"):
     "The times in a column, in UTC where a zone is written; NaT where there is none."
-    return times(column, Writing("mdy", zone=zone, firm=False)).time
+    return times(column, Writing("mdy", zone=zone, firm=False), among=among).time
 
 def _rejected(raw, judged, why, number):
     "The rows that can't be used, with their reasons and what they say."
@@ -177,9 +178,9 @@ def _staged(judged, rows, ids, has, updated, filed, file):
 # what `events.judge` needs to find fault with the time and the place of a row
 _WHEN_WHERE = ("time", "clock", "reported", "category", "lon", "lat", "x", "y")
 
-def _judged(path, card, area, only=None):
+def _judged(path, what, card, area, rules, only=None):
     """The pieces of a file: its table, its books, our columns (or some, `only`) and what
-    `events.judge` says of them, both None where a piece has no rows."""
+    `events.judge` says of them, both None where a piece has no rows; `what`: all files."""
     card, wanted, stamp = _wanted(path, card, area)
     typed = events.kinds(card, wanted)
     if stamp: typed |= events.kinds(replace(card, formats=()), {"reported": stamp})
@@ -195,29 +196,34 @@ def _judged(path, card, area, only=None):
                         if only is None or ours in only})
         zones = {ours: account.zones[theirs] for ours, theirs in wanted.items()
                  if theirs in account.zones}
-        judged = events.judge(
-            raw, card, path, numbers=card.area_columns.get(area), labelled=zones)
-        # what the first rows tell of the order of days and months goes for all
-        order = judged.times.order or card.order
-        card = replace(card, order=order, firm=order is not None)
+        judged = events.judge(raw, card, what, numbers=card.area_columns.get(area), labelled=zones,
+                              among=rules)
         yield table, account, raw, judged
+
+# %% ../../nbs/warehouse/20_store.ipynb #f34c1ebe
+def _when_where(card, paths, what, area, rules):
+    "What `events.judge` says of the times and places of all pieces."
+    for path in progress(paths, f"judging {card.name}", unit="file"):
+        for *_, judged in _judged(path, what, card, area, rules, _WHEN_WHERE):
+            if judged is not None: yield judged
 
 # %% ../../nbs/warehouse/20_store.ipynb #5e1d70b2
 class _Together:
     """What is judged over all rows of an ingest at once, as `events.clean` does it: dates and
     places far from all others, where the card has no `since` or no `box`."""
-    def __init__(self, card, paths, area):
+    def __init__(self, card, paths, what, area, rules):
         self.at, self.lonely, self.place = 0, None, None
         if card.since is not None and card.box is not None: return
-        rows = [
-            self._seen(judged) for path in progress(paths, f"judging {card.name}", unit="file")
-            for *_, judged in _judged(path, card, area, _WHEN_WHERE) if judged is not None]
+        rows = [self._seen(judged) for judged in _when_where(card, paths, what, area, rules)]
+        # what the first pieces show may be otherwise in all of them
+        while not settled(rules):
+            rows = [self._seen(judged) for judged in _when_where(card, paths, what, area, rules)]
         if not rows: return
         time, lon, lat = map(np.concatenate, zip(*rows))
         if card.since is None: self.lonely = events.lonely(time)
         if card.box is not None: return
-        what = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
-        *_, why = events.places(pa.table({"lon": lon, "lat": lat}), card, what)
+        numbers = {"lon": pa.array(lon, from_pandas=True), "lat": pa.array(lat, from_pandas=True)}
+        *_, why = events.places(pa.table(numbers), card, what)
         self.place = np.zeros(len(lon), np.uint8)
         for code, reason in enumerate(_PLACELESS): self.place[why[reason]] = code
 
@@ -266,14 +272,14 @@ def _note_lost(con, number, account):
             "INSERT INTO rejected VALUES (?, 'line unreadable', ?, NULL, NULL)", [number, rest])
 
 # %% ../../nbs/warehouse/20_store.ipynb #3204cbdf
-def _read(con, number, path, card, area, folder, together):
+def _read(con, number, path, what, card, area, folder, together, rules):
     """Put the usable rows of a file into `folder`, the others into `rejected`; its books, our
     columns it has."""
     card, wanted, stamp = _wanted(path, card, area)
     has, books, seen = _has(card), tables.Account(), events.Occurrences()
     with pa.parquet.ParquetWriter(
         folder / f"{number}.parquet", _schema(card), compression="lz4") as writer:
-        for table, account, raw, judged in _judged(path, card, area):
+        for table, account, raw, judged in _judged(path, what, card, area, rules):
             books.add(account)
             _note_lost(con, number, account)
             if judged is None: continue
@@ -282,11 +288,12 @@ def _read(con, number, path, card, area, folder, together):
                 con.register("part", _rejected(raw, judged, why, number))
                 con.execute("INSERT INTO rejected SELECT * FROM part")
                 con.unregister("part")
-            filed = _moments(raw["reported"]) if _by_report(card) and "reported" in wanted else None
+            filed = (_moments(raw["reported"], events.rules_of(rules, "filed"))
+                     if _by_report(card) and "reported" in wanted else None)
             rows = np.flatnonzero(~bad)
             ids, updated = (
                 _identities(judged, rows, path.name, seen),
-                _moments(table[stamp]) if stamp else None)
+                _moments(table[stamp], events.rules_of(rules, stamp)) if stamp else None)
             part = _staged(judged, rows, ids, has, updated, filed, path.name)
             writer.write_table(part.cast(_schema(card)))
     return books, {*wanted}
@@ -589,10 +596,18 @@ def _read_all(con, paths, card, area, work, book):
     # know of them
     latest = max((entry.get("as_of", utc) for entry in book["ingests"]), default="")
     files, seen, whole, as_of = [], set(), [], []
-    card = _one_order(card, paths, area)
-    together = _Together(card, paths, area)
-    for number, path in enumerate(progress(paths, f"reading {card.name}", unit="file")):
-        account, there = _read(con, number, path, card, area, work, together)
+    card, rules = _one_order(card, paths, area), {}
+    what = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
+    together = _Together(card, paths, what, area, rules)
+    while True:
+        bar = progress(paths, f"reading {card.name}", unit="file")
+        found = [_read(con, number, path, what, card, area, work, together, rules)
+                 for number, path in enumerate(bar)]
+        # what the first pieces show may be otherwise in all of them
+        if settled(rules): break
+        con.execute("DELETE FROM rejected")
+        together.at = 0
+    for path, (account, there) in zip(paths, found):
         seen |= there
         files.append(
             {
