@@ -3,6 +3,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -274,7 +275,33 @@ def test_a_registered_city_works_and_its_store_is_read_without_its_card(tmp_path
     # as after a restart of the process, which knows nothing of the card
     monkeypatch.undo()
     assert S.load("oldtown", folder=tmp_path).category.tolist() == ["THEFT", "BURGLARY", "THEFT"] and list(S.cities(tmp_path).index) == ["oldtown"]
+    assert S.card_of("oldtown", tmp_path) == card and S.ingest("oldtown", path, tmp_path).replaced == 3
+    # a store of before that, which has no card in it
+    book = tmp_path/"city=oldtown"/"store.json"
+    said = json.loads(book.read_text())
+    assert said.pop("card") and said.pop("seal")
+    book.write_text(json.dumps({**said, "seal": S._seal(said)}))
+    assert len(S.load("oldtown", folder=tmp_path)) == 3
     with pytest.raises(InputError, match="oldtown was made with a card that is not registered now: put it into crimenb.cities.CITIES"): S.ingest("oldtown", path, tmp_path)
+
+
+@pytest.mark.parametrize("more, words", [({"order": "mdy"}, "order"), ({"box": (8.4, 47.3, 8.6, 47.5), "zone": "Europe/Zurich"}, "zone, box"),
+                                         ({"holidays": "CH", "cell_m": 500.}, None), ({}, None)])
+def test_a_registered_card_wins_over_that_of_the_store_and_a_difference_is_said(tmp_path, monkeypatch, more, words):
+    from crimenb import cities
+    path = tmp_path/"oldtown.csv"
+    path.write_text("Nr,Reported,Kind,Quarter,Lon,Lat\n1,05.01.2018 23:10,THEFT,North,8.541,47.371\n2,06.01.2018 01:05,BURGLARY,South,8.552,47.366\n")
+    card = cities.Card("oldtown", {"time": "Reported", "category": "Kind", "lon": "Lon", "lat": "Lat", "record_id": "Nr"}, {"Quarter": False}, order="dmy")
+    monkeypatch.setitem(cities.CITIES, "oldtown", card)
+    S.ingest("oldtown", path, tmp_path)
+    monkeypatch.setitem(cities.CITIES, "oldtown", cities.replace(card, **more))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        S.ingest("oldtown", path, tmp_path)
+    said = [str(one.message) for one in said if "another" in str(one.message)]
+    assert [re.search(r"has another (.*): rows", one)[1] for one in said] == ([words] if words else [])
+    assert S.card_of("oldtown", tmp_path) == cities.CITIES["oldtown"]
+    assert S.load("oldtown", folder=tmp_path).time[0].month == (5 if "order" in more else 1)
 
 
 def test_record_numbers_that_a_spreadsheet_has_saved_are_the_same(tmp_path):
