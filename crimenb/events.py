@@ -469,7 +469,7 @@ def _is_utc(zone): return bool(re.fullmatch(r"(?i)(etc/)?(utc|gmt|uct|zulu|unive
 
 # %% ../nbs/03_events.ipynb #b3ab5362
 # in a column of hours, 5 is no five past midnight, however few rows there are; in Los Angeles it is
-_NAMES = {"hours": r"(?i)hour|heure|stunde|(?:^|[^a-z])(?:hora|hrs?)(?:[^a-z]|$)",
+_NAMES = {"hours": r"(?i)hour|heure|stunde|franja|(?:^|[^a-z])(?:hora|hrs?)(?:[^a-z]|$)",
           "minutes": r"(?i)minutes?.?(?:of|since|after|past)",
           "hhmm": r"(?i)time.?occ\b|hhmm|military"}
 
@@ -853,40 +853,56 @@ SPELLINGS = {
              "dateoccurred", "dateocc", "occdate", "occurdate", "occurdatetime", "incidentdatetime",
              "incidentdate", "dateofincident", "dateincident", "crimedatetime", "crimedate",
              "offensedate", "offencedate", "eventdate", "eventtime", "startdate", "startdatetime",
-             "begindate", "fromdate", "datefrom", "firstdate", "cmplntfrdt", "date",
+             "begindate", "fromdate", "datefrom", "firstdate", "cmplntfrdt",
+             "offensestartdatetime", "offensestartdate", "firstoccurrencedate", "dateoccurrence",
+             "incidenttimestamp", "incidentoccurred", "rmsoccurrencedate", "whenhappened",
+             "happened", "fechahecho", "dataocorrencia", "dataocorrenciabo", "datefait",
+             "tatzeitanfangdatum", "date",
              "datetimeoccurred", "reporteddatetime", "reportdatetime", "reporteddate", "reportdate",
-             "datereported", "daterptd", "reportdat", "rptdt", "dispatchdate", "calldate",
-             "datetimeutc", "time", "when", "fecha", "fechahora", "fechahecho", "fechainicio",
+             "datereported", "daterptd", "reportdat", "rptdt", "dispatchdatetime", "dispatchdate",
+             "calldate", "timecreate", "datetimeutc", "time", "when", "fecha", "fechahora",
+             "fechainicio",
              "datum", "tatzeit", "tatdatum", "datumuhrzeit", "month", "yearmonth", "index",
              "indexlevel0"),
     "clock": ("timeocc", "cmplntfrtm", "occurredtime", "timeoccurred", "occurrencetime",
               "occurtime", "incidenttime", "crimetime", "offensetime", "starttime", "eventtime",
-              "time", "hour", "clock", "timeofday", "hourofday", "hora", "horahecho", "uhrzeit"),
+              "time", "hour", "clock", "timeofday", "hourofday", "hora", "horahecho", "uhrzeit",
+              "occhour", "occurrencehour", "rmsoccurrencehour", "timeoccurrence", "fromtime",
+              "dispatchtime", "horaocorrencia", "horaocorrenciabo", "franja", "franjahoraria",
+              "heure", "heurefait", "tatzeitanfangstunde"),
     "category": ("category", "primarytype", "offense", "offence", "crimetype", "crimecategory",
                  "crime", "incidentcategory", "incidenttype", "offensetype", "offensecategory",
                  "offensedescription", "offencetype", "offencecategory", "ofnsdesc", "crmcddesc",
                  "crimedescription", "incidentdescription", "calltype", "casetype", "eventtype",
                  "ucrcategory", "type", "kind", "description", "what", "nature", "charge",
-                 "offensecodegroup", "delito", "tipodelito", "categoriadelito", "delikt", "straftat"),
+                 "offensecodegroup", "delito", "tipodelito", "categoriadelito", "delikt", "straftat",
+                 "highestoffensedescription", "nibrsdescription", "nibrscrime", "crimename",
+                 "incidenttypeprimary", "mcicategory", "offensecategoryid", "offensetypeid",
+                 "textgeneralcode", "typetext", "modalidaddelictiva", "modalidad",
+                 "descripcionconducta", "tipo", "naturezaapurada", "rubrica", "infraction"),
     "premises": ("premises", "premise", "locationdescription", "premisdesc", "premtypdesc",
                  "premisetype", "premisestype", "premisedescription", "locationtype", "placetype",
-                 "kindofplace", "typeofplace", "typeoflocation", "locationcategory"),
+                 "kindofplace", "typeofplace", "typeoflocation", "locationcategory",
+                 "scene", "scenetype", "descrtipolocal", "descricaolocal"),
     "area": ("area", "communityarea", "areaname", "precinct", "policeprecinct", "district",
              "policedistrict", "ward", "beat", "policebeat", "neighborhood", "neighbourhood",
              "division", "sector", "addrpctcd", "borough", "boro", "censustract", "tract", "zone",
              "zip", "zipcode", "postcode", "quarter", "lsoacode", "alcaldia",
-             "alcaldiahecho", "barrio", "distrito", "bezirk", "stadtteil"),
+             "alcaldiahecho", "barrio", "distrito", "bezirk", "stadtteil", "hood", "mcpp", "dcdist",
+             "cpdneighborhood", "comuna", "localidad", "bairro", "arrondissement", "lor"),
     "lon": ("lon", "longitude", "long", "lng", "geolon", "gpslon", "pointx", "locationlongitude",
-            "longitud", "langengrad", "laengengrad", "x"),
-    "lat": ("lat", "latitude", "geolat", "gpslat", "pointy", "locationlatitude", "latitud",
-            "breitengrad", "y"),
+            "longitudex", "maplongitude", "opendatalon", "longitud", "langengrad", "laengengrad",
+            "geox", "x"),
+    "lat": ("lat", "latitude", "geolat", "gpslat", "pointy", "locationlatitude",
+            "latitudex", "maplatitude", "opendatalat", "latitud", "breitengrad", "geoy", "y"),
     "x": ("x", "xcoordinate", "xcoord", "xcoordcd", "xcoordina", "easting", "xblock", "geox",
-          "xmeters", "pointx"),
+          "xmeters", "pointx", "opendatax", "mapx"),
     "y": ("y", "ycoordinate", "ycoord", "ycoordcd", "ycoordina", "northing", "yblock", "geoy",
-          "ymeters", "pointy"),
-    "record_id": ("id", "recordid", "incidentid", "incidentnumber", "incidentno", "incidentnum",
+          "ymeters", "pointy", "opendatay", "mapy"),
+    "record_id": ("id", "recordid", "offenseid", "incidentid", "incidentnumber", "incidentno", "incidentnum",
                   "reportnumber", "reportno", "drno", "ccn", "cmplntnum", "complaintnumber",
-                  "casenumber", "caseno", "eventnumber", "rowid", "reference", "refno", "no", "nr",
+                  "casenumber", "caseno", "eventnumber", "eventuniqueid", "crimeid", "dckey", "idmapa",
+                  "rowid", "expediente", "aktenzeichen", "reference", "refno", "no", "nr",
                   "number"),
 }
 
@@ -894,6 +910,28 @@ SPELLINGS = {
 def _plain(name):
     "A name in small letters and figures, without accents."
     return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", str(name)).lower())
+
+# words in a name that say nothing of what its column holds; and those that a number or a name of
+# an area, or of a record, has beside it
+_FILLERS = set("of the on at it del de la el los las do da des du le les der wgs".split())
+_NUMBERED = set("no nr nro num numero number name nombre nom id code".split())
+
+def _core(name, also=frozenset()):
+    "A name without small words, figures that stand alone, and the ending of a plural."
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKD", str(name)))
+    words = re.findall(r"[a-z]+", re.sub(r"[\u0300-\u036f]", "", name).lower())
+    return "".join(word for word in words if word not in _FILLERS | also).removesuffix("s")
+
+def _by_name(names):
+    "Ours -> (name in small letters and figures -> name): as it is, or else without small words."
+    exact, loose, about = {}, {}, {}
+    for name in names:
+        exact.setdefault(_plain(name), name)
+        loose.setdefault(_core(name), name)
+        about.setdefault(_core(name, _NUMBERED), name)
+    loose |= exact
+    return {ours: {**about, **loose} if ours in ("area", "record_id") else loose
+            for ours in SPELLINGS}
 
 # %% ../nbs/03_events.ipynb #445c6b7d
 def _looks_like(ours, name, column, formats=()):
@@ -908,6 +946,7 @@ def _looks_like(ours, name, column, formats=()):
         # whether 5 is an hour is asked later
         seconds, missing, wrong = clocks(text, "hhmm")
         return wrong.mean() < .5
+    if ours in ("category", "premises", "record_id"): return _comes_again(ours, text[:1000])
     # who calls a column longitude says what it is, and is told where it isn't
     if ours in ("lon", "lat") and _plain(name) not in SPELLINGS["x"] + SPELLINGS["y"]: return True
     if ours in ("lon", "lat", "x", "y"):
@@ -916,6 +955,13 @@ def _looks_like(ours, name, column, formats=()):
         degrees = len(known) and np.median(np.abs(known)) <= (90 if ours == "lat" else 180)
         return len(known) > len(values)/2 and bool(degrees) == (ours in ("lon", "lat"))
     return True
+
+def _comes_again(ours, text):
+    "Do values come again as kinds of crimes and places do, or differ as numbers of records do?"
+    n = np.asarray(text.value_counts().field("counts"))
+    if len(text) < 50: return True
+    # one of the numbers may stand for none
+    return 2*len(n) >= len(text) - n.max() if ours == "record_id" else len(n) < .9*len(text)
 
 def _in_degrees(ours, column):
     "Are the first values of a column places in degrees? Whole numbers are none, nor are feet."
@@ -958,20 +1004,19 @@ def guess(table: pa.Table,   # the first rows of a file, with its own names
 
 def _spelled(table, named, formats):
     "Ours -> theirs, each column for itself."
-    free = {
-        _plain(name): name for name in reversed(table.column_names) if name not in named.values()}
-    found = {}
-    for ours, spellings in SPELLINGS.items():
+    names = [name for name in table.column_names if name not in named.values()]
+    found: dict = {}
+    for ours, free in _by_name(names).items():
         if ours in named: continue
-        for spelling in spellings:
-            if (
-                spelling in free and free[spelling] not in found.values()
-                and _looks_like(ours, free[spelling], table[free[spelling]], formats)):
-                found[ours] = free[spelling]
+        for spelling in SPELLINGS[ours]:
+            theirs = free.get(spelling)
+            if (theirs is not None and theirs not in found.values()
+                    and _looks_like(ours, spelling, table[theirs], formats)):
+                found[ours] = theirs
                 break
     if _halves({**named, **found}) and not {"lon", "lat", "x", "y"} & {*named}:
         # both stand in one column
-        points = [name for name in free.values() if name not in found.values()
+        points = [name for name in reversed(names) if name not in found.values()
                   and _looks_like_points(table[name])]
         found |= dict.fromkeys(("lon", "lat"), points[0]) if points else {}
     return found
@@ -987,6 +1032,18 @@ def _halves(columns):
         if one in columns] or [(None, None)]
 
 # %% ../nbs/03_events.ipynb #13eea1ab
+def _has_clock(column):
+    """Do dates have a time of the day? Midnight is none, nor is one hour, or the two of midnight
+    in UTC in summer and in winter, at all of them."""
+    if pa.types.is_timestamp(column.type): clock = pc.strftime(column.drop_null(), "%H:%M")
+    else: clock = pc.struct_field(pc.extract_regex(
+        stripped(as_text(column)).drop_null(), r"(?:^|\D)(?P<clock>\d{1,2}:\d\d(?:.*[AaPp][Mm])?)"), [0])
+    shown = {re.sub(r":00\b", "", one.lower().replace(".000", "")).strip()
+             for one in clock.drop_null().unique().to_pylist()}
+    whole = {one for one in shown if re.fullmatch(r"\d{1,2}( ?[ap]m)?", one)}
+    if shown <= {"0", "00", "12 am", "12am"}: return False
+    return not (len(clock) >= 20 and len(shown) <= 2 and shown == whole)
+
 def _consistent(named, found, table):
     """Guesses that go together: pairs of coordinates, a clock only beside a date without one, a
     record number only where it tells records apart."""
@@ -997,19 +1054,8 @@ def _consistent(named, found, table):
             for name in (one, other): found.pop(name, None)
     if {"lon", "lat"} <= {*all_}:
         for name in ("x", "y"): found.pop(name, None)
-    if "clock" in found and "time" in all_:
-        column = table[all_["time"]]
-        text = stripped(as_text(column)).drop_null()
-        if pa.types.is_timestamp(column.type):
-            has_clock = bool(pc.any(pc.not_equal(pc.strftime(column, "%H:%M"), "00:00")).as_py())
-        else:
-            has_clock = (
-                bool(
-                    pc.any(
-                        pc.match_substring_regex(
-                            text, r"(?:0[1-9]|[1-9]|1\d|2[0-3]):\d|:[0-5][1-9]|:[1-5]0")).as_py())
-                and not pc.all(pc.match_substring_regex(text, r"12:00(?::00)? ?[Aa][Mm]")).as_py())
-        if has_clock: found.pop("clock")
+    if "clock" in found and not {"time", "reported"} & {*all_}: found.pop("clock")
+    if "clock" in found and "time" in all_ and _has_clock(table[all_["time"]]): found.pop("clock")
     if "record_id" in found:
         rows = pd.DataFrame(
             {
