@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'OPTIONAL', 'WAYS', 'WORLD', 'FAR', 'ELSEWHERE', 'FAR_SHARE', 'EARLIEST', 'OLDEST', 'LONELY_YEARS',
-           'LONELY_SHARE', 'OTHER_LIFE', 'OTHER_SHARE', 'DIFFERENT', 'TWICE', 'NOBODYS', 'SAY_LITTLE', 'SPELLINGS',
-           'PAIRS', 'LOOK', 'validate', 'Cleaned', 'far_from_all', 'places', 'Judged', 'rules_of', 'judge', 'lonely',
-           'contents', 'Occurrences', 'clean', 'precision', 'needs_hours', 'kinds', 'guess', 'files_of', 'one_order',
-           'with_clock', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015',
+           'LONELY_SHARE', 'OTHER_LIFE', 'OTHER_SHARE', 'UNREADABLE', 'DIFFERENT', 'TWICE', 'NOBODYS', 'SAY_LITTLE',
+           'SPELLINGS', 'PAIRS', 'LOOK', 'validate', 'Cleaned', 'far_from_all', 'places', 'Judged', 'rules_of', 'judge',
+           'lonely', 'contents', 'Occurrences', 'clean', 'precision', 'needs_hours', 'kinds', 'guess', 'files_of',
+           'one_order', 'with_clock', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015',
            'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres', 'metres_to_degrees', 'project']
 
 # %% ../nbs/03_events.ipynb #67e4e793
@@ -556,6 +556,36 @@ def _tidied(raw, name, card, numbers, remarks, among=None):
         "expects numbers: they are kept as they are")
     return words, nothing
 
+# %% ../nbs/03_events.ipynb #b9103686
+# why a line is not kept that a file has, and no table
+UNREADABLE = "line unreadable"
+
+def _strange(word, own, nothing, others):
+    "Is a word another column's (2), or none that this one can have (1), by its letters or length?"
+    if word is None or word in own or word in nothing or word.lower() in SAY_LITTLE: return 0
+    if word in others: return 2
+    letters = any(map(str.isalpha, word)) and not any(map(str.isalpha, "".join(own)))
+    return int(bool(own) and (letters or len(word) > max(map(len, own)) and word[0].isalpha()))
+
+def _moved(raw, card, among=None):
+    """(n,) which rows have the words of one column in another: a delimiter stood within a text, and
+    one was lacking at the end."""
+    moved = np.zeros(raw.num_rows, bool)
+    for name, dtype in OPTIONAL.items():
+        if not card.known or dtype != "category" or name not in raw.column_names: continue
+        own, text = card.known.get(name, ()), _labels_of(raw[name])
+        others = {word for words in card.known.values() for word in words if len(word) > 1} - {*own}
+        text = text if pa.types.is_dictionary(text.type) else text.dictionary_encode()
+        words = stripped(text.dictionary).to_pylist()
+        odd = np.array([_strange(w, own, card.missing.get(name, ()), others) for w in words] + [0])
+        code = text.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        shown = pd.Series({"told": int((code >= 0).sum()), "odd": int((odd[code] == 1).sum())})
+        # who writes MALE for M in every fifth row writes so
+        def decide(shown): return bool(shown["odd"] <= max(3, shown["told"]/5))
+        few = ruled(among, f"moved {name}", shown, decide)
+        moved |= (odd[code] == 2) | (few & (odd[code] == 1))
+    return moved
+
 # %% ../nbs/03_events.ipynb #f55f8379
 def judge(
     # columns with our names (`cities.OURS`), as they stand in the file
@@ -586,6 +616,7 @@ def judge(
         if dtype == "float64" and name in raw.column_names}
     with np.errstate(invalid="ignore"): outside = ~((when.time >= since) & (when.time <= until))
     faults = {
+        UNREADABLE: _moved(raw, card, among),
         "date or time missing": when.missing, "date stands for none": when.nothing,
         "date in the other order": when.other, "date unparsable": when.wrong,
         "date out of range": outside,
@@ -793,7 +824,8 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
         faults["record id repeated"] = repeated & ~nobodys
     faults[TWICE] = _of_another_file(judged, bad, parts)
     bad, why = _first(faults)
-    dropped = ({"line unreadable": unreadable} if unreadable else {}) | _count(why, True)
+    dropped = _count({UNREADABLE: why.pop(UNREADABLE), **why}, True)
+    if unreadable: dropped = {**dropped, UNREADABLE: unreadable + dropped.get(UNREADABLE, 0)}
     kept = ~bad
     if not kept.any():
         why = ", ".join(f"{reason} {n}" for reason, n in dropped.items())

@@ -762,3 +762,32 @@ def test_files_that_say_different_zones_need_that_of_the_city(tmp_path):
     (tmp_path/"card.yaml").write_text(card + "zone: America/Chicago\n")
     agree(tmp_path/"card.yaml", files, tmp_path/"stores", "town")
     assert list(S.load("town", folder=tmp_path/"stores").time[:2].astype(str)) == ["2024-05-01 07:00:00"]*2
+
+
+def nypd(samples):
+    "The header of New York's export, and lines without their last four values."
+    header, *lines = (samples/"nypd.csv").read_text().splitlines()
+    names, good = next(csv.reader([header])), next(csv.reader([lines[1]]))
+    return header, [",".join([f'"{v}"' if "," in v else v for v in {**dict(zip(names, good)), "CMPLNT_NUM": f"9{i:08}"}.values()][:-4])
+                    for i in range(40)]
+
+
+@pytest.mark.parametrize("tail", ["34 ST, PENN STATION,25-44,BLACK", "34 ST, PENN,(null),UNKNOWN", "34 ST,PENN STATION,UNKNOWN,UNKNOWN", "A,B,18-24,WHITE HISPANIC", "A,(null),45-64,BLACK"])
+def test_a_row_of_the_right_width_whose_words_have_moved_is_unreadable_in_both_readers(samples, tmp_path, tail):
+    header, lines = nypd(samples)
+    good = ["(null),25-44,BLACK,F", "X ST,UNKNOWN,UNKNOWN,E", "(null),-974,WHITE,M", "(null),<18,UNKNOWN,U", "(null),65+,BLACK HISPANIC,"]
+    rows = [f"{line},{good[i % 5]}" for i, line in enumerate(lines)]
+    (tmp_path/"a.csv").write_text("\n".join([header, *rows, *(f"{line.replace('9000', '8000')},{tail}" for line in lines[:2]), lines[3]]) + "\n")
+    got = agree("nyc", tmp_path/"a.csv", tmp_path)
+    assert (got.rows_in, got.kept, got.dropped) == (43, 40, {"line unreadable": 3})
+    assert got.mended == {"victim_age_group unknown": 16, "victim_sex unknown": 16, "victim_descent unknown": 16}
+    lost = S.rejects("nyc", tmp_path)
+    assert lost.reason.tolist() == ["line unreadable"]*3
+    assert set(S.load("nyc", folder=tmp_path).victim_sex.dropna()) == {"F", "E", "M"}
+
+
+def test_a_desk_that_writes_a_whole_word_is_not_moved(samples, tmp_path):
+    header, lines = nypd(samples)
+    (tmp_path/"a.csv").write_text("\n".join([header, *(f"{line},(null),25-44,BLACK,{('MALE', 'FEMALE')[i % 2]}" for i, line in enumerate(lines))]) + "\n")
+    got = agree("nyc", tmp_path/"a.csv", tmp_path)
+    assert got.kept == 40 and got.mended == {"victim_sex unknown": 40}
