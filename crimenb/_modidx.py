@@ -1214,6 +1214,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.events._on_the_right_side': ('events.html#_on_the_right_side', 'crimenb/events.py'),
                                 'crimenb.events._one_pair': ('events.html#_one_pair', 'crimenb/events.py'),
                                 'crimenb.events._one_side': ('events.html#_one_side', 'crimenb/events.py'),
+                                'crimenb.events._one_town': ('events.html#_one_town', 'crimenb/events.py'),
                                 'crimenb.events._pieces': ('events.html#_pieces', 'crimenb/events.py'),
                                 'crimenb.events._placeholders': ('events.html#_placeholders', 'crimenb/events.py'),
                                 'crimenb.events._plain': ('events.html#_plain', 'crimenb/events.py'),

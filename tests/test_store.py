@@ -791,3 +791,29 @@ def test_a_desk_that_writes_a_whole_word_is_not_moved(samples, tmp_path):
     (tmp_path/"a.csv").write_text("\n".join([header, *(f"{line},(null),25-44,BLACK,{('MALE', 'FEMALE')[i % 2]}" for i, line in enumerate(lines))]) + "\n")
     got = agree("nyc", tmp_path/"a.csv", tmp_path)
     assert got.kept == 40 and got.mended == {"victim_sex unknown": 40}
+
+
+@pytest.mark.parametrize("other, share, words", [
+    ((-90.2, 41.9), 2, r"2 towns up to 2\d\d km .*50% near \(-90.20, 41.90\) and 50% near \(-87.65, 41.90\): say where the city is with box"),
+    ((-87.65, 44.15), 4, "50 of 200 places more than 100 km from the middle of all"), ((-88.65, 41.9), 2, None), ((-87.65, 41.95), 2, None)])
+def test_two_towns_half_and_half_are_refused_by_both_readers(tmp_path, other, share, words):
+    rng, lines = np.random.default_rng(0), ["when,kind,lon,lat,no"]
+    for i in range(200):
+        lon, lat = (other if i % share == 0 else (-87.65, 41.9)) + rng.normal(0, .01, 2)
+        lines.append(f"2016-{1 + i % 12:02}-0{1 + i % 9} 10:{i % 60:02},THEFT,{lon:.5f},{lat:.5f},{i}")
+    (tmp_path/"a.csv").write_text("\n".join(lines) + "\n")
+    card = "name: town\nevents: a.csv\ncolumns: {time: when, category: kind, lon: lon, lat: lat, record_id: no}\n"
+    (tmp_path/"town.yaml").write_text(card)
+    if words: both(str(tmp_path/"town.yaml"), [tmp_path/"a.csv"], tmp_path/"no", words)
+    else: agree(str(tmp_path/"town.yaml"), tmp_path/"a.csv", tmp_path, name="town")
+    # with a box, those of the other town are counted
+    (tmp_path/"town.yaml").write_text(card + "box: [-87.75, 41.8, -87.55, 42]\n")
+    got = agree(str(tmp_path/"town.yaml"), tmp_path/"a.csv", tmp_path/"boxed", name="town")
+    assert got.mended == ({} if other == (-87.65, 41.95) else {"coordinates outside the city": 200//share})
+
+
+def test_a_country_is_not_two_towns():
+    rng = np.random.default_rng(0)
+    at = np.concatenate([rng.normal((-3.7, 40.4), .1, (120, 2)), rng.normal((2.2, 41.4), .1, (120, 2)), rng.uniform((-7, 37), (2, 43), (160, 2))])
+    table = pd.DataFrame({"time": pd.date_range("2020-01-01", periods=400, freq="7h"), "category": "THEFT", "lon": at[:, 0], "lat": at[:, 1]})
+    assert len(E.read(table).events) == 400
