@@ -461,6 +461,7 @@ def to_values(card: Card) -> dict:
             netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl()
     return _plain(said)
 
+# %% ../nbs/02_cities.ipynb #69fe0739
 def of_values(values: dict,  # from `to_values`
 ) -> Card:
     "The card that says this, of no file."

@@ -6,10 +6,10 @@
 __all__ = ['COLUMNS', 'OPTIONAL', 'WAYS', 'WORLD', 'FAR', 'ELSEWHERE', 'FAR_SHARE', 'TOWN_SHARE', 'TOWNS_SHARE', 'EARLIEST',
            'OLDEST', 'LONELY_YEARS', 'LONELY_SHARE', 'OTHER_LIFE', 'OTHER_SHARE', 'UNREADABLE', 'DIFFERENT', 'TWICE',
            'NOBODYS', 'SAY_LITTLE', 'SPELLINGS', 'PAIRS', 'LOOK', 'validate', 'Cleaned', 'far_from_all', 'places',
-           'Judged', 'rules_of', 'judge', 'lonely', 'contents', 'Occurrences', 'clean', 'precision', 'needs_hours',
-           'kinds', 'guess', 'files_of', 'one_order', 'with_clock', 'read', 'read_chicago', 'read_nypd', 'read_lapd',
-           'read_dc', 'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres',
-           'metres_to_degrees', 'project']
+           'Judged', 'rules_of', 'clocks_named', 'judge', 'lonely', 'contents', 'Occurrences', 'clean', 'precision',
+           'needs_hours', 'kinds', 'guess', 'files_of', 'one_order', 'with_clock', 'read', 'read_chicago', 'read_nypd',
+           'read_lapd', 'read_dc', 'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree',
+           'degrees_to_metres', 'metres_to_degrees', 'project']
 
 # %% ../nbs/03_events.ipynb #67e4e793
 import re
@@ -503,7 +503,7 @@ _NAMES = {"hours": r"(?i)hour|heure|stunde|franja|(?:^|[^a-z])(?:hora|hrs?)(?:[^
           "minutes": r"(?i)minutes?.?(?:of|since|after|past)",
           "hhmm": r"(?i)time.?occ\b|hhmm|military"}
 
-def _named(name):
+def clocks_named(name: str) -> "str | None":
     "How the name of a column says that its times of the day are written; None where it does not."
     return next((way for way, pattern in _NAMES.items() if re.search(pattern, name)), None)
 
@@ -512,7 +512,7 @@ def _add_clocks(first, raw, how, card, what, label, among):
     "Put the clocks of a column of their own behind the days; a zone at either is used."
     name = str(card.columns.get("clock", "clock"))
     said = f"{what}, column {name}"
-    seconds, missing, wrong = clocks(raw["clock"], card.clocks or _named(name), said, among)
+    seconds, missing, wrong = clocks(raw["clock"], card.clocks or clocks_named(name), said, among)
     of_utc = np.array([_is_utc(one) for one in np.atleast_1d(label)])
     utc = utc_clocks(raw["clock"]) | (of_utc & (not how.wall))
     zone = np.full(len(utc), np.nan) if first.zone is None else first.zone
@@ -942,6 +942,10 @@ SPELLINGS = {
                  "incidenttypeprimary", "mcicategory", "offensecategoryid", "offensetypeid",
                  "textgeneralcode", "typetext", "modalidaddelictiva", "modalidad",
                  "descripcionconducta", "tipo", "naturezaapurada", "rubrica", "infraction"),
+}
+
+# %% ../nbs/03_events.ipynb #b7c14e02
+SPELLINGS |= {
     "premises": ("premises", "premise", "locationdescription", "premisdesc", "premtypdesc",
                  "premisetype", "premisestype", "premisedescription", "locationtype", "placetype",
                  "kindofplace", "typeofplace", "typeoflocation", "locationcategory",

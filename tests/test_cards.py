@@ -194,3 +194,21 @@ def test_columns_in_feet(tmp_path):
     with pytest.raises(InputError, match="with crs"): cards.draft(tmp_path / "metres.csv", tz="America/Chicago")
     made = cards.draft(tmp_path / "metres.csv", tz="America/Chicago", crs=26914)
     assert made.card.crs == 26914 and np.allclose(sources.load(made.write()).events.lon.mean(), true.lon.mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize("name, clock, written, at", [
+    ("TIME OCC", lambda i: f"{8 + i % 12}{i % 60:02}", "hhmm", "08:00"), ("TIME OCC", lambda i: str(i % 24 + 1), "hhmm", "00:01"), ("Hour", lambda i: str(i % 24), "hours", "00:00"),
+    ("Incident Time", lambda i: str((i*37 + 600) % 1440), "minutes", "10:00"), ("TIME OCC", lambda i: f"{8 + i % 12:02}:{i % 60:02}", None, "08:00"),
+    ("Incident Time", lambda i: f"{8 + i % 12:02}{i % 60:02}00", None, "08:00")])
+def test_a_draft_says_how_clocks_without_a_colon_are_written(tmp_path, name, clock, written, at):
+    lines = [f"2024-{1 + i % 9:02}-{1 + i % 28:02},{clock(i)},THEFT" for i in range(120)]
+    (tmp_path / "a.csv").write_text("\n".join([f"Occurred,{name},Kind", *lines]) + "\n")
+    made = cards.draft(tmp_path / "a.csv", tz="America/Chicago")
+    assert made.card.columns["clock"] == name and made.card.clocks == written
+    assert (f"\nclocks: {written}\n" in made.text) == (written is not None) and ("clocks:" in made.text) == (written is not None)
+    path = made.write()
+    first = sources.load(path).events
+    assert cities.get(path).clocks == written and len(first) == 120 and f"{first.time[first.time.dt.date == first.time.dt.date.min()].min():%H:%M}" == at
+    # it holds for a file of few rows, which would not show it
+    (tmp_path / "a.csv").write_text("\n".join([f"Occurred,{name},Kind", lines[0]]) + "\n")
+    assert f"{sources.load(path).events.time[0]:%H:%M}" == at

@@ -38,8 +38,6 @@ from ..cities import CITIES
 from ..cities import Card
 from ..cities import get
 from ..cities import is_card
-from ..cities import of_values
-from ..cities import to_values
 from ..core import InputError
 from ..core import cache_folder
 from ..core import needs
@@ -51,6 +49,8 @@ from ..events import COLUMNS
 from ..events import OPTIONAL
 
 # %% ../../nbs/warehouse/20_store.ipynb #a6788db3
+from ..cities import of_values
+from ..cities import to_values
 from ..events import validate
 from ..fields import Writing
 from ..fields import fold
@@ -719,8 +719,7 @@ def _ingest(con, card, paths, place, work, book, area):
         os.replace(work/entry["file"], place/entry["file"])
     stay = {year: entry for year, entry in book["years"].items() if int(year) not in changed}
     book |= {
-        "card": to_values(card),
-        "area": area,
+        "card": to_values(card), "area": area,
         "nobodys": nobodys,
         "years": dict(sorted((stay | years).items())),
         "columns": [
@@ -769,8 +768,7 @@ def ingest(city,            # a named city, or the path of a card
         ) from error
     with _alone(place) as work:
         book = (
-            _book(card.name, folder)
-            if (place / "store.json").exists()
+            _book(card.name, folder) if (place/"store.json").exists()
             else {
                 "city": card.name, "area": None, "years": {}, "labels": {}, "columns": [],
                 "ingests": []})
