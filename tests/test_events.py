@@ -569,7 +569,8 @@ def test_no_view_takes_no_event_for_a_quiet_city(samples):
         with pytest.raises(InputError, match=r"no event.*: [a-z]") as told: make()
         assert "\n" not in str(told.value)
     # events of another time than that which is asked for
-    with pytest.raises(InputError, match="no event lies in the .* periods from 2019"): panels.Panel.from_events(events, places=places, start="2019-01-01", end="2019-03-01")
+    every = pd.DataFrame({"lon": -87.6, "lat": 41.8, "km2": 1.}, index=list(events.area.cat.categories))
+    with pytest.raises(InputError, match="no event lies in the .* periods from 2019"): panels.Panel.from_events(events, places=every, start="2019-01-01", end="2019-03-01")
     kept, why = cleaning.believe(none, "chicago")
     assert len(kept) == 0 and why == {}
 
