@@ -854,8 +854,8 @@ def clean(raw: "pa.Table | pd.DataFrame", # columns with our names, as they stan
         faults["record id repeated"] = repeated & ~nobodys
     faults[TWICE] = _of_another_file(judged, bad, parts)
     bad, why = _first(faults)
-    dropped = _count({UNREADABLE: why.pop(UNREADABLE), **why}, True)
-    if unreadable: dropped = {**dropped, UNREADABLE: unreadable + dropped.get(UNREADABLE, 0)}
+    lost = unreadable + int(why.pop(UNREADABLE).sum())
+    dropped = ({UNREADABLE: lost} if lost else {}) | _count(why, True)
     kept = ~bad
     if not kept.any():
         why = ", ".join(f"{reason} {n}" for reason, n in dropped.items())
