@@ -18,7 +18,7 @@ import pandas as pd
 
 from .core import InputError, needs, one_of, within, write_atomic
 from .geo import write
-from .pictures import EDGE, INK, LAND, MARK, RAMP, outlines, scale_bar
+from .pictures import EDGE, INK, LAND, MARK, RAMP, SOFT, outlines, scale_bar
 
 # %% ../nbs/50_forecasts.ipynb #af3c4e0d
 #: what a forecast has, in this order; `category` only where there are several
@@ -43,14 +43,15 @@ class Forecast:
     about: dict = field(default_factory=dict)
     # the last known period in the same form, `expected` holding what happened; or None
     before: "pd.DataFrame | None" = field(default=None, repr=False)
+    # areas of the city (`geometry`, degrees), whose boundaries maps have for orientation; or None
+    around: "pd.DataFrame | None" = field(default=None, repr=False)
     # drawn as a picture, and into a file: `draw` and `draw_to`
     draw: ClassVar[Any]
     map: ClassVar[Any]
 
     def __post_init__(self):
         if lost := [c for c in ("period", "place", "expected") if c not in self.table]:
-            raise InputError(
-                f"a forecast needs the column {lost[0]}: it has {', '.join(self.table)}")
+            raise InputError(f"a forecast needs the column {lost[0]}: give it to the table")
         if self.table["expected"].isna().any():
             raise InputError(
                 "a forecast has a place without a number: nothing can be written of it")
@@ -65,8 +66,7 @@ class Forecast:
     @property
     def placed(self) -> bool:
         "Is it known where the places lie?"
-        return "geometry" in self.places or (
-            "lon" in self.places and self.places["lon"].notna().any())
+        return "geometry" in self.places or self.places.get("lon", pd.Series()).notna().any()
 
     def located(self) -> pd.DataFrame:
         "The table with the columns of `places` beside it."
@@ -144,16 +144,21 @@ def classes(values,         # (n,) numbers
     edges = edges[edges < values.max(initial=-np.inf)]
     return np.searchsorted(edges, values, side="left"), edges
 
-def _ramp(edges):
-    "The colour of each class."
-    return np.array(RAMP)[np.linspace(0, len(RAMP) - 1, len(edges) + 1).round().astype(int)]
+def _ramp(edges, values):
+    "The colour of each class; where next to nothing is expected, it is that of the ground."
+    ramp = np.array(RAMP)[np.linspace(0, len(RAMP) - 1, len(edges) + 1).round().astype(int)]
+    if len(edges) and edges[0] <= np.mean(values)/100: ramp[0] = LAND
+    return ramp
 
 def legend(edges: np.ndarray) -> list:
     "What to call the classes between the edges."
-    number = lambda v: f"{v:.2g}" if abs(v) < 10 else f"{v:,.0f}"
     if not len(edges): return ["all alike"]
-    between = [f"{number(a)} to {number(b)}" for a, b in zip(edges[:-1], edges[1:])]
-    return [f"up to {number(edges[0])}", *between, f"above {number(edges[-1])}"]
+    # as many digits as tell them apart
+    for digits in range(2, 9):
+        said = [f"{v:.{digits}g}" if abs(v) < 10 else f"{v:,.{digits - 2}f}" for v in edges]
+        if len({*said}) == len(said): break
+    return [f"up to {said[0]}", *(f"{a} to {b}" for a, b in zip(said, said[1:])),
+            f"above {said[-1]}"]
 
 # %% ../nbs/50_forecasts.ipynb #fd8b1915
 class Top(NamedTuple):
@@ -185,7 +190,7 @@ def top(found: pd.DataFrame,  # from `shown`
     return Top(group < kept, int(alike.sum()) if room or not kept else 0, float(done))
 
 # %% ../nbs/50_forecasts.ipynb #7c1e40b6
-def _draw(ax, rings, colours, marked):
+def _draw(ax, rings, colours, marked, around):
     from matplotlib.collections import PolyCollection
     points = all(len(r) == 1 for place in rings for r in place)
     if points:
@@ -211,6 +216,11 @@ def _draw(ax, rings, colours, marked):
     ax.autoscale_view()
     ax.set_aspect("equal")
     ax.axis("off")
+    # of boundaries only what lies in the picture of the places: they are for orientation
+    ax.autoscale(False)
+    ax.add_collection(PolyCollection(
+        around, facecolors=LAND if points else "none", edgecolors=SOFT, linewidths=.5,
+        zorder=0 if points else 2))
 
 # %% ../nbs/50_forecasts.ipynb #a13df331
 def _title(forecast, period):
@@ -225,9 +235,18 @@ def _sizes(forecast):
     places = forecast.places
     return places["km2"].to_numpy(float) if "km2" in places and places["km2"].gt(0).all() else None
 
+# %% ../nbs/50_forecasts.ipynb #b7e67f3e
+def _rings(forecast):
+    "The rings of each place, and those of the areas around, in metres around the same middle."
+    places = forecast.places
+    centre = float(places["lon"].median()), float(places["lat"].median())
+    around = [] if forecast.around is None else outlines(forecast.around, centre)
+    return outlines(places, centre), [ring for rings in around for ring in rings]
+
+
 # %% ../nbs/50_forecasts.ipynb #577ea496
-def _page(rings, two):
-    "A figure for one map or two, with room for the words below."
+def _page(rings, two, use):
+    "A figure for one map or two, with the words below."
     plt = needs("matplotlib.pyplot", "reproduce")
     wide, high = np.ptp(np.concatenate([r for place in rings for r in place]), axis=0) + 1
     tall = 4.6*min(max(high/wide, .5), 1.6)
@@ -235,7 +254,7 @@ def _page(rings, two):
     fig, axes = plt.subplots(1, 1 + two, figsize=(width, height), squeeze=False)
     fig.subplots_adjust(left=.01, right=.99, top=1 - .55/height, bottom=1.4/height, wspace=.03)
     fig.text(
-        0.012, 0.68 / height, "\n".join(textwrap.wrap(USE, int(14.2 * width))), fontsize=9,
+        0.012, 0.68 / height, "\n".join(textwrap.wrap(use, int(14.2 * width))), fontsize=9,
         color="#444444", va="top")
     return fig, axes[0]
 
@@ -249,16 +268,16 @@ def draw(forecast: Forecast, period=None, category=None,  # which; None: the fir
     period, km2 = _named(forecast, period), _sizes(forecast)
     found = shown(forecast, period, category)
     code, edges = classes(found["value"].to_numpy())
-    ramp = _ramp(edges)
-    first, rings = top(found, share, km2), outlines(forecast.places)
-    fig, axes = _page(rings, "before" in found)
+    ramp = _ramp(edges, found["value"])
+    first, (rings, around) = top(found, share, km2), _rings(forecast)
+    fig, axes = _page(rings, "before" in found, _use(forecast))
     if "before" in found:
         assert forecast.before is not None
         last = np.searchsorted(edges, found["before"].fillna(0).to_numpy(), side="left")
-        _draw(axes[0], rings, ramp[last], np.zeros(len(found), bool))
+        _draw(axes[0], rings, ramp[last], np.zeros(len(found), bool), around)
         when = _title(forecast, pd.Timestamp(forecast.before["period"].iloc[0]))
         axes[0].set_title(f"what happened\n{when}", loc="left", fontsize=10)
-    _draw(axes[-1], rings, ramp[code], first.marked)
+    _draw(axes[-1], rings, ramp[code], first.marked, around)
     scale_bar(axes[-1])
     what = "" if category is None else f"{category}, "
     axes[-1].set_title(
@@ -272,6 +291,13 @@ def draw(forecast: Forecast, period=None, category=None,  # which; None: the fir
     return fig
 
 # %% ../nbs/50_forecasts.ipynb #f0b8109a
+def _use(forecast):
+    "The sentence under the map."
+    likely = forecast.about.get("values") == "probabilities"
+    counts = "Expected numbers of reported crimes, not of crimes"
+    class_ = "Chances of the class of the next reported crime, not of a crime"
+    return USE.replace(counts, class_) if likely else USE
+
 def _what(forecast):
     "What the colours say, and whose word it is."
     likely = forecast.about.get("values") == "probabilities"
@@ -286,7 +312,7 @@ def _first(forecast, found, first):
     what = "area" if _sizes(forecast) is not None else "places"
     tied = f"; the next {first.tied:,} are alike, and none of them is marked" if first.tied else ""
     if forecast.about.get("values") == "probabilities":
-        return f"the surest {first.share:.0%} of the places{tied}"
+        return f"surest {first.share:.0%} of the places{tied}"
     return (
         f"first {first.share:.0%} of the {what} with "
         f"{found['share'][first.marked].sum():.0%} of all expected{tied}")
@@ -316,39 +342,34 @@ def _columns(forecast, edges, ramp, share):
             between = (
                 [f"{a:.0f} to {b:.0f}" for a, b in zip(one["low"], one["high"])]
                 if {"low", "high"} <= {*one} else [""] * len(one))
-            before = (
-                [number(v) for v in one["before"].fillna(0)] if "before" in one else [""] * len(one)
-            )
+            last = one["before"].fillna(0) if "before" in one else []
+            line = _thin(len(one))
             first = top(one, share, _sizes(forecast))
             key = _title(forecast, period), category or "all together"
             said[key] = _first(forecast, one, first)
             found[key] = {
-                "line": [MARK if m else LINE for m in first.marked],
+                "line": [MARK if m else line for m in first.marked],
                 "wide": [2.5 if m else .5 for m in first.marked], "colour": [ramp[c] for c in code],
                 "label": [str(v) for v in one["label"]], "value": [number(v) for v in one["value"]],
-                "between": between, "before": before,
+                "between": between, "before": [number(v) for v in last] or [""]*len(one),
+                "last": [ramp[c] for c in np.searchsorted(edges, last, side="left")]
+                or [LAND]*len(one),
                 "rank": [
                     f"{r:.0f}{f' to {r + n - 1:.0f}, alike,' if n > 1 else ''} of {len(one)}"
                     for r, n in zip(one["rank"], one["alike"])]}
-        if "before" not in one or forecast.before is None: continue
-        # what happened last, to look at in the place of the forecast
-        last = one["before"].fillna(0)
-        now = f"{_title(forecast, pd.Timestamp(forecast.before['period'].iloc[0]))}, what happened"
-        found[now, category or "all together"] = {
-            **found[f"{_title(forecast, forecast.periods[0])}", category or "all together"],
-            "colour": [ramp[c] for c in np.searchsorted(edges, last, side="left")],
-            "line": [LINE]*len(one), "wide": [.5]*len(one)}
-        said[now, category or "all together"] = ""
     return found, said
 
 # %% ../nbs/50_forecasts.ipynb #361bb282
 LINE = "#8a8a85"
 
+def _thin(many):
+    "The colour of the lines between places: of hundreds of squares they would be all that is seen."
+    return LINE if many <= 300 else EDGE
+
 # %% ../nbs/50_forecasts.ipynb #17da6faa
 def _plotted(rings, columns, names):
-    "The data of a map, the place that each of its patches is of, and the plot."
+    "The data of a map, and the place that each of its patches is of."
     from bokeh.models import ColumnDataSource
-    from bokeh.plotting import figure
     # a place of several parts is several patches with the same words
     part = [i for i, place in enumerate(rings) for _ in place]
     flat = [r for place in rings for r in place]
@@ -358,21 +379,56 @@ def _plotted(rings, columns, names):
         {
             "place": [places[i] for i in part], "xs": [r[:, 0].round(1).tolist() for r in flat],
             "ys": [r[:, 1].round(1).tolist() for r in flat], **spread})
-    plot = figure(
-        match_aspect=True, sizing_mode="stretch_width", height=620,
-        tools="pan,wheel_zoom,tap,reset", active_scroll="wheel_zoom", toolbar_location="above",
-        background_fill_color=LAND)
     if all(len(r) == 1 for r in flat):
         source.data["x"], source.data["y"] = ([r[0, k] for r in flat] for k in (0, 1))
+    return source, part
+
+# %% ../nbs/50_forecasts.ipynb #3ad090c9
+def _last(forecast):
+    "What the map of what happened is called, or None where there is none."
+    likely = forecast.about.get("values") == "probabilities"
+    if forecast.before is None or likely: return None
+    return "what happened, " + _title(forecast, pd.Timestamp(forecast.before["period"].iloc[0]))
+
+def _beside(source, around, tooltips, last):
+    "The map of what is expected, and that of what happened: beside it, or below it on a phone."
+    from bokeh.layouts import row
+    plots = [_mapped(source, around, "colour", "expected" if last else "", tooltips)]
+    if last: plots.append(_mapped(source, around, "last", last, tooltips, plots[0]))
+    return row(*plots, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
+
+
+# %% ../nbs/50_forecasts.ipynb #0ee45e87
+def _mapped(source, around, colour, title, tooltips, beside=None):
+    "A map whose places have the colours of that column; it moves with the one beside it."
+    from bokeh.models import HoverTool
+    from bokeh.plotting import figure
+    same = {} if beside is None else dict(x_range=beside.x_range, y_range=beside.y_range)
+    plot = figure(
+        match_aspect=True, sizing_mode="stretch_width", min_width=330, height=620,
+        tools="pan,wheel_zoom,tap,reset", active_scroll="wheel_zoom", toolbar_location="above",
+        background_fill_color=LAND, title=title or None, **same)
+    points = "x" in source.data
+    # only what is expected has places that are marked
+    line, wide = ("line", "wide") if beside is None else (_thin(len(source.data["place"])), .5)
+    lines = dict(xs=[r[:, 0].round(1).tolist() for r in around],
+                 ys=[r[:, 1].round(1).tolist() for r in around], line_color=SOFT, line_width=.7)
+    if points and around: plot.patches(fill_color="white", **lines)
+    if points:
         # twenty thousand street units are a map only where they don't cover each other
-        size = float(np.clip(420/len(flat)**.5, 3, 8))
-        plot.scatter("x", "y", source=source, size=size, fill_color="colour",
-                     line_color="line" if size == 8 else None, line_width="wide")
-    else:
-        plot.patches(
-            "xs", "ys", source=source, fill_color="colour", line_color="line", line_width="wide",
-            hover_line_color=INK)
-    return source, part, plot
+        size = float(np.clip(420/len(source.data["x"])**.5, 3, 8))
+        drawn = plot.scatter("x", "y", source=source, size=size, fill_color=colour,
+                             line_color=line if size == 8 else None, line_width=wide)
+    else: drawn = plot.patches("xs", "ys", source=source, fill_color=colour, line_color=line,
+                               line_width=wide, hover_line_color=INK)
+    if around and not points: plot.multi_line(**lines)
+    # what is seen are the places; boundaries are for orientation
+    for way in (plot.x_range, plot.y_range): way.renderers = [*way.renderers, drawn]
+    plot.add_tools(HoverTool(tooltips=tooltips, renderers=[drawn]))
+    _orient(plot)
+    plot.axis.visible, plot.grid.visible = False, False
+    return plot
+
 
 # %% ../nbs/50_forecasts.ipynb #7ac28455
 def interactive(forecast: Forecast,
@@ -383,23 +439,22 @@ def interactive(forecast: Forecast,
     needs("bokeh", "maps")
     from bokeh.embed import file_html
     from bokeh.layouts import column
-    from bokeh.models import HoverTool
     from bokeh.models.widgets.markups import Div
     from bokeh.resources import INLINE
-    rings = outlines(forecast.places)
-    _, edges = classes(np.concatenate([shown(forecast, p)["value"] for p in forecast.periods]))
-    ramp = _ramp(edges).tolist()
+    rings, around = _rings(forecast)
+    values = np.concatenate([shown(forecast, p)["value"] for p in forecast.periods])
+    edges = classes(values)[1]
+    ramp = _ramp(edges, values).tolist()
     data, said = _columns(forecast, edges, ramp, share)
     first = next(iter(data))
     heads = {key: _head(forecast, ramp, edges, key[0], said[key]) for key in data}
-    source, part, plot = _plotted(rings, data[first], forecast.places.index)
-    _orient(plot)
-    plot.add_tools(HoverTool(tooltips=_tooltips(data[first], forecast)))
-    plot.axis.visible, plot.grid.visible = False, False
+    source, part = _plotted(rings, data[first], forecast.places.index)
+    maps = _beside(source, around, _tooltips(data[first], forecast), _last(forecast))
     head = Div(text=heads[first], sizing_mode="stretch_width")
     controls = _selects(data, source, part, head, heads)
-    under = Div(text=f"<p style='font-size:12px;color:#444'>{USE}</p>", sizing_mode="stretch_width")
-    page = column(head, *controls, plot, under, sizing_mode="stretch_width")
+    under = Div(text=f"<p style='font-size:12px;color:#444'>{_use(forecast)}</p>",
+                sizing_mode="stretch_width")
+    page = column(head, *controls, maps, under, sizing_mode="stretch_width")
     html = file_html(page, INLINE, title=f"crimenb: {forecast.about.get('model', 'forecast')}")
     wide = '<head><meta name="viewport" content="width=device-width, initial-scale=1">'
     return write_atomic(path, html.replace("<head>", wide, 1))
@@ -447,7 +502,9 @@ def _orient(plot):
     from bokeh.models.annotations.dimensional import Metric
     plot.add_layout(
         ScaleBar(
-            range=plot.x_range, unit="m", dimensional=Metric(base_unit="m"),
+            range=plot.x_range, unit="m",
+            # nobody measures a city in hectometres
+            dimensional=Metric(base_unit="m", include=["m", "km"]),
             orientation="horizontal", location="bottom_left", background_fill_alpha=0.6,
             bar_length=.08, border_line_color=None))
     plot.add_layout(

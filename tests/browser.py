@@ -9,9 +9,9 @@ from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome", "google-chrome-stable")
 HEAD = "<script>window.problems = []; addEventListener('error', e => problems.push(e.message))</script>"
-END = """<script>addEventListener('load', () => { let seen; try { seen = (() => { %s })(); } catch (e) { problems.push(String(e)); }
+END = """<script>addEventListener('load', () => setTimeout(() => { let seen; try { seen = (() => { %s })(); } catch (e) { problems.push(String(e)); }
 const box = document.createElement('pre'); box.id = 'seen';
-box.textContent = JSON.stringify({seen, problems, fetched: performance.getEntriesByType('resource').map(e => e.name)}); parent.document.body.append(box); })</script>"""
+box.textContent = JSON.stringify({seen, problems, fetched: performance.getEntriesByType('resource').map(e => e.name)}); parent.document.body.append(box); }, %d))</script>"""
 
 
 def program():
@@ -20,10 +20,12 @@ def program():
     assert found, "the page is tested in a browser, and there is none here: install chromium (Debian: apt-get install chromium), or name one in CRIMENB_BROWSER"
     return found
 
-def visit(page, script, folder, width=1280, height=900):
-    "What `script`, the body of a function, returns in the page (a text), after which nothing may be broken and nothing fetched."
+def visit(page, script, folder, width=1280, height=900, after=0):
+    "What `script`, the body of a function, returns in the page (a text) so many milliseconds after it was loaded; nothing may be broken and nothing fetched."
     copy = Path(folder) / "visited.html"
-    inside = page.replace("<head>", "<head>" + HEAD, 1).replace("</body>", END % script + "</body>", 1)
+    # a library inside may hold the words too
+    body, end = page.replace("<head>", "<head>" + HEAD, 1).rsplit("</body>", 1)
+    inside = f"{body}{END % (script, after)}</body>{end}"
     # a window is never narrower than 500, a frame can be
     frame = f'<iframe style="border:0;width:{width}px;height:{height}px" srcdoc="{html.escape(inside)}"></iframe>'
     copy.write_text(f'<!doctype html><meta charset="utf-8"><body style="margin:0">{frame}</body>', encoding="utf-8")

@@ -7,8 +7,10 @@ import papermill
 import pytest
 
 from cells import one_thread, run_cells
+from crimenb import city
 from crimenb.core import InputError
 from crimenb.lab import cli, studies
+from crimenb.sequences import Sequences
 
 #: study -> settings that make it short, a method that must be there, and how many periods or spots are foretold
 SHORT = {
@@ -76,3 +78,16 @@ def test_every_study_takes_a_card_or_says_why_not():
     for study in studies.names():
         for profile in studies.profiles(study):
             assert ("card" in studies.profile(study, profile)[1]) != (study in studies.LACKS), (study, profile)
+
+def test_a_city_of_few_classes_has_its_networks_validated_among_all_of_them(tmp_path):
+    from crimenb.lab import next_events
+    own_city.with_card(tmp_path)
+    table = pd.read_csv(tmp_path/"incidents.csv", sep=";")
+    frequent = table["Delikt"].value_counts().index[:3]
+    table[table["Delikt"].isin(frequent)].to_csv(tmp_path/"incidents.csv", sep=";", index=False)
+    run_cells("crimealarm", SHORT["crimealarm"][0] | dict(dataset=str(tmp_path/"mine.yaml")), tmp_path)
+    rows = studies.read_results(tmp_path)
+    trained = rows[rows["method"] == "GRU"]
+    assert set(rows["protocol"]) == {"full"} and trained["metric"].str.contains("of training").any()
+    few, many = (Sequences.from_events(city.simulate(3_000, days=60, seed=0)[0].pipe(lambda t: t[t["category"].isin(t["category"].value_counts().index[:n])])) for n in (3, 99))
+    assert next_events.stops_by(few) == "full" and next_events.stops_by(many) == "popularity-100"

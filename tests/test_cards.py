@@ -44,7 +44,7 @@ def test_a_city_without_premises_and_with_months_for_a_part(tmp_path):
     true, rough = shelbyville(tmp_path)
     strange = (tmp_path / "vorfaelle.csv").read_text(encoding="utf-8").replace("Datum", "Wann genau", 1).replace("Delikt", "Worum es ging", 1)
     (tmp_path / "fremd.csv").write_text(strange, encoding="utf-8")
-    with pytest.raises(InputError, match="name them with time="): cards.draft(tmp_path / "fremd.csv")
+    with pytest.raises(InputError, match="known to be the category: name it with category="): cards.draft(tmp_path / "fremd.csv")
     made = cards.draft(tmp_path / "vorfaelle.csv", tmp_path / "bezirke.geojson", tz="Europe/Berlin", time="Datum", category="Delikt", lon="Laenge", lat="Breite")
     assert made.card.order == "dmy" and made.account.notes["month known, not the day"] == rough.sum()
     assert any("premises" in one for one in made.unsure) and any("times: known to the month" in one for one in made.unsure)
@@ -212,3 +212,37 @@ def test_a_draft_says_how_clocks_without_a_colon_are_written(tmp_path, name, clo
     # it holds for a file of few rows, which would not show it
     (tmp_path / "a.csv").write_text("\n".join([f"Occurred,{name},Kind", lines[0]]) + "\n")
     assert f"{sources.load(path).events.time[0]:%H:%M}" == at
+
+
+def test_columns_whose_names_say_nothing_are_taken_for_their_values_where_there_is_one_choice(tmp_path):
+    true = springfield(tmp_path)
+    table = pd.read_csv(tmp_path / "incidents.csv")
+    when = pd.to_datetime(table["Occurred On"], format="%m/%d/%Y %I:%M:%S %p")
+    lon, lat = (table[name].map("{:.6f}".format).str.replace(".", ",") for name in ("Geo Lon", "Geo Lat"))
+    spanish = pd.DataFrame({"Expediente": table["Report No"], "Fecha del suceso": when.dt.strftime("%d/%m/%Y"), "A qué hora": when.dt.strftime("%H:%M"), "Delito": table["Offense Type"], "hecho_x": lon, "hecho_y": lat})
+    spanish.to_csv(tmp_path / "sucesos.csv", sep=";", index=False, encoding="latin-1")
+    made = cards.draft(tmp_path / "sucesos.csv", tz="America/Chicago")
+    assert made.card.columns == {"time": "Fecha del suceso", "clock": "A qué hora", "category": "Delito", "lon": "hecho_x", "lat": "hecho_y", "record_id": "Expediente"} and made.card.order == "dmy"
+    assert same_events(made.account, true.assign(time=true.time.dt.floor("min")))
+    assert sum("was taken for its values" in one for one in made.unsure) == 4
+    for names in (("GEO_LON", "GEO_LAT"), ("pointX", "pointY")):
+        spanish.rename(columns=dict(zip(("hecho_x", "hecho_y"), names))).to_csv(tmp_path / "otro.csv", sep=";", index=False)
+        found = cards.by_values(tmp_path / "otro.csv", {"time": "Fecha del suceso"})
+        assert (found.get("lon"), found.get("lat")) == names or cards.draft(tmp_path / "otro.csv", tz="America/Chicago").card.columns["lon"] == names[0]
+    # what is named stays, and of two dates none is taken
+    assert cards.by_values(tmp_path / "sucesos.csv", {"time": "Fecha del suceso", "lon": "hecho_y", "lat": "hecho_x"}) == {"clock": "A qué hora"}
+    spanish.assign(**{"Fecha de la denuncia": spanish["Fecha del suceso"]}).to_csv(tmp_path / "dos.csv", sep=";", index=False)
+    with pytest.raises(InputError, match="known to be the time: name it with time="): cards.draft(tmp_path / "dos.csv")
+    # whole numbers, and numbers too large, are no degrees
+    spanish.assign(hecho_x=np.arange(len(table)) + 400_000, hecho_y=np.arange(len(table)) + 4_000_000).to_csv(tmp_path / "metros.csv", sep=";", index=False)
+    assert cards.by_values(tmp_path / "metros.csv", {}) == {"time": "Fecha del suceso", "clock": "A qué hora"}
+    assert cards.by_values(tmp_path / "incidents.csv", {}) == {}
+
+
+def test_what_is_wrong_with_the_areas_of_a_card_is_said_with_the_card(tmp_path):
+    springfield(tmp_path)
+    made = cards.draft(tmp_path / "incidents.csv", tmp_path / "precincts.geojson", tz="America/Chicago").write()
+    text = made.read_text()
+    for old, new, said in (("precinct_no", "nokey", "no property 'nokey': name one as `key: …` there, out of precinct_no"), ("precincts.geojson", "none.geojson", "there is no file")):
+        made.write_text(text.replace(old, new))
+        with pytest.raises(InputError, match=f"the areas of the card .*incidents.yaml: .*{said}"): sources.load(made)

@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 import shapely
 
-from crimenb import models
+from crimenb import cards, models
 from crimenb.cities import Card
 from crimenb.core import InputError
 from crimenb.lab import cli, forecasting
@@ -259,6 +260,22 @@ def test_a_city_of_few_years_is_forecast_by_what_is_shorter(cities, capsys, tmp_
     code, out, err = shell(capsys, "forecast", "year", "--dataset", folder/"incidents.yaml", "--model", "mean counts", *at)
     assert code == 0 and "of one month" in out and "fewer than 4 whole years" in out, err
     assert pd.read_csv(tmp_path/"t.csv")["period"].nunique() == 1
+
+def test_areas_of_the_card_lie_around_squares_and_spots_and_nobody_is_told_to_give_them(cities):
+    folder, of = cities
+    shapes = set(cards.polygons(folder/"incidents.yaml")["geometry"])
+    for question, settings in (("year", {"cell_m": 200}), ("hour", {"cell_m": 1600}), ("next", {}), ("week", {"cell_m": 1000}), ("week", {})):
+        answer = forecasting.forecast(question, folder/"incidents.yaml", "popularity" if question == "next" else "mean" if question != "year" else "mean counts", **settings)
+        around = answer.forecast.around
+        # the areas of a forecast by week are its places already
+        assert (around is None) == (question == "week" and not settings)
+        if around is not None: assert set(around["geometry"]) == shapes
+        assert not any("would tell" in note for note in answer.notes)
+        if question == "year":
+            card, read = forecasting.events_of(folder/"incidents.yaml")
+            view = forecasting.view_of("year", read.events, card, **settings)
+            never = (np.nansum(view.counts[:view.known], 0) == 0).sum()
+            assert any(f"in {never:,} of {len(view.places):,} cells nothing has ever happened" in note for note in forecasting.remarks(view, read.events, (), replace(card, areas=None)))
 
 def test_four_years_are_forecast_by_the_year(tmp_path, capsys):
     events, _ = own_city.without_premises(tmp_path, 4*365 + 1, 6_000, months=0)

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from browser import visit
+from browser import visit
 from PIL import Image
 from xml.etree import ElementTree
 
@@ -156,3 +158,68 @@ def test_places_that_nobody_knows_are_left_off_the_map_and_the_others_are_drawn(
         for name in ("a.html", "a.png", "a.geojson"):
             (made.to_file if name.endswith("json") else made.map)(tmp_path/name)
             assert (tmp_path/name).stat().st_size
+
+def a_town(side=6, areas=True):
+    "A forecast of squares, of which the first column is empty, with what happened before and two areas around."
+    import shapely
+    from crimenb.forecasts import Forecast
+    row, column = np.divmod(np.arange(side*side), side)
+    squares = shapely.box(8.5 + .006*column, 47.3 + .004*row, 8.506 + .006*column, 47.304 + .004*row)
+    names = pd.Index([f"square {i}" for i in range(side*side)], name="place")
+    places = pd.DataFrame({"lon": 8.503 + .006*column, "lat": 47.302 + .004*row, "km2": .2, "geometry": squares}, index=names)
+    expected = np.where(column, 1. + row + 3*column, 0.)
+    line = lambda day, values: pd.DataFrame({"period": pd.Timestamp(day), "place": names, "expected": values})
+    # far larger than the town
+    halves = pd.DataFrame({"geometry": shapely.box([8, 8.518], 47, [8.518, 9], 48)}) if areas else None
+    return Forecast(line("2024-01-08", expected), places, {"model": "m", "unit": "week"}, line("2024-01-01", expected[::-1]), halves)
+
+
+def test_boundaries_lie_over_squares_and_do_not_widen_the_map():
+    from crimenb.forecasts import draw
+    bare, with_areas = (draw(a_town(areas=areas)).axes for areas in (False, True))
+    assert len(bare) == len(with_areas) == 2
+    for one, other in zip(bare, with_areas):
+        np.testing.assert_allclose(one.axis(), other.axis())
+        assert [len(c.get_paths()) for c in other.collections] == [36, 2] and len(one.collections[-1].get_paths()) == 0
+        # a metre is a metre: the border between the areas is where a square ends
+        east = max(x for x, _ in other.collections[1].get_paths()[0].vertices)
+        assert min(abs(path.vertices[:, 0] - east).min() for path in other.collections[0].get_paths()) < 1
+
+
+def test_where_nothing_is_expected_the_map_has_the_colour_of_the_ground_and_no_class_is_said_twice():
+    from matplotlib.colors import to_rgb
+    from crimenb.forecasts import classes, draw, legend
+    before, now = draw(a_town(4)).axes
+    faces = {tuple(path.vertices[:, 0].round()): tuple(c[:3]) for path, c in zip(now.collections[0].get_paths(), now.collections[0].get_facecolors())}
+    # squares that are marked are drawn last
+    west = min(min(x) for x in faces)
+    assert {c for x, c in faces.items() if min(x) == west} == {to_rgb(pictures.LAND)} and to_rgb(pictures.LAND) not in {c for x, c in faces.items() if min(x) > west}
+    assert legend(classes([.1041, .1082, .1103, .1151, .2])[1]) == ["up to 0.107", "0.107 to 0.109", "0.109 to 0.112", "0.112 to 0.132", "above 0.132"]
+    assert legend([.5, 12]) == ["up to 0.5", "0.5 to 12", "above 12"] and legend([20.2, 20.4]) == ["up to 20.2", "20.2 to 20.4", "above 20.4"]
+
+
+LOOK = """const found = [], walk = root => { for (const e of root.querySelectorAll('*')) {
+if (e.matches('.bk-Figure')) { const r = e.getBoundingClientRect(); found.push([r.left, r.top, r.right, r.bottom].map(Math.round)); }
+if (e.shadowRoot) walk(e.shadowRoot); } }; walk(document);
+const plots = Bokeh.documents[0].all_models.size ? [...Bokeh.documents[0].all_models].filter(m => m.type == 'Figure') : [];
+return [found, document.documentElement.scrollWidth, plots.map(p => p.title ? p.title.text : ''), [...Bokeh.documents[0].all_models].filter(m => m.type == 'Select').length]"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_happened_is_beside_what_is_expected_and_below_it_on_a_phone(width, tmp_path):
+    page = a_town().map(tmp_path/"m.html").read_text(encoding="utf-8")
+    maps, wide, titles, chosen = visit(page, LOOK, tmp_path, width, after=3000)
+    assert titles == ["expected", "what happened, week from 2024-01-01"] and chosen == 0
+    (left, top, right, bottom), other = maps
+    assert wide <= width and right - left == other[2] - other[0] and bottom - top == other[3] - other[1] == 620
+    if width == 390: assert right - left > 350 and other[:2] >= [left, bottom]
+    else: assert right - left > 600 and other[1] == top and other[0] >= right
+
+
+def test_a_map_of_probabilities_says_so_below_and_is_not_of_what_happened(tmp_path):
+    from crimenb.forecasts import Forecast, named_first
+    made = a_town()
+    made = Forecast(made.table.assign(category="THEFT", expected=made.table.expected/100), made.places, {"values": "probabilities", "model": "m"}, None, made.around)
+    page = made.map(tmp_path/"m.html").read_text(encoding="utf-8")
+    assert "Chances of the class of the next reported crime, not of a crime, and of no person" in page and "what happened" not in page
+    assert named_first(made) == "1 place, the surest 3% of the places"

@@ -39,7 +39,8 @@ class CrossScores:
 
     def add(self, method: str, kind: str, protocol: str, rows: pd.DataFrame) -> None:
         "Record a table with metric, value, low, high, n, blocks."
-        rows = rows.assign(low=np.fmin(rows.low, rows.value), high=np.fmax(rows.high, rows.value))
+        rows = rows.assign(
+            low=np.minimum(rows.low, rows.value), high=np.maximum(rows.high, rows.value))
         self.run.add(rows, method=method, kind=kind, protocol=protocol, split="test")
 
     def difference(self, name: str, other: str, kind: str, protocol: str, metric: str,

@@ -338,8 +338,8 @@ def ratio_rows(pairs: dict,    # metric -> (numerator, denominator), each (n,)
     low, high = drawn_interval(value, drawn, count)
     return pd.DataFrame(
         {
-            "metric": list(pairs), "value": value, "low": np.fmax(low, 0.0),
-            "high": np.fmin(high, 1.0), "n": len(blocks), "blocks": count})
+            "metric": list(pairs), "value": value, "low": np.maximum(low, 0.0),
+            "high": np.minimum(high, 1.0), "n": len(blocks), "blocks": count})
 
 # %% ../../nbs/lab/27_explaining.ipynb #4f98827c
 def judged(flag: np.ndarray, was: np.ndarray,  # (n,) bool: flagged, and busy

@@ -79,6 +79,13 @@ def grouped(events: pd.DataFrame, # an events table
     return {name: name if name in keep else "all others" if keep else "all" for name in many.index}
 
 # %% ../../nbs/lab/80_forecasting.ipynb #479b2001
+def _polygons(card): return sources.polygons(card if card.path else card.name)
+
+def _around(card, view):
+    "The areas of a card around places that are none of them, for maps; None where it has none."
+    own = hasattr(view, "areas") and view.cells is None
+    return _polygons(card) if card.areas and not own else None
+
 def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
     from crimenb.panels import Panel, check_categories
     if like is not None:
@@ -90,7 +97,7 @@ def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
             events, like={**like, "group": {**new, **(like["group"] or {})} or None}, **settings)
     cards.placed(events, card, "a forecast by week", or_areas=True)
     places = cell_m
-    if places is None and card.areas: places = sources.polygons(card if card.path else card.name)
+    if places is None and card.areas: places = _polygons(card)
     if places is None and events["area"].isna().all():
         places = card.cell_m or 1000.
     return Panel.from_events(events, group=grouped(events, group), places=places, **settings)
@@ -103,7 +110,7 @@ def _hours(events, card, like, cell_m=None, **settings):
     if not grid and card.cell_m: grid, wider = squares_of(card, events, MOST_CELLS)
     view = HourlyMaps.from_events(events, grid or card, holidays=card.holidays, **settings)
     if card.areas:
-        view = within_areas(view, sources.polygons(card if card.path else card.name))
+        view = within_areas(view, _polygons(card))
     wider = tuple(f"{one} (-p cell_m={card.cell_m:g} has them so)" for one in wider)
     return replace(view, notes=(*view.notes, *wider))
 
@@ -493,8 +500,9 @@ def forecast(question: str,             # next, hour, week or year
     fitted.question_, fitted.city_ = question, {name: getattr(card, name) for name in READING}
     fitted.last_ = pd.Timestamp(table["time"].max())
     if getattr(view, "city", None) is not None: fitted.within_ = view.city
-    notes = (*said, *vague, *_unknown(view, past), *remarks(view, table, settings))
+    notes = (*said, *vague, *_unknown(view, past), *remarks(view, table, settings, card))
     made = fitted.forecast(view, periods, level)
+    made.around = _around(card, view)
     made.about.update(_untimed(question, table, read))
     return Answer(question, made, fitted, scores, read, notes, compared)
 
@@ -672,7 +680,7 @@ def _lost(where):
     "(n,) bool: of which places it is not known where they lie."
     return (where["geometry"] if "geometry" in where else where["lon"]).isna()
 
-def _nowhere(view):
+def _nowhere(view, card):
     "A sentence on the cells of a grid in which nothing has ever happened."
     city = getattr(view, "city", None)
     if city is not None and not city.all():
@@ -680,8 +688,8 @@ def _nowhere(view):
             f"{(~city).sum():,} of {len(city):,} cells of the grid lie outside the areas of the "
             "card, and nothing ever happened there: they are not on the map, and no part of the "
             "area that hot spots are counted by"]
-    if city is not None or not hasattr(view, "grid") and getattr(view, "units", None) is None:
-        return []
+    told = city is not None or card is not None and card.areas
+    if told or not hasattr(view, "grid") and getattr(view, "units", None) is None: return []
     never = np.nansum(view.counts[:view.known], 0).ravel() == 0
     if not never.any(): return []
     return [
@@ -691,6 +699,7 @@ def _nowhere(view):
 # %% ../../nbs/lab/80_forecasting.ipynb #61a07421
 def remarks(view: Any, events: pd.DataFrame,
             asked=(),  # names of the settings that were asked for
+            card: "cities.Card | None" = None, # of the city
 ) -> list:
     "What has to be said beside a forecast: what was left out of the view, and why."
     found = list(getattr(view, "notes", ()))
@@ -708,7 +717,7 @@ def remarks(view: Any, events: pd.DataFrame,
         found.append(
             f"{lost:,} of {len(where):,} places are not on the map: none of their events says where"
             " it was")
-    found += _nowhere(view)
+    found += _nowhere(view, card)
     if getattr(view, "factors", None) == {}:
         found.append("the card has no factors, so no risk terrain model was tried")
     found += _few(view, events) if hasattr(view, "n_spots") else []
@@ -831,8 +840,9 @@ def go_on(path,                   # of a saved model
             f"{model.name} looks further back than the {view.known} {view.period}s that these "
             "events cover: "
             "give the earlier ones too, as in --events incidents.csv july.csv") from error
+    made.around = None if dataset is None else _around(card, view)
     made.about.update(_untimed(question, table, read))
-    notes = (*vague, *elsewhere, *remarks(view, table, ("period",)))
+    notes = (*vague, *elsewhere, *remarks(view, table, ("period",), card))
     return Answer(question, made, model, pd.DataFrame(), read, notes)
 
 # %% ../../nbs/lab/80_forecasting.ipynb #fbaeaad5
