@@ -121,7 +121,7 @@ def ended(folder):
 
 def test_reproduce_hands_on_what_was_given_and_prints_where_the_files_lie_and_who_won(capsys, monkeypatch, tmp_path):
     calls = []
-    def reproduce(study, given, out):
+    def reproduce(study, given, out, **_):
         calls.append((study, given, out))
         return ended(tmp_path)
     monkeypatch.setattr(studies, "reproduce", reproduce)
@@ -134,7 +134,7 @@ def test_reproduce_hands_on_what_was_given_and_prints_where_the_files_lie_and_wh
 
 def test_a_recorded_run_is_made_once_more_with_what_is_changed(capsys, monkeypatch, tmp_path):
     calls = []
-    def reproduce(study, given, out):
+    def reproduce(study, given, out, **_):
         calls.append((study, given))
         return ended(tmp_path)
     monkeypatch.setattr(studies, "reproduce", reproduce)
@@ -159,13 +159,25 @@ def test_what_is_no_result_file_is_one_sentence(capsys, tmp_path, content, said)
 
 @pytest.mark.parametrize("error, code", [(studies.StudyFailed("it\nbroke"), 1), (cli.InputError("no such\nfile"), 2), (KeyboardInterrupt(), 130)])
 def test_every_way_to_end_has_its_exit_code(capsys, monkeypatch, error, code):
-    def raises(*_): raise error
+    def raises(*_, **__): raise error
     monkeypatch.setattr(studies, "reproduce", raises)
     given, out, err = shell(capsys, "reproduce", "crimealarm")
     assert given == code and out == "" and err.count("\n") == 1
 
+def test_reproduce_says_on_standard_error_what_it_is_at_and_with_q_only_the_paths(capsys, monkeypatch, tmp_path):
+    def reproduce(study, given, out, tell=None):
+        if tell: tell("crimealarm, 0:30: cell 3 of 9")
+        return ended(tmp_path)
+    monkeypatch.setattr(studies, "reproduce", reproduce)
+    monkeypatch.delenv("CRIMENB_PROGRESS", raising=False)
+    assert shell(capsys, "reproduce", "crimealarm")[2] == "crimenb: crimealarm, 0:30: cell 3 of 9\n"
+    code, out, err = shell(capsys, "reproduce", "crimealarm", "-q")
+    assert (code, err) == (0, "") and out.splitlines() == [str(tmp_path/f"a.{end}") for end in ("ipynb", "json", "html")]
+    monkeypatch.setenv("CRIMENB_PROGRESS", "0")
+    assert shell(capsys, "reproduce", "crimealarm")[2] == ""
+
 def test_a_bug_is_not_hidden_as_bad_input(monkeypatch):
-    monkeypatch.setattr(studies, "reproduce", lambda *_: 1/0)
+    monkeypatch.setattr(studies, "reproduce", lambda *_, **__: 1/0)
     with pytest.raises(ZeroDivisionError): cli.main(["reproduce", "crimealarm"])
 
 def test_the_leaderboard_labels_what_was_measured_and_what_was_printed(capsys, tmp_path):

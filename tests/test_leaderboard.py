@@ -2,12 +2,14 @@
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from browser import visit
+from faults import tried
 
 from crimenb import sources
-from crimenb.lab import leaderboard, provenance, studies
+from crimenb.lab import cli, leaderboard, provenance, studies
 from crimenb.core import InputError
 
 def result(name="stresnet", **changes):
@@ -39,6 +41,62 @@ def test_a_file_without_a_fingerprint_is_of_an_earlier_time(tmp_path):
 def test_a_commit_that_is_no_hash_is_refused(tmp_path):
     for evil in ("--output=/tmp/x", "--remote=a", "HEAD", "0"*39, "0"*40 + "\n"):
         with pytest.raises(InputError, match="commit can not be"): read(tmp_path, result(commit=evil))
+
+
+EVIL = ("\ud800", "\x1b[2J", "x\u202etxt", "z"*100_000, 10**400, -2**63 - 1, 1e300, True, None, [], ["a"], {}, {"a": {}}, [[1]]*50, "", "seed", -1)
+
+def mutant(whole, rng):
+    "A result with one of its values, names or entries changed, at any depth."
+    whole = json.loads(json.dumps(whole))
+    places = []
+    def walk(thing):
+        for key in list(thing) if isinstance(thing, dict) else range(len(thing)):
+            places.append((thing, key))
+            if isinstance(thing[key], (dict, list)): walk(thing[key])
+    walk(whole)
+    thing, key = places[rng.integers(len(places))]
+    way, evil = rng.integers(5), EVIL[rng.integers(len(EVIL))]
+    if way == 0: thing.pop(key)
+    elif way == 1 and isinstance(thing, dict): thing[str(evil)] = thing.pop(key)
+    elif way == 2 and isinstance(thing, dict): thing[str(evil)] = evil
+    else: thing[key] = evil
+    return whole
+
+def everything(path):
+    "All that reads a result file."
+    results = studies.read_results(path.parent)
+    if len(results):
+        studies.leaderboard(results).to_csv(path.with_suffix(".csv"))
+        if cli.main(["leaderboard", "--results", str(path.parent), "--json"]): raise InputError("the command refuses what can be read")
+        leaderboard.lines(results).to_json()
+    study, given = studies.again(path)
+    json.dumps([study, given], ensure_ascii=False).encode()
+
+def test_a_result_file_is_data_whatever_is_in_it(tmp_path, capsys):
+    rng = np.random.default_rng(18)
+    good = result("stresnet", parameters={"seed": 0, "epochs": 5, "preparation": "authors", "methods": ""}, data_sha256={"a.txt": "00"}, versions={"numpy": "2"}, code={"core": "0"*12},
+                  computed={"precision": ["float32"], "not repeatable": [], "gpu_peak_memory_bytes": 5}, commit="0"*40)
+    path, refused, most = tmp_path / "a.json", 0, 0
+    for number in range(300):
+        path.write_text(json.dumps(mutant(good, rng)))
+        try: everything(path)
+        except InputError as error:
+            refused, most = refused + 1, max(most, len(str(error)))
+            assert str(error).isprintable() and "is not a result file: " in str(error), (number, str(error))
+        except Exception as error: raise AssertionError(f"mutant {number}: {type(error).__name__}: {error}; {path.read_text()[:400]}") from error
+    assert 200 < refused < 300 and most < 600
+    capsys.readouterr()
+    path.write_text(json.dumps(good))
+    everything(path)
+    assert 200 < tried(path, json.dumps(good).encode(), everything, 300, rng) < 300
+
+@pytest.mark.parametrize("changes, says", [
+    (dict(device="\ud800"), "device can not be"), (dict(device="\x1b[2J"), "device can not be"), (dict(data_sha256={"a.txt": []}), r"data_sha256: a.txt can not be \[\]"),
+    (dict(parameters={"seed": [1]}), r"parameters: seed can not be \[1\]"), (dict(seed=10**400), "seed can not be"), (dict(computed={"precision": [1]}), "precision 0 can not be 1"),
+    (dict(computed={"precision": 3}), "precision can not be 3"), (dict(code={"core": None}), "core can not be None"), (dict(study="z"*100_000), "study can not be 'zzz"), ({"y"*9_000: 1}, "unknown yyy")])
+def test_what_a_result_file_can_not_hold_is_named_shortly(tmp_path, changes, says):
+    with pytest.raises(InputError, match=says) as caught: read(tmp_path, result() | changes)
+    assert len(str(caught.value)) < 600
 
 
 # --- lines ---

@@ -111,7 +111,7 @@ def test_many_files_are_confirmed_one_after_the_other(noted, tmp_path, monkeypat
     files = [tmp_path/f"{name}.json" for name in ("same", "off", "broken")]
     for seed, path in enumerate(files): path.write_text(json.dumps(whole | {"parameters": {"seed": seed}}))
     calls = []
-    def reproduce(study, given, out):
+    def reproduce(study, given, out, **_):
         calls.append(given["seed"])
         if given["seed"] == 2: raise studies.StudyFailed("rtm.ipynb stopped: it\nbroke")
         (tmp_path/"again.txt").write_text(json.dumps(now | {"rows": [whole["rows"][0] | {"value": 2. + given["seed"]}]}))

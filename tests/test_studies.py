@@ -2,8 +2,10 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -364,6 +366,37 @@ def test_a_study_that_breaks_says_why_in_one_line_and_leaves_no_half_result(fold
     # what was wrong with the input is all in the sentence
     if left: assert [p.suffixes for p in (folder / "runs").iterdir()] == [left]
     else: assert not (folder / "runs").exists()
+
+def test_without_a_terminal_a_line_says_again_and_again_what_the_run_is_at(folder, monkeypatch):
+    monkeypatch.delenv("CRIMENB_PROGRESS", raising=False)
+    monkeypatch.setattr(studies, "EVERY", .3)
+    write_study(folder, measure="import time\nfrom crimenb.core import progress\nfor _ in progress(range(20), 'throwing', unit='throw'): time.sleep(.1)\n" + MEASURE)
+    notebook = nbformat.read(folder / "dice.ipynb", as_version=4)
+    notebook.cells.insert(2, nbformat.v4.new_markdown_cell("## Many throws\n\nand a word on them"))
+    nbformat.write(notebook, folder / "dice.ipynb")
+    said = []
+    paths = studies.reproduce("dice", {}, folder / "runs", folder, said.append)
+    assert all(line.startswith("dice, 0:") for line in said) and len(said) >= 3
+    assert any(re.search(r"cell \d of 6, Many throws; throwing: +\d+% +\d+/20 \[", line) for line in said), said
+    # what a bar drew is not in the notebook, and nothing is said after the end
+    assert "throwing:" not in paths.notebook.read_text() and os.environ.get("CRIMENB_PROGRESS") is None
+    count = len(said)
+    time.sleep(.7)
+    assert len(said) == count
+    studies.reproduce("dice", {}, folder / "runs", folder)
+    assert len(said) == count
+
+def test_two_equal_runs_into_one_folder_do_not_share_a_file_that_is_being_written(folder):
+    write_study(folder, measure="import time\ntime.sleep(2)\n" + MEASURE)
+    code = f"from crimenb.lab import studies; studies.reproduce('dice', {{}}, {str(folder / 'runs')!r}, {str(folder)!r})"
+    runs = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    most = 0
+    while any(run.poll() is None for run in runs):
+        most = max(most, len(list((folder / "runs").glob(".dice-*.partial.ipynb"))))
+        time.sleep(.05)
+    assert [run.communicate()[1] for run in runs] == ["", ""] and [run.returncode for run in runs] == [0, 0] and most == 2
+    assert sorted(p.suffix for p in (folder / "runs").iterdir()) == [".html", ".ipynb", ".json"]
+    nbformat.validate(nbformat.read(next((folder / "runs").glob("*.ipynb")), as_version=4))
 
 def test_without_papermill_the_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "papermill", None)

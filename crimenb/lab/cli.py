@@ -7,6 +7,7 @@ __all__ = ['COLUMNS', 'parser', 'main']
 
 # %% ../../nbs/lab/90_cli.ipynb #2e48ba84
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -203,15 +204,24 @@ def _reproduce(options):
             "profile, or name the study in its place")
     if "out" in changes:
         raise InputError("the folder for the results is given with --out, not with -p out=…")
-    paths = studies.reproduce(study, given | changes, options.out)
+    paths = studies.reproduce(study, given | changes, options.out, tell=_teller(options))
     if given and not changes: _compare(options, paths, studies)
     if options.json: return _say_json(paths._asdict())
     for what, files in paths._asdict().items():
-        for path in files if what == "forecast" else [files]: print(f"{what + ':':<9} {path}")
-    print(
-        "\n".join(
-            studies.in_lines(*studies.headline(json.loads(paths.result.read_text())["rows"], study))
-        ))
+        for path in files if what == "forecast" else [files]:
+            print(path if options.quiet else f"{what + ':':<9} {path}")
+    if options.quiet: return
+    rows = json.loads(paths.result.read_text(encoding="utf-8"))["rows"]
+    print("\n".join(studies.in_lines(*studies.headline(rows, study))))
+
+def _teller(options):
+    "What says each half minute where a run is, for a log file; nothing with -q."
+    if options.quiet or os.environ.get("CRIMENB_PROGRESS") == "0": return None
+    def tell(line):
+        # nobody listens any more: that ends no run
+        with contextlib.suppress(OSError, ValueError):
+            print("crimenb:", line, file=sys.stderr, flush=True)
+    return tell
 
 def _compare(options, paths, studies):
     "Say how a recorded run and the same run today differ."
@@ -232,7 +242,8 @@ def _confirm(options):
             f"--confirm makes a run with the settings that it had: leave out {', '.join(changes)}")
     if other := [file for file in files if not file.endswith(".json")]:
         raise InputError(f"--confirm is for result files (.json), and {other[0]} is none")
-    differ = studies.confirm(files, options.out, lambda line: print(line, flush=True))
+    differ = studies.confirm(
+        files, options.out, lambda line: print(line, flush=True), _teller(options))
     print(
         f"{len(files) - len(differ)} of {len(files)} "
         f"confirmed{'; not ' + ', '.join(differ) if differ else ''}")
@@ -431,6 +442,9 @@ def _reproduce_command(commands):
         "gives the same numbers")
     sub.add_argument(
         "--list", action="store_true", help="list what can be set in this study, and run nothing")
+    sub.add_argument(
+        "-q", dest="quiet", action="store_true",
+        help="print nothing but the paths, and no line each half minute")
     sub.add_argument(
         "--profile", help="smoke (seconds, simulated city), cpu, paper; default: smoke")
     sub.add_argument(

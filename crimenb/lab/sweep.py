@@ -388,8 +388,8 @@ def _outcome(future, job, out):
         reason = f"its files are not in {out}: all workers must see the folder under this path"
     if reason is None: return "done", ""
     # where `studies.reproduce` keeps the notebook while it runs, and where when it broke
-    partial, broken = out / f".{job.name}.partial.ipynb", out / f"{job.name}.failed.ipynb"
-    if partial.exists(): os.replace(partial, broken)
+    broken = out / f"{job.name}.failed.ipynb"
+    for partial in studies.partials(out, job.name): os.replace(partial, broken)
     return "failed", reason.removesuffix(f" (see {broken})")
 
 # %% ../../nbs/lab/30_sweep.ipynb #552b6333
