@@ -8,6 +8,7 @@ __all__ = ['OURS', 'KINDS', 'CITIES', 'NYPD_AGE_GROUPS', 'NYPD_SEXES', 'KEYS', '
 
 # %% ../nbs/02_cities.ipynb #5832f7b5
 import os
+from collections.abc import Hashable
 from dataclasses import MISSING
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -323,11 +324,14 @@ class _Strict(yaml.SafeLoader):
 
     def construct_mapping(self, node, deep=False):
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for i, name in enumerate(names):
-            if name in names[:i]:
+        seen = set()
+        for (key, _), name in zip(node.value, names):
+            # a list as a name is refused below
+            if not isinstance(name, Hashable): continue
+            if name in seen:
                 raise InputError(
-                    f"line {node.value[i][0].start_mark.line + 1} has {name} a second time: "
-                    "keep one of them")
+                    f"line {key.start_mark.line + 1} has {name} a second time: keep one of them")
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 # what a card file can say; the rest of a `Card` is for portals

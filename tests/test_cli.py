@@ -1,5 +1,6 @@
 "crimenb.lab.cli: what a shell sees. Exit codes, one line for an error, and no traceback."
 import json
+import math
 import os
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def shell(capsys, *argv):
     (["reproduce", "crimealarm", "--data", "city"], "unrecognized arguments"),
     (["reproduce", "crimealarm", "--out", ""], "--out: the path is empty"), (["reproduce", "crimealarm", "--out", "/proc"], "can not write to /proc"),
     (["leaderboard", "--results", ""], "--results: the path is empty"), (["leaderboard", "--out", ""], "--out: the path is empty"),
+    (["leaderboard", "--lines", "-1"], "--lines is -1: it must be at least 0"),
     (["leaderboard", "--results", "nowhere"], "there is no folder nowhere"), (["datasets", "extra"], "unrecognized arguments: extra")])
 def test_wrong_input_is_one_line_and_exit_code_2(capsys, monkeypatch, tmp_path, argv, says):
     monkeypatch.chdir(tmp_path)
@@ -72,6 +74,10 @@ def test_fetching_a_city_fills_its_store_and_again_brings_what_is_new(capsys, mo
         first = sources.load("chicago")
         server.insert("ijzp-q8t2", soda_rows(41)[40] | {"id": "99999999"})
         assert shell(capsys, *asked)[0] == 0
+        code, out, err = shell(capsys, *asked, "--json")
+        [said] = json.loads(out)
+        assert code == 0 and said["name"] == "chicago" and Path(said["files"][0]).is_file() and said["report"][-1] == {"what": "in the store", "reason": "", "rows": len(first) + 1}
+        assert shell(capsys, *asked, "-q")[1].splitlines() == said["files"]
     assert len(sources.load("chicago")) == len(first) + 1 and 30 < len(first) <= 40
 
 def test_files_that_are_there_are_put_into_a_store_too(capsys, monkeypatch, tmp_path):
@@ -79,13 +85,21 @@ def test_files_that_are_there_are_put_into_a_store_too(capsys, monkeypatch, tmp_
     assert "there is no store yet" in shell(capsys, "stores")[1]
     code, out, err = shell(capsys, "ingest", "la", Path(__file__).parents[1] / "data/samples/lapd.csv")
     assert code == 0 and "kept" in out and "dropped" in out
-    assert "la" in shell(capsys, "stores")[1] and len(sources.load("la")) > 5
+    assert shell(capsys, "stores")[1].splitlines()[1].split()[0] == "la" and len(sources.load("la")) > 5
+    [there] = json.loads(shell(capsys, "stores", "--json")[1])
+    assert there["city"] == "la" and there["rows"] == len(sources.load("la"))
+    again = ("ingest", "la", Path(__file__).parents[1] / "data/samples/lapd.csv")
+    assert shell(capsys, *again, "-q")[:2] == (0, "") and json.loads(shell(capsys, *again, "--json")[1])[-1]["rows"] == there["rows"]
 
 def test_a_sweep_ends_with_1_where_a_run_failed(capsys, monkeypatch, tmp_path):
     outcomes = iter(["done", "failed"])
-    table = lambda *_: pd.DataFrame([dict(study="toy", state=next(outcomes), seconds=1., file="toy.json", reason="")])
+    table = lambda *_, **__: pd.DataFrame([dict(study="toy", state=next(outcomes), seconds=math.nan, file="toy.json", reason="")])
     monkeypatch.setattr(sweep, "sweep", table)
     assert [shell(capsys, "sweep", "x.yaml")[0] for _ in range(2)] == [0, 1]
+    outcomes = iter(["done", "failed"])
+    assert shell(capsys, "sweep", "x.yaml", "-q") == (0, f"{Path('runs/toy.json')}\n", "")
+    code, out, _ = shell(capsys, "sweep", "x.yaml", "--json")
+    assert code == 1 and json.loads(out) == [{"study": "toy", "state": "failed", "seconds": None, "file": "toy.json", "reason": ""}]
 
 def test_the_page_of_the_leaderboard_has_a_table_beside_it(capsys, tmp_path):
     # of one recorded run: the page of all of them is tested in test_leaderboard
@@ -151,11 +165,11 @@ def test_every_recorded_run_has_settings_that_its_study_still_knows():
         study, given = studies.again(file)
         assert given.items() <= studies.resolve(study, given).items(), file.name
 
-@pytest.mark.parametrize("content, said", [("{", "is not a result file"), (None, "is not a result file")])
+@pytest.mark.parametrize("content, said", [("{", "is not a result file"), (None, "there is no result file")])
 def test_what_is_no_result_file_is_one_sentence(capsys, tmp_path, content, said):
     if content: (tmp_path / "a.json").write_text(content)
     code, out, err = shell(capsys, "reproduce", tmp_path / "a.json")
-    assert code == 2 and said in err and err.count("\n") == 1
+    assert code == 2 and said in err and err.count("\n") == 1 and "Errno" not in err
 
 @pytest.mark.parametrize("error, code", [(studies.StudyFailed("it\nbroke"), 1), (cli.InputError("no such\nfile"), 2), (KeyboardInterrupt(), 130)])
 def test_every_way_to_end_has_its_exit_code(capsys, monkeypatch, error, code):
@@ -227,3 +241,17 @@ def test_a_broken_pipe_is_no_crash(tmp_path):
     env = {k: v for k, v in os.environ.items() if k != "CRIMENB_DATA"} | {"CRIMENB_CACHE": str(tmp_path / "cache")}
     piped = subprocess.run(f'"{CRIMENB}" datasets | head -1', shell=True, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert piped.stdout.startswith("name") and piped.stderr == ""
+
+@pytest.mark.parametrize("closed, said", [(">&-", ""), ("<&- >&- 2>&-", ""), ("2>&-", "name")])
+def test_closed_streams_are_no_crash(tmp_path, closed, said):
+    # told by a file, as there is nothing else left
+    done = subprocess.run(f'"{CRIMENB}" datasets {closed}; echo $? > code', shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert (tmp_path / "code").read_text() == "0\n" and done.stdout[:4] == said and done.stderr == ""
+
+@pytest.mark.parametrize("surroundings", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_what_a_terminal_can_not_show_is_replaced(tmp_path, surroundings):
+    listed = lambda *more: subprocess.run([CRIMENB, "reproduce", "rtm", "--list", *more], capture_output=True, env=os.environ | surroundings)
+    done = listed()
+    assert done.returncode == 0 and done.stderr == b"" and b"a card with factors (?.yaml)" in done.stdout
+    # and to a program nothing is lost
+    assert "a card with factors (\u2026.yaml)" in json.loads(listed("--json").stdout)[0]["help"]

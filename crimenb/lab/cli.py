@@ -7,7 +7,9 @@ __all__ = ['COLUMNS', 'parser', 'main']
 
 # %% ../../nbs/lab/90_cli.ipynb #2e48ba84
 import argparse
+import codecs
 import contextlib
+import io
 import json
 import os
 import re
@@ -15,7 +17,7 @@ import sys
 from pathlib import Path
 
 import crimenb
-from ..core import InputError, lacking, one_of, write_atomic
+from ..core import InputError, lacking, one_of, within, write_atomic
 
 # %% ../../nbs/lab/90_cli.ipynb #98a53401
 # what an error calls an argument of a function is an option here
@@ -120,7 +122,12 @@ def _literal(text):
         except ValueError: continue
     return {"true": True, "false": False}.get(text.lower(), text)
 
-def _say_json(thing): print(json.dumps(thing, indent=1, default=str, ensure_ascii=False))
+def _say_json(thing):
+    "An answer for programs; where not every letter can be written, as JSON escapes them."
+    whole = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    print(json.dumps(thing, indent=1, default=str, ensure_ascii=not whole))
+
+def _records(table): return json.loads(table.to_json(orient="records"))
 
 # %% ../../nbs/lab/90_cli.ipynb #ea36adb4
 def _datasets(options):
@@ -153,25 +160,34 @@ def _fetch(options):
     if not cities and (options.since or options.until or options.folder):
         raise InputError(
             "--from, --to and --folder are for cities; a data set is fetched as a whole")
+    said = []
     for name in options.names:
-        if name not in portal.PORTALS:
-            for path in sources.fetch(name).values(): print(path)
-            continue
-        paths = portal.fetch(name, options.since, options.until, options.folder)
-        for path in paths: print(path)
-        print(_text(store.ingest(name, paths).report().astype(str), right=("rows",)))
+        city = name in portal.PORTALS
+        paths = (
+            portal.fetch(name, options.since, options.until, options.folder) if city
+            else sources.fetch(name).values())
+        said.append({"name": name, "files": [*map(str, paths)]})
+        if not options.json: print("\n".join(said[-1]["files"]))
+        if city: said[-1]["report"] = _report(options, store.ingest(name, paths))
+    if options.json: _say_json(said)
+
+def _report(options, account):
+    "What an ingest did: said as a table, and returned for JSON."
+    lines = account.report()
+    if not (options.json or options.quiet): print(_text(lines.astype(str), right=("rows",)))
+    return _records(lines)
 
 # %% ../../nbs/lab/90_cli.ipynb #eec30256
 def _ingest(options):
     from crimenb.warehouse import store
-    print(
-        _text(
-            store.ingest(options.city, options.files, options.folder, options.area).report()
-            .astype(str), right=("rows",)))
+    lines = _report(
+        options, store.ingest(options.city, options.files, options.folder, options.area))
+    if options.json: _say_json(lines)
 
 def _stores(options):
     from crimenb.warehouse import store
-    there = store.cities()
+    there = store.cities().reset_index()
+    if options.json: return _say_json(_records(there))
     print(
         _text(there)
         if len(there)
@@ -187,7 +203,7 @@ def _reproduce(options):
         raise InputError(
             "one study at a time: several are for crimenb sweep, or for --confirm with result "
             "files (.json)")
-    if options.list: return _parameters(studies, options.study)
+    if options.list: return _parameters(options, studies)
     # a study's name, or the result file of a run that is to be made once more
     study, given = (
         studies.again(options.study) if options.study.endswith(".json") else (options.study, {}))
@@ -249,12 +265,14 @@ def _confirm(options):
         f"confirmed{'; not ' + ', '.join(differ) if differ else ''}")
     return 1 if differ else 0
 
-def _parameters(studies, study):
+def _parameters(options, studies):
     "What can be set in a study: name, type, default and help."
     import pandas as pd
+    declared = studies.parameters(options.study).values()
+    if options.json: return _say_json([{**p._asdict(), "type": p.type.__name__} for p in declared])
     lines = [
         (p.name, p.type.__name__, "the profile's" if p.default is None else repr(p.default), p.help)
-        for p in studies.parameters(study).values()]
+        for p in declared]
     print(_text(pd.DataFrame(lines, columns=["parameter", "type", "default", "what it is"])))
 
 # %% ../../nbs/lab/90_cli.ipynb #ebaa51c0
@@ -262,8 +280,11 @@ def _sweep(options):
     from crimenb.lab import sweep
     table = sweep.sweep(
         options.file, options.out, options.workers, options.scheduler, options.threads,
-        options.budget)
-    print(sweep.summary(table, options.out))
+        options.budget, stream=io.StringIO() if options.quiet else None)
+    if options.json: _say_json(_records(table))
+    elif options.quiet:
+        for file in filter(None, table["file"]): print(Path(options.out) / file)
+    else: print(sweep.summary(table, options.out))
     return 1 if (table["state"] == "failed").any() else 0
 
 # %% ../../nbs/lab/90_cli.ipynb #96374ab0
@@ -274,8 +295,9 @@ def _leaderboard(options):
             raise InputError(
                 "--html makes the page of everything, with a CSV file beside it: leave out "
                 "--study, --dataset, --metric and --out")
-        for path in leaderboard.build(options.html, options.results): print(path)
-        return
+        paths = [*map(str, leaderboard.build(options.html, options.results))]
+        return _say_json(paths) if options.json else print("\n".join(paths))
+    within(options.lines, "--lines", 0)
     results = studies.read_results(options.results)
     if results.empty:
         raise InputError(
@@ -402,7 +424,10 @@ def _data(commands):
         machine=True)
     sub = commands.add(
         "fetch", _fetch,
-        "download data sets and verify them, or bring a city's store up to date from its portal")
+        "download data sets and verify them, or bring a city's store up to date from its portal",
+        machine=True)
+    sub.add_argument(
+        "-q", dest="quiet", action="store_true", help="print nothing but the files' paths")
     sub.add_argument(
         "names", nargs="+", metavar="NAME",
         help="a data set, as crimenb datasets lists it, or a city: chicago, nyc, la, dc")
@@ -412,7 +437,9 @@ def _data(commands):
     sub.add_argument(
         "--folder", type=_path, metavar="DIR",
         help="where a city's files lie; default: the user's cache")
-    sub = commands.add("ingest", _ingest, "clean files of a city's portal into its store")
+    sub = commands.add(
+        "ingest", _ingest, "clean files of a city's portal into its store", machine=True)
+    sub.add_argument("-q", dest="quiet", action="store_true", help="print nothing")
     sub.add_argument(
         "city", metavar="CITY", help="chicago, nyc, la, dc, or one that you have registered")
     sub.add_argument(
@@ -424,7 +451,8 @@ def _data(commands):
     sub.add_argument(
         "--folder", type=_path, metavar="DIR",
         help="of all stores; default: $CRIMENB_STORE, or the user's cache")
-    commands.add("stores", _stores, "list the stores: city, rows, first and last event")
+    commands.add(
+        "stores", _stores, "list the stores: city, rows, first and last event", machine=True)
 
 # %% ../../nbs/lab/90_cli.ipynb #0616de96
 def _reproduce_command(commands):
@@ -461,7 +489,11 @@ def _reproduce_command(commands):
 def _sweep_command(commands):
     sub = commands.add(
         "sweep", _sweep,
-        "run a grid of studies, data sets, seeds and parameters; what is finished is not run again")
+        "run a grid of studies, data sets, seeds and parameters; what is finished is not run again",
+        machine=True)
+    sub.add_argument(
+        "-q", dest="quiet", action="store_true",
+        help="print nothing but the paths of the results, and nothing while it runs")
     sub.add_argument(
         "file", metavar="FILE", type=_path,
         help="a YAML file: one or several grids of study, dataset, seed, profile and parameters")
@@ -536,6 +568,7 @@ def main(argv=None,  # the arguments; those of the process if not given
 ) -> int:
     "Run one command and return its exit code."
     try:
+        _streams()
         options = parser().parse_args(argv)
         code = options.run(options)
         sys.stdout.flush()
@@ -560,6 +593,27 @@ def main(argv=None,  # the arguments; those of the process if not given
         # without importing the studies for a command that has nothing to do with them
         if type(error).__name__ != "StudyFailed": raise
         return _say(error, 1)
+
+def _shown(error):
+    "The bytes of a file's name as they are, and ? for any other letter that can not be written."
+    try: return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeEncodeError: return codecs.replace_errors(error)
+
+codecs.register_error("crimenb.shown", _shown)
+
+def _streams():
+    """Standard output and error that take every text: what a terminal can not show is replaced, and
+    what was closed (`>&-`) goes nowhere."""
+    if sys.stdout is None or sys.stderr is None:
+        # else the next file that is opened has the number of standard output
+        while (number := os.open(os.devnull, os.O_RDWR)) < 3: os.set_inheritable(number, True)
+        os.close(number)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None: setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        # one of a notebook has no such method, and takes every text
+        elif hasattr(stream, "reconfigure") and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="crimenb.shown")
 
 def _stop_writing():
     "Nothing more is written to standard output, also not by Python at its exit."

@@ -834,6 +834,10 @@ def answer(result: dict,    # what a result file holds
 # %% ../../nbs/lab/10_studies.ipynb #c3c86907
 def _read(path):
     "A result file's content, checked."
+    if not Path(path).exists():
+        raise InputError(
+            f"there is no result file {path}: name one that a run has left, or a study "
+            f"({', '.join(names())})")
     try: return validate(json.loads(Path(path).read_text(encoding="utf-8")))
     # what is no JSON, or no UTF-8, or a number of 5,000 digits, is a ValueError, and so is an
     # InputError
