@@ -147,6 +147,7 @@ def _text(lines, right=()):
         columns.append([c.rjust(width) if name in right else c.ljust(width) for c in cells])
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns))
 
+# %% ../../nbs/lab/90_cli.ipynb #41a946d7
 def _fetch(options):
     from crimenb import sources
     from crimenb.warehouse import portal, store
@@ -230,6 +231,7 @@ def _reproduce(options):
     rows = json.loads(paths.result.read_text(encoding="utf-8"))["rows"]
     print("\n".join(studies.in_lines(*studies.headline(rows, study))))
 
+# %% ../../nbs/lab/90_cli.ipynb #47c7bad8
 def _teller(options):
     "What says each half minute where a run is, for a log file; nothing with -q."
     if options.quiet or os.environ.get("CRIMENB_PROGRESS") == "0": return None
@@ -594,6 +596,7 @@ def main(argv=None,  # the arguments; those of the process if not given
         if type(error).__name__ != "StudyFailed": raise
         return _say(error, 1)
 
+# %% ../../nbs/lab/90_cli.ipynb #96b9b6ae
 def _shown(error):
     "The bytes of a file's name as they are, and ? for any other letter that can not be written."
     try: return codecs.lookup_error("surrogateescape")(error)

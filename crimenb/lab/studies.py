@@ -239,6 +239,7 @@ ROW = {
 MAPS = {"data_sha256": str, "versions": str, "code": str, "parameters": SIMPLE}
 OPTIONAL = {"blocks": int}   # of a row with an interval: how many independent parts were resampled
 
+# %% ../../nbs/lab/10_studies.ipynb #e52536fe
 def validate(result: dict,  # what a result file holds
 ) -> dict:
     "`result` if it is what a result file must be, else an `InputError` that says what is off."
@@ -649,6 +650,7 @@ def _writable(folder):
             f"can not write to {folder}: {error.strerror}; name another folder") from None
     return made
 
+# %% ../../nbs/lab/10_studies.ipynb #39bc7e82
 def _partial(folder, name):
     "Where a run is executed: two equal runs into one folder, at the same time, have two places."
     return folder / f".{name}.{uuid.uuid4().hex[:8]}.partial.ipynb"
@@ -721,13 +723,10 @@ def _told(study, partial, tell):
 
 # %% ../../nbs/lab/10_studies.ipynb #0f07bea9
 def reproduce(study: str,        # name of a study
-              # name -> value: data set, profile, seed, …; what is not given comes from the profile
-              given=None,
+              given=None,        # name -> value: data set, seed, …; the rest is the profile's
               out="runs",        # folder for notebook, result and page
               folder=None,       # where the study notebooks lie; the library's own if not given
-              # called each half minute with a line that says what the run is at, where no bars
-              # are drawn
-              tell=None,
+              tell=None,         # where no bars are drawn, told each half minute what it is at
 ) -> Outputs:
     """Execute a study's notebook and return the paths of the executed notebook, the result file,
     the HTML page and the forecast."""
