@@ -1491,6 +1491,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'crimenb.geo.read_points': ('geo.html#read_points', 'crimenb/geo.py'),
                              'crimenb.geo.read_polygons': ('geo.html#read_polygons', 'crimenb/geo.py'),
                              'crimenb.geo.read_table': ('geo.html#read_table', 'crimenb/geo.py'),
+                             'crimenb.geo.simplified': ('geo.html#simplified', 'crimenb/geo.py'),
                              'crimenb.geo.square_cells': ('geo.html#square_cells', 'crimenb/geo.py'),
                              'crimenb.geo.to_frame': ('geo.html#to_frame', 'crimenb/geo.py'),
                              'crimenb.geo.to_geojson': ('geo.html#to_geojson', 'crimenb/geo.py'),

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from crimenb import geo, grids
 from crimenb.core import InputError
 from crimenb.geo import (Cells, Points, adjacency, area_label, cell_of, cell_places, cells_in, degree_cells, join_areas, knn_graph, locate, misplaced, read_boundaries,
-                         read_points, read_polygons, read_table, square_cells, to_frame, to_geojson, transform, utm, write)
+                         read_points, read_polygons, read_table, simplified, square_cells, to_frame, to_geojson, transform, utm, write)
 from crimenb.sources import fetch
 from faults import damaged
 
@@ -529,6 +529,27 @@ def test_areas_go_out_and_come_back(put, tmp_path, name):
     # written over, whole
     write(areas.iloc[:1], path)
     assert len(read_polygons(path)) == 1
+
+def test_borders_lose_vertices_and_get_no_gaps(tmp_path):
+    # two areas of 4 km2 and a third, the borders of 2 km with a vertex each 5 m that lies up to 5 cm beside them
+    rng, scale = np.random.default_rng(0), np.array(geo.metres_per_degree(41.8))
+    steps = np.arange(5, 2000, 5.)
+    def line(x): return np.column_stack([x + rng.uniform(-.05, .05, len(steps)), steps])
+    lines = [line(x) for x in (0, 2000, 4000)]
+    def area(a, b, x): return shapely.Polygon([(x, 0), (x + 2000, 0), *b, (x + 2000, 2000), (x, 2000), *a[::-1]])
+    metres = [area(lines[0], lines[1], 0), area(lines[1], lines[2], 2000), shapely.box(0, 2000, 4000, 3000)]
+    shapes = shapely.transform(np.array(metres, object), lambda xy: xy/scale + (-87.7, 41.8))
+    shapes[2] = shapely.transform(shapely.Polygon([(0, 2000), (2000, 2000), (4000, 2000), (4000, 3000), (0, 3000)]), lambda xy: xy/scale + (-87.7, 41.8))
+    fewer = simplified([*shapes, None, shapely.Point(-87.7, 41.8)])
+    assert fewer[3] is None and fewer[4].geom_type == "Point" and shapely.get_num_coordinates(fewer[:3]).sum() < shapely.get_num_coordinates(shapes).sum()/4
+    assert shapely.coverage_is_valid(fewer[:3]) and shapely.union_all(fewer[:3]).interiors[:] == []
+    np.testing.assert_allclose(shapely.area(fewer[:3]), shapely.area(shapes), rtol=1e-5)
+    path = write(pd.DataFrame({"area": list("abc"), "geometry": fewer[:3]}), tmp_path/"a.geojson")
+    np.testing.assert_allclose(read_polygons(path).geometry.map(lambda g: g.area), shapely.area(shapes), rtol=1e-5)
+    # what overlaps, and what would no longer be the same, stays
+    for kept in ([shapes[0], shapes[0].buffer(1e-4)], [shapely.Point(-87.7, 41.8).buffer(2e-5)]):
+        assert all(a is b for a, b in zip(simplified(kept), kept))
+    refused(lambda: simplified(shapes, 0), "metres")
 
 def test_points_and_cells_go_out(tmp_path):
     points = Points(*METRES, crs=26985, weight=range(10), columns=pd.DataFrame({"name": list("abcdefghij")}))
