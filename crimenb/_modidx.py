@@ -1873,6 +1873,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'crimenb.lab.forecasting.remarks': ('lab/forecasting.html#remarks', 'crimenb/lab/forecasting.py'),
                                          'crimenb.lab.forecasting.sentences': ( 'lab/forecasting.html#sentences',
                                                                                 'crimenb/lab/forecasting.py'),
+                                         'crimenb.lab.forecasting.stands': ('lab/forecasting.html#stands', 'crimenb/lab/forecasting.py'),
                                          'crimenb.lab.forecasting.stretches': ( 'lab/forecasting.html#stretches',
                                                                                 'crimenb/lab/forecasting.py'),
                                          'crimenb.lab.forecasting.targets': ('lab/forecasting.html#targets', 'crimenb/lab/forecasting.py'),

@@ -106,7 +106,8 @@ class Estimator(Settings):
     travels: bool = False
     #: it learns from hours some of which nothing is known of
     gaps: bool = False
-    #: settings with which a network is trained within minutes where there is no graphics card
+    #: settings with which a network is trained within minutes where there is no graphics card: a
+    #: first look, not what it can do when trained as its work says
     quick: dict = {}
 
     def _fit(self, view, train: slice, valid: "slice | None") -> None:
