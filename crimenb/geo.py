@@ -666,10 +666,12 @@ def _point_parts(geometry):
     middle = np.isin(kind, (1, 2, 3, 5, 6))
     for i in np.flatnonzero(kind == 7):
         middle[i] = any(g.geom_type not in ("Point", "MultiPoint") for g in geometry[i].geoms)
+    middle &= ~shapely.is_empty(geometry)
     places = np.where(middle, shapely.centroid(geometry), geometry)
     parts, row = shapely.get_parts(places, return_index=True)
     parts, again = shapely.get_parts(parts, return_index=True)
-    row = row[again]
+    there = ~shapely.is_empty(parts)
+    parts, row = parts[there], row[again][there]
     without = np.setdiff1d(np.arange(len(geometry)), row)
     nowhere = np.full(len(without), np.nan)
     order = np.argsort(np.concatenate([row, without]), kind="stable")

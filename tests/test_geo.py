@@ -212,13 +212,28 @@ def test_formats_of_geopandas(tmp_path):
 
 @pytest.mark.parametrize("geometry, dropped", [
     (None, {"no place": 1}), (point(), {"no place": 1}), ({}, {"no place": 1}), ({"type": "MultiPoint", "coordinates": []}, {"no place": 1}),
-    ({"type": "GeometryCollection", "geometries": []}, {"no place": 1}), (point(None, None), {"geometry unreadable": 1}), (point("x", 5), {"geometry unreadable": 1}),
+    ({"type": "GeometryCollection", "geometries": []}, {"no place": 1}), (polygon([]), {"no place": 1}), (point(None, None), {"geometry unreadable": 1}), (point("x", 5), {"geometry unreadable": 1}),
     (point(5), {"geometry unreadable": 1}), ({"type": "Circle", "coordinates": [1, 2]}, {"geometry unreadable": 1}), ({"type": "Point", "coordinates": {"x": 1}}, {"geometry unreadable": 1}),
     (point(float("nan"), 1), {"geometry unreadable": 1}), ("here", {"geometry unreadable": 1}), ([1, 2], {"geometry unreadable": 1}), (7, {"geometry unreadable": 1}),
 ])
 def test_a_geometry_that_is_none_is_counted(put, geometry, dropped):
     found = read_points(put("a.geojson", collection([*(feature(point(*p)) for p in zip(LON, LAT)), feature(geometry)])), 26985)
     assert len(found) == 10 and found.dropped == dropped and found.rows_in == 11
+
+@pytest.mark.parametrize("nothing", ["POINT EMPTY", "POLYGON EMPTY", "LINESTRING EMPTY", "MULTIPOINT EMPTY", "MULTIPOINT (EMPTY, EMPTY)", "MULTIPOLYGON EMPTY", "GEOMETRYCOLLECTION (POINT EMPTY)"])
+def test_an_empty_shape_is_no_place(put, nothing):
+    shapes = [*map(shapely.Point, zip(LON, LAT)), shapely.from_wkt(nothing)]
+    text = "name,wkt\n" + "".join(f'{i},"{shapely.to_wkt(shape)}"\n' for i, shape in enumerate(shapes))
+    for source in (put("a.csv", text), geopandas.GeoDataFrame({"name": range(11)}, geometry=shapes, crs=4326)):
+        found = read_points(source, 26985)
+        assert len(found) == 10 and found.rows_in == 11 and found.dropped == {"no place": 1} and found.notes == {}
+        np.testing.assert_allclose(found.xy, np.column_stack(METRES), atol=1)
+
+def test_an_empty_part_of_a_place_is_none(put):
+    text = f'name,wkt\na,"MULTIPOINT (EMPTY, ({LON[0]} {LAT[0]}))"\nb,POINT ({LON[1]} {LAT[1]})\n'
+    found = read_points(put("a.csv", text), 26985)
+    assert list(found.columns.name) == ["a", "b"] and found.rows_in == 2 and found.dropped == found.notes == {}
+    np.testing.assert_allclose(found.xy, np.column_stack(METRES)[:2], atol=1)
 
 def test_esri_empty_points_and_shapes(put):
     features = [{"attributes": {}, "geometry": {"x": x, "y": y}} for x, y in zip(LON, LAT)]
