@@ -1324,6 +1324,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.fields._nothing': ('fields.html#_nothing', 'crimenb/fields.py'),
                                 'crimenb.fields._number_rule': ('fields.html#_number_rule', 'crimenb/fields.py'),
                                 'crimenb.fields._of_clocks': ('fields.html#_of_clocks', 'crimenb/fields.py'),
+                                'crimenb.fields._of_days': ('fields.html#_of_days', 'crimenb/fields.py'),
                                 'crimenb.fields._of_match': ('fields.html#_of_match', 'crimenb/fields.py'),
                                 'crimenb.fields._of_text': ('fields.html#_of_text', 'crimenb/fields.py'),
                                 'crimenb.fields._offset': ('fields.html#_offset', 'crimenb/fields.py'),

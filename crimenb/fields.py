@@ -665,8 +665,10 @@ def _shown(alike):
     keys, counts = [np.empty(0, np.int64)], []
     for p in alike:
         if np.ndim(p.since):
-            if p.zone != _NO_ZONE: counts.append(np.unique(p.since))
-            continue
+            if p.zone != _NO_ZONE:
+                counts.append(np.unique(p.since))
+                continue
+            p = _of_days(p)
         key: Any = 0
         for part, size in zip((p.a, p.b, p.c + 1, p.la, p.lc, p.named), _SIZES):
             key = key*size + np.asarray(part, np.int64)
@@ -677,6 +679,13 @@ def _shown(alike):
     packed = np.unique(np.concatenate([packed[~can][:2], np.unique(packed[can])[:2]]))
     rows = np.append(np.bincount(code, minlength=len(dates)), np.ones(len(packed), int))
     return pd.Series(rows, np.append(dates, -1 - packed))
+
+def _of_days(parts):
+    "The days that a spreadsheet counts as dates that begin with their year."
+    day = (parts.since//86_400).astype("datetime64[D]")
+    month = day.astype("datetime64[M]")
+    year, months = np.divmod(month.astype(np.int64), 12)
+    return _Parts(parts.rows, year + 1970, months + 1, (day - month).astype(np.int64) + 1, 4, 2)
 
 def _dates_of(shown):
     "The written dates as `_Parts`, and how many rows have each."
@@ -799,21 +808,23 @@ def _orders(shown, how, what, remarks):
 def _not_swapped(parts, n, late, what):
     """An `InputError` where a program that takes the month for the day has made dates of those it
     could, and left the others as text."""
-    long = (parts.la >= 3) & (parts.c >= 0) & (parts.a > 1900)
-    if not long.any(): return
-    third, first, second = parts.c[long], parts.a[late], parts.b[late]
-    begin, end = n[long].sum(), n[late].sum()
+    # 2018-05-01, 43103, 1-May-18
+    long = (parts.la >= 3) & (parts.a > 1900)
+    made = (parts.c >= 0) & (long | parts.named)
+    if not made.any(): return
+    day, first, second = np.where(long, parts.c, parts.a)[made], parts.a[late], parts.b[late]
+    begin, end = n[made].sum(), n[late].sum()
     # a handful in hundreds are typing errors
-    if n[long][third > 12].sum() > .01*begin: return
+    if n[made][day > 12].sum() > .01*begin: return
     if n[late][np.maximum(first, second) <= 12].sum() > .01*end: return
     # of honest dates two in five have a day up to the 12th: with a few of each it is chance
     if .4**float(begin)*.6**float(end) > .001: return
     i = int(np.argmax(np.maximum(first, second)))
     raise InputError(
-        f"{what} has {begin:,} dates that begin with the year, none with a day after the "
-        f"12th, and {end:,} such as {first[i]:02}/{second[i]:02}, all after it, as where a "
-        "spreadsheet swaps day and month of the dates that it can: export the file again, with "
-        "the dates as text")
+        f"{what} has {begin:,} dates with the year first, the month's name or a number of days, "
+        f"none after the 12th, and {end:,} such as {first[i]:02}/{second[i]:02}, all after it, "
+        "as where a spreadsheet swaps day and month of the dates that it can: export the file "
+        "again, with the dates as text")
 
 # %% ../nbs/01_fields.ipynb #c7271808
 @cache

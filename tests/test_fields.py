@@ -493,6 +493,20 @@ def test_dates_that_a_spreadsheet_has_swapped_are_refused(day_first, how):
             assert (read(*some, **how).time == days.to_numpy().astype("datetime64[m]")).all()
 
 
+@pytest.mark.parametrize("written", ["serial", "serial with a clock", "%-d-%b-%y", "%d-%b-%Y", "%-d. %B %Y", "%Y/%m/%d"])
+def test_swapped_dates_are_refused_however_the_spreadsheet_writes_them(written):
+    days = pd.date_range("2022-01-01", "2022-12-31", freq="29h")
+    def made(t):
+        if "serial" not in written: return t.strftime(written)
+        number = (t - pd.Timestamp("1899-12-30"))/pd.Timedelta(days=1)
+        return f"{number:.6f}" if "clock" in written else str(int(number))
+    swapped = [made(pd.Timestamp(t.year, t.day, t.month, t.hour)) if t.day <= 12 else t.strftime("%d/%m/%Y %H:%M") for t in days]
+    with pytest.raises(InputError, match="swaps day and month .*: export the file again"): read(*swapped)
+    # as many that were not swapped
+    fine = [made(t) if i % 5 < 2 else t.strftime("%d/%m/%Y %H:%M") for i, t in enumerate(days)]
+    assert (read(*fine).time.astype("datetime64[D]") == days.to_numpy().astype("datetime64[D]")).all()
+
+
 def test_a_few_dates_in_two_layouts_are_no_swap():
     "Of one or two dates that begin with the year and one or two that do not, days fall as they like."
     for iso, slash in ((["2018-02-03 04:05"], ["01/25/2018 05:00"]), (["2018-02-03 04:05", "2018-03-04 04:05"], ["01/25/2018 05:00", "01/26/2018 05:00"])):
