@@ -967,8 +967,52 @@ def _by_label(seconds, minutes, label, rows, how, what, remarks):
             seconds[here], minutes[here], one, how, what, remarks)
     return seconds, minutes
 
+# %% ../nbs/01_fields.ipynb #fcd42eeb
+def _moved(seconds, minutes, moment, label, rows, how, what, remarks):
+    "Seconds on the city's clocks, of those rows that are a `moment`: a day is one in every zone."
+    clock = seconds
+    if label is not None:
+        clock, minutes = _by_label(seconds, minutes, label, rows, how, what, remarks)
+    clock = _in_zone(clock, minutes, moment, how, what, remarks)
+    return clock if clock is seconds else np.where(moment, clock, seconds)
+
+def _zoned(minutes, label, rows, how):
+    "Which rows have a zone that may be another one than the city's: written, labelled, or UTC."
+    zoned = (minutes != _NO_ZONE) | how.utc
+    if label is None or how.wall: return zoned
+    if isinstance(label, str): return zoned | (label != how.zone)
+    return zoned | ((label[rows] != how.zone) & (label[rows] != None))  # noqa: E711
+
+def _only_days(groups, label, how, what, among, remarks):
+    """1 where all moments of a column are midnights of the zone that they have, as where a program
+    has made them of dates; 2 where all are the first of a month; 0 where they are moments.
+    `groups`: as `_of_text` gives them."""
+    if how.dated: return 0
+    shown = dict.fromkeys(("moments", "midnights", "firsts"), 0)
+    for rows, seconds, ok, exact, minutes in groups:
+        here = _zoned(minutes, label, rows, how)
+        if not np.any(here): continue
+        here = here & ok & (exact == 0)
+        days = seconds[here & (seconds % 86_400 == 0)]
+        shown["moments"] += int(here.sum())
+        shown["midnights"] += len(days)
+        # most columns have clocks
+        if shown["midnights"] < shown["moments"]: continue
+        days = (days//86_400).astype("datetime64[D]")
+        shown["firsts"] += int((days == days.astype("datetime64[M]")).sum())
+    def decide(shown):
+        n = shown["moments"]
+        if not n or shown["midnights"] < n: return 0
+        return 2 if n >= 10 and shown["firsts"] == n else 1
+    unit = ruled(among, "days", pd.Series(shown), decide)
+    if unit and shown["moments"]: remarks.append(
+        f"all {shown['moments']:,} times in {what} that have a zone are midnights of it: they are "
+        f"read as {'months' if unit == 2 else 'days'}, and not moved to the city's zone")
+    return unit
+
+
 # %% ../nbs/01_fields.ipynb #0231189d
-def _typed(column, how, what):
+def _typed(column, how, what, among=None):
     "Times that come as times (Parquet, a DataFrame)."
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     remarks: list = []
@@ -986,9 +1030,13 @@ def _typed(column, how, what):
     labelled = zone if getattr(column.type, "tz", None) else None
     nothing = ~missing & _nothing(seconds)
     good = ~missing & ~nothing
-    local = _in_zone(
-        seconds, np.full(len(seconds), 0 if labelled else _NO_ZONE), good, how, what, remarks)
     exact = np.full(len(seconds), 1 if pa.types.is_date(column.type) else 0)
+    minutes = np.full(len(seconds), 0 if labelled else _NO_ZONE)
+    rows = np.arange(len(seconds))
+    unit = _only_days([(rows, seconds, good, exact, minutes)], None, how, what, among, remarks)
+    local = seconds
+    if unit: exact[good & _zoned(minutes, None, rows, how)] = unit
+    else: local = _in_zone(seconds, minutes, good & (exact == 0), how, what, remarks)
     no = np.zeros(len(seconds), bool)
     return Times(
         np.where(good, local, 0).astype("datetime64[s]"), missing, nothing, no, no.copy(), exact,
@@ -1006,20 +1054,22 @@ def times(column,                     # an Arrow column of text, numbers or time
     "A column as times on the city's clocks."
     how, kind = how or Writing(), column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        found = _typed(column, how, what)
+        found = _typed(column, how, what, among)
     else:
         text = as_text(column)
         missing, nowhere = text.is_null().to_numpy(zero_copy_only=False), np.zeros(len(text), bool)
         found = Times(
             np.zeros(len(missing), "datetime64[s]"), missing.copy(), nowhere, ~missing,
             nowhere.copy(), nowhere.astype(np.int8))
-        for rows, seconds, ok, exact, minutes in _of_text(text, found, how, what, among):
+        groups = [*_of_text(text, found, how, what, among)]
+        unit = _only_days(groups, label, how, what, among, found.remarks)
+        for rows, seconds, ok, exact, minutes in groups:
             nothing = ok & _nothing(seconds)
-            if label is not None:
-                clock = seconds, minutes
-                seconds, minutes = _by_label(*clock, label, rows, how, what, found.remarks)
-            local = _in_zone(seconds, minutes, ok & ~nothing, how, what, found.remarks)
-            found.time[rows], found.exact[rows] = local.astype("datetime64[s]"), exact
+            moment = ok & ~nothing & (exact == 0)
+            if unit: exact = np.where(moment & _zoned(minutes, label, rows, how), unit, exact)
+            else: seconds = _moved(
+                seconds, minutes, moment, label, rows, how, what, found.remarks)
+            found.time[rows], found.exact[rows] = seconds.astype("datetime64[s]"), exact
             found.nothing[rows], found.wrong[rows] = nothing, ~ok
             if how.dated and (minutes != _NO_ZONE).any():
                 if found.zone is None: found.zone = np.full(len(missing), np.nan)

@@ -70,6 +70,43 @@ def test_utc_without_a_mark():
     assert when("2024-07-01 02:00", zone="America/Chicago", label="America/New_York") == ["2024-07-01T01:00"]
 
 
+DAYS = pd.date_range("2019-01-05", "2019-03-20", freq="D")
+
+@pytest.mark.parametrize("write", [
+    lambda d: d.strftime("%Y-%m-%dT00:00:00Z"), lambda d: d.strftime("%Y/%m/%d 00:00:00+00"), lambda d: d.strftime("%d %b %Y 12:00 AM UTC"), lambda d: d.strftime("%Y-%m-%d 00:00+02:00"),
+    lambda d: d.as_unit("ms").astype("int64").astype(str),
+    lambda d: pa.array(d.as_unit("us"), pa.timestamp("us", "UTC")), lambda d: d.strftime("%Y-%m-%dZ")])
+@pytest.mark.parametrize("days, exact", [(DAYS, 1), (pd.date_range("2018-01-01", periods=14, freq="MS"), 2)])
+def test_days_written_as_midnights_of_a_zone_stay_these_days(write, days, exact):
+    text = write(days)
+    column = text if isinstance(text, pa.Array) else pa.array(list(text))
+    for how in ({}, {"zone": "America/Chicago"}, {"zone": "Asia/Tokyo"}):
+        found = F.times(column, F.Writing(**how))
+        assert (found.time == days.to_numpy().astype("datetime64[s]")).all()
+        # "2019-01-05Z" has no clock, and the label of times is taken off where no zone is known
+        if str(column[0])[10:] == "Z" or not how and pa.types.is_timestamp(column.type): continue
+        assert (found.exact == exact).all() and any(f"midnights of it: they are read as {'months' if exact == 2 else 'days'}" in one for one in found.remarks)
+
+
+def test_one_moment_that_is_no_midnight_makes_all_of_them_moments():
+    text = pa.array([*DAYS.strftime("%Y-%m-%dT00:00:00Z"), "2019-02-01T00:15:00Z"])
+    found = F.times(text, F.Writing(zone="America/Chicago"))
+    assert str(found.time[0]) == "2019-01-04T18:00:00" and not found.exact.any()
+    # in pieces too
+    pieces, rules = [text[:40], text[40:]], {}
+    for _ in range(2):
+        read_so = np.concatenate([F.times(piece, F.Writing(zone="America/Chicago"), among=rules).time for piece in pieces])
+        F.settled(rules)
+    assert (read_so == found.time).all()
+
+
+def test_utc_dates_without_a_clock_stay_dates():
+    for text in ("2024-07-01", "20240701"):
+        assert when(text, zone="America/Chicago", utc=True) == ["2024-07-01T00:00"]
+        assert when(text, "2024-07-02 02:00", zone="America/Chicago", label="UTC") == ["2024-07-01T00:00", "2024-07-01T21:00"]
+    assert when("2024-07-01 00:00", "2024-07-02 00:00", zone="America/Chicago", label="UTC") == ["2024-07-01T00:00", "2024-07-02T00:00"]
+
+
 def test_strptime_formats():
     assert when("5. 1. 2018 kl. 20.15", formats=("%d. %m. %Y kl. %H.%M",)) == ["2018-01-05T20:15"]
     assert when("20:15 on 2018-01-05 -0500", "??", "NA", formats=("%H:%M on %Y-%m-%d %z",), zone="America/Chicago") == ["2018-01-05T19:15", None, None]
@@ -77,9 +114,9 @@ def test_strptime_formats():
 
 
 def test_columns_of_times():
-    stamps = pa.array(pd.to_datetime(["2019-03-01 00:00", None]).as_unit("us"), pa.timestamp("us", "UTC"))
-    assert str(F.times(stamps, F.Writing(zone="America/New_York")).time[0]) == "2019-02-28T19:00:00"
-    assert str(F.times(stamps, F.Writing(zone="America/Chicago", wall=True)).time[0]) == "2019-03-01T00:00:00"
+    stamps = pa.array(pd.to_datetime(["2019-03-01 00:30", None]).as_unit("us"), pa.timestamp("us", "UTC"))
+    assert str(F.times(stamps, F.Writing(zone="America/New_York")).time[0]) == "2019-02-28T19:30:00"
+    assert str(F.times(stamps, F.Writing(zone="America/Chicago", wall=True)).time[0]) == "2019-03-01T00:30:00"
     found = F.times(pa.array([17_956, None], pa.date32()))
     assert str(found.time[0]) == "2019-03-01T00:00:00" and list(found.exact) == [1, 1] and list(found.missing) == [False, True]
     # ArcGIS writes milliseconds, as whole numbers or, where one is missing, as floats
