@@ -34,6 +34,7 @@ from .fields import Times
 from .fields import Writing
 from .fields import agreed
 from .fields import as_text
+from .fields import clock_zones
 from .fields import clocks
 from .fields import dates
 from .fields import floats
@@ -45,7 +46,7 @@ from .fields import ruled
 from .fields import stripped
 from .fields import tidy_labels
 from .fields import times
-from .fields import utc_clocks
+from .fields import on_clocks
 
 # %% ../nbs/03_events.ipynb #ade8f798
 COLUMNS = {
@@ -482,18 +483,20 @@ def _add_clocks(first, raw, how, card, what, label, among):
     "Put the clocks of a column of their own behind the days; a zone at either is used."
     name = str(card.columns.get("clock", "clock"))
     said = f"{what}, column {name}"
-    seconds, missing, wrong = clocks(raw["clock"], card.clocks or _named(name), said, among)
-    of_utc = np.array([_is_utc(one) for one in np.atleast_1d(label)])
-    utc = utc_clocks(raw["clock"]) | (of_utc & (not how.wall))
-    zone = np.full(len(utc), np.nan) if first.zone is None else first.zone
-    odd = np.flatnonzero(np.isfinite(zone) & ~(utc & (zone == 0)) & ~missing & ~wrong
+    seconds, missing, wrong = clocks(
+        raw["clock"], card.clocks or _named(name), said, among, how.zone)
+    own = clock_zones(raw["clock"], how.zone)
+    of_utc = np.array([_is_utc(one) for one in np.atleast_1d(label)]) & (not how.wall)
+    own = np.where(np.isnan(own) & of_utc, 0, own)
+    zone = np.full(len(own), np.nan) if first.zone is None else first.zone
+    odd = np.flatnonzero(np.isfinite(zone) & ~(own == zone) & ~missing & ~wrong
                          & ~np.isnat(first.time))
     if how.zone and not how.utc and len(odd):
         # midnight of the city, written in another zone, is a day of the city
         moment = first.time[odd].astype(np.int64) - 60*zone[odd].astype(np.int64)
         first.time[odd] = local_clock(moment, how.zone).astype("datetime64[s]")
         midnight = first.time[odd] == first.time[odd].astype("datetime64[D]")
-        odd = odd[utc[odd] | ~midnight]
+        odd = odd[np.isfinite(own[odd]) | ~midnight]
     if how.zone and not how.utc and len(odd):
         date, clock = (card.columns.get(name, name) for name in ("time", "clock"))
         raise InputError(
@@ -503,17 +506,12 @@ def _add_clocks(first, raw, how, card, what, label, among):
     first.time = first.time.astype("datetime64[D]").astype("datetime64[s]") + seconds
     first.missing, first.wrong = first.missing | missing, first.wrong | wrong
     first.exact = np.minimum(first.exact, np.where(first.exact == 2, 2, 0))
-    known = ~np.isnat(first.time) & ~first.missing & ~first.wrong & (utc | how.utc)
-    n = f"{int((known & utc).sum()):,} clocks in {what} have a zone of their own"
-    if how.zone and known.any():
-        first.time[known] = local_clock(first.time[known].astype(np.int64), how.zone).astype(
-            "datetime64[s]")
-        if utc.any(): first.remarks.append(f"{n}, and became those of {how.zone}")
-    elif utc.any():
-        first.remarks.append(
-            f"{n}, and that of the city is not known: the clock stays as it is written (say "
-            "tz='America/Chicago', or another zone)")
-    first.time[first.missing | first.nothing | first.wrong] = np.datetime64("NaT", "s")
+    none = np.isnat(first.time) | first.missing | first.wrong
+    clock = np.where(none, 0, first.time.astype(np.int64))
+    first.time = on_clocks(
+        clock, own, ~none, label, replace(how, dated=False), what, first.remarks
+    ).astype("datetime64[s]")
+    first.time[none | first.nothing] = np.datetime64("NaT", "s")
 
 # %% ../nbs/03_events.ipynb #23160a84
 def _unreadable(raw, card, what):
@@ -1000,6 +998,9 @@ def _consistent(named, found, table):
     if "clock" in found and "time" in all_:
         column = table[all_["time"]]
         text = stripped(as_text(column)).drop_null()
+        # the 5 of -05:00 is no hour of a clock
+        text = pc.replace_substring_regex(
+            text, r"(:\d\d) ?(?:GMT|UTC)?[+-]\d\d?(?::?\d\d)?$", r"\1")
         if pa.types.is_timestamp(column.type):
             has_clock = bool(pc.any(pc.not_equal(pc.strftime(column, "%H:%M"), "00:00")).as_py())
         else:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MISSING', 'ORDERS', 'NO_DATES', 'WRITTEN', 'fold', 'as_text', 'stripped', 'record_ids', 'labels', 'tidy_labels',
            'Rule', 'ruled', 'settled', 'floats', 'zone_named', 'Writing', 'Untold', 'date_order', 'Times',
-           'local_clock', 'times', 'dates', 'agreed', 'clocks', 'utc_clocks']
+           'local_clock', 'on_clocks', 'times', 'dates', 'agreed', 'clocks', 'clock_zones']
 
 # %% ../nbs/01_fields.ipynb #d686c696
 import re
@@ -394,8 +394,8 @@ class Writing:
 _LETTER = "[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff\u0300-\u036f]"
 _CLOCK = (r"(?P<H>\d{1,2})(?:[:h.](?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,]\d+)?)?)?"
           r"(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?(?: ?(?:Uhr|hrs?|h))?")
-_ZONE = (r"(?: ?(?P<z>[Zz]|(?:GMT|UTC)?[+-]\d{1,2}(?::?\d{2})?|[A-Z]{3,4}))?"
-         r"(?: ?[\[(][\w /]+[\])])?$")
+_OFFSETS = r"[Zz]|(?:GMT|UTC)?[+-]\d{1,2}(?::?\d{2})?|[A-Z]{3,4}"
+_ZONE = rf"(?: ?(?P<z>{_OFFSETS}))?(?: ?[\[(][\w /]+[\])])?$"
 _TIME = rf"(?:(?:[T ]|, ?)(?:(?:at|à|um|om) )?{_CLOCK})?{_ZONE}"
 _BETWEEN, _DAY_NAME = r"(?:[-/.] ?| (?:de )?)", rf"^(?:{_LETTER}{{3,12}}\.?,? )?"
 _PATTERNS = (
@@ -976,6 +976,19 @@ def _moved(seconds, minutes, moment, label, rows, how, what, remarks):
     clock = _in_zone(clock, minutes, moment, how, what, remarks)
     return clock if clock is seconds else np.where(moment, clock, seconds)
 
+def on_clocks(
+    seconds: np.ndarray, # (n,) since 1970, of the clock that is written
+    minutes: np.ndarray, # (n,) minutes east of Greenwich of the zone that is written; NaN: none
+    known: np.ndarray,   # (n,) which rows have a time
+    label: "str | np.ndarray | None", # as for `times`
+    how: Writing, what: str, # as for `times`
+    remarks: list,       # what a reader should know is added to these
+) -> np.ndarray:
+    "(n,) seconds since 1970 on the city's clocks, of dates with a clock in a column of its own."
+    minutes = np.where(np.isnan(minutes), _NO_ZONE, minutes).astype(np.int64)
+    rows, what = np.arange(len(seconds)), f"the clocks of {what}"
+    return _moved(seconds, minutes, known, label, rows, how, what, remarks)
+
 def _zoned(minutes, label, rows, how):
     "Which rows have a zone that may be another one than the city's: written, labelled, or UTC."
     zoned = (minutes != _NO_ZONE) | how.utc
@@ -1116,7 +1129,7 @@ def _of_text(text, found, how, what, among=None):
     minutes."""
     rows = np.flatnonzero(~found.missing)
     if how.formats:
-        yield from _by_formats(text, rows, found, how.formats)
+        yield from _by_formats(text, rows, found, how)
         return
     alike, missing = _by_layout(text, rows, lambda name: _offset(name, how.zone))
     found.missing[missing], found.wrong[missing] = True, False
@@ -1133,7 +1146,14 @@ def _of_text(text, found, how, what, among=None):
         yield parts.rows, seconds, ok, exact, np.broadcast_to(zone, len(parts.rows))
 
 # %% ../nbs/01_fields.ipynb #83c189a1
-def _by_formats(text, rows, found, formats):
+def _said_zone(form, zone):
+    "The minutes of a zone that stands at the end of a format as it is: %H:%M:%SZ, %H:%M+00:00."
+    last = re.split("%[-#]?[A-Za-z]", form)[-1]
+    found = re.fullmatch(rf"(?:[.,]\d+)? ?[\[(]?(?P<z>{_OFFSETS})[\])]?", last)
+    minutes = _offset(found["z"], zone) if found else _NOWHERE
+    return _NO_ZONE if minutes == _NOWHERE else minutes
+
+def _by_formats(text, rows, found, how):
     "As `_of_text`, by strptime formats that somebody names."
     encoded = text.take(pa.array(rows)).dictionary_encode()
     code, stripped_words = (
@@ -1143,7 +1163,7 @@ def _by_formats(text, rows, found, formats):
     words, todo = (
         pd.Series(stripped_words.to_pylist(), dtype=object),
         stripped_words.is_valid().to_numpy(zero_copy_only=False))
-    for form in formats:
+    for form in how.formats:
         at = np.flatnonzero(todo)
         if not len(at): break
         zoned = "%z" in form or "%Z" in form
@@ -1160,9 +1180,9 @@ def _by_formats(text, rows, found, formats):
         seconds[at], here[at] = time[good].to_numpy().astype("datetime64[s]").astype(np.int64), True
         mine = here[code]
         exact = 0 if re.search("%[HIcTXp]", form) else 1 if re.search("%[djxD]", form) else 2
-        yield (
-            rows[mine], seconds[code[mine]], np.ones(mine.sum(), bool), exact,
-            np.full(mine.sum(), 0 if zoned else _NO_ZONE))
+        zone = 0 if zoned else _NO_ZONE if exact else _said_zone(form, how.zone)
+        yield (rows[mine], seconds[code[mine]], np.ones(mine.sum(), bool), exact,
+               np.full(mine.sum(), zone))
 
 # %% ../nbs/01_fields.ipynb #a93e1f11
 def _shown_order(pieces, what):
@@ -1199,11 +1219,9 @@ def agreed(
 
 
 # %% ../nbs/01_fields.ipynb #b27af600
-# a zone of its own that a clock may have
-_UTC = r"(?: ?(?:[Zz]|(?:UTC|GMT)(?:[+-]00?(?::?00)?)?|[+-]00(?::?00)?))"
 # 14.30 beside a date is a time; alone it may be part of a day, or of an hour
 _CLOCKS = (
-    rf"(?:^|[T ]){_CLOCK.replace('[:h.]', '[:h]')}{_UTC}?$",
+    rf"(?:^|[T ]){_CLOCK.replace('[:h.]', '[:h]')}(?: ?(?P<z>{_OFFSETS}))?$",
     r"^(?P<H>\d{1,2})(?P<M>\d{2})(?:\.0*)?$", r"^(?P<H>)(?P<M>\d{1,2})(?:\.0*)?$",
     r"^(?P<H>\d{1,2})(?P<M>\d{2})(?P<S>\d{2})(?:\.0*)?$")
 
@@ -1240,7 +1258,7 @@ def _bare_clocks(words, rule):
         return pc.if_else(bare, text, words)
     return pc.if_else(pa.array(n == 5), pa.scalar(None, words.type), words)
 
-def _of_clocks(hit):
+def _of_clocks(hit, zone):
     "Seconds after midnight of times that fit a pattern, and which can be."
     got = {hit.type.field(i).name: hit.field(i) for i in range(hit.type.num_fields)}
     hour, minute = _whole(got["H"], 0), _whole(got["M"])
@@ -1254,6 +1272,9 @@ def _of_clocks(hit):
             (minute >= 0) & ((hour <= 23) | ((hour == 24) & (minute == 0) & (second == 0))))
         & (minute <= 59)
         & (second <= 59))
+    if "z" in got:
+        good &= np.array(
+            [not z or _offset(z, zone) != _NOWHERE for z in got["z"].to_pylist()], bool)
     hour = np.where(half >= 0, hour % 12 + 12*half, hour)
     return hour*3600 + np.maximum(minute, 0)*60 + second, good
 
@@ -1317,6 +1338,7 @@ def clocks(
     written: "str | None" = None,
     what: str = "the column of clocks", # what to call it in an error
     among: "dict | None" = None, # rules of a column that is read in pieces, as `ruled` says
+    zone: "str | None" = None, # of the city, where CST may be another one's
 ) -> tuple:
     "(n,) seconds after midnight, which rows say nothing, and which say no time of the day."
     encoded = stripped(as_text(column)).dictionary_encode()
@@ -1339,15 +1361,21 @@ def clocks(
         todo = np.flatnonzero(~ok[:-1])
         hit = pc.extract_regex(words.take(pa.array(todo)), pattern)
         at = todo[hit.is_valid().to_numpy(zero_copy_only=False)]
-        seconds[at], ok[at] = _of_clocks(hit.drop_null())
+        seconds[at], ok[at] = _of_clocks(hit.drop_null(), zone)
     # a spreadsheet counts them as parts of a day
     part = np.flatnonzero(_fit(words, r"^0?[.,]\d+$") & ~ok[:-1])
     days = pc.replace_substring(words.take(pa.array(part)), ",", ".").cast(pa.float64()).to_numpy()
     seconds[part], ok[part] = np.rint(days*86_400).astype(np.int64), True
     return seconds[code], code < 0, (code >= 0) & ~ok[code]
 
-def utc_clocks(column,  # as for `clocks`
+def clock_zones(column,  # as for `clocks`
+                zone: "str | None" = None, # of the city
 ) -> np.ndarray:
-    "(n,) which times of the day say that they are UTC, such as 02:00:00Z or 02:00+00."
-    said = pc.match_substring_regex(_one_blank(as_text(column)), rf":\d\d(?:[.,]\d+)?{_UTC}$")
-    return pc.fill_null(said, False).to_numpy(zero_copy_only=False)
+    """(n,) minutes east of Greenwich that times of the day say, such as 02:00:00Z or 02:00-05:00;
+    NaN where they say none."""
+    encoded = stripped(as_text(column)).dictionary_encode()
+    hit = pc.extract_regex(_one_blank(encoded.dictionary), _CLOCKS[0])
+    said = pc.fill_null(pc.struct_field(hit, "z"), "").to_pylist()
+    minutes = np.array([_offset(z, zone) if z else np.nan for z in said] + [np.nan])
+    code = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.where(minutes == _NOWHERE, np.nan, minutes)[code]

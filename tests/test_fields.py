@@ -70,6 +70,15 @@ def test_utc_without_a_mark():
     assert when("2024-07-01 02:00", zone="America/Chicago", label="America/New_York") == ["2024-07-01T01:00"]
 
 
+@pytest.mark.parametrize("end, minutes", [("Z", 0), ("+00:00", 0), (" UTC", 0), (".000Z", 0), (" (UTC)", 0), ("-0500", -300), (" EST", -300), ("", None), (" Uhr", None)])
+def test_a_zone_that_stands_in_a_format_is_used(end, minutes):
+    found = F.times(pa.array([f"2024-07-01T02:01:00{end}"]), F.Writing(formats=(f"%Y-%m-%dT%H:%M:%S{end}",), zone="America/Chicago"))
+    want = pd.Timestamp("2024-07-01 02:01") if minutes is None else (pd.Timestamp("2024-07-01 02:01", tz="UTC") - pd.Timedelta(minutes=minutes)).tz_convert("America/Chicago").tz_localize(None)
+    assert found.time[0] == want.to_datetime64() and any("became those of America/Chicago" in one for one in found.remarks) == (minutes is not None)
+    unknown = F.times(pa.array([f"2024-07-01T02:01:00{end}"]), F.Writing(formats=(f"%Y-%m-%dT%H:%M:%S{end}",)))
+    assert str(unknown.time[0]) == "2024-07-01T02:01:00" and any("that of the city is not known" in one for one in unknown.remarks) == (minutes is not None)
+
+
 DAYS = pd.date_range("2019-01-05", "2019-03-20", freq="D")
 
 @pytest.mark.parametrize("write", [
@@ -412,7 +421,12 @@ def test_a_decimal_comma_makes_no_other_record_and_no_other_area():
 def test_a_clock_says_that_it_is_utc():
     said = pa.array(["02:00:00Z", "02:00+00", "1970-01-01T02:00:00.000+00:00", "2:00 UTC", "02:00:00", "0200", None, "02:00-05:00"])
     seconds, _, wrong = F.clocks(said)
-    assert list(F.utc_clocks(said)) == [True]*4 + [False]*4 and list(wrong) == [False]*7 + [True] and set(seconds[:6]) == {7200}
+    zones = F.clock_zones(said)
+    assert list(zones[[0, 1, 2, 3, 7]]) == [0, 0, 0, 0, -300] and np.isnan(zones[4:7]).all() and not wrong.any() and set(seconds[[0, 1, 2, 3, 4, 5, 7]]) == {7200}
+    said = pa.array(["02:00 EST", "2:00 am MDT", "02:01:00+0530", "02:00 UTC-5", "02:00 XYZ", "02:00+25:00", "02:00 CST"])
+    zones, (seconds, _, wrong) = F.clock_zones(said, "Asia/Shanghai"), F.clocks(said, zone="Asia/Shanghai")
+    assert list(wrong) == [True, True, False, False, True, True, False] and list(zones[[2, 3, 6]]) == [330, -300, 480] and list(seconds[[2, 3, 6]]) == [7260, 7200, 7200]
+    assert list(F.clock_zones(said, "America/Chicago")[[0, 1, 6]]) == [-300, -360, -360]
 
 
 @pytest.mark.parametrize("text", ["2018/{:02}/03 10:05", "2018-{:02}-03", "2018{:02}03"])
@@ -494,7 +508,7 @@ def test_blanks_in_a_clock():
     seconds, _, wrong = F.clocks(pa.array(["8:05\u202fPM", "8:05  AM", " 8:05\u00a0 pm", "2022-01-05   8:05"]))
     assert list(seconds//60) == [1205, 485, 1205, 485] and not wrong.any()
     said = pa.array(["02:00\u00a0UTC", "02:00  Z", "02:00"])
-    assert list(F.utc_clocks(said)) == [True, True, False] and not F.clocks(said)[2].any()
+    assert list(np.isfinite(F.clock_zones(said))) == [True, True, False] and not F.clocks(said)[2].any()
 
 
 @pytest.mark.parametrize("hours", [["0.62", "8.02", "16.03", "0.05", "14.50", "23.90", "0.25"], ["0,62", "8,02", "16,03", "0,05"], [".62", "8.5", "16"], [.5, 8., 16., 0., 23.], [.25, .75, 14.], ["0.62", "8.02", None, "24.0", "00.5"]])
