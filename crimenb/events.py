@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'OPTIONAL', 'WAYS', 'WORLD', 'FAR', 'ELSEWHERE', 'FAR_SHARE', 'EARLIEST', 'OLDEST', 'LONELY_YEARS',
-           'LONELY_SHARE', 'OTHER_LIFE', 'OTHER_SHARE', 'DIFFERENT', 'TWICE', 'NOBODYS', 'SAY_LITTLE', 'SPELLINGS',
-           'PAIRS', 'LOOK', 'validate', 'Cleaned', 'far_from_all', 'places', 'Judged', 'rules_of', 'judge', 'lonely',
-           'contents', 'Occurrences', 'clean', 'precision', 'needs_hours', 'kinds', 'guess', 'files_of', 'one_order',
-           'with_clock', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015',
+           'LONELY_SHARE', 'OTHER_LIFE', 'OTHER_SHARE', 'ZONES', 'DIFFERENT', 'TWICE', 'NOBODYS', 'SAY_LITTLE',
+           'SPELLINGS', 'PAIRS', 'LOOK', 'validate', 'Cleaned', 'far_from_all', 'places', 'Judged', 'rules_of', 'judge',
+           'lonely', 'contents', 'Occurrences', 'clean', 'precision', 'needs_hours', 'kinds', 'guess', 'files_of',
+           'one_order', 'with_clock', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015',
            'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres', 'metres_to_degrees', 'project']
 
 # %% ../nbs/03_events.ipynb #67e4e793
@@ -47,6 +47,8 @@ from .fields import stripped
 from .fields import tidy_labels
 from .fields import times
 from .fields import on_clocks
+from .fields import zone_minutes
+from .fields import zone_named
 
 # %% ../nbs/03_events.ipynb #ade8f798
 COLUMNS = {
@@ -427,6 +429,8 @@ def rules_of(among: "dict | None", name: str) -> "dict | None":
 def _when(raw, card, what, labelled, among):
     "The times of a table: of the column time with its clock, or of reported where it says nothing."
     names = [name for name in ("time", "reported") if name in raw.column_names]
+    said = None
+    if "zone" in raw.column_names: labelled, said = _zones_of_rows(raw, card, what, labelled)
     for name in names:
         _same_zone(labelled.get(name), raw.num_rows, card, what, rules_of(among, name))
     how = replace(card.writing, dated="clock" in raw.column_names)
@@ -443,6 +447,7 @@ def _when(raw, card, what, labelled, among):
         first.order = first.order or other.order
     if "clock" in raw.column_names:
         _add_clocks(first, raw, how, card, what, labelled.get("clock"), among)
+    if said: first.remarks.append(said)
     for name in (*names, *(["clock"] if "clock" in raw.column_names else [])):
         theirs, own = card.columns.get(name, name), how.zone or "the city"
         zoned = any("a zone of their own" in one or "labelled" in one for one in first.remarks)
@@ -452,6 +457,44 @@ def _when(raw, card, what, labelled, among):
             f"of {own}: if they are UTC, say tz='UTC', or write utc: true beside the zone on a card"
         )
     return first
+
+# %% ../nbs/03_events.ipynb #1226b0b1
+# columns in which a file says the zone of its times, in small letters and without marks
+ZONES = ("utcoffset", "gmtoffset", "tzoffset", "timezoneoffset", "timezone", "tz")
+
+def _zone_label(word, card, what):
+    "A zone as a file writes it, as +05:30 or as the name that it has."
+    if word is None: return None
+    found = re.fullmatch(
+        r"(?i)(?:UTC|GMT)?([+-]?)(?:(\d\d)(\d\d)|(\d\d?)(?::(\d\d)|\.0*)?)", word)
+    if found and int(found[2] or found[4]) <= 15:
+        hours, minutes = int(found[2] or found[4]), int(found[3] or found[5] or 0)
+        return f"{found[1] or '+'}{hours:02}:{minutes:02}"
+    if (minutes := zone_minutes(word, card.zone)) is not None:
+        return f"{'-' if minutes < 0 else '+'}{abs(minutes)//60:02}:{abs(minutes) % 60:02}"
+    try: zone_named(word)
+    except InputError:
+        raise InputError(
+            f"{what} has the zone {word!r} beside its times, which is not known: write it as "
+            "-05:00 or as 'America/Chicago', or leave the column out") from None
+    return word
+
+def _zones_of_rows(raw, card, what, labelled):
+    """`labelled` with the zones that the column zone says, and the sentence for the account; None
+    where it says none."""
+    encoded = stripped(as_text(raw["zone"])).dictionary_encode()
+    code = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    words = [_zone_label(word, card, what) for word in encoded.dictionary.to_pylist()]
+    shown = sorted({word for word in words if word})
+    if not shown: return labelled, None
+    of_row = np.array([*words, None], object)[code]
+    found = dict(labelled)
+    for name in ("time", "reported", "clock"):
+        if name in raw.column_names:
+            zones = np.where(of_row == None, labelled.get(name), of_row)  # noqa: E711
+            found[name] = shown[0] if (zones == shown[0]).all() else zones
+    return found, f"a column of {what} says the zone of the times: {', '.join(shown[:5])}"
+
 
 # %% ../nbs/03_events.ipynb #9e44d5c0
 def _same_zone(label, rows, card, what, among):
@@ -486,7 +529,8 @@ def _add_clocks(first, raw, how, card, what, label, among):
     seconds, missing, wrong = clocks(
         raw["clock"], card.clocks or _named(name), said, among, how.zone)
     own = clock_zones(raw["clock"], how.zone)
-    of_utc = np.array([_is_utc(one) for one in np.atleast_1d(label)]) & (not how.wall)
+    labels = np.atleast_1d(label)
+    of_utc = np.isin(labels, [one for one in {*labels} if _is_utc(one)]) & (not how.wall)
     own = np.where(np.isnan(own) & of_utc, 0, own)
     zone = np.full(len(own), np.nan) if first.zone is None else first.zone
     odd = np.flatnonzero(np.isfinite(zone) & ~(own == zone) & ~missing & ~wrong
@@ -1107,7 +1151,10 @@ def _wanted(names, card, area, what):
     if {"lon", "x"} <= {*columns} and not ({"lon", "lat"} <= {*there} or {"x", "y"} <= {*there}):
         raise InputError(
             f"{what} lacks the column(s) {degrees}, and {metres}: it needs one of the two pairs")
-    return {ours: folded[fold(theirs)][0] for ours, theirs in there.items()}
+    found = {ours: folded[fold(theirs)][0] for ours, theirs in there.items()}
+    own = {_plain(name): name for name in names if name not in found.values()}
+    zone = next((own[name] for name in ZONES if name in own), None)
+    return {**found, "zone": zone} if zone and len(folded[fold(zone)]) == 1 else found
 
 # %% ../nbs/03_events.ipynb #9c1d7e30
 def _guessed(card, table, what, remarks):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MISSING', 'ORDERS', 'NO_DATES', 'WRITTEN', 'fold', 'as_text', 'stripped', 'record_ids', 'labels', 'tidy_labels',
-           'Rule', 'ruled', 'settled', 'floats', 'zone_named', 'Writing', 'Untold', 'date_order', 'Times',
-           'local_clock', 'on_clocks', 'times', 'dates', 'agreed', 'clocks', 'clock_zones']
+           'Rule', 'ruled', 'settled', 'floats', 'zone_named', 'Writing', 'zone_minutes', 'Untold', 'date_order',
+           'Times', 'local_clock', 'on_clocks', 'times', 'dates', 'agreed', 'clocks', 'clock_zones']
 
 # %% ../nbs/01_fields.ipynb #d686c696
 import re
@@ -461,6 +461,15 @@ def _offset(text, zone=None):
     found = re.fullmatch(r"(?:GMT|UTC)?([+-])(\d{1,2}):?(\d{2})?", name)
     if not found or int(found[2]) > 15 or int(found[3] or 0) > 59: return _NOWHERE
     return (-1 if found[1] == "-" else 1)*(60*int(found[2]) + int(found[3] or 0))
+
+# %% ../nbs/01_fields.ipynb #0c6e2d15
+def zone_minutes(name: str,   # such as EST or UTC+2
+                 zone: "str | None" = None, # of the city
+) -> "int | None":
+    "The minutes east of Greenwich of a zone as a file writes it; None where none has this name."
+    minutes = _offset(name, zone)
+    return None if minutes == _NOWHERE else minutes
+
 
 # %% ../nbs/01_fields.ipynb #3d1f61fb
 def _month(text):
@@ -1066,7 +1075,9 @@ def times(column,                     # an Arrow column of text, numbers or time
 ) -> Times:
     "A column as times on the city's clocks."
     how, kind = how or Writing(), column.type
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+    # times that say no zone are text where the file says it elsewhere
+    typed = pa.types.is_timestamp(kind) and (label is None or kind.tz is not None)
+    if typed or pa.types.is_date(kind):
         found = _typed(column, how, what, among)
     else:
         text = as_text(column)

@@ -1,4 +1,5 @@
 """The events table: what comes in is kept or counted, and what is not a portal's export is refused."""
+import re
 import csv
 import gzip
 import zipfile
@@ -612,6 +613,27 @@ def test_a_zone_at_a_clock_of_its_own_is_used(date, clock, right):
     if date[10:13] not in ("", "T00"): return
     guessed = E.read(two_columns(date, clock).rename(columns={"day": "date", "clock": "time"}), tz="America/New_York")
     assert guessed.events.time.equals(c.events.time)
+
+
+@pytest.mark.parametrize("name", ["timezone", "TZ", "utc_offset", "Time Zone"])
+@pytest.mark.parametrize("zone, minutes", [("UTC", 0), ("+00:00", 0), ("-5", -300), ("-05:00", -300), ("-0600", -360), ("EST", -300), ("America/Denver", -420), ("America/Chicago", -360), (5.0, 300), ("", None)])
+def test_a_zone_in_a_column_beside_the_time_is_used(tmp_path, name, zone, minutes):
+    moment = pd.Timestamp("2024-03-02 02:01")
+    right = moment if minutes is None else (moment.tz_localize("UTC") - pd.Timedelta(minutes=minutes)).tz_convert("America/Chicago").tz_localize(None)
+    frame = pd.DataFrame({"date": ["2024-03-02 02:01:00"]*6, "offense": "THEFT", name: [zone]*6})
+    for table in (frame, frame.assign(date=pd.to_datetime(frame.date)), frame.assign(date="2024-03-02", time="02:01")):
+        table.to_csv(tmp_path/"a.csv", index=False)
+        for source in (table, tmp_path/"a.csv"):
+            found = E.read(source, tz="America/Chicago")
+            assert (found.events.time == right).all() and any("says the zone of the times" in one for one in found.remarks) == (minutes is not None)
+            assert (E.read(source).events.time == moment).all()
+
+
+def test_rows_may_have_zones_of_their_own_in_a_column():
+    frame = pd.DataFrame({"date": ["2024-03-02 02:01"]*4 + ["2024-03-02T02:01Z"], "offense": "THEFT", "tz": ["UTC", "EST", None, "America/Chicago", "EST"]})
+    assert list(E.read(frame, tz="America/Chicago").events.time.dt.strftime("%d %H")) == ["01 20", "01 20", "02 01", "02 02", "02 02"]
+    for word in ("here", "-300", "+25:00"):
+        with pytest.raises(InputError, match=f"the zone '{re.escape(word)}' beside its times, which is not known"): E.read(frame.assign(tz=word), tz="America/Chicago")
 
 
 def test_a_zone_at_a_clock_that_cannot_be_used_is_said():
