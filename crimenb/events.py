@@ -470,7 +470,8 @@ def _zone_label(word, card, what):
     if found and int(found[2] or found[4]) <= 15:
         hours, minutes = int(found[2] or found[4]), int(found[3] or found[5] or 0)
         return f"{found[1] or '+'}{hours:02}:{minutes:02}"
-    if (minutes := zone_minutes(word, card.zone)) is not None:
+    # -300 may be five hours and three
+    if word.isalpha() and (minutes := zone_minutes(word, card.zone)) is not None:
         return f"{'-' if minutes < 0 else '+'}{abs(minutes)//60:02}:{abs(minutes) % 60:02}"
     try: zone_named(word)
     except InputError:

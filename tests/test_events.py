@@ -1,7 +1,7 @@
 """The events table: what comes in is kept or counted, and what is not a portal's export is refused."""
-import re
 import csv
 import gzip
+import re
 import zipfile
 
 import numpy as np

@@ -427,6 +427,24 @@ def test_the_order_of_dates_is_judged_over_all_rows(tmp_path, monkeypatch):
     assert got.dropped == {"date in the other order": 40}
 
 
+def test_zones_and_midnights_are_judged_over_all_rows(tmp_path, monkeypatch):
+    small_pieces(monkeypatch)
+    (tmp_path/"card.yaml").write_text("name: town\ncolumns: {time: when, category: kind}\nzone: America/Chicago\n")
+    days = pd.date_range("2018-01-01", "2018-12-31")
+    def got(name, **columns):
+        pd.DataFrame({"kind": "THEFT", **columns}).to_csv(tmp_path/f"{name}.csv", index=False)
+        agree(tmp_path/"card.yaml", tmp_path/f"{name}.csv", tmp_path/name, "town")
+        return sorted(S.load("town", folder=tmp_path/name)["time"])
+    assert got("zone", when=days.strftime("%Y-%m-%d 02:00"), tz=["UTC"]*300 + ["-06:00"]*65)[::364] == [pd.Timestamp("2017-12-31 20:00"), pd.Timestamp("2018-12-31 02:00")]
+    midnights = days.strftime("%Y-%m-%dT00:00:00Z")
+    assert got("days", when=midnights) == list(days)
+    # the last row tells that all of them are moments
+    assert got("moments", when=[*midnights, "2018-12-31T12:00:00Z"])[0] == pd.Timestamp("2017-12-31 18:00")
+    swapped = [str((pd.Timestamp(d.year, d.day, d.month) - pd.Timestamp("1899-12-30")).days) if d.day <= 12 else d.strftime("%d/%m/%Y") for d in days]
+    pd.DataFrame({"kind": "THEFT", "when": swapped}).to_csv(tmp_path/"swapped.csv", index=False)
+    both(tmp_path/"card.yaml", [tmp_path/"swapped.csv"], tmp_path/"none", "swaps day and month")
+
+
 def test_what_is_refused_is_refused_over_all_rows(tmp_path, monkeypatch):
     small_pieces(monkeypatch)
     year = pd.date_range("2018-01-01", "2018-12-31")
