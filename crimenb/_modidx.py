@@ -1365,6 +1365,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.fields.on_clocks': ('fields.html#on_clocks', 'crimenb/fields.py'),
                                 'crimenb.fields.record_ids': ('fields.html#record_ids', 'crimenb/fields.py'),
                                 'crimenb.fields.ruled': ('fields.html#ruled', 'crimenb/fields.py'),
+                                'crimenb.fields.seen': ('fields.html#seen', 'crimenb/fields.py'),
                                 'crimenb.fields.settled': ('fields.html#settled', 'crimenb/fields.py'),
                                 'crimenb.fields.stripped': ('fields.html#stripped', 'crimenb/fields.py'),
                                 'crimenb.fields.tidy_labels': ('fields.html#tidy_labels', 'crimenb/fields.py'),

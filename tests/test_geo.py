@@ -378,8 +378,17 @@ def test_a_key_that_is_not_there_is_refused(put):
 
 @pytest.mark.parametrize("value, label", [(1, "1"), (1.0, "1"), ("1", "1"), ("1.0", "1"), (" 01 ", "1"), ("0111", "111"), ("1,000", "1000"), (np.int64(7), "7"), (np.float64(7), "7"), ("7.00", "7"),
                                           ("1D", "1D"), ("North  Side ", "North Side"), ("1.5", "1.5"), (1.5, "1.5"), ("-1", "-1"), ("", None), ("  ", None), (None, None), (np.nan, None), (pd.NA, None),
-                                          ("9"*400, "9"*400), ("²", "²"), (True, "True")])
+                                          ("9"*400, "9"*400), ("²", "²"), (True, "True"), ("Ko\u0308ln", "Köln"), ("Köln\u200b", "Köln"), ("\ufeff7", "7")])
 def test_a_label_is_the_same_whoever_saved_it(value, label): assert area_label(value) == label
+
+def test_accents_in_one_piece_or_two_are_the_same_area_and_category(put):
+    from crimenb import events
+    one, two = "Köln", "Ko\u0308ln"
+    left, right = (feature(polygon(square(*edges)), name=name) for name, edges in ((one, (0, 0, 1, 1)), (two, (1, 0, 2, 1))))
+    areas = read_polygons(put("a.geojson", collection([left, right, feature(polygon(square(2, 0, 3, 1)), name="Bonn")])))
+    assert list(areas.index) == [one, "Bonn"] and areas.attrs["account"]["notes"] == {"joined with another of the same area": 1}
+    found = events.read(pd.DataFrame({"date": ["2024-03-02 02:01"]*4, "offense": [one, two]*2, "area": [one, two, "Bonn", two]})).events
+    assert list(found["category"].cat.categories) == [one] and list(geo.area_rows(found["area"], areas)) == list(geo.area_rows([two, one, "Bonn", two], areas)) == [0, 0, 1, 0]
 
 def test_touching_polygons_are_neighbours(put):
     def box(name, *edges): return feature(polygon(square(*edges)), name=name)
