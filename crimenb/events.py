@@ -868,7 +868,8 @@ def precision(events: pd.DataFrame,  # an events table, or any table with a colu
         "midnight": float(midnight.mean()), "first of month": float(first.mean()),
         "one hour": float(hours.max() / len(time))}
     # of true times one in 1,440 is a midnight; the habits of desks make it one in twenty
-    coarse = len(time) >= 20 and (shares["midnight"] > .2 or shares["one hour"] > .5)
+    coarse = (len(time) >= 20 and (shares["midnight"] > .2 or shares["one hour"] > .5)
+              or len(time) >= 10 and shares["midnight"] >= .99)
     return {
         "unit": ("month" if shares["first of month"] > 0.2 else "day") if coarse else "hour",
         **shares}

@@ -480,6 +480,18 @@ def test_how_exactly_times_are_known():
     assert part.notes["month known, not the day"] == 100 and part.precision["first of month"] == .5 and part.precision["unit"] == "month"
 
 
+@pytest.mark.parametrize("n, clocks, unit", [(19, 0, "day"), (10, 0, "day"), (9, 0, "hour"), (19, 1, "hour"), (150, 1, "day")])
+def test_a_few_midnights_are_days(n, clocks, unit):
+    from crimenb.grids import HourlyMaps
+    days = pd.date_range("2024-03-02", periods=n - clocks).strftime("%Y-%m-%d 00:00")
+    events = E.read(table_of(n, time=[*days, *["2024-03-05 14:30"]*clocks], lon=-80.0, lat=40.0)).events
+    assert E.precision(events)["unit"] == unit
+    if unit == "hour": return
+    with pytest.raises(InputError, match="at midnight, so their times are known to the day, and .* needs hours"): HourlyMaps.from_events(events, "chicago")
+    months = E.read(table_of(n, time=["2024-03-01T00:00:00Z", "2024-04-01T00:00:00Z"]*(n//2) + ["2024-03-01T00:00:00Z"]*(n % 2), lon=-80.0, lat=40.0), tz="America/New_York")
+    assert months.precision["unit"] == "month" and months.notes["month known, not the day"] == n and sorted({*months.events.time.dt.month}) == [3, 4]
+
+
 @pytest.mark.parametrize("zone, text", [("America/New_York", "{:%Y/%m/%d %H:%M:%S}+00"), ("America/Chicago", "{:%Y-%m-%dT%H:%M:%S}Z")])
 def test_limits_are_those_of_the_citys_clocks(zone, text):
     utc = pd.date_range("2024-01-01", periods=48, freq="h")
