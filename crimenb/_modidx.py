@@ -1176,6 +1176,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.events.Occurrences': ('events.html#occurrences', 'crimenb/events.py'),
                                 'crimenb.events.Occurrences.__init__': ('events.html#occurrences.__init__', 'crimenb/events.py'),
                                 'crimenb.events.Occurrences.count': ('events.html#occurrences.count', 'crimenb/events.py'),
+                                'crimenb.events._about': ('events.html#_about', 'crimenb/events.py'),
                                 'crimenb.events._add_clocks': ('events.html#_add_clocks', 'crimenb/events.py'),
                                 'crimenb.events._ages': ('events.html#_ages', 'crimenb/events.py'),
                                 'crimenb.events._alike_rows': ('events.html#_alike_rows', 'crimenb/events.py'),

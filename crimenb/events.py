@@ -177,6 +177,10 @@ def _numbers(raw, among):
     a, b, no_a = _without_marks(a, b, no_a)
     return pair == PAIRS[0], a, b, no_a | no_b
 
+def _about(lon, lat):
+    "A place in an error: as exactly as `_coarse` keeps it, so that a file in pieces has the same."
+    return f"({round(lon, 2):.6g}, {round(lat, 2):.6g})"
+
 def _coarse(degrees, a, b, absent):
     """Rows by place, to a hundredth of a degree or a hundred metres or feet, which are two numbers
     of 32 bits in one of 64."""
@@ -211,7 +215,7 @@ def _degrees(raw, card, what, among=None):
         if among is None and beyond.sum() > known.sum()/2:
             i = int(np.argmax(beyond))
             raise InputError(
-                f"{what} has places such as ({lon[i]:.10g}, {lat[i]:.10g}), which are no "
+                f"{what} has places such as {_about(lon[i], lat[i])}, which are no "
                 "degrees: name the columns as x and y, and their coordinate system with crs")
         return lon, lat, absent
     if card.crs is None:
@@ -308,7 +312,7 @@ def _sensible(card, what, lon, lat, absent, inside, bad, why, example):
     if card.box is not None and (n := int(known.sum())) >= ELSEWHERE and not inside[known].any():
         raise InputError(
             f"all {n:,} places of {what} lie outside the box of the city, such as "
-            f"({lon[known][0]:.10g}, {lat[known][0]:.10g}): has a minus been lost, or is it "
+            f"{_about(lon[known][0], lat[known][0])}: has a minus been lost, or is it "
             "another city's file or box?")
     if card.box is None: _few_elsewhere(lon, lat, known, why, what)
     if card.box is None and card.zone and (~bad).any():
@@ -330,13 +334,13 @@ def _few_elsewhere(lon, lat, known, why, what):
     if near.sum() > .5*known.sum():
         i = int(np.argmax(near))
         raise InputError(
-            f"{what} has places near a pole, such as ({lon[i]:.10g}, {lat[i]:.10g}): are lon and "
+            f"{what} has places near a pole, such as {_about(lon[i], lat[i])}: are lon and "
             "lat swapped?")
     if far.sum() > max(2, FAR_SHARE*known.sum()):
         i = int(np.argmax(far))
         raise InputError(
             f"{what} has {int(far.sum()):,} of {int(known.sum()):,} places more than {FAR} km from "
-            f"the middle of all, such as ({lon[i]:.10g}, {lat[i]:.10g}): is it of two cities, or "
+            f"the middle of all, such as {_about(lon[i], lat[i])}: is it of two cities, or "
             "in two coordinate systems? Say where the city is with box, and those outside are "
             "counted")
 

@@ -395,6 +395,15 @@ def both(city, paths, folder, words):
         with pytest.raises(InputError, match=words): read()
 
 
+@pytest.mark.parametrize("lon, lat, says", [(1709344817123, 41.88, "which are no degrees"), (1176352.25, 1903438.125, "which are no degrees"), (87.629798, 41.878113, "outside the box"), (-0.127647, 51.507222, "outside the box")])
+def test_both_readers_say_the_same_of_the_same_fault(tmp_path, lon, lat, says):
+    path, told = write(tmp_path/"a.csv", [row(ID=str(i), Longitude=str(lon), Latitude=str(lat)) for i in range(30)]), []
+    for read in (lambda: S.ingest("chicago", path, tmp_path/"stores"), lambda: E.read(path, city="chicago")):
+        with pytest.raises(InputError, match=says) as one: read()
+        told.append(str(one.value))
+    assert told[0] == told[1]
+
+
 def small_pieces(monkeypatch, rows=50):
     from crimenb import tables
     monkeypatch.setattr(tables, "BLOCK", 1_000)
