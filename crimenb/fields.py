@@ -307,6 +307,7 @@ def _pointed(text, degrees, among=None):
 
 # %% ../nbs/01_fields.ipynb #e74295b9
 _POINT = r"(?i)^(?:SRID=4326; ?)?POINT ?(?:Z ?)?\( ?(\S+) ([^\s)]+)(?: [^\s)]+)? ?\)$"
+_EMPTY = r"(?i)^(?:SRID=\d+; ?)?[a-z]+ (?:ZM? |M )?EMPTY$"
 _MINUTES = (
     r"(?P<sign>[+-]?)(?P<d>\d{1,3}(?:[.,]\d+)?) ?\u00b0? ?"
     r"(?:(?P<m>\d{1,2}(?:[.,]\d+)?) ?['\u2032\u2019] ?)?"
@@ -351,6 +352,7 @@ def floats(column,        # an Arrow column of text or numbers
     except pa.ArrowInvalid:
         # a minus as typesetters write it
         text = pc.replace_substring(stripped(text), "\u2212", "-")
+        if degrees: text = pc.if_else(_matching(text, _EMPTY), pa.scalar(None, text.type), text)
         pointed = _pointed(_degrees(text, degrees) if degrees else text, degrees, among)
         good = pc.match_substring_regex(pointed, _NUMBER)
         number = pc.if_else(good, pointed, pa.scalar(None, text.type)).cast(pa.float64())

@@ -480,6 +480,14 @@ def test_how_exactly_times_are_known():
     assert part.notes["month known, not the day"] == 100 and part.precision["first of month"] == .5 and part.precision["unit"] == "month"
 
 
+def test_an_empty_point_is_no_place(tmp_path):
+    table = pd.DataFrame({"date": ["2024-03-02 02:01"]*6, "offense": "THEFT", "location": ["POINT (-87.63 41.88)"]*3 + ["POINT EMPTY", "Point Z Empty", ""]})
+    table.to_csv(tmp_path/"a.csv", index=False)
+    for source in (table, tmp_path/"a.csv"):
+        found = E.read(source)
+        assert found.mended == {"coordinates missing": 3} and list(found.events.lon.dropna()) == [-87.63]*3
+
+
 @pytest.mark.parametrize("n, clocks, unit", [(19, 0, "day"), (10, 0, "day"), (9, 0, "hour"), (19, 1, "hour"), (150, 1, "day")])
 def test_a_few_midnights_are_days(n, clocks, unit):
     from crimenb.grids import HourlyMaps
