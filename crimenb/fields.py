@@ -681,9 +681,7 @@ def _shown(alike):
     keys, counts = [np.empty(0, np.int64)], []
     for p in alike:
         if np.ndim(p.since):
-            if p.zone != _NO_ZONE:
-                counts.append(np.unique(p.since))
-                continue
+            if p.zone != _NO_ZONE: counts.append(np.unique(p.since))
             p = _of_days(p)
         key: Any = 0
         for part, size in zip((p.a, p.b, p.c + 1, p.la, p.lc, p.named), _SIZES):
@@ -697,7 +695,7 @@ def _shown(alike):
     return pd.Series(rows, np.append(dates, -1 - packed))
 
 def _of_days(parts):
-    "The days that a spreadsheet counts as dates that begin with their year."
+    "The days that a spreadsheet or a computer counts, as dates that begin with their year."
     day = (parts.since//86_400).astype("datetime64[D]")
     month = day.astype("datetime64[M]")
     year, months = np.divmod(month.astype(np.int64), 12)
@@ -837,7 +835,7 @@ def _not_swapped(parts, n, late, what):
     if .4**float(begin)*.6**float(end) > .001: return
     i = int(np.argmax(np.maximum(first, second)))
     raise InputError(
-        f"{what} has {begin:,} dates with the year first, the month's name or a number of days, "
+        f"{what} has {begin:,} dates with the year first, the month's name or as a number, "
         f"none after the 12th, and {end:,} such as {first[i]:02}/{second[i]:02}, all after it, "
         "as where a spreadsheet swaps day and month of the dates that it can: export the file "
         "again, with the dates as text")
@@ -1012,6 +1010,7 @@ def _zoned(minutes, label, rows, how):
     if isinstance(label, str): return zoned | (label != how.zone)
     return zoned | ((label[rows] != how.zone) & (label[rows] != None))  # noqa: E711
 
+# %% ../nbs/01_fields.ipynb #b82fcc96
 def _only_days(groups, label, how, what, among, remarks):
     """1 where all moments of a column are midnights of the zone that they have, as where a program
     has made them of dates; 2 where all are the first of a month; 0 where they are moments.
@@ -1038,7 +1037,6 @@ def _only_days(groups, label, how, what, among, remarks):
         f"all {shown['moments']:,} times in {what} that have a zone are midnights of it: they are "
         f"read as {'months' if unit == 2 else 'days'}, and not moved to the city's zone")
     return unit
-
 
 # %% ../nbs/01_fields.ipynb #0231189d
 def _typed(column, how, what, among=None):
@@ -1089,17 +1087,15 @@ def times(column,                     # an Arrow column of text, numbers or time
     else:
         text = as_text(column)
         missing, nowhere = text.is_null().to_numpy(zero_copy_only=False), np.zeros(len(text), bool)
-        found = Times(
-            np.zeros(len(missing), "datetime64[s]"), missing.copy(), nowhere, ~missing,
-            nowhere.copy(), nowhere.astype(np.int8))
+        found = Times(np.zeros(len(missing), "datetime64[s]"), missing.copy(), nowhere, ~missing,
+                      nowhere.copy(), nowhere.astype(np.int8))
         groups = [*_of_text(text, found, how, what, among)]
         unit = _only_days(groups, label, how, what, among, found.remarks)
         for rows, seconds, ok, exact, minutes in groups:
             nothing = ok & _nothing(seconds)
             moment = ok & ~nothing & (exact == 0)
             if unit: exact = np.where(moment & _zoned(minutes, label, rows, how), unit, exact)
-            else: seconds = _moved(
-                seconds, minutes, moment, label, rows, how, what, found.remarks)
+            else: seconds = _moved(seconds, minutes, moment, label, rows, how, what, found.remarks)
             found.time[rows], found.exact[rows] = seconds.astype("datetime64[s]"), exact
             found.nothing[rows], found.wrong[rows] = nothing, ~ok
             if how.dated and (minutes != _NO_ZONE).any():

@@ -544,10 +544,11 @@ def test_dates_that_a_spreadsheet_has_swapped_are_refused(day_first, how):
             assert (read(*some, **how).time == days.to_numpy().astype("datetime64[m]")).all()
 
 
-@pytest.mark.parametrize("written", ["serial", "serial with a clock", "%-d-%b-%y", "%d-%b-%Y", "%-d. %B %Y", "%Y/%m/%d"])
+@pytest.mark.parametrize("written", ["serial", "serial with a clock", "milliseconds", "%-d-%b-%y", "%d-%b-%Y", "%-d. %B %Y", "%Y/%m/%d"])
 def test_swapped_dates_are_refused_however_the_spreadsheet_writes_them(written):
     days = pd.date_range("2022-01-01", "2022-12-31", freq="29h")
     def made(t):
+        if written == "milliseconds": return str(int(t.timestamp()*1000))
         if "serial" not in written: return t.strftime(written)
         number = (t - pd.Timestamp("1899-12-30"))/pd.Timedelta(days=1)
         return f"{number:.6f}" if "clock" in written else str(int(number))
