@@ -16,7 +16,7 @@ from .core import InputError, one_of
 from .forecasts import Forecast
 from .geo import knn_graph
 from .metrics import fit_spread, level_scores, level_summary, poisson_deviance
-from .models import Model
+from .models import Model, about
 from .panels import LEVELS, Features, Panel, level_of, scales, weights_of, whole_blocks
 from .views import periods_of
 
@@ -150,7 +150,7 @@ class AreaModel(Judged):
         p, last = self.ahead(view, periods)[1], view.known - 1
         table = level_table(view.ahead(periods), p, np.arange(last + 1, last + 1 + periods), level)
         seen = np.eye(LEVELS)[self.levels(view, [last])]
-        return Forecast(table, view.where(), self._about(view, level),
+        return Forecast(table, view.where(), about(self, view, level),
                         level_table(view, seen, np.array([last]),
                                     level)[["period", "place", "expected"]])
 

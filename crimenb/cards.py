@@ -32,10 +32,12 @@ from .core import InputError
 from .core import one_of
 from .core import write_atomic
 from .events import Cleaned
+from .events import clocks_named
 from .events import files_of
 from .events import guess
 from .events import kinds
 from .events import read
+from .fields import clocks_written
 from .geo import area_rows
 from .geo import join_areas
 from .geo import lie_elsewhere
@@ -308,7 +310,7 @@ def _text(card, hints):
         *(f"  {ours}: {_value(card.columns[ours])}" for ours in OURS if ours in card.columns)]
     rest = {
         name: getattr(card, name)
-        for name in ("order", "formats", "zone", "crs", "box", "cell_m", "holidays")}
+        for name in ("order", "formats", "clocks", "zone", "crs", "box", "cell_m", "holidays")}
     if card.areas: rest["areas"] = {"file": card.areas.file, "key": card.areas.key}
     for name, value in rest.items():
         if value in (None, ()): continue
@@ -368,6 +370,7 @@ def draft(source: "str | Path",        # the file of events
     card = replace(
         account.card or Card(path.stem), name=path.stem, events=(path.name,), zone=zone,
         path=path.with_suffix(".yaml"), cell_m=500, holidays=country)
+    card = _with_clocks(card, path)
     if areas is not None:
         table = read_polygons(areas, key=key)
         card = replace(
@@ -394,6 +397,12 @@ def _as_they_lie(card, account, areas, unsure):
     account = replace(account, events=events.assign(area=events["area"].cat.set_categories([])))
     columns = {ours: name for ours, name in card.columns.items() if ours != "area"}
     return replace(card, columns=columns), account
+
+def _with_clocks(card, path):
+    "The card with how clocks without a colon are written, where its column shows it."
+    if card.clocks or (name := card.columns.get("clock")) is None: return card
+    table, _ = tables.read(path, [name])
+    return replace(card, clocks=clocks_written(table.column(0), clocks_named(name), str(path)))
 
 def _half(remark): return remark.startswith("no event has a place: ")
 

@@ -51,16 +51,11 @@ def _labels(names, n, what):
 # %% ../nbs/15_city.ipynb #93b7a2f8
 class _Derived:
     "What follows from the fields of a `City`."
-    start: pd.Timestamp
     days: int
     areas: pd.Index
-    premises: pd.Index
     area_of: np.ndarray
     base: np.ndarray
     mix: np.ndarray
-    taste: np.ndarray
-    hour: np.ndarray
-    day: np.ndarray
     background: float
     delay: float
     descent: np.ndarray
@@ -87,9 +82,7 @@ class _Derived:
     @cached_property
     def profile(self) -> np.ndarray:
         "(areas, hours) chance of each hour for a background event of the area; rows sum to 1."
-        taste = self.taste.reshape(len(self.areas), len(self.premises), SLOTS, -1)
-        by_hour = np.repeat(np.einsum("ap,apsk->ask", self.mix, taste), SLOT_HOURS, 1) * self.hour.T
-        return (by_hour @ self.day).transpose(0, 2, 1).reshape(len(self.areas), -1)
+        return _profile(self)
     @cached_property
     def kernel(self) -> sparse.csr_array:
         """(cells, cells) K: chance that an offspring of an event in the row's cell lies in the
@@ -147,6 +140,11 @@ def _step(city, row, column, down, right):
     there = np.clip(r, 0, city.side - 1) * city.side + np.clip(c, 0, city.side - 1)
     allowed = (r >= 0) & (r < city.side) & (c >= 0) & (c < city.side)
     return there, allowed & (city.area_of[there] == city.area_of[row * city.side + column])
+
+def _profile(city):
+    taste = city.taste.reshape(len(city.areas), len(city.premises), SLOTS, -1)
+    by_hour = np.repeat(np.einsum("ap,apsk->ask", city.mix, taste), SLOT_HOURS, 1) * city.hour.T
+    return (by_hour @ city.day).transpose(0, 2, 1).reshape(len(city.areas), -1)
 
 def _kernel(city):
     steps, chance = _steps(city)

@@ -19,7 +19,7 @@ from torch import nn
 from . import training
 from .core import InputError, one_of, within
 from .encoders import NextEvent
-from .next_class import Foretelling, case_scores, questions, softmax
+from .next_class import Foretelling, case_scores, proper, questions, softmax
 from .sequences import Sequences, Windows, gather, last_windows, token_batches, windows
 
 # %% ../nbs/58_cloze.ipynb #99a87f87
@@ -262,7 +262,7 @@ class Network(Judging):
         "(K, n_spots, n_classes) each peer's probabilities; `predict` gives the first one's."
         self._fits(view)
         history = view.until(at)
-        return self.proper(softmax(self._logits(history)/self.temperature_), history)
+        return proper(softmax(self._logits(history)/self.temperature_), history, self.trace)
 
     def weights(self, history: Sequences) -> np.ndarray:
         return softmax(self._logits(history)[0]/self.temperature_)

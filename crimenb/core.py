@@ -100,10 +100,12 @@ def write_atomic(path,                  # where the file shall be
     """Write `data` to `path` so that a reader sees the old file or the whole new one, never a part;
     an `InputError` where that can't be."""
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"can not write {path}: it is a folder; name a place for a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # a device or a pipe is written to, not replaced
-        special = path.exists() and not path.is_file() and not path.is_dir()
+        special = path.exists() and not path.is_file()
         # as readable as any file that the user creates, which mkstemp's are not
         temporary = path if special else path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex}")
         try:

@@ -540,6 +540,18 @@ def _terms(work, size, processes):
     work, size, p = np.broadcast_arrays(*(np.asarray(v, float) for v in (work, size, processes)))
     return np.stack([work / p, size * 2 * (p - 1) / p, np.log2(p), np.ones_like(p)], -1)
 
+def _constants(points):
+    "Least squares of the relative error over measured steps, no constant below 0."
+    if len(points) < 4 or (points.seconds <= 0).any() or points.processes.nunique() < 2:
+        raise InputError(
+            "a cost model needs at least four steps that were measured with at least two "
+            "numbers of processes, in seconds above 0")
+    terms = _terms(points.work, points.bytes, points.processes)
+    terms /= points.seconds.to_numpy()[:, None]
+    # columns of one length: the constants differ by many powers of ten
+    scale = np.maximum(np.linalg.norm(terms, axis=0), np.finfo(float).tiny)
+    return map(float, nnls(terms / scale, np.ones(len(points)))[0] / scale)
+
 # %% ../nbs/42_distributed.ipynb #58d18452
 @dataclass(frozen=True)
 class CostModel:
@@ -554,17 +566,8 @@ class CostModel:
     def fit(cls, points: pd.DataFrame,  # columns work, bytes, processes, seconds: measured steps
     ) -> "CostModel":
         "Least squares of the relative error, no constant below 0."
-        if len(points) < 4 or (points.seconds <= 0).any() or points.processes.nunique() < 2:
-            raise InputError(
-                "a cost model needs at least four steps that were measured with at least two "
-                "numbers of processes, in seconds above 0")
-        terms = _terms(points.work, points.bytes, points.processes)
-        terms /= points.seconds.to_numpy()[:, None]
-        # columns of one length: the constants differ by many powers of ten
-        scale = np.maximum(np.linalg.norm(terms, axis=0), np.finfo(float).tiny)
-        constants = nnls(terms / scale, np.ones(len(points)))[0] / scale
         largest = int(points.processes.max())
-        return cls(*map(float, constants), largest=largest)  # type: ignore[misc, arg-type]
+        return cls(*_constants(points), largest=largest)     # type: ignore[misc]
 
     def seconds(self, work,       # of a step
                 size, processes,  # bytes of the gradient; broadcast against each other

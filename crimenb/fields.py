@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MISSING', 'ORDERS', 'NO_DATES', 'WRITTEN', 'fold', 'as_text', 'stripped', 'record_ids', 'seen', 'labels',
            'tidy_labels', 'Rule', 'ruled', 'settled', 'floats', 'zone_named', 'Writing', 'zone_minutes', 'Untold',
-           'date_order', 'Times', 'local_clock', 'on_clocks', 'times', 'dates', 'agreed', 'clocks', 'clock_zones']
+           'date_order', 'Times', 'local_clock', 'on_clocks', 'times', 'dates', 'agreed', 'clocks_written', 'clocks',
+           'clock_zones']
 
 # %% ../nbs/01_fields.ipynb #d686c696
 import re
@@ -1344,6 +1345,21 @@ def _clock_rule(shown, written, what):
         raise Untold(f"nothing in {what} tells whether {words[-1].as_py()} is an hour or minutes "
                      "past midnight: write such times as 05:00, or say clocks, hhmm or hours")
     return True, point, bare
+
+# %% ../nbs/01_fields.ipynb #34895f1d
+def clocks_written(column,  # an Arrow column of times of the day
+                   written: "str | None" = None, # what is known of it, as for `clocks`
+                   what: str = "the column of clocks", # what to call it in an error
+) -> "str | None":
+    "Which of `WRITTEN` a column is; None where most times have a colon, or six digits."
+    text = stripped(as_text(column)).drop_null()
+    counted = text.value_counts()
+    words, rows = counted.field("values"), np.asarray(counted.field("counts"))
+    shown = pd.Series(rows, words.to_pylist(), dtype=np.int64)
+    hours, point, bare = _clock_rule(shown, written, what)
+    if hours: return "hours"
+    _, _, n, _ = _bare(_pointed_clocks(words, point))
+    return bare if bare in WRITTEN and 2*rows[n > 0].sum() > len(text) else None
 
 # %% ../nbs/01_fields.ipynb #c5f769b9
 def clocks(

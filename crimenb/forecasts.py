@@ -30,14 +30,28 @@ USE = (
     "do not take a forecast made from reports as a reason to look there again without asking "
     "what it feeds on.")
 
+# %% ../nbs/50_forecasts.ipynb #05ce78bf
+def _to_csv(forecast, path,  # where to write
+) -> Path:
+    "The table with `lon` and `lat` as CSV, numbers with six digits."
+    table = forecast.located().drop(columns="geometry", errors="ignore")
+    return write_atomic(path, table.to_csv(index=False, float_format="%.6g"))
+
+def _to_file(forecast, path,  # .geojson, .gpkg, .shp, .parquet or .csv
+) -> Path:
+    """The table with its shapes, by the ending of the path; GeoJSON needs nothing more, the others
+    the extra `geo`."""
+    if str(path).lower().endswith(".csv"): return forecast.to_csv(path)
+    table = forecast.located()
+    return write(table.assign(period=table["period"].astype(str)), path)
+
 # %% ../nbs/50_forecasts.ipynb #2b9159c5
 @dataclass(eq=False)
 class Forecast:
     """What is expected after the last known period: a table (columns `COLUMNS`), the places, and
     how it was made."""
     table: pd.DataFrame
-    # a line a place, indexed by its name: `lon`, `lat` of the middle and, where known, `geometry`
-    # (shapely, degrees), `km2`
+    # a line a place, indexed by its name: `lon`, `lat`; where known `geometry` (degrees), `km2`
     places: pd.DataFrame = field(repr=False)
     # model, settings, level of the interval, last known period, unit of a period, …
     about: dict = field(default_factory=dict)
@@ -45,16 +59,15 @@ class Forecast:
     before: "pd.DataFrame | None" = field(default=None, repr=False)
     # areas of the city (`geometry`, degrees), whose boundaries maps have for orientation; or None
     around: "pd.DataFrame | None" = field(default=None, repr=False)
-    # drawn as a picture, and into a file: `draw` and `draw_to`
-    draw: ClassVar[Any]
-    map: ClassVar[Any]
+    draw: ClassVar[Any]    # as a picture
+    map: ClassVar[Any]     # into a file: `draw_to`
 
     def __post_init__(self):
         if lost := [c for c in ("period", "place", "expected") if c not in self.table]:
             raise InputError(f"a forecast needs the column {lost[0]}: give it to the table")
         if self.table["expected"].isna().any():
-            raise InputError(
-                "a forecast has a place without a number: nothing can be written of it")
+            raise InputError("a forecast has a place without a number: nothing can be written "
+                             "of it")
 
     def __len__(self) -> int: return len(self.table)
 
@@ -72,19 +85,7 @@ class Forecast:
         "The table with the columns of `places` beside it."
         return self.table.join(self.places, on="place")
 
-    def to_csv(self, path,  # where to write
-    ) -> Path:
-        "The table with `lon` and `lat` as CSV, numbers with six digits."
-        table = self.located().drop(columns="geometry", errors="ignore")
-        return write_atomic(path, table.to_csv(index=False, float_format="%.6g"))
-
-    def to_file(self, path,  # .geojson, .gpkg, .shp, .parquet or .csv
-    ) -> Path:
-        """The table with its shapes, by the ending of the path; GeoJSON needs nothing more, the
-        others the extra `geo`."""
-        if str(path).lower().endswith(".csv"): return self.to_csv(path)
-        table = self.located()
-        return write(table.assign(period=table["period"].astype(str)), path)
+    to_csv, to_file = _to_csv, _to_file
 
 # %% ../nbs/50_forecasts.ipynb #c7c620e5
 def _named(forecast, period):

@@ -6,11 +6,10 @@
 __all__ = ['GRIDS', 'MOST_HOURS', 'INTERPOLATIONS', 'LAGS', 'AUTHORS_LAGS', 'WEATHER', 'EVENT_CODES', 'HOTTEST', 'SHORT_GAP',
            'EXTERNAL', 'ALL_EXTERNAL', 'Grid', 'Squares', 'squares', 'as_grid', 'squares_of', 'reached', 'no_odd_ones',
            'count', 'HourlyMaps', 'within_areas', 'diurnal_sum', 'diurnal_difference', 'super_resolve', 'recover',
-           'double_time', 'first_target', 'frame_index', 'Frames', 'read_weather', 'weather_ahead', 'weather_ranges',
+           'double_time', 'first_target', 'frame_index', 'read_weather', 'weather_ahead', 'weather_ranges',
            'read_day_numbers', 'external_features']
 
 # %% ../nbs/25_grids.ipynb #bcb697ad
-from collections.abc import Iterator
 import re
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -53,6 +52,15 @@ class _Lattice:
         found = cell_places(self._cells())[["lon", "lat", "km2", "geometry"]]
         return found.set_index(pd.Index(self.names, name="place"))
 
+# %% ../nbs/25_grids.ipynb #353c41da
+def _ends(events) -> "tuple[float, float, float, float]":
+    "West, south, east and north of the events with a place that can be right."
+    lon, lat = events.lon.to_numpy(float), events.lat.to_numpy(float)
+    known = np.isfinite(lon) & np.isfinite(lat)
+    if not known.any(): raise InputError("no event has coordinates: a grid needs some")
+    right = known & ~np.any([~known, *misplaced(lon, lat, 4326).values()], axis=0)
+    return lon[right].min(), lat[right].min(), lon[right].max(), lat[right].max()
+
 @dataclass(frozen=True)
 class _Box(_Lattice):
     """A box in degrees cut into `rows` × `columns` equal cells; row 0 is the northern edge, column
@@ -77,8 +85,7 @@ class _Box(_Lattice):
 
 # %% ../nbs/25_grids.ipynb #1e482945
 class Grid(_Box):
-    """A box in degrees cut into `rows` × `columns` equal cells; row 0 is the northern edge, column
-    0 the western one."""
+    "A box in degrees cut into `rows` × `columns` equal cells, the first in the north-west."
     def _cells(self) -> Cells:
         return degree_cells((self.west, self.south, self.east, self.north), self.rows, self.columns)
 
@@ -90,43 +97,30 @@ class Grid(_Box):
             (self.east - self.west) * east * (self.north - self.south) * north / self.n_cells / 1e6)
 
     def cells(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-        """(n,) int64: row * columns + column of each place; -1 where it's outside the box or
-        unknown."""
+        "(n,) int64: row * columns + column of each place; -1 outside the box or where unknown."
         lon, lat = np.asarray(lon, float), np.asarray(lat, float)
         inside = (lon >= self.west) & (lon <= self.east) & (lat >= self.south) & (lat <= self.north)
-        shares = (
-            (lon - self.west) / (self.east - self.west),
-            (self.north - lat) / (self.north - self.south))
-        across, down = (np.where(inside, part, 0) for part in shares)
+        across = np.where(inside, (lon - self.west) / (self.east - self.west), 0)
+        down = np.where(inside, (self.north - lat) / (self.north - self.south), 0)
         column = np.minimum(across * self.columns, self.columns - 1).astype(np.int64)
         row = np.minimum(down * self.rows, self.rows - 1).astype(np.int64)
         return np.where(inside, row * self.columns + column, -1)
 
     def centres(self) -> tuple:
         "lon and lat of the middle of every cell, each (rows, columns)."
-        across, down = (
-            (np.arange(self.columns) + 0.5) / self.columns,
-            (np.arange(self.rows) + 0.5) / self.rows)
-        lon, lat = np.meshgrid(
-            self.west + across * (self.east - self.west),
-            self.north - down * (self.north - self.south))
-        return lon, lat
+        across = (np.arange(self.columns) + 0.5) / self.columns
+        down = (np.arange(self.rows) + 0.5) / self.rows
+        return tuple(np.meshgrid(self.west + across * (self.east - self.west),
+                                 self.north - down * (self.north - self.south)))
 
     @classmethod
     def around(cls, events: pd.DataFrame, rows: int = 16, columns: int = 16) -> "Grid":
-        """The smallest grid that holds every event with a place that can be right (see
-        `geo.misplaced`)."""
-        lon, lat = events.lon.to_numpy(float), events.lat.to_numpy(float)
-        known = np.isfinite(lon) & np.isfinite(lat)
-        if not known.any(): raise InputError("no event has coordinates: a grid needs some")
-        right = known & ~np.any([~known, *misplaced(lon, lat, 4326).values()], axis=0)
-        return cls(
-            lon[right].min(), lat[right].min(), lon[right].max(), lat[right].max(), rows, columns)
+        "The smallest that holds every event whose place can be right (see `geo.misplaced`)."
+        return cls(*_ends(events), rows, columns)
 
     @classmethod
     def of(cls, city: Any, rows: int = 16, columns: int = 16) -> "Grid":
-        """The grid over a simulated city's whole map. The city numbers its rows from the south:
-        compare with `expected_counts(…)[:, ::-1]`."""
+        "The grid over a simulated city, which counts its rows from the south: turn its maps round."
         (west, south), metres = city.corner, city.side * city.cell_m
         east, north = (float(v) for v in metres_to_degrees(metres, metres, city.corner))
         return cls(west, south, east, north, rows, columns)
@@ -300,21 +294,15 @@ def count(events: pd.DataFrame, grid: Any,
 @dataclass(frozen=True, eq=False)
 class _Hours(View):
     "The fields of `HourlyMaps`, and its clock."
-    # (T, rows, columns) float32, NaN in hours that have not happened
-    counts: np.ndarray
-    # local time at which the first hour begins
-    start: pd.Timestamp
+    counts: np.ndarray     # (T, rows, columns) float32, NaN in hours that have not happened
+    start: pd.Timestamp    # local time at which the first hour begins
     grid: Any
     # events between start and end that are in no cell: outside the box, or without coordinates
     outside: int = 0
-    # hourly weather as from `read_weather`, covering the known hours; or None
-    weather: "pd.DataFrame | None" = None
-    # a code such as US-IL, a list of days, or None
-    holidays: Any = None
-    # what has to be known about how the maps came about, a sentence each
-    notes: tuple = ()
-    # (cells,) bool, which are of the city, row by row (`within_areas`); None: all
-    city: Any = None
+    weather: "pd.DataFrame | None" = None  # as from `read_weather`, of the known hours; or None
+    holidays: Any = None   # a code such as US-IL, a list of days, or None
+    notes: tuple = ()      # what has to be known about how the maps came about, a sentence each
+    city: Any = None       # (cells,) bool, which are of the city (`within_areas`); None: all
 
     # a day is never taken apart, and a rhythm comes back after it
     block, season, period, categories = 24, 24, "hour", ()
@@ -585,71 +573,6 @@ def frame_index(targets,   # (n,) frames to forecast
         raise InputError(
             f"frame {targets.min()} lacks some of its earlier frames: the first target is {first}")
     return targets[:, None] - _flat(lags)
-
-# %% ../nbs/25_grids.ipynb #15b537d1
-class Frames:
-    """Batches `(nearby, periodic, trend, external, target)` gathered from one shared tensor;
-    nothing is copied until a batch asks for it."""
-    def __init__(
-        # (T, r, c) frames to look at, numpy or torch; a numpy array of float32 is shared, not
-        # copied
-        self, series,
-        lags=LAGS,       # group -> lags in frames
-        # (T, E) features of each frame, read at the target's own frame; None: E = 0
-        external=None,
-        target=None,     # (T, r', c') frames to forecast; None: the series itself
-    ):
-        import torch
-        self.series = torch.as_tensor(series)
-        self.target = self.series if target is None else torch.as_tensor(target)
-        self.external = (
-            self.series.new_zeros(len(self.series), 0) if external is None
-            else torch.as_tensor(np.asarray(external), dtype=self.series.dtype))
-        if self.series.ndim != 3 or self.target.ndim != 3:
-            raise InputError(
-                f"the series has shape {tuple(self.series.shape)}, its target "
-                f"{tuple(self.target.shape)}: give frames (T, rows, columns)")
-        if not len(self.series) == len(self.target) == len(self.external):
-            raise InputError(
-                f"there are {len(self.series)} frames, {len(self.target)} targets and external "
-                f"features of {len(self.external)}: give one of each a frame")
-        self.lags, self.first = dict(lags), first_target(lags)
-        self._lags, self._sizes = (
-            torch.as_tensor(_flat(lags)), [len(group) for group in lags.values()])
-
-    def to(self, device: "str | torch.device") -> "Frames":
-        "The same frames on another device."
-        moved = object.__new__(Frames)
-        moved.__dict__ = {
-            k: v.to(device) if hasattr(v, "detach") else v for k, v in self.__dict__.items()}
-        return moved
-
-    def __len__(self): return len(self.series)
-
-    def batch(self, targets, # (B,) frames to forecast
-    ) -> tuple:
-        """One (B, lags, r, c) tensor a group of lags, then external (B, E) and target (B, 1, r',
-        c')."""
-        import torch
-        targets = torch.as_tensor(targets, dtype=torch.int64)
-        if len(targets) and (int(targets.min()) < self.first or int(targets.max()) >= len(self)):
-            raise InputError(
-                f"targets go from {int(targets.min())} to {int(targets.max())}: they must lie "
-                f"between {self.first} and {len(self) - 1}")
-        targets = targets.to(self.series.device)
-        seen = self.series[targets[:, None] - self._lags]
-        return (*seen.split(self._sizes, 1), self.external[targets], self.target[targets][:, None])
-
-    def batches(self, targets,  # (n,) frames to forecast
-                size,           # targets a batch
-                # a NumPy generator to shuffle the targets with; None: in the order given
-                rng=None,
-    ) -> Iterator:
-        "`batch` after `batch`, until all targets have had their turn; the last one may be smaller."
-        within(size, "the size of a batch", 1)
-        targets = np.asarray(targets, np.int64)
-        if rng is not None: targets = rng.permutation(targets)
-        for i in range(0, len(targets), size): yield self.batch(targets[i:i + size])
 
 # %% ../nbs/25_grids.ipynb #bb9a9c01
 WEATHER = ("temperature", "wind", "event", "rain", "fog", "thunder")

@@ -42,17 +42,15 @@ class Lists(Joined):
     times: "np.ndarray | None" = None
     # one row a spot: `lon` and `lat`, the medians of its events, or None
     points: "pd.DataFrame | None" = None
-    # how it was made: slot_hours, preparation, … or the name of a file whose numbers the class ids
-    # are
+    # how it was made: slot_hours, …, or the name of a file whose numbers the class ids are
     how: dict = field(default_factory=dict)
 
     period = "next event"
 
     def __post_init__(self):
         steps = np.diff(self.offsets)
-        if (
-            len(self.offsets) < 2 or self.offsets[0] != 0 or self.offsets[-1] != len(self.events)
-            or steps.min() < 0):
+        if (len(self.offsets) < 2 or self.offsets[0] != 0 or self.offsets[-1] != len(self.events)
+                or steps.min() < 0):
             raise InputError(
                 f"offsets should rise from 0 to the number of events, {len(self.events)}")
         if len(self.events) and (self.events.min() < 0 or self.events.max() >= self.n_classes):
@@ -66,6 +64,20 @@ class Lists(Joined):
         "How many spots there are."
         return len(self.offsets) - 1
 
+# %% ../nbs/20_sequences.ipynb #c915cd1d
+def _picked(seqs, keep):
+    "The sequences of the spots where `keep` (n_spots,) is True."
+    def rows(table): return None if table is None else table[keep].reset_index(drop=True)
+    offsets = np.append(0, np.cumsum(seqs.lengths[keep]))
+    return _cut(seqs, np.repeat(keep, seqs.lengths), offsets, spots=rows(seqs.spots),
+                points=rows(seqs.points))
+
+def _cut(seqs, keep, offsets, **more):
+    "The sequences with the events where `keep` (n_records,) is True, the spots at new offsets."
+    times = None if seqs.times is None else seqs.times[keep]
+    return replace(seqs, events=seqs.events[keep], offsets=offsets, dropped=None, times=times,
+                   **more)
+
 # %% ../nbs/20_sequences.ipynb #be53f593
 class Counted(Lists):
     "What can be read off the flat array without a loop."
@@ -73,12 +85,10 @@ class Counted(Lists):
     def lengths(self) -> np.ndarray:
         "(n_spots,) int64: how many events each spot has."
         return np.diff(self.offsets)
-
     @property
     def spot_of(self) -> np.ndarray:
         "(n_records,) int64: the spot of each event."
         return np.repeat(np.arange(self.n_spots), self.lengths)
-
     @property
     def to_end(self) -> np.ndarray:
         "(n_records,) int64: how many events of its spot come after each event; 0 for the last one."
@@ -91,32 +101,23 @@ class Counted(Lists):
     @property
     def counts(self) -> np.ndarray: # type: ignore[override]
         "(n_spots, n_classes) float32: how often each spot had each class."
-        cells = np.bincount(
-            self.spot_of * self.n_classes + self.events, minlength=self.n_spots * self.n_classes)
-        return cells.reshape(self.n_spots, self.n_classes).astype(np.float32)
+        shape = self.n_spots, self.n_classes
+        cells = np.bincount(self.spot_of*shape[1] + self.events, minlength=shape[0]*shape[1])
+        return cells.reshape(shape).astype(np.float32)
 
     def take(self, keep: np.ndarray) -> Any:
         "The same spots with only the events where the (n_records,) bool array `keep` is True."
-        offsets = np.concatenate([[0], np.cumsum(keep)])[self.offsets]
-        return replace(
-            self, events=self.events[keep], offsets=offsets, dropped=None,
-            times=None if self.times is None else self.times[keep])
+        return _cut(self, keep, np.concatenate([[0], np.cumsum(keep)])[self.offsets])
 
     def pick(self, keep: np.ndarray) -> Any:
         "The sequences of the spots where the (n_spots,) bool array `keep` is True."
-        events = np.repeat(keep, self.lengths)
-        def rows(table): return None if table is None else table[keep].reset_index(drop=True)
-        return replace(
-            self, events=self.events[events], offsets=np.append(0, np.cumsum(self.lengths[keep])),
-            dropped=None, times=None if self.times is None else self.times[events],
-            spots=rows(self.spots), points=rows(self.points))
+        return _picked(self, keep)
 
     def drop_last(self, k: int) -> Any:
         "Every spot without its last `k` events; an `InputError` if a spot would have none left."
         if self.lengths.min() <= k:
-            raise InputError(
-                f"a spot has no event left without its last {k}: keep only spots with at least "
-                f"{k + 1} events")
+            raise InputError(f"a spot has no event left without its last {k}: keep only spots with "
+                             f"at least {k + 1} events")
         return self.take(self.to_end >= k)
 
 # %% ../nbs/20_sequences.ipynb #1223b3e9
@@ -126,6 +127,53 @@ class Split(NamedTuple):
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
+
+# %% ../nbs/20_sequences.ipynb #f242b2bf
+def _positions(at, lengths):
+    "Positions of spots of these lengths, checked."
+    if at.shape != lengths.shape or at.dtype.kind not in "iu":
+        raise InputError(
+            f"at should be a date, or say for each of the {len(lengths)} spots how many "
+            f"events are known: its shape is {at.shape}")
+    if (at < 0).any() or (at > lengths).any():
+        spot = int(np.flatnonzero((at < 0) | (at > lengths))[0])
+        raise InputError(
+            f"at is {at[spot]} for spot {spot}, which has {lengths[spot]} events: it "
+            "must lie between 0 and that")
+    return at.astype(np.int64)
+
+def _before(seqs: "Counted", date: Any) -> np.ndarray:
+    "(n_spots,) int64: how many events of each spot come before a date."
+    if seqs.times is None:
+        raise InputError(
+            "these sequences say no times, only an order: split them with 'last', or make "
+            "them from events")
+    try: date = np.datetime64(pd.Timestamp(date).floor("s").to_datetime64(), "s")
+    except ValueError:
+        raise InputError(f"{date!r} is no date: write it as 2018-06-01") from None
+    return np.bincount(seqs.spot_of[seqs.times < date], minlength=seqs.n_spots).astype(np.int64)
+
+# %% ../nbs/20_sequences.ipynb #284b0c21
+def _split_at_date(seqs: "Counted",
+                  test: Any,        # a date from which is tested
+                  valid: Any,       # one from which is validated; None: as long before as it lasts
+) -> Split:
+    "One date for all spots, after which nothing is known."
+    at = _before(seqs, test)
+    begin, end = seqs.times.min(), seqs.times.max()  # type: ignore[union-attr]
+    date = np.datetime64(pd.Timestamp(test), "s")
+    if not begin < date <= end:
+        raise InputError(
+            f"the date {test} does not lie in the time of the events, {begin} to {end}: "
+            "choose one within")
+    valid = (np.datetime64(pd.Timestamp(valid), "s") if valid is not None
+             else max(date - (end - date), begin + (date - begin) // 2))
+    if not begin < valid < date:
+        raise InputError(
+            f"the date of validation, {valid}, must lie between the first event, {begin}, "
+            f"and {date}")
+    known = _before(seqs, valid)
+    return Split(known, known, at)
 
 # %% ../nbs/20_sequences.ipynb #cd9711e5
 class Positions(Counted):
@@ -139,28 +187,8 @@ class Positions(Counted):
     def positions(self, at: Any) -> np.ndarray:
         "(n_spots,) int64, checked: how many events of each spot are known."
         if at is None: return self.lengths
-        if isinstance(at, (str, pd.Timestamp, np.datetime64)): return self._before(at)
-        at = np.asarray(at)
-        if at.shape != (self.n_spots,) or at.dtype.kind not in "iu":
-            raise InputError(
-                f"at should be a date, or say for each of the {self.n_spots} spots how many "
-                f"events are known: its shape is {at.shape}")
-        if (at < 0).any() or (at > self.lengths).any():
-            spot = int(np.flatnonzero((at < 0) | (at > self.lengths))[0])
-            raise InputError(
-                f"at is {at[spot]} for spot {spot}, which has {self.lengths[spot]} events: it "
-                "must lie between 0 and that")
-        return at.astype(np.int64)
-
-    def _before(self, date):
-        if self.times is None:
-            raise InputError(
-                "these sequences say no times, only an order: split them with 'last', or make "
-                "them from events")
-        try: date = np.datetime64(pd.Timestamp(date).floor("s").to_datetime64(), "s")
-        except ValueError:
-            raise InputError(f"{date!r} is no date: write it as 2018-06-01") from None
-        return np.bincount(self.spot_of[self.times < date], minlength=self.n_spots).astype(np.int64)
+        if isinstance(at, (str, pd.Timestamp, np.datetime64)): return _before(self, at)
+        return _positions(np.asarray(at), self.lengths)
 
     def until(self, at: Any) -> Any:
         "What is known at these positions: the first `at[s]` events of each spot."
@@ -168,8 +196,7 @@ class Positions(Counted):
         return self.take(nth < np.repeat(self.positions(at), self.lengths))
 
     def ahead(self, periods: int = 1) -> np.ndarray:
-        """(n_spots,) the positions behind the last event of each spot: what comes next, and no
-        further."""
+        "(n_spots,) the positions behind the last event of each spot: what comes next, no further."
         if periods != 1:
             raise InputError(f"periods is {periods}: of a spot only the next event is foretold")
         return self.lengths
@@ -188,6 +215,12 @@ class Positions(Counted):
         return found
 
 # %% ../nbs/20_sequences.ipynb #0e022a80
+def _label(category, slot, hours):
+    "The name of a class: its category and when in the day."
+    when = f"{slot*hours:02d}–{(slot + 1)*hours:02d} h" if hours else f"slot {slot}"
+    return f"{category}, {when}"
+
+# %% ../nbs/20_sequences.ipynb #bd8f62b0
 class Named(Positions):
     "Spots and classes by their names, and two ways to split."
     def split(  # type: ignore[override]
@@ -195,27 +228,10 @@ class Named(Positions):
         test: Any = "last",  # "last", or a date from which is tested
         valid: Any = None,   # a date from which is validated
     ) -> Split:
-        """Leave-last-out (paper, section 4.1), or one date for all spots, after which nothing is
-        known."""
-        if isinstance(test, str) and test == "last":
-            known = self.drop_last(2).lengths
-            return Split(known, known, known + 1)
-        at = self._before(test)
-        begin, end = self.times.min(), self.times.max()  # type: ignore[union-attr]
-        date = np.datetime64(pd.Timestamp(test), "s")
-        if not begin < date <= end:
-            raise InputError(
-                f"the date {test} does not lie in the time of the events, {begin} to {end}: "
-                "choose one within")
-        valid = (
-            np.datetime64(pd.Timestamp(valid), "s") if valid is not None
-            else max(date - (end - date), begin + (date - begin) // 2))
-        if not begin < valid < date:
-            raise InputError(
-                f"the date of validation, {valid}, must lie between the first event, {begin}, "
-                f"and {date}")
-        known = self._before(valid)
-        return Split(known, known, at)
+        "Leave-last-out (paper, section 4.1), or a date for all spots, and nothing known after it."
+        if not (isinstance(test, str) and test == "last"): return _split_at_date(self, test, valid)
+        known = self.drop_last(2).lengths
+        return Split(known, known, known + 1)
 
     @property
     def places(self) -> list:
@@ -223,23 +239,17 @@ class Named(Positions):
         numbers = [f"spot {i + 1}" for i in range(self.n_spots)]
         if self.spots is None: return numbers
         labels = [" · ".join(map(str, row)) for row in self.spots.to_numpy(object)]
-        return [
-            n if lost else label
-            for label, n, lost in zip(labels, numbers, self.spots.isna().any(axis=1))]
+        lost = self.spots.isna().any(axis=1)
+        return [n if gone else label for label, n, gone in zip(labels, numbers, lost)]
 
     @property
     def categories(self) -> list:
         "(n_classes,) the names of the classes; their numbers where they have none."
-        numbers, hours = (
-            [f"class {c + 1}" for c in range(self.n_classes)], self.how.get("slot_hours"))
+        numbers = [f"class {c + 1}" for c in range(self.n_classes)]
         if self.classes is None: return numbers
-        def label(category, slot):
-            return (
-                f"{category}, "
-                f"{f'{slot * hours:02d}–{(slot + 1) * hours:02d} h' if hours else f'slot {slot}'}")
         rows = zip(self.classes["category"], self.classes["slot"], numbers)
-        return [
-            n if pd.isna(category) else label(category, int(slot)) for category, slot, n in rows]
+        return [n if pd.isna(category) else _label(category, int(slot), self.how.get("slot_hours"))
+                for category, slot, n in rows]
 
     def where(self) -> pd.DataFrame:
         """A line a spot, indexed by `place`: `lon`, `lat` and `geometry`, the median place of its
@@ -248,78 +258,74 @@ class Named(Positions):
         if self.points is None: return pd.DataFrame(index=index)
         import shapely
         table = self.points.set_axis(index)
-        lost = table["lon"].isna().to_numpy()
-        shapes = np.where(
-            lost, None, shapely.points(table["lon"].fillna(0), table["lat"].fillna(0)))
-        return table.assign(geometry=shapes)
+        shapes = shapely.points(table["lon"].fillna(0), table["lat"].fillna(0))
+        return table.assign(geometry=np.where(table["lon"].isna(), None, shapes))
+
+# %% ../nbs/20_sequences.ipynb #5f0b8a2f
+def _names(table, n):
+    "The labels of n spots or classes as tuples, None where one is missing; without a table 1 … n."
+    if table is None: return list(range(1, n + 1))
+    return [tuple(None if pd.isna(v) else v for v in row)
+            for row in table.itertuples(index=False, name=None)]
+
+def _frame(seqs, columns):
+    "`Sequences.frame`, of name -> numbers."
+    shape = seqs.n_spots, seqs.n_classes
+    found = {"period": "next event", "place": np.repeat(seqs.places, shape[1]),
+             "category": np.tile(seqs.categories, shape[0])}
+    for name, array in columns.items():
+        if np.shape(array) != shape:
+            raise InputError(f"{name} should be one number for each spot and class, {shape}, not "
+                             f"{np.shape(array)}")
+        found[name] = np.ravel(array)
+    return pd.DataFrame(found)
+
+def _numbered_as(seqs, schema):
+    "`Sequences.numbered_as`."
+    names = {name: i for i, name in enumerate(schema["classes"])}
+    if seqs.classes is None or not isinstance(schema["classes"][0], tuple):
+        raise InputError("classes without names can't be renumbered: name them first")
+    number = np.array([names.get(name, -1) for name in seqs.schema()["classes"]], np.int32)
+    keep = number[seqs.events] >= 0
+    if keep.sum() < max(NEAR*len(keep), 1):
+        raise InputError(
+            f"only {keep.sum():,} of {len(keep):,} events have a class of this schema: compare "
+            "the names of the categories")
+    kept, lost = seqs.take(keep), int((~keep).sum())
+    classes = pd.DataFrame(schema["classes"], columns=list(seqs.classes))
+    how = {**seqs.how, **{k: v for k, v in schema.items() if k in seqs.how}}
+    return replace(
+        kept, events=number[kept.events], n_classes=len(names), classes=classes, how=how,
+        dropped={**(seqs.dropped or {}), "class that is not in the schema": lost})
 
 # %% ../nbs/20_sequences.ipynb #12031163
 class Sequences(Named):
-    """The events of every spot, in time order, one spot after the other in one flat array; a view
-    like the others.
-
+    """The events of every spot in time order, one spot after the other in one flat array; an
     `InputError` if the arrays do not fit together."""
     def schema(self) -> dict:
         "How classes and spots are named and numbered, and how they were made."
-        def rows(table, n):
-            return (
-                list(range(1, n + 1))
-                if table is None
-                else [
-                    tuple(None if pd.isna(v) else v for v in row)
-                    for row in table.itertuples(index=False, name=None)])
         classes = None if "numbering" in self.how else self.classes
-        return {
-            "n_classes": self.n_classes, **self.how, "classes": rows(classes, self.n_classes),
-            "spots": rows(self.spots, self.n_spots)}
+        return {"n_classes": self.n_classes, **self.how, "spots": _names(self.spots, self.n_spots),
+                "classes": _names(classes, self.n_classes)}
 
     def check(self, schema: dict, what: str = "the model") -> "Sequences":
-        """The sequences themselves if their classes have the names and numbers of this schema, else
-        an `InputError`; spots may differ."""
-        free = ("spots", "min_events")
-        if why := differs(
-            *({k: v for k, v in s.items() if k not in free} for s in (schema, self.schema()))):
+        "The sequences if their classes are those of the schema, else an `InputError`."
+        def fixed(s): return {k: v for k, v in s.items() if k not in ("spots", "min_events")}
+        if why := differs(fixed(schema), fixed(self.schema())):
             raise InputError(
                 f"{what} numbers its classes in another way ({why}): make the sequences with "
-                "like=model.schema_, "
-                "renumber them with numbered_as, or fit anew")
+                "like=model.schema_, renumber them with numbered_as, or fit anew")
         return self
 
     def numbered_as(self, schema: dict) -> "Sequences":
-        """The same events with the class numbers of this schema, by their names; events of a class
-        that it does not have are dropped and counted."""
-        names = {name: i for i, name in enumerate(schema["classes"])}
-        mine = self.schema()["classes"]
-        if self.classes is None or not isinstance(schema["classes"][0], tuple):
-            raise InputError("classes without names can't be renumbered: name them first")
-        number = np.array([names.get(name, -1) for name in mine], np.int32)
-        keep = number[self.events] >= 0
-        if keep.sum() < max(NEAR*len(keep), 1):
-            raise InputError(
-                f"only {keep.sum():,} of {len(keep):,} events have a class of this schema: compare "
-                "the names of the categories")
-        kept, lost = self.take(keep), int((~keep).sum())
-        classes = pd.DataFrame(schema["classes"], columns=list(self.classes))
-        how = {**self.how, **{k: v for k, v in schema.items() if k in self.how}}
-        return replace(
-            kept, events=number[kept.events], n_classes=len(names), classes=classes, how=how,
-            dropped={**(self.dropped or {}), "class that is not in the schema": lost})
+        "The same events with the schema's class numbers, by names; other classes are dropped."
+        return _numbered_as(self, schema)
 
     def frame(self, values: Any, at: Any = None, names: tuple = ("expected",)) -> pd.DataFrame:
-        """Columns `period`, `place`, `category` and `names`; a line for each class of each spot,
-        spots first."""
-        at, shape = self.positions(at), (self.n_spots, self.n_classes)
-        columns = {
-            "period": "next event", "place": np.repeat(self.places, self.n_classes),
-            "category": np.tile(self.categories, self.n_spots)}
-        for name, array in zip(
-            names, [values] if len(names) == 1 and np.ndim(values) == 2 else list(values)):
-            if np.shape(array) != shape:
-                raise InputError(
-                    f"{name} should be one number for each spot and class, {shape}, not "
-                    f"{np.shape(array)}")
-            columns[name] = np.ravel(array)
-        return pd.DataFrame(columns)
+        "A line for each class of each spot: `period`, `place`, `category` and `names`."
+        self.positions(at)                       # refused where they are none
+        one = len(names) == 1 and np.ndim(values) == 2
+        return _frame(self, dict(zip(names, [values] if one else list(values))))
 
     @classmethod
     def from_events(cls, events: pd.DataFrame, **how: Any) -> "Sequences":

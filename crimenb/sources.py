@@ -201,7 +201,11 @@ def load(
 def polygons(name: "str | Path | Card",  # a data set or card that has areas
 ) -> pd.DataFrame:
     "The areas of a city, one a row, as `geo.read_polygons` gives them."
-    card = get(name)
+    if isinstance(name, Card) or is_card(name) or name in CITIES or not _stored(name, None):
+        card = get(name)
+    else:
+        from crimenb.warehouse import store
+        card = store.card_of(name)
     if card.path is None and card.areas is not None and card.name in registry():
         return read_polygons(fetch(card.name)[card.areas.file], key=card.areas.key)
     return cards.polygons(card)

@@ -26,50 +26,47 @@ from .geo import (Cells, Points, cell_places, cells_in, in_metres, metric, read_
                   read_points, read_polygons, read_table, square_cells, transform)
 from .views import Split, View, differs, quiet_days, split_in_time
 
+# %% ../nbs/35_terrain.ipynb #294d6451
+def _put(record, **values):
+    "Set fields of a frozen dataclass, in its `__post_init__`."
+    for name, value in values.items(): object.__setattr__(record, name, value)
+
+def _one_each(units):
+    "An `InputError` if there are no units, two of one name, or a column has not one row for each."
+    n = len(units.x)
+    if not n: raise InputError("units: there are none")
+    for name in ("ids", "area", "columns"):
+        if (rows := len(getattr(units, name))) != n:
+            raise InputError(f"units: {name} has {rows} rows for {n} places")
+    if len(pd.unique(units.ids)) < n: raise InputError("units: two have the same id")
+
 # %% ../nbs/35_terrain.ipynb #f6d5636d
 @dataclass(frozen=True, eq=False)
 class Units:
-    """The places that get a prediction, one a row. `crs`: EPSG number of a system in metres, or
-    None for a local one."""
-    # a label for each, no two the same
-    ids: np.ndarray
-    # metres
-    x: np.ndarray
+    "The places that get a prediction, one a row."
+    ids: np.ndarray             # a label for each, no two the same
+    x: np.ndarray               # metres
     y: np.ndarray
-    # square metres, NaN where not known; None: not known anywhere
-    area: Any = None
-    crs: "int | None" = None
-    # whatever else came with the units, one row a unit
-    columns: pd.DataFrame = field(default=None, repr=False)
-    # the grid whose cells they are
-    cells: "Cells | None" = field(default=None, repr=False)
+    area: Any = None            # square metres, NaN where not known; None: not known anywhere
+    crs: "int | None" = None    # EPSG number of a system in metres; None: a local one
+    columns: pd.DataFrame = field(default=None, repr=False)   # what else is known, one row a unit
+    cells: "Cells | None" = field(default=None, repr=False)   # the grid whose cells they are
 
     def __post_init__(self):
-        put = lambda name, value: object.__setattr__(self, name, value)
-        put("crs", metric(self.crs, "units"))
-        x, y = in_metres(self.x, self.y, self.crs, "units")
-        put("x", x); put("y", y); put("ids", np.asarray(self.ids))
-        put(
-            "area",
-            np.full(len(x), np.nan) if self.area is None else np.asarray(self.area, dtype=float))
-        put(
-            "columns", pd.DataFrame(index=range(len(x))) if self.columns is None
-            else self.columns.reset_index(drop=True))
-        if not len(x): raise InputError("units: there are none")
-        for name in ("ids", "area", "columns"):
-            if len(getattr(self, name)) != len(x):
-                raise InputError(
-                    f"units: {name} has {len(getattr(self, name))} rows for {len(x)} places")
-        if len(pd.unique(self.ids)) < len(x): raise InputError("units: two have the same id")
+        crs = metric(self.crs, "units")
+        x, y = in_metres(self.x, self.y, crs, "units")
+        area = np.full(len(x), np.nan) if self.area is None else np.asarray(self.area, dtype=float)
+        rows = pd.DataFrame(index=range(len(x))) if self.columns is None else self.columns
+        _put(self, crs=crs, x=x, y=y, ids=np.asarray(self.ids), area=area,
+            columns=rows.reset_index(drop=True))
+        _one_each(self)
 
     @classmethod
     def of(cls, cells: Cells, **columns: Any) -> "Units":
-        """Cells of a grid in metres as units; `columns` has row, column and what else is given, a
-        value a cell."""
+        "Cells of a grid in metres as units; `columns` has row, column and what else is given."
         table = pd.DataFrame({"row": cells.row, "column": cells.column, **columns})
-        return cls(
-            cells.numbers, cells.x, cells.y, np.full(len(cells), cells.width * cells.height),
-            cells.crs, table, cells)
+        area = np.full(len(cells), cells.width * cells.height)
+        return cls(cells.numbers, cells.x, cells.y, area, cells.crs, table, cells)
 
     def __len__(self): return len(self.x)
     @property
@@ -410,11 +407,9 @@ class Ground(View):
     units: Units = field(repr=False)
     # factor -> Points; without factors only rules that look at counts can be fitted
     factors: dict = field(repr=False)
-    # (periods, units), NaN in periods that are not known
-    counts: np.ndarray = field(repr=False)
-    # when the first period begins, and how long each is
-    start: pd.Timestamp
-    length: str = "Y"
+    counts: np.ndarray = field(repr=False)  # (periods, units), NaN in periods that are not known
+    start: pd.Timestamp                     # when the first period begins
+    length: str = "Y"                       # of each
     # measures of every factor, or factor -> its measures; and the other arguments of `design`
     kinds: Any = ("distance", "density")
     bandwidths: tuple = BANDWIDTHS
@@ -425,14 +420,12 @@ class Ground(View):
     made: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
-        put = lambda name, value: object.__setattr__(self, name, value)
-        put("start", stretches(self.start, self.length, 0)[0])
-        put("counts", np.asarray(self.counts, np.float32))
-        for name in ("bandwidths", "constants"): put(name, tuple(getattr(self, name)))
+        _put(self, start=stretches(self.start, self.length, 0)[0],
+            counts=np.asarray(self.counts, np.float32), bandwidths=tuple(self.bandwidths),
+            constants=tuple(self.constants))
         if self.counts.ndim != 2 or self.counts.shape[1] != len(self.units):
-            raise InputError(
-                f"counts have shape {self.counts.shape}: give (periods, {len(self.units)}), a "
-                "column a unit")
+            raise InputError(f"counts have shape {self.counts.shape}: give (periods, "
+                             f"{len(self.units)}), a column a unit")
 
     def settings(self) -> dict:
         "The arguments of `design` after the factors."
@@ -455,8 +448,7 @@ class Periodic(Ground):
     name: str = ""
     # what the periods are called; None: by their dates
     labels: "tuple | None" = field(default=None, repr=False)
-    # sentences on what is to be known of the counts
-    notes: tuple = field(default=(), repr=False)
+    notes: tuple = field(default=(), repr=False)    # sentences on what is to be known of the counts
     # name of a period -> `Counts`, the account of its records
     accounts: dict = field(default_factory=dict, repr=False)
     # what came after the last whole period, or None; it is no period of the view
@@ -464,8 +456,7 @@ class Periodic(Ground):
     # name -> (units,) older counts that may help to foretell, of whatever source; never what is
     # foretold
     history: "dict | None" = field(default=None, repr=False)
-    # simulated cities: design columns that events were drawn with and their coefficients on the
-    # log scale
+    # simulated cities: design columns that events were drawn with, and their log coefficients
     planted: "dict | None" = None
     # simulated cities: (units,) expected number of recorded events in a period
     expected: "np.ndarray | None" = field(default=None, repr=False)
@@ -492,34 +483,51 @@ class Periodic(Ground):
         "The number of the period of that name."
         return self.names.index(one_of(name, self.names, f"period of {self.name or 'the view'}"))
 
+# %% ../nbs/35_terrain.ipynb #3d77f29f
+def _schema(view):
+    "`Kept.schema`."
+    kinds = view.kinds
+    if not isinstance(kinds, dict): kinds = dict.fromkeys(view.factors, kinds)
+    measures = [(kinds[name],) if isinstance(kinds[name], str) else tuple(kinds[name])
+                for name in view.factors]
+    return {
+        "factors": list(view.factors), "measures": measures,
+        **{name: value for name, value in view.settings().items() if name != "kinds"},
+        "length": view.length, "crs": view.units.crs, "units": view.units.ids,
+        "x": view.units.x, "y": view.units.y,
+        "points": {name: points.fingerprint for name, points in view.factors.items()}}
+
+def _on_quiet(view, whole, quiet):
+    "A sentence on the days of which nothing is known in periods that are kept, or none."
+    if not len(quiet): return ()
+    kept = view.holes(quiet)[0][~np.isnan(whole.counts[:view.known, 0])]
+    if not (n := int(kept.sum())): return ()
+    return (f"{n} day(s) of which nothing is known lie in {(kept > 0).sum()} {view.period}(s) that "
+            "are counted all the same: too little to matter",)
+
+def _can_be_learnt(past, t):
+    "An `InputError` where there is nothing to learn from in the counts before period `t`."
+    if not past.shape[1]:
+        raise InputError(f"no period comes before number {t}: there is nothing to learn from")
+    if not np.isfinite(past).all():
+        raise InputError(f"some period before number {t} is not known: fill the gap first")
+    if (past < 0).any(): raise InputError("counts must be at least 0")
+    if not past[:, -1].any():
+        raise InputError("no event in the last past period: there is nothing to learn from")
+
 # %% ../nbs/35_terrain.ipynb #a7a0656c
 @dataclass(frozen=True, eq=False)
 class Kept(Periodic):
     "Counts by period and unit that can be cut, extended and compared."
-    def schema(self) -> dict:
-        kinds = (
-            self.kinds if isinstance(self.kinds, dict) else dict.fromkeys(self.factors, self.kinds))
-        measures = [
-            (kinds[name],) if isinstance(kinds[name], str) else tuple(kinds[name])
-            for name in self.factors]
-        return {
-            "factors": list(self.factors), "measures": measures,
-            **{name: value for name, value in self.settings().items() if name != "kinds"},
-            "length": self.length, "crs": self.units.crs, "units": self.units.ids,
-            "x": self.units.x, "y": self.units.y,
-            "points": {name: points.fingerprint for name, points in self.factors.items()}}
+    def schema(self) -> dict: return _schema(self)
 
-    def check(self, schema: dict,        # of the view that a model was fitted on
-              what: str = "the model",   # for the sentence
-    ) -> Any:
-        """As every view; a factor's points may be others than then, but not those that another
-        factor had."""
+    def check(self, schema: dict, what: str = "the model") -> Any:
+        "As every view; a factor's points may be others, but not those that another factor had."
         here = self.schema()
         super().check({**schema, "points": here["points"]}, what)
         if why := exchanged(schema, here):
-            raise InputError(
-                f"{what} was fitted on another view ({why}): name the factors as they were, or "
-                "fit it again")
+            raise InputError(f"{what} was fitted on another view ({why}): name the factors as they "
+                             "were, or fit it again")
         return self
 
     def _with(self, counts, first):
@@ -529,13 +537,9 @@ class Kept(Periodic):
 
     def whole(self, quiet: Any = ()) -> Any:
         "As `Holed.whole`; days of which nothing is known, in periods that are kept, are told of."
-        found, quiet = super().whole(quiet), pd.DatetimeIndex(quiet)
-        if not len(quiet): return found
-        kept = self.holes(quiet)[0][~np.isnan(found.counts[:self.known, 0])]
-        if not (n := int(kept.sum())): return found
-        return replace(found, notes=(*found.notes,
-            f"{n} day(s) of which nothing is known lie in {(kept > 0).sum()} {self.period}(s) that "
-            "are counted all the same: too little to matter"))
+        found = super().whole(quiet)
+        notes = _on_quiet(self, found, pd.DatetimeIndex(quiet))
+        return replace(found, notes=(*found.notes, *notes)) if notes else found
 
     def joined(self, later: Any, gap: str = "refuse") -> Any:
         "As `Joined.joined`, with the notes of both."
@@ -546,25 +550,12 @@ class Kept(Periodic):
         if 0 < test < 1: test = max(1, round(test*self.known))
         return split_in_time(self.known, valid, test)
 
-    def past(self, t: int,                    # a period
-             periods: "int | None" = None,    # how many to look back; None: all
+    def past(self, t: int, periods: "int | None" = None,  # a period; how many before it, None: all
     ) -> np.ndarray:
-        """(units, k) counts of the periods before `t`, the latest last; all of them known, and
-        something in the last."""
+        "(units, k) counts of the periods before `t`, the latest last: all known, not all 0."
         found = self.counts[0 if periods is None else max(0, t - periods):t].T.astype(float)
-        if not found.shape[1]:
-            raise InputError(f"no period comes before number {t}: there is nothing to learn from")
-        if not np.isfinite(found).all():
-            raise InputError(f"some period before number {t} is not known: fill the gap first")
-        if (found < 0).any(): raise InputError("counts must be at least 0")
-        if not found[:, -1].any():
-            raise InputError("no event in the last past period: there is nothing to learn from")
+        _can_be_learnt(found, t)
         return found
-
-    @property
-    def older(self) -> "np.ndarray | None":
-        "(units, k) the older counts, or None if there are none."
-        return np.column_stack(list(self.history.values())) if self.history else None
 
 # %% ../nbs/35_terrain.ipynb #9c687d7a
 def one_source(counts: list,  # `Counts`, oldest first
@@ -675,40 +666,42 @@ def counted(points: Points,     # with a column `time`
         counts.sum(0), points.source, f"{edges[0]:%Y-%m-%d} to {edges[-1]:%Y-%m-%d}",
         points.rows_in, dropped)
 
+# %% ../nbs/35_terrain.ipynb #1c553664
+def _later(view, events, end):
+    "A view of later events, by the same units and periods, from the first whole period on."
+    table = events.events if isinstance(events, Cleaned) else events
+    first, n = table["time"].min().normalize(), 1
+    while stretches(view.start, view.length, n)[-1] < first: n *= 2
+    start = next(
+        s for s in stretches(view.start, view.length, n) if s >= first - pd.Timedelta(days=1))
+    return view.from_events(
+        events, view.units, view.factors, None, view.length, start, end, name=view.name,
+        **{**view.settings(), "made": view.made})
+
 # %% ../nbs/35_terrain.ipynb #a7a768c3
 @dataclass(frozen=True, eq=False)
 class Terrain(Kept):
-    """The view of a city's events that risk terrain models take: counts by period and unit, and
-    what surrounds each unit."""
+    "The view that risk terrain models take: counts by period and unit, and what surrounds each."
     @classmethod
     def of(cls, counts: list,     # `Counts` of one source, oldest first
-           units: Units,
-           factors: dict,         # factor -> Points
-           start,                 # when the first of them begins
-           length: str = "Y",     # of each
+           units: Units, factors: dict,  # factor -> Points
+           start, length: str = "Y",     # when the first of them begins, and the length of each
            **settings: Any,       # of the view
     ) -> "Terrain":
         "The view of counts that were made one period at a time."
         periods = [one.period for one in one_source(counts)]
         labels = None if length == "Y" else tuple(periods)
-        return cls(
-            units, factors, np.stack([one.n for one in counts]), start, length, labels=labels,
-            accounts=dict(zip(periods, counts)), **settings)
+        return cls(units, factors, np.stack([one.n for one in counts]), start, length,
+                   labels=labels, accounts=dict(zip(periods, counts)), **settings)
 
     @classmethod
     def from_events(cls, events,          # a `Cleaned`, or its table of events
-                    # Units, Cells, or the width of a square cell in metres; None: what the card
-                    # says, or 200
-                    units=None,
-                    # factor -> Points, or a file of them; None: those of the card
-                    factors=None,
+                    units=None,    # Units, Cells or metres of a square cell; None: the card's, 200
+                    factors=None,  # factor -> Points, or a file of them; None: those of the card
                     card=None,            # a card of `crimenb.cities`
                     period: str = "Y",    # length of a period, such as "Y", "6M" or "2W"
-                    # when the first period begins, and up to when the events are complete; None:
-                    # judged by the events
-                    start=None, end=None,
-                    # metres of an event from a unit; None: 150, or the width of a cell
-                    limit: "float | None" = None,
+                    start=None, end=None,  # first day, and up to when complete; None: by the events
+                    limit: "float | None" = None,  # metres from event to unit; None: 150, or a cell
                     **settings: Any,      # of the view, such as bandwidths, constants or values
     ) -> "Terrain":
         "The events counted by period and unit."
@@ -718,23 +711,14 @@ class Terrain(Kept):
         time = points.columns["time"]
         asked, (start, n) = start, covered(time.min(), time.max(), len(time), start, period, end)
         counts, account = counted(points, units, stretches(start, period, n), limit)
-        found = cls(
-            units, factors, counts, start, period, accounts={account.period: account}, **settings)
-        return found.whole(quiet_days(table, asked, end))
+        return cls(units, factors, counts, start, period, accounts={account.period: account},
+                   **settings).whole(quiet_days(table, asked, end))
 
     def update(self, events, gap: str = "refuse",  # as in `joined`
                end=None,                           # as in `from_events`
     ) -> "Terrain":
         "The view with later events, counted by the same units and periods."
-        table = events.events if isinstance(events, Cleaned) else events
-        first, n = table["time"].min().normalize(), 1
-        while stretches(self.start, self.length, n)[-1] < first: n *= 2
-        start = next(
-            s for s in stretches(self.start, self.length, n) if s >= first - pd.Timedelta(days=1))
-        later = self.from_events(
-            events, self.units, self.factors, None, self.length, start, end, name=self.name,
-            **{**self.settings(), "made": self.made})
-        return self.joined(later, gap)
+        return self.joined(_later(self, events, end), gap)
 
 # %% ../nbs/35_terrain.ipynb #4d6c2dcd
 def from_city(events: pd.DataFrame, # from `city.simulate`

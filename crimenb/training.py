@@ -304,19 +304,25 @@ class _Loop:
             if self.device.type == "cuda": stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield
 
+# %% ../nbs/40_training.ipynb #7c58d092
+def _of_one_type(own, saved):
+    "An `InputError` where weights of a checkpoint are of another type than the model's `own`."
+    other = {str(v.dtype) for k, v in saved.items() if k in own and v.dtype != own[k].dtype}
+    if other:
+        raise InputError(
+            f"the checkpoint has weights of {', '.join(sorted(other))} and the model has not: "
+            "delete it, or train the model that wrote it")
+
+def _seed_of(*numbers):
+    "One seed made of several numbers, all of which change it."
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
 # %% ../nbs/40_training.ipynb #aa10c008
 class _Steps(_Loop):
     "Steps, and what is kept of them."
     def resume(self, state):
         "Go on where a checkpoint stands, on whatever device."
-        own = self.model.state_dict()
-        other = {
-            str(v.dtype) for k, v in state["model"].items() if k in own and v.dtype != own[k].dtype}
-        if other:
-            raise InputError(
-                f"the checkpoint has weights of {', '.join(sorted(other))} and the model has "
-                "not: "
-                "delete it, or train the model that wrote it")
+        _of_one_type(self.model.state_dict(), state["model"])
         self.precisions = list(dict.fromkeys([*state["precisions"], self.precision]))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -394,35 +400,28 @@ class _Epochs(_Steps):
     def epoch(self, epoch, todo):
         "All steps of an epoch: its row of the log, and whether none was left out."
         if not todo:
-            raise InputError(
-                "there is no batch to train on: give longer sequences or other windows")
+            raise InputError("there is no batch to train on: give longer sequences or other "
+                             "windows")
         if self.world > 1: _same_number(len(todo), epoch)
         # masks of dropout: each rank draws its own
-        if self.rank:
-            torch.manual_seed(
-                int(
-                    np.random.SeedSequence((self.plan.seed, epoch, self.rank)).generate_state(
-                        1, np.uint64)[0]
-                    >> 1))
-        total, taken = torch.zeros((), device=self.device), 0
+        if self.rank: torch.manual_seed(_seed_of(self.plan.seed, epoch, self.rank))
+        total = torch.zeros((), device=self.device)
         self.model.train()
         with _noted():
-            for i, batch in enumerate(todo):
-                total += self.step(batch, (epoch + i/len(todo))/self.plan.epochs)
-                taken = i + 1
+            for taken, batch in enumerate(todo, 1):
+                total += self.step(batch, (epoch + (taken - 1)/len(todo))/self.plan.epochs)
                 if self.steps == self.plan.max_steps: break
         if self.world > 1: dist.all_reduce(total)
         mean = total.item()/taken/self.world
         # a loss that is not finite never recovers: stop before it overwrites a good checkpoint
         if not np.isfinite(mean):
             raise FloatingPointError(f"the loss of epoch {epoch + 1} is {mean}")
-        return {
-            "epoch": epoch + 1, "loss": mean, "lr": self.optimizer.param_groups[0]["lr"],
-            "steps": self.steps}, taken == len(todo)
+        row = {"epoch": epoch + 1, "loss": mean, "lr": self.optimizer.param_groups[0]["lr"],
+               "steps": self.steps}
+        return row, taken == len(todo)
 
     def judge(self, evaluate):
-        """The validation scores, as plain numbers: a checkpoint with NumPy's could not be loaded
-        with weights_only=True."""
+        "The validation scores as plain numbers: NumPy's can't be loaded with weights_only=True."
         self.model.eval()
         with torch.inference_mode(), self.computing():
             return once(lambda: {k: float(v) for k, v in evaluate(self.model).items()})
@@ -430,16 +429,13 @@ class _Epochs(_Steps):
     def keep(self, score):
         "Remember the weights if none were better."
         if self.best is not None and score <= self.best["score"]: return
-        self.best = {
-            "score": score, "epoch": self.rows[-1]["epoch"],
-            "model": {k: v.detach().clone() for k, v in self.model.state_dict().items()}}
+        weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.best = {"score": score, "epoch": self.rows[-1]["epoch"], "model": weights}
 
     def waited(self, select):
-        """Whether patience is at its end: counted from the log, so that a resumed run, and every
-        rank, stop where the others do."""
-        return (
-            self.plan.patience and self.best
-            and sum(select in row for row in self.rows[self.best["epoch"] :]) >= self.plan.patience)
+        "Is patience at its end? By the log, so that a resumed run and every rank stop alike."
+        since = self.rows[self.best["epoch"]:] if self.best else []
+        return 0 < self.plan.patience <= sum(select in row for row in since)
 
 # %% ../nbs/40_training.ipynb #74a0dcc5
 def earlier(checkpoint: "str | Path | None", # a path; None: there is none
@@ -502,9 +498,8 @@ def train(model: torch.nn.Module,
     every weight must have a gradient."""
     plan = Plan(epochs, lr, seed, schedule, **more)
     if plan.patience and not (select and evaluate):
-        raise InputError(
-            f"patience = {plan.patience} waits for a better validation score: give evaluate "
-            "and select as well")
+        raise InputError(f"patience = {plan.patience} waits for a better validation score: give "
+                         "evaluate and select as well")
     settings = {**(settings or {}), **plan.decides()}
     loop = _Epochs(model, plan, loss, share, torch.device(device) if device else best_device())
     tell = log_to(log) if log is not None and loop.rank == 0 else None

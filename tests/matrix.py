@@ -3,7 +3,7 @@
     python tests/matrix.py [VERSION …] [--resolve-only]
     python tests/matrix.py --extras [core torch geo …]      the way of one's own city, from a wheel with each extra alone
 
-Needs the network and uv. Environments lie in a temporary folder. An interpreter is a pythonX.Y that runs, or one of pyenv's.
+Needs the network. Environments lie in a temporary folder, and so does uv where it isn't installed. An interpreter is a pythonX.Y that runs, or one of pyenv's.
 """
 import argparse
 import csv
@@ -33,8 +33,15 @@ def run(*command, cwd=ROOT, **env):
 
 def uv(*command):
     "One call of uv: nothing if it went well, else the last lines of what it says."
-    done = run(shutil.which("uv") or Path(sys.executable).parent / "uv", *command, "--quiet")
+    done = run("uv", *command, "--quiet")
     return "" if done.returncode == 0 else "\n".join(done.stderr.strip().splitlines()[-6:])
+
+def bring_uv(folder):
+    "uv is found from now on, in `folder` if nowhere else."
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], str(folder / "uv/bin")])
+    if shutil.which("uv"): return
+    done = run(sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--target", folder / "uv", "uv")
+    if done.returncode: sys.exit(done.stderr)
 
 def interpreter(version):
     "The path of this Python, or None."
@@ -104,7 +111,7 @@ def own_data(extra, wheel, folder):
             said = "" if same else f"{question}: loaded, the model says something else"
         wrong.append(said)
     wrong += [forecast(crimenb, mine, *words) for words in MORE.get(extra, ())]
-    print(f"{extra}: {wrong.count('')} of {len(wrong)} questions answered, {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{extra}: {wrong.count('')} of {len(wrong)} questions answered, {time.monotonic() - began:.0f} s", *filter(None, wrong), sep="\n", flush=True)
     return "\n".join(filter(None, wrong))
 
 def built(folder):
@@ -120,6 +127,7 @@ def main():
     parser.add_argument("--extras", nargs="*", choices=named(), help="instead: a card and forecasts of a made-up city from a wheel, with each extra alone (all, if none is named)")
     given, wrong = parser.parse_args(), []
     with tempfile.TemporaryDirectory() as folder:
+        bring_uv(Path(folder))
         if given.extras is not None:
             wheel = built(Path(folder))
             wrong = [f"{extra}:\n{said}" for extra in given.extras or named() if (said := own_data(extra, wheel, Path(folder)))]

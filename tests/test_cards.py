@@ -196,27 +196,45 @@ def test_columns_in_feet(tmp_path):
     assert made.card.crs == 26914 and np.allclose(sources.load(made.write()).events.lon.mean(), true.lon.mean(), atol=1e-6)
 
 
+@pytest.mark.parametrize("name, clock, written, at", [
+    ("TIME OCC", lambda i: f"{8 + i % 12}{i % 60:02}", "hhmm", "08:00"), ("TIME OCC", lambda i: str(i % 24 + 1), "hhmm", "00:01"), ("Hour", lambda i: str(i % 24), "hours", "00:00"),
+    ("Incident Time", lambda i: str((i*37 + 600) % 1440), "minutes", "10:00"), ("TIME OCC", lambda i: f"{8 + i % 12:02}:{i % 60:02}", None, "08:00"),
+    ("Incident Time", lambda i: f"{8 + i % 12:02}{i % 60:02}00", None, "08:00")])
+def test_a_draft_says_how_clocks_without_a_colon_are_written(tmp_path, name, clock, written, at):
+    lines = [f"2024-{1 + i % 9:02}-{1 + i % 28:02},{clock(i)},THEFT" for i in range(120)]
+    (tmp_path / "a.csv").write_text("\n".join([f"Occurred,{name},Kind", *lines]) + "\n")
+    made = cards.draft(tmp_path / "a.csv", tz="America/Chicago")
+    assert made.card.columns["clock"] == name and made.card.clocks == written
+    assert (f"\nclocks: {written}\n" in made.text) == (written is not None) and ("clocks:" in made.text) == (written is not None)
+    path = made.write()
+    first = sources.load(path).events
+    assert cities.get(path).clocks == written and len(first) == 120 and f"{first.time[first.time.dt.date == first.time.dt.date.min()].min():%H:%M}" == at
+    # it holds for a file of few rows, which would not show it
+    (tmp_path / "a.csv").write_text("\n".join([f"Occurred,{name},Kind", lines[0]]) + "\n")
+    assert f"{sources.load(path).events.time[0]:%H:%M}" == at
+
+
 def test_columns_whose_names_say_nothing_are_taken_for_their_values_where_there_is_one_choice(tmp_path):
     true = springfield(tmp_path)
     table = pd.read_csv(tmp_path / "incidents.csv")
     when = pd.to_datetime(table["Occurred On"], format="%m/%d/%Y %I:%M:%S %p")
     lon, lat = (table[name].map("{:.6f}".format).str.replace(".", ",") for name in ("Geo Lon", "Geo Lat"))
-    spanish = pd.DataFrame({"Expediente": table["Report No"], "Fecha del suceso": when.dt.strftime("%d/%m/%Y"), "A qué hora": when.dt.strftime("%H:%M"), "Delito": table["Offense Type"], "geo_x": lon, "geo_y": lat})
+    spanish = pd.DataFrame({"Expediente": table["Report No"], "Fecha del suceso": when.dt.strftime("%d/%m/%Y"), "A qué hora": when.dt.strftime("%H:%M"), "Delito": table["Offense Type"], "hecho_x": lon, "hecho_y": lat})
     spanish.to_csv(tmp_path / "sucesos.csv", sep=";", index=False, encoding="latin-1")
     made = cards.draft(tmp_path / "sucesos.csv", tz="America/Chicago")
-    assert made.card.columns == {"time": "Fecha del suceso", "clock": "A qué hora", "category": "Delito", "lon": "geo_x", "lat": "geo_y"} and made.card.order == "dmy"
+    assert made.card.columns == {"time": "Fecha del suceso", "clock": "A qué hora", "category": "Delito", "lon": "hecho_x", "lat": "hecho_y", "record_id": "Expediente"} and made.card.order == "dmy"
     assert same_events(made.account, true.assign(time=true.time.dt.floor("min")))
     assert sum("was taken for its values" in one for one in made.unsure) == 4
     for names in (("GEO_LON", "GEO_LAT"), ("pointX", "pointY")):
-        spanish.rename(columns=dict(zip(("geo_x", "geo_y"), names))).to_csv(tmp_path / "otro.csv", sep=";", index=False)
+        spanish.rename(columns=dict(zip(("hecho_x", "hecho_y"), names))).to_csv(tmp_path / "otro.csv", sep=";", index=False)
         found = cards.by_values(tmp_path / "otro.csv", {"time": "Fecha del suceso"})
         assert (found.get("lon"), found.get("lat")) == names or cards.draft(tmp_path / "otro.csv", tz="America/Chicago").card.columns["lon"] == names[0]
     # what is named stays, and of two dates none is taken
-    assert cards.by_values(tmp_path / "sucesos.csv", {"time": "Fecha del suceso", "lon": "geo_y", "lat": "geo_x"}) == {"clock": "A qué hora"}
+    assert cards.by_values(tmp_path / "sucesos.csv", {"time": "Fecha del suceso", "lon": "hecho_y", "lat": "hecho_x"}) == {"clock": "A qué hora"}
     spanish.assign(**{"Fecha de la denuncia": spanish["Fecha del suceso"]}).to_csv(tmp_path / "dos.csv", sep=";", index=False)
     with pytest.raises(InputError, match="known to be the time: name it with time="): cards.draft(tmp_path / "dos.csv")
     # whole numbers, and numbers too large, are no degrees
-    spanish.assign(geo_x=np.arange(len(table)) + 400_000, geo_y=np.arange(len(table)) + 4_000_000).to_csv(tmp_path / "metros.csv", sep=";", index=False)
+    spanish.assign(hecho_x=np.arange(len(table)) + 400_000, hecho_y=np.arange(len(table)) + 4_000_000).to_csv(tmp_path / "metros.csv", sep=";", index=False)
     assert cards.by_values(tmp_path / "metros.csv", {}) == {"time": "Fecha del suceso", "clock": "A qué hora"}
     assert cards.by_values(tmp_path / "incidents.csv", {}) == {}
 

@@ -1,4 +1,5 @@
 """One card a city: strict, whole, found by name or path; and what it lacks is one sentence."""
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,3 +114,12 @@ def test_a_city_can_be_registered(tmp_path, monkeypatch):
     Path(tmp_path / "o.csv").write_text("Nr,Reported,Kind,Quarter,Lon,Lat\n1,05.01.2018 23:10,THEFT,North,8.541,47.371\n2,06.01.2018 99:99,THEFT,South,8.550,47.369\n3,07.01.2018 12:00,THEFT,North,0,0\n")
     found = events.read(tmp_path / "o.csv", city="oldtown")
     assert found.dropped == {"date unparsable": 1} and found.mended == {"coordinates 0, 0": 1} and str(found.events.time[0]) == "2018-01-05 23:10:00"
+
+
+@pytest.mark.parametrize("name", list(C.CITIES))
+def test_a_card_is_itself_again_from_its_values(name):
+    card = C.CITIES[name]
+    again = C.of_values(json.loads(json.dumps(C.to_values(card))))
+    assert replace(again, events=(), areas=None) == replace(card, events=(), areas=None)
+    assert [Path(file).name for file in again.events] == list(card.events) and all(Path(file).is_absolute() for file in again.events)
+    with pytest.raises(InputError, match="unknown key of a card 'zoen'"): C.of_values({"name": "a", "zoen": "UTC"})

@@ -31,6 +31,12 @@ def test_what_can_not_be_written_is_one_sentence_and_leaves_nothing(tmp_path):
         assert "\n" not in str(error.value)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"] and (tmp_path / "file").read_text() == "old"
 
+def test_a_folder_is_not_written_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in (".", "..", "/", tmp_path):
+        with pytest.raises(InputError, match="it is a folder; name a place"): write_atomic(place, "x")
+    assert list(tmp_path.iterdir()) == []
+
 def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path):
     path = write_atomic(tmp_path / "a.txt", "old")
     with pytest.raises(TypeError): write_atomic(path, 3.14)

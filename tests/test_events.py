@@ -590,7 +590,8 @@ def test_no_view_takes_no_event_for_a_quiet_city(samples):
         with pytest.raises(InputError, match=r"no event.*: [a-z]") as told: make()
         assert "\n" not in str(told.value)
     # events of another time than that which is asked for
-    with pytest.raises(InputError, match="no event lies in the .* periods from 2019"): panels.Panel.from_events(events, places=places, start="2019-01-01", end="2019-03-01")
+    every = pd.DataFrame({"lon": -87.6, "lat": 41.8, "km2": 1.}, index=list(events.area.cat.categories))
+    with pytest.raises(InputError, match="no event lies in the .* periods from 2019"): panels.Panel.from_events(events, places=every, start="2019-01-01", end="2019-03-01")
     kept, why = cleaning.believe(none, "chicago")
     assert len(kept) == 0 and why == {}
 
@@ -783,3 +784,46 @@ def test_many_places_far_from_all_others_are_an_error():
     box = E.read(table, box=(-88, 41, -87, 42))
     assert box.mended == {"coordinates outside the city": 20}
     assert E.read(table.iloc[:82]).mended == {"coordinates far from all others": 2}
+
+
+# portal -> its columns, each with a value and what it is to us; {n} counts the rows, {h} every second, {d} goes from 1 to 9, {u} is 4 or 5
+PORTALS = {
+    "small words": {"Nº expediente": ("E{}", "record_id"), "Fecha del hecho": ("14/03/2024", "time"), "Hora del hecho": ("08:1{d}", "clock"), "Modalidad delictiva": ("ROBO", "category"), "geo_x": ("-99.1", "lon"), "geo_y": ("19.4", "lat"), "scene": ("STREET", "premises"), "neighborhood_no": ("7", "area")},
+    "metres": {"When it happened": ("2024-03-14 08:15", "time"), "what": ("ROBO", "category"), "geo_x": ("1171000", "x"), "geo_y": ("1900000", "y")},
+    "Mexico City": {"ao_hechos": ("2019", None), "mes_hechos": ("Enero", None), "fecha_hechos": ("2019-01-0{d} 12:15:00", "time"), "ao_inicio": ("2019", None), "fecha_inicio": ("2019-02-01 10:12:00", None), "delito": ("ROBO", "category"), "categoria_delito": ("BAJO", None), "fiscalia": ("F", None), "colonia_hechos": ("C", None), "alcaldia_hechos": ("CUAUHTEMOC", "area"), "longitud": ("-99.1", "lon"), "latitud": ("19.4", "lat")},
+    "Colombia": {"DEPARTAMENTO": ("CUNDINAMARCA", None), "MUNICIPIO": ("BOGOTÁ", None), "CODIGO DANE": ("11001000", None), "ARMAS MEDIOS": ("ARMA", None), "FECHA HECHO": ("1/0{d}/2024", "time"), "GENERO": ("M", None), "CANTIDAD": ("1", None), "DESCRIPCION_CONDUCTA": ("HURTO", "category")},
+    "Buenos Aires": {"id-mapa": ("{}", "record_id"), "anio": ("2023", None), "mes": ("ENERO", None), "dia": ("LUNES", None), "fecha": ("2023-01-0{d}", "time"), "franja": ("1{d}", "clock"), "tipo": ("Robo", "category"), "subtipo": ("Robo total", None), "uso_arma": ("NO", None), "barrio": ("PALERMO", "area"), "comuna": ("14", None), "latitud": ("-34.6", "lat"), "longitud": ("-58.4", "lon"), "cantidad": ("1", None)},
+    "São Paulo": {"NUM_BO": ("AB1", None), "DATA_OCORRENCIA_BO": ("0{d}/01/2023", "time"), "HORA_OCORRENCIA": ("08:15", "clock"), "NATUREZA_APURADA": ("FURTO", "category"), "BAIRRO": ("CENTRO", "area"), "LATITUDE": ("-23.5", "lat"), "LONGITUDE": ("-46.6", "lon")},
+    "police.uk": {"Crime ID": ("c{}", "record_id"), "Month": ("2024-01", "time"), "Reported by": ("Met", None), "Falls within": ("Met", None), "Longitude": ("-0.1", "lon"), "Latitude": ("51.5", "lat"), "Location": ("On or near X", None), "LSOA code": ("E01000{d}", "area"), "LSOA name": ("City {d}", None), "Crime type": ("Drugs", "category"), "Last outcome category": ("x", None), "Context": ("", None)},
+    "Toronto": {"EVENT_UNIQUE_ID": ("GO-{}", "record_id"), "REPORT_DATE": ("1/1/2014 5:00:00 AM", None), "OCC_DATE": ("1/1/2014 {u}:00:00 AM", "time"), "OCC_YEAR": ("2014", None), "OCC_HOUR": ("1{d}", "clock"), "DIVISION": ("D42", None), "LOCATION_TYPE": ("Apartment", None), "PREMISES_TYPE": ("Apartment", "premises"), "OFFENCE": ("Assault", "category"), "MCI_CATEGORY": ("Assault", None), "HOOD_158": ("144", None), "NEIGHBOURHOOD_158": ("Morningside (144)", "area"), "LONG_WGS84": ("-79.2", "lon"), "LAT_WGS84": ("43.8", "lat")},
+    "Seattle": {"Report Number": ("R{h}", None), "Offense ID": ("{}", "record_id"), "Offense Start DateTime": ("02/05/2020 10:1{d}:00 AM", "time"), "Offense End DateTime": ("", None), "Report DateTime": ("02/05/2020 11:1{d}:00 AM", None), "Group A B": ("A", None), "Crime Against Category": ("SOCIETY", None), "Offense Parent Group": ("DRUG", None), "Offense": ("Drug Violations", "category"), "Offense Code": ("35A", None), "Precinct": ("W", "area"), "Sector": ("Q", None), "Beat": ("Q1", None), "MCPP": ("MAGNOLIA", None), "100 Block Address": ("x", None), "Longitude": ("-122.3", "lon"), "Latitude": ("47.6", "lat")},
+    "Denver": {"incident_id": ("{h}", None), "offense_id": ("{}", "record_id"), "OFFENSE_CODE": ("2399", None), "OFFENSE_CODE_EXTENSION": ("0", None), "OFFENSE_TYPE_ID": ("theft-other", None), "OFFENSE_CATEGORY_ID": ("larceny", "category"), "FIRST_OCCURRENCE_DATE": ("6/15/2016 11:3{d}:00 PM", "time"), "LAST_OCCURRENCE_DATE": ("", None), "REPORTED_DATE": ("6/16/2016 11:3{d}:00 PM", None), "INCIDENT_ADDRESS": ("x", None), "GEO_X": ("3143000", None), "GEO_Y": ("1690000", None), "GEO_LON": ("-104.9", "lon"), "GEO_LAT": ("39.7", "lat"), "DISTRICT_ID": ("3", None), "PRECINCT_ID": ("311", "area"), "NEIGHBORHOOD_ID": ("stapleton", None), "IS_CRIME": ("1", None)},
+    "Boston": {"INCIDENT_NUMBER": ("I{}", "record_id"), "OFFENSE_CODE": ("3005", None), "OFFENSE_DESCRIPTION": ("SICK ASSIST", "category"), "DISTRICT": ("D4", "area"), "REPORTING_AREA": ("1", None), "SHOOTING": ("0", None), "OCCURRED_ON_DATE": ("2023-01-27 22:4{d}:00", "time"), "YEAR": ("2023", None), "MONTH": ("1", None), "DAY_OF_WEEK": ("Friday", None), "HOUR": ("22", None), "UCR_PART": ("", None), "STREET": ("X", None), "Lat": ("42.3", "lat"), "Long": ("-71.1", "lon")},
+    "Philadelphia": {"objectid": ("{}", None), "dc_dist": ("18", "area"), "psa": ("3", None), "dispatch_date_time": ("2023-03-11 17:1{d}:00+00", "time"), "dispatch_date": ("2023-03-11", None), "dispatch_time": ("12:12:00", None), "hour": ("12", None), "dc_key": ("2023{}", "record_id"), "location_block": ("x", None), "ucr_general": ("800", None), "text_general_code": ("Other Assaults", "category"), "point_x": ("-75.2", None), "point_y": ("39.9", None), "lat": ("39.9", "lat"), "lng": ("-75.2", "lon")},
+    "Baltimore": {"RowID": ("{}", "record_id"), "CCNumber": ("C{}", None), "CrimeDateTime": ("2024/01/0{d} 10:1{d}:00+00", "time"), "CrimeCode": ("4E", None), "Description": ("COMMON ASSAULT", "category"), "Inside_Outside": ("I", None), "Weapon": ("", None), "Post": ("111", None), "Gender": ("F", None), "Age": ("30", None), "Race": ("B", None), "Location": ("x", None), "Old_District": ("C", None), "New_District": ("C", None), "Neighborhood": ("Y", "area"), "Latitude": ("39.3", "lat"), "Longitude": ("-76.6", "lon"), "PremiseType": ("STREET", "premises")},
+    "Berlin": {"ANGELEGT_AM": ("02.01.2024", None), "TATZEIT_ANFANG_DATUM": ("01.01.2024", "time"), "TATZEIT_ANFANG_STUNDE": ("1{d}", "clock"), "TATZEIT_ENDE_DATUM": ("02.01.2024", None), "TATZEIT_ENDE_STUNDE": ("8", None), "LOR": ("01100101", "area"), "SCHADENSHOEHE": ("500", None), "VERSUCH": ("Nein", None), "DELIKT": ("Fahrraddiebstahl", "category")},
+    "Houston": {"Incident": ("{}", None), "RMS Occurrence Date": ("1/1/2024", "time"), "RMS Occurrence Hour": ("1{d}", "clock"), "NIBRS Class": ("13A", None), "NIBRS Description": ("Aggravated Assault", "category"), "Offense Count": ("1", None), "Beat": ("1A10", "area"), "Premise": ("Residence", "premises"), "ZIP Code": ("77002", None), "Map Longitude": ("-95.3", "lon"), "Map Latitude": ("29.7", "lat")},
+    "Portland": {"Address": ("x", None), "CaseNumber": ("{}", "record_id"), "CrimeAgainst": ("Person", None), "Neighborhood": ("N", "area"), "OccurDate": ("1/1/2024", "time"), "OccurTime": ("14{d}0", "clock"), "OffenseCategory": ("Assault", None), "OffenseType": ("Simple", "category"), "OpenDataLat": ("45.5", "lat"), "OpenDataLon": ("-122.6", "lon"), "OpenDataX": ("7644000", None), "OpenDataY": ("684000", None), "ReportDate": ("1/2/2024", None), "OffenseCount": ("1", None)},
+    "Vancouver": {"TYPE": ("Theft", "category"), "YEAR": ("2023", None), "MONTH": ("3", None), "DAY": ("1", None), "HOUR": ("10", None), "MINUTE": ("0", None), "HUNDRED_BLOCK": ("x", None), "NEIGHBOURHOOD": ("West End", "area"), "X": ("490000", "x"), "Y": ("5458000", "y")},
+}
+
+@pytest.mark.parametrize("name", PORTALS)
+def test_the_columns_of_portals_are_guessed(name):
+    fill = lambda value, i: value.replace("{}", str(1000 + i)).replace("{h}", str(i//2)).replace("{d}", str(1 + i % 9)).replace("{u}", str(4 + i % 2))
+    table = pa.table({theirs: [fill(value, i) for i in range(60)] for theirs, (value, _) in PORTALS[name].items()})
+    assert E.guess(table, {}) == {ours: theirs for theirs, (_, ours) in PORTALS[name].items() if ours}
+
+
+@pytest.mark.parametrize("names", [dict(IS_CRIME="1", time="2024-01-05 10:00"), dict(hour="12"), dict(month="3", year="2023"), dict(reference_date="x")])
+def test_what_is_not_sure_is_not_guessed(names):
+    assert E.guess(pa.table({name: [value]*60 for name, value in names.items()}), {}).keys() <= {"time"}
+    # a text that is another one in each row is no kind of crime, and a code of an offence is no number of a record
+    told = pa.table({"description": [f"he took {i} apples" for i in range(60)], "Offense ID": [str(i % 5) for i in range(60)]})
+    assert E.guess(told, {}) == {}
+
+
+@pytest.mark.parametrize("days, hours", [([f"2024-01-{d:02}T05:00:00" for d in range(1, 25)], 9), (["2024-01-01 00:00"]*24, 9), (["1/1/2024 12:00:00 AM"]*24, 9),
+                                         ([f"2024-01-01T{h:02}:00:00" for h in range(24)], 0), (["2024-01-01T05:30:00"]*24, 5)])
+def test_a_date_at_one_hour_of_the_day_has_no_clock(days, hours):
+    found = E.read(pd.DataFrame({"date": days, "hour": ["09:00"]*24, "kind": "theft"})).events
+    assert found["time"].dt.hour[0] == hours

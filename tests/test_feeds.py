@@ -118,11 +118,11 @@ def test_hours_without_any_event_are_zero_where_they_are_asked_for(city):  # noq
     assert maps.counts.shape == (24, 5, 4) and not maps.counts.any()
 
 AFTER_A_RESTART = """
-import sys
+import json, pathlib, sys, warnings
 import numpy as np
 from crimenb import cities, geo, grids, sources, terrain
 from crimenb.core import InputError
-from crimenb.warehouse import feeds
+from crimenb.warehouse import feeds, store
 folder = sys.argv[1]
 assert "oldtown" not in cities.CITIES
 events = sources.load("oldtown", folder=folder)
@@ -131,6 +131,26 @@ seqs = feeds.sequences("oldtown", min_events=5, folder=folder)
 maps = feeds.hourly_maps("oldtown", grids.Grid(8.5, 47.35, 8.6, 47.4, 2, 2), folder=folder)
 ground = feeds.terrain("oldtown", units, {}, period="M", choice={"folder": folder})
 print(len(events), seqs.n_spots, int(maps.counts.sum()), int(np.nansum(feeds.panel("oldtown", "D", folder=folder).counts)), int(ground.counts.sum()))
+# what the card says of cells, squares and factors is known from the store
+card = store.card_of("oldtown", folder)
+assert card.portal.elsewhere == {2019: "table b has it"} and card.portal.base == "https://data.oldtown.example/api"
+assert sources.load("oldtown", folder=folder).equals(events)
+own = feeds.hourly_maps("oldtown", "oldtown", folder=folder)
+assert own.grid == grids.as_grid(card, events) and own.counts.sum() == 310 and len(own.holidays)
+ground = feeds.terrain("oldtown", period="M", choice={"folder": folder})
+assert [*ground.factors] == ["bars"] and ground.counts.sum() == 310 and ground.units.cells.width == 500
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    store.load("oldtown", until="2020-01-01", folder=folder)
+assert "table b has it" in str(said[0].message)
+again = store.ingest("oldtown", sys.argv[2], folder)
+assert (again.kept, again.replaced, again.rows) == (310, 310, 310)
+# a store that was made before stores kept their card
+book = pathlib.Path(folder, "city=oldtown", "store.json")
+old = json.loads(book.read_text())
+del old["card"], old["seal"]
+book.write_text(json.dumps({**old, "seal": store._seal(old)}))
+assert len(sources.load("oldtown", folder=folder)) == feeds.terrain("oldtown", units, {}, period="M", choice={"folder": folder}).counts.sum() == 310
 for asked in ((None, {}), (units, None), (500., {})):
     try: feeds.terrain("oldtown", *asked, choice={"folder": folder})
     except InputError as error: assert "the card of oldtown is not registered" in str(error)
@@ -147,8 +167,14 @@ def test_a_store_is_read_in_a_process_in_which_its_card_is_not_registered(tmp_pa
     pd.DataFrame({"Nr": range(n), "Reported": times.strftime("%d.%m.%Y %H:%M"), "Kind": np.resize(["THEFT", "BURGLARY"], n), "Quarter": np.resize(["North", "South"], n),
                   "Lon": np.resize([8.541, 8.552], n), "Lat": np.resize([47.371, 47.366], n)}).to_csv(tmp_path/"oldtown.csv", index=False)
     monkeypatch.setitem(cities.CITIES, "oldtown", cities.Card("oldtown", {"time": "Reported", "category": "Kind", "lon": "Lon", "lat": "Lat", "record_id": "Nr"},
-                                                              {"Quarter": False}, order="dmy", zone="Europe/Zurich", box=(8.4, 47.3, 8.7, 47.5)))
+                                                              {"Quarter": False}, order="dmy", zone="Europe/Zurich", box=(8.4, 47.3, 8.7, 47.5), cell_m=500, holidays="CH", factors=[cities.Factor("bars", "bars.csv")],
+                                                              portal=cities.Portal("Oldtown", "soda", "https://me:secret@data.oldtown.example/api?token=secret", {2018: "a"}, "reported", "nr", (), (), {2019: "table b has it"})))
+    # files of the card are found from wherever the next process is
+    monkeypatch.chdir(tmp_path)
+    (tmp_path/"bars.csv").write_text("lon,lat\n8.545,47.370\n8.550,47.367\n")
     S.ingest("oldtown", tmp_path/"oldtown.csv", tmp_path/"store")
-    done = subprocess.run([sys.executable, "-c", AFTER_A_RESTART, str(tmp_path/"store")], capture_output=True, text=True)
+    assert "secret" not in (tmp_path/"store"/"city=oldtown"/"store.json").read_text()
+    (tmp_path/"away").mkdir()
+    done = subprocess.run([sys.executable, "-c", AFTER_A_RESTART, str(tmp_path/"store"), str(tmp_path/"oldtown.csv")], capture_output=True, text=True, cwd=tmp_path/"away")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["310", "2", "310", "310", "310"]

@@ -11,7 +11,7 @@ from scipy.ndimage import zoom
 
 from crimenb.city import simulate
 from crimenb.core import InputError
-from crimenb.grids import (ALL_EXTERNAL, AUTHORS_LAGS, EXTERNAL, GRIDS, INTERPOLATIONS, LAGS, Frames, Grid, diurnal_difference, diurnal_sum,
+from crimenb.grids import (ALL_EXTERNAL, AUTHORS_LAGS, EXTERNAL, GRIDS, INTERPOLATIONS, LAGS, Grid, diurnal_difference, diurnal_sum,
                            double_time, external_features, first_target, frame_index, HourlyMaps, Squares, as_grid, squares, weather_ahead, weather_ranges, read_day_numbers, read_weather, recover,
                            super_resolve)
 from crimenb.sources import load
@@ -228,56 +228,19 @@ def test_lags_of_the_paper_and_of_the_authors():
 
 @pytest.mark.parametrize("lags", [{"nearby": (0, 1)}, {"nearby": (-1,)}, {"nearby": (1.5,)}, {}, {"nearby": ()}])
 def test_no_lag_reads_the_target_or_the_future(lags):
-    for call in (lambda: frame_index([600], lags), lambda: first_target(lags), lambda: Frames(np.zeros((700, 2, 2), np.float32), lags)):
+    for call in (lambda: frame_index([600], lags), lambda: first_target(lags)):
         with pytest.raises(InputError): call()
 
 @given(lag_groups, st.integers(0, 20), st.integers(1, 5), st.integers(0, 10**6))
 @settings(max_examples=40, deadline=None)
 def test_a_poisoned_future_changes_nothing(lags, later, n, seed):
     first, rng = first_target(lags), np.random.default_rng(seed)
-    T = first + later + n
-    series, external = rng.random((T, 2, 3), np.float32), rng.random((T, 4), np.float32)
-    targets = rng.integers(first, T, n)
-    clean = Frames(series, lags, external).batch(targets)
-    for i, t in enumerate(targets):
-        poisoned, weather = series.copy(), external.copy()
-        poisoned[t:], weather[t + 1:] = np.nan, np.nan
-        seen = Frames(poisoned, lags, weather).batch([t])
-        for a, b in zip(clean[:-1], seen[:-1]): assert torch.equal(a[i], b[0])
-        assert torch.equal(clean[-1][i, 0], torch.from_numpy(series[t])) and seen[-1].isnan().all()
-    assert (frame_index(targets, lags) < targets[:, None]).all()
-
-def test_batches_are_the_frames_and_share_the_series():
-    series = np.arange(600 * 4, dtype=np.float32).reshape(600, 2, 2)
-    external = np.random.default_rng(0).random((600, 5))
-    frames = Frames(series, external=external)
-    assert np.shares_memory(frames.series.numpy(), series) and frames.target is frames.series and len(frames) == 600
-    targets = np.arange(504, 600)
-    whole = frames.batch(targets)
-    for group, part in zip(LAGS.values(), whole):
-        assert part.shape == (96, 3, 2, 2)
-        for j, lag in enumerate(group): assert (part[:, j].numpy() == series[targets - lag]).all()
-    np.testing.assert_allclose(whole[3], external[targets], rtol=1e-6)
-    pieces = list(frames.batches(targets, 40))
-    assert [len(p[0]) for p in pieces] == [40, 40, 16] and all(torch.equal(torch.cat(parts), one) for parts, one in zip(zip(*pieces), whole))
-    mixed = torch.cat([p[4] for p in frames.batches(targets, 40, np.random.default_rng(0))])[:, 0, 0, 0]
-    assert not torch.equal(mixed, whole[4][:, 0, 0, 0]) and torch.equal(mixed.sort().values, whole[4][:, 0, 0, 0])
-    assert frames.to("cpu").batch([504])[0].equal(frames.batch([504])[0])
-
-def test_fine_frames_with_coarse_targets():
-    coarse = np.random.default_rng(0).random((20, 3, 3)).astype(np.float32)
-    batch = Frames(super_resolve(coarse), {"nearby": (1, 2)}, target=coarse).batch([5, 9])
-    assert [tuple(part.shape) for part in batch] == [(2, 2, 6, 6), (2, 0), (2, 1, 3, 3)]
-
-def test_frames_that_do_not_fit():
-    series = np.zeros((600, 2, 2), np.float32)
-    frames = Frames(series)
-    for wrong in ([503], [600], [-1]):
-        with pytest.raises(InputError): frames.batch(wrong)
-    with pytest.raises(InputError): Frames(series, external=np.zeros((599, 5)))
-    with pytest.raises(InputError): Frames(series, target=series[:-1])
-    with pytest.raises(InputError): Frames(series[0])
-    with pytest.raises(InputError): list(frames.batches([504], 0))
+    series, targets = rng.random((first + later + n, 2, 3), np.float32), rng.integers(first, first + later + n, n)
+    for t in targets:
+        poisoned = series.copy()
+        poisoned[t:] = np.nan
+        assert np.array_equal(poisoned[frame_index([t], lags)], series[frame_index([t], lags)])
+    with pytest.raises(InputError): frame_index([first - 1], lags)
 
 # --- what is not crime
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crimenb.lab import ledger, studies
+from crimenb.lab import event_boards, ledger, studies
 from crimenb.core import InputError
 from crimenb.papers import stresnet
 from crimenb.sequences import read_sequences, table1
@@ -231,6 +231,19 @@ def test_every_number_in_the_readmes_tables_is_a_recorded_one_rounded():
                 assert (abs(near - float(shown)) <= half + 1e-9).any(), (label, column, shown, sorted(near))
                 checked += 1
     assert checked >= 80
+
+def test_every_difference_with_its_interval_in_the_readmes_sentences_is_a_recorded_one():
+    text = (ROOT/"README.md").read_text().split("## What we found")[1].split("## From Python")[0]
+    number = r"([+−]?\d*\.?\d+)"
+    found = re.findall(number + r"(?:,| \(| of its speed alone \() ?(?:from )?" + number + " to " + number, text)
+    recorded = [studies.read_results(studies.folder_of("results"))[["value", "low", "high"]],
+                event_boards.gains(event_boards.recorded())[["difference", "low", "high"]]]
+    recorded = np.vstack([rows.to_numpy(float) for rows in recorded])
+    for said in found:
+        numbers = [float(part.replace("−", "-")) for part in said]
+        half = [.5*10.**-len(part.partition(".")[2]) + 1e-9 for part in said]
+        assert (abs(recorded - numbers) <= half).all(1).any(), said
+    assert len(found) >= 15
 
 def test_the_readme_says_what_the_evidence_cost():
     files = studies.folder_of("results").glob("*.json")

@@ -118,7 +118,7 @@ def test_a_killed_program_forgets_nothing_that_it_acknowledged(bundles, tmp_path
     assert running.wait() == -signal.SIGKILL
     assert {answer["status"] for answer in answered} == {"counted"} and 40 <= len(answered) <= 100
     # half a line, as a kill within a write leaves it
-    with journal.open("ab") as file: file.write(b'{"record_id": "7')
+    with journal.open("ab") as file: file.write(b'["00000000", {"record_id": "7')
     # everything once more, as a sender does that doesn't know how far it came
     running = program(bundles["DNN"], journal)
     said, _ = running.communicate("".join(json.dumps(event) + "\n" for event in events))
@@ -152,7 +152,7 @@ GOOD = {"record_id": "a", "time": "2020-06-23T10:00", "area": "north", "category
 
 
 @pytest.mark.parametrize("change, says", [
-    ({"record_id": None}, "record_id is missing"), ({"record_id": 7}, "record_id is missing"), ({"time": ""}, "time is missing"), ({"time": "yesterday"}, "is no time"),
+    ({"record_id": None}, "record_id is missing"), ({"record_id": 7}, "record_id is missing"), ({"time": ""}, "time is missing"), ({"time": "yesterday"}, "no local time"), ({"time": "now"}, "no local time"), ({"time": "06/23/2020"}, "year first"), ({"time": "2020-06-31"}, "no local time"),
     ({"time": "NaT"}, "no local time"), ({"time": "2020-06-23T10:00Z"}, "without a zone"), ({"area": "east"}, "unknown area 'east'"), ({"time": "2020-06-21T23:59"}, "already counts"),
     ({"time": "1999-01-01"}, "already counts"), ({"time": "2021-06-23"}, "check the date"), ({"category": "LITTERING"}, "unknown category 'LITTERING'")])
 def test_events_that_can_not_count_are_refused_and_the_rest_goes_on(bundles, tmp_path, change, says):
@@ -174,6 +174,27 @@ def test_a_journal_with_a_broken_line_in_the_middle_is_refused(tmp_path):
     journal = Journal(path)
     with pytest.raises(InputError, match="broken line before its end"): journal.read()
     assert path.read_text().count("\n") == 3
+    journal.close()
+
+
+def test_every_flipped_bit_of_a_journal_is_refused_and_older_journals_are_read(tmp_path):
+    path, records = tmp_path / "journal", [{"record_id": f"{i}", "time": "2020-06-23T10:00", "area": "n\u00f6rth", "category": "violent"} for i in range(3)]
+    journal = Journal(path)
+    journal.write(records)
+    good = path.read_bytes()
+    def read(content):
+        path.write_bytes(content)
+        return journal.read()
+    for bit in range(8*len(good)):
+        bad = bytearray(good)
+        bad[bit//8] ^= 1 << bit % 8
+        with pytest.raises(InputError, match="broken line"): read(bytes(bad))
+        assert path.read_bytes() == bad
+    for cut in range(len(good)): assert read(good[:cut]) == records[:good[:cut].count(b"\n")]
+    assert read("".join(json.dumps(record) + "\n" for record in records).encode()) == records
+    for line in (b"5\n", b"[]\n", b"null\n", b"["*5000 + b"\n"):
+        with pytest.raises(InputError, match="broken line"): read(good + line)
+    journal.close()
 
 
 def test_one_process_at_a_time(bundles, tmp_path):
@@ -203,6 +224,8 @@ def test_weeks_that_can_not_be_forecast_and_panels_that_can_not_be_served(bundle
     scorer = Scorer(bundles["DNN"], tmp_path / "journal")
     for at in (START, START + pd.Timedelta(weeks=KNOWN + 9)):
         with pytest.raises(InputError, match="there is no forecast for"): scorer.forecast(at)
+    for at in ("soon", "2020-06-22T00:00+02:00", [], 10**30):
+        with pytest.raises(InputError, match="is no local time"): scorer.forecast(at)
     panel = made_up(COUNTS[:KNOWN])
     panel.attributes, panel.attribute_names = np.ones((KNOWN, 3, 1)), ["victim_age"]
     with pytest.raises(InputError, match="no victim_age"): export(learnt["DNN"], panel, tmp_path / "x.crimenb")
@@ -271,6 +294,15 @@ def test_the_command_line(bundles, tmp_path, capsys):
     assert list(shown.place) == AREAS and np.allclose(shown.filter(like='level ').sum(axis=1), 1)
     assert main(given[:-1] + ["0"]) == 2 and "every is 0" in capsys.readouterr().err
     assert main([*given[:4], str(tmp_path / "none.csv")]) == 2 and "can not read" in capsys.readouterr().err
+
+
+def test_answers_that_can_not_be_written_end_in_one_sentence(bundles, tmp_path, monkeypatch, capsys):
+    (tmp_path / "events.jsonl").write_text(json.dumps(GOOD))
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main([str(bundles["DNN"]), "--journal", str(tmp_path / "j"), "--input", str(tmp_path / "events.jsonl")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "an answer can not be written (No space left on device)" in said
 
 
 def test_lines_that_are_no_json_come_as_text():

@@ -3,6 +3,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -274,7 +275,33 @@ def test_a_registered_city_works_and_its_store_is_read_without_its_card(tmp_path
     # as after a restart of the process, which knows nothing of the card
     monkeypatch.undo()
     assert S.load("oldtown", folder=tmp_path).category.tolist() == ["THEFT", "BURGLARY", "THEFT"] and list(S.cities(tmp_path).index) == ["oldtown"]
+    assert S.card_of("oldtown", tmp_path) == card and S.ingest("oldtown", path, tmp_path).replaced == 3
+    # a store of before that, which has no card in it
+    book = tmp_path/"city=oldtown"/"store.json"
+    said = json.loads(book.read_text())
+    assert said.pop("card") and said.pop("seal")
+    book.write_text(json.dumps({**said, "seal": S._seal(said)}))
+    assert len(S.load("oldtown", folder=tmp_path)) == 3
     with pytest.raises(InputError, match="oldtown was made with a card that is not registered now: put it into crimenb.cities.CITIES"): S.ingest("oldtown", path, tmp_path)
+
+
+@pytest.mark.parametrize("more, words", [({"order": "mdy"}, "order"), ({"box": (8.4, 47.3, 8.6, 47.5), "zone": "Europe/Zurich"}, "zone, box"),
+                                         ({"holidays": "CH", "cell_m": 500.}, None), ({}, None)])
+def test_a_registered_card_wins_over_that_of_the_store_and_a_difference_is_said(tmp_path, monkeypatch, more, words):
+    from crimenb import cities
+    path = tmp_path/"oldtown.csv"
+    path.write_text("Nr,Reported,Kind,Quarter,Lon,Lat\n1,05.01.2018 23:10,THEFT,North,8.541,47.371\n2,06.01.2018 01:05,BURGLARY,South,8.552,47.366\n")
+    card = cities.Card("oldtown", {"time": "Reported", "category": "Kind", "lon": "Lon", "lat": "Lat", "record_id": "Nr"}, {"Quarter": False}, order="dmy")
+    monkeypatch.setitem(cities.CITIES, "oldtown", card)
+    S.ingest("oldtown", path, tmp_path)
+    monkeypatch.setitem(cities.CITIES, "oldtown", cities.replace(card, **more))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        S.ingest("oldtown", path, tmp_path)
+    said = [str(one.message) for one in said if "another" in str(one.message)]
+    assert [re.search(r"has another (.*): rows", one)[1] for one in said] == ([words] if words else [])
+    assert S.card_of("oldtown", tmp_path) == cities.CITIES["oldtown"]
+    assert S.load("oldtown", folder=tmp_path).time[0].month == (5 if "order" in more else 1)
 
 
 def test_record_numbers_that_a_spreadsheet_has_saved_are_the_same(tmp_path):
@@ -762,3 +789,58 @@ def test_files_that_say_different_zones_need_that_of_the_city(tmp_path):
     (tmp_path/"card.yaml").write_text(card + "zone: America/Chicago\n")
     agree(tmp_path/"card.yaml", files, tmp_path/"stores", "town")
     assert list(S.load("town", folder=tmp_path/"stores").time[:2].astype(str)) == ["2024-05-01 07:00:00"]*2
+
+
+def nypd(samples):
+    "The header of New York's export, and lines without their last four values."
+    header, *lines = (samples/"nypd.csv").read_text().splitlines()
+    names, good = next(csv.reader([header])), next(csv.reader([lines[1]]))
+    return header, [",".join([f'"{v}"' if "," in v else v for v in {**dict(zip(names, good)), "CMPLNT_NUM": f"9{i:08}"}.values()][:-4])
+                    for i in range(40)]
+
+
+@pytest.mark.parametrize("tail", ["34 ST, PENN STATION,25-44,BLACK", "34 ST, PENN,(null),UNKNOWN", "34 ST,PENN STATION,UNKNOWN,UNKNOWN", "A,B,18-24,WHITE HISPANIC", "A,(null),45-64,BLACK"])
+def test_a_row_of_the_right_width_whose_words_have_moved_is_unreadable_in_both_readers(samples, tmp_path, tail):
+    header, lines = nypd(samples)
+    good = ["(null),25-44,BLACK,F", "X ST,UNKNOWN,UNKNOWN,E", "(null),-974,WHITE,M", "(null),<18,UNKNOWN,U", "(null),65+,BLACK HISPANIC,"]
+    rows = [f"{line},{good[i % 5]}" for i, line in enumerate(lines)]
+    (tmp_path/"a.csv").write_text("\n".join([header, *rows, *(f"{line.replace('9000', '8000')},{tail}" for line in lines[:2]), lines[3]]) + "\n")
+    got = agree("nyc", tmp_path/"a.csv", tmp_path)
+    assert (got.rows_in, got.kept, got.dropped) == (43, 40, {"line unreadable": 3})
+    assert got.mended == {"victim_age_group unknown": 16, "victim_sex unknown": 16, "victim_descent unknown": 16}
+    lost = S.rejects("nyc", tmp_path)
+    assert lost.reason.tolist() == ["line unreadable"]*3
+    assert set(S.load("nyc", folder=tmp_path).victim_sex.dropna()) == {"F", "E", "M"}
+
+
+def test_a_desk_that_writes_a_whole_word_is_not_moved(samples, tmp_path):
+    header, lines = nypd(samples)
+    (tmp_path/"a.csv").write_text("\n".join([header, *(f"{line},(null),25-44,BLACK,{('MALE', 'FEMALE')[i % 2]}" for i, line in enumerate(lines))]) + "\n")
+    got = agree("nyc", tmp_path/"a.csv", tmp_path)
+    assert got.kept == 40 and got.mended == {"victim_sex unknown": 40}
+
+
+@pytest.mark.parametrize("other, share, words", [
+    ((-90.2, 41.9), 2, r"2 towns up to 2\d\d km .*50% near \(-90.20, 41.90\) and 50% near \(-87.65, 41.90\): say where the city is with box"),
+    ((-87.65, 44.15), 4, "50 of 200 places more than 100 km from the middle of all"), ((-88.65, 41.9), 2, None), ((-87.65, 41.95), 2, None)])
+def test_two_towns_half_and_half_are_refused_by_both_readers(tmp_path, other, share, words):
+    rng, lines = np.random.default_rng(0), ["when,kind,lon,lat,no"]
+    for i in range(200):
+        lon, lat = (other if i % share == 0 else (-87.65, 41.9)) + rng.normal(0, .01, 2)
+        lines.append(f"2016-{1 + i % 12:02}-0{1 + i % 9} 10:{i % 60:02},THEFT,{lon:.5f},{lat:.5f},{i}")
+    (tmp_path/"a.csv").write_text("\n".join(lines) + "\n")
+    card = "name: town\nevents: a.csv\ncolumns: {time: when, category: kind, lon: lon, lat: lat, record_id: no}\n"
+    (tmp_path/"town.yaml").write_text(card)
+    if words: both(str(tmp_path/"town.yaml"), [tmp_path/"a.csv"], tmp_path/"no", words)
+    else: agree(str(tmp_path/"town.yaml"), tmp_path/"a.csv", tmp_path, name="town")
+    # with a box, those of the other town are counted
+    (tmp_path/"town.yaml").write_text(card + "box: [-87.75, 41.8, -87.55, 42]\n")
+    got = agree(str(tmp_path/"town.yaml"), tmp_path/"a.csv", tmp_path/"boxed", name="town")
+    assert got.mended == ({} if other == (-87.65, 41.95) else {"coordinates outside the city": 200//share})
+
+
+def test_a_country_is_not_two_towns():
+    rng = np.random.default_rng(0)
+    at = np.concatenate([rng.normal((-3.7, 40.4), .1, (120, 2)), rng.normal((2.2, 41.4), .1, (120, 2)), rng.uniform((-7, 37), (2, 43), (160, 2))])
+    table = pd.DataFrame({"time": pd.date_range("2020-01-01", periods=400, freq="7h"), "category": "THEFT", "lon": at[:, 0], "lat": at[:, 1]})
+    assert len(E.read(table).events) == 400

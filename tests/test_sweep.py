@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 from pathlib import Path
@@ -91,7 +92,8 @@ def test_a_text_is_read_by_the_declared_type(folder):
     ("study: dice\nseed: []\n", "seed is an empty list: give it a value, or leave the line out"),
     ("study: dice\nseed: [0, {}]\n", "seed can not be {}: write a text"), ("study: dice\nseed:\n", "seed can not be None"),
     ("study: dice\ndataset: 2018-01-01\n", "dataset can not be datetime.date"),
-    ("study: dice\nseed: [0, 0]\n", "seed lists 0 twice: leave one out"),
+    ("study: dice\nseed: [0, 0]\n", "seed lists 0 twice: leave one out"), ("study: dice\n1: 0\ntrue: 0\n", "True stands twice in one grid"),
+    (f"study: dice\nseed: {[*range(101)]}\nrate: {[*range(100)]}\n", "asks for 10,100 runs: no sweep does more than 10,000"),
     ("study: dice\nseed: 0\nseed: 1\n", "seed stands twice in one grid"), ("study: dice\nout: there\n", "give the folder with --out"),
     ("study: [dice\n", "is not YAML"), ("\x00", "is not YAML"), ("study: !!python/name:os.system\n", "is not YAML"), ("? [a]\n: 1\n", "is not YAML"), ("study: &a [*a]\n", "has an alias"),
     ("study: cards\n", "unknown study 'cards': use one of dice"), ("study: 1\n", "unknown study 1"),
@@ -212,6 +214,31 @@ def test_the_next_call_goes_on_and_on_dask_a_run_whose_worker_is_killed_is_done_
     assert said[0].split() == ["found", "done"] and "] running dice-smoke-fair-s7-" in said[1], said
     assert len((folder / "pids").read_text().splitlines()) == 2
     assert before.items() <= {p: p.stat().st_mtime_ns for p in out.glob("*.json")}.items() and not list(out.glob(".*"))
+
+GO, BEGUN = threading.Event(), []
+def waits(study, *_):
+    BEGUN.append(study)
+    GO.wait(60)
+
+def test_on_dask_a_run_that_a_worker_has_not_begun_is_waiting(monkeypatch):
+    from distributed import LocalCluster
+    monkeypatch.setattr(sweep, "_in_process", waits)
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        places = sweep._Cluster(cluster.scheduler_address)
+        futures = {name: places.submit(name, name, {}, "there", None, 1) for name in "abc"}
+        until(lambda: BEGUN and sum(map(len, places.client.processing().values())) == 3)
+        assert places.running(futures) == BEGUN and len(BEGUN) == 1
+        GO.set()
+        until(lambda: all(future.done() for future in futures.values()))
+        assert places.running(futures) == [] and sorted(BEGUN) == ["a", "b", "c"]
+        places.stop()
+
+def test_a_large_sweep_file_takes_no_longer_than_it_is_long(tmp_path):
+    path, since = tmp_path / "sweep.yaml", time.process_time()
+    path.write_text("study: dice\n" + "".join(f"k{i}: 1\n" for i in range(20_000)))
+    assert len(sweep.grids(path)[0]) == 20_001
+    path.write_text(f"study: dice\nseed: {[*range(10_000)]}\n")
+    assert len(sweep.grids(path)[0]["seed"]) == 10_000 and time.process_time() - since < 60
 
 def test_a_bomb_of_aliases_is_one_sentence(tmp_path):
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}']*9)}]\n" for i in range(1, 9))

@@ -239,6 +239,25 @@ def judge(marked: np.ndarray, on: Grid, crimes: Crimes,
     best = pei_star(marked[real], counts[real], on.area[real]) if counts[real].any() else np.nan
     return {"n": n, "N": int(there.sum()), "share": share, "PAI": n/there.sum()/share, "PEI*": best}
 
+# %% ../../nbs/baselines/45_contest.ipynb #f79de84b
+def _shares(past, width):
+    "`Past.spread` by a gaussian kernel of this width, cut at three widths; 0: its own cell."
+    n = len(past.crimes)
+    if width == 0:
+        return sparse.csr_matrix((np.ones(n), (past.cell, np.arange(n))), (len(past.on), n))
+    places = np.column_stack(past.on.turned(past.crimes.x, past.crimes.y))
+    near = cKDTree(past.on.middle).sparse_distance_matrix(
+        cKDTree(places), 3 * width, output_type="coo_matrix")
+    near.data = np.exp(-near.data**2/2/width**2)
+    near = near.tocsr()
+    return near @ sparse.diags(1 / np.maximum(np.asarray(near.sum(0)).ravel(), 1e-300))
+
+def _left(age, length, how):
+    "How much crimes of this age, in days, count in a memory of this length; those to come nothing."
+    if one_of(how, ("count", "fade"), "way to forget") == "count":
+        return (age > 0) & (age <= length)
+    return (age > 0)*np.exp(-np.maximum(age, 0)/length)
+
 # %% ../../nbs/baselines/45_contest.ipynb #b77ccf2e
 @dataclass(frozen=True, eq=False)
 class Past:
@@ -250,35 +269,15 @@ class Past:
 
     def spread(self, width: float,  # of the kernel, feet; 0: each crime in its cell
     ) -> Any:
-        """(cells, crimes) sparse: which share of each crime is in each cell; a gaussian kernel, cut
-        at three widths."""
-        if width not in self.made:
-            n = len(self.crimes)
-            if width == 0:
-                self.made[width] = sparse.csr_matrix(
-                    (np.ones(n), (self.cell, np.arange(n))), (len(self.on), n))
-            else:
-                places = np.column_stack(self.on.turned(self.crimes.x, self.crimes.y))
-                near = cKDTree(self.on.middle).sparse_distance_matrix(
-                    cKDTree(places), 3 * width, output_type="coo_matrix")
-                near.data = np.exp(-near.data**2/2/width**2)
-                near = near.tocsr()
-                self.made[width] = near @ sparse.diags(
-                    1 / np.maximum(np.asarray(near.sum(0)).ravel(), 1e-300))
+        "(cells, crimes) sparse: which share of each crime is in each cell."
+        if width not in self.made: self.made[width] = _shares(self, width)
         return self.made[width]
 
-    def weights(self, day: int,  # what is known when it begins
-                wanted: tuple,   # memories (width in feet, days, "count" or "fade")
+    def weights(self, day: int, wanted: tuple,  # memories (width in feet, days, "count" or "fade")
     ) -> np.ndarray:
         "(crimes, memories) how much each crime counts in each memory."
         age = day - self.crimes.day
-        known = age > 0
-        columns = []
-        for _, length, how in wanted:
-            if one_of(how, ("count", "fade"), "way to forget") == "count":
-                columns.append(known & (age <= length))
-            else: columns.append(known*np.exp(-np.maximum(age, 0)/length))
-        return np.column_stack(columns).astype(float)
+        return np.column_stack([_left(age, length, how) for _, length, how in wanted]).astype(float)
 
     def memories(self, day: int, wanted: tuple, cells=None,  # numbers of cells; None: all
     ) -> np.ndarray:
@@ -290,18 +289,16 @@ class Past:
             found[:, width == w] = spread @ weights[:, width == w]
         return found
 
-    def mixed(self, day: int, wanted: tuple, weight: np.ndarray,  # (memories,)
-    ) -> np.ndarray:
-        "(cells,) the sum of the memories, each times its weight."
+    def mixed(self, day: int, wanted: tuple, weight: np.ndarray) -> np.ndarray:
+        "(cells,) the sum of the memories, each times its `weight` (memories,)."
         crimes, width = self.weights(day, wanted)*weight, np.array([w for w, _, _ in wanted])
         return sum(self.spread(float(w)) @ crimes[:, width == w].sum(1) for w in np.unique(width))
 
-    def counts(self, begin,      # first day
-               horizon: str,     # one of `HORIZONS`
+    def counts(self, begin, horizon: str,  # first day; one of `HORIZONS`
     ) -> np.ndarray:
         "(cells,) what happened in the stretch of time that begins then."
-        return np.bincount(
-            self.cell[self.crimes.within(begin, horizon)], minlength=len(self.on)).astype(float)
+        here = self.cell[self.crimes.within(begin, horizon)]
+        return np.bincount(here, minlength=len(self.on)).astype(float)
 
 # %% ../../nbs/baselines/45_contest.ipynb #be5fab0e
 def past(on: Grid, crimes: Crimes) -> Past:
@@ -322,6 +319,37 @@ class Counting(BaseEstimator):
         "(cells,) in proportion to what is expected."
         return past.memories(day, ((self.width, self.days, self.how),))[:, 0]
 
+# %% ../../nbs/baselines/45_contest.ipynb #82dc95a1
+def _pairs(cell, time):
+    "Numbers (later, earlier) of all pairs of crimes in one cell on different days."
+    order = np.lexsort([time, cell])
+    first = np.searchsorted(cell[order], cell[order])
+    many = np.arange(len(order)) - first
+    later = np.repeat(np.arange(len(order)), many)
+    earlier = np.repeat(first, many) + np.arange(many.sum())
+    earlier = earlier - np.repeat(np.cumsum(many) - many, many)
+    later, earlier = order[later], order[earlier]
+    apart = time[later] > time[earlier]
+    return later[apart], earlier[apart]
+
+def _set_off(cell, time, day, n_cells, window, rounds):
+    "By EM: rate (cells,) a day, share that is set off by an earlier crime of the cell, and decay."
+    later, earlier = _pairs(cell, time)
+    wait, rest = time[later] - time[earlier], day - time
+    theta, omega = 0.3, 1 / 30
+    mu = (1 - theta)*np.bincount(cell, minlength=n_cells).astype(float)/window
+    for _ in range(rounds):
+        pull = theta*omega*np.exp(-omega*wait)
+        rate = mu[cell] + np.bincount(later, pull, len(cell))
+        cause = pull/rate[later]
+        mu = np.bincount(cell, mu[cell]/rate, n_cells)/window
+        # what is set off over longer than the window looks like a rate, and more than one each
+        # would never end
+        theta = min(cause.sum()/(1 - np.exp(-omega*rest)).sum(), .99)
+        lasting = (cause * wait).sum() + theta * (rest * np.exp(-omega * rest)).sum()
+        omega = np.clip(cause.sum() / max(lasting, 1e-9), 1 / window, 1.0)
+    return mu, float(theta), float(omega)
+
 # %% ../../nbs/baselines/45_contest.ipynb #a49f72e8
 class SelfExciting(BaseEstimator):
     "A constant rate a cell, and crimes that set off others in it."
@@ -338,39 +366,9 @@ class SelfExciting(BaseEstimator):
             raise InputError(
                 f"nothing happened in the {self.window} days before: there is nothing to learn from"
             )
-        later, earlier = self._pairs(cell, time)
-        wait, rest = time[later] - time[earlier], day - time
-        count, theta, omega, n = (
-            np.bincount(cell, minlength=len(past.on)).astype(float), 0.3, 1 / 30, len(known))
-        mu = (1 - theta)*count/self.window
-        for _ in range(self.rounds):
-            pull = theta*omega*np.exp(-omega*wait)
-            rate = mu[cell] + np.bincount(later, pull, n)
-            cause = pull/rate[later]
-            mu = np.bincount(cell, mu[cell]/rate, len(past.on))/self.window
-            # what is set off over longer than the window looks like a rate, and more than one each
-            # would never end
-            theta = min(cause.sum()/(1 - np.exp(-omega*rest)).sum(), .99)
-            omega = np.clip(
-                cause.sum()
-                / max((cause * wait).sum() + theta * (rest * np.exp(-omega * rest)).sum(), 1e-9),
-                1 / self.window, 1.0)
-        self.mu_, self.theta_, self.omega_ = mu, float(theta), float(omega)
+        found = _set_off(cell, time, day, len(past.on), self.window, self.rounds)
+        self.mu_, self.theta_, self.omega_ = found
         return self
-
-    @staticmethod
-    def _pairs(cell, time):
-        "Numbers (later, earlier) of all pairs of crimes in one cell on different days."
-        order = np.lexsort([time, cell])
-        first = np.searchsorted(cell[order], cell[order])
-        many = np.arange(len(order)) - first
-        later = np.repeat(np.arange(len(order)), many)
-        earlier = (
-            np.repeat(first, many) + np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
-        )
-        later, earlier = order[later], order[earlier]
-        apart = time[later] > time[earlier]
-        return later[apart], earlier[apart]
 
     def expect(self, past: Past, day: int, horizon: str) -> np.ndarray:
         self.fit(past, day)

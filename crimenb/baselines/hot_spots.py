@@ -20,8 +20,7 @@ from sklearn.linear_model import PoissonRegressor
 from sklearn.model_selection import KFold
 
 from ..core import InputError, needs, one_of, within
-from ..metrics import fit_spread
-from ..models import Last, Mean, Model, choose, clone
+from ..models import Last, Mean, Model, choose, clone, spread_at
 from ..terrain import Design, Points, Terrain, density, standardise
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #210fb722
@@ -88,16 +87,13 @@ class HotSpots(Model):
         """Of the validation; else of what was learnt, where that has few numbers; else of thinned
         counts: halving all rates halves a variance that is in proportion to them."""
         if valid is not None and len(at := np.arange(*valid.indices(view.known))):
-            return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
+            return spread_at(self, view, at)
         at = np.arange(*train.indices(view.known))
-        if not self.remembers:
-            return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
+        if not self.remembers: return spread_at(self, view, at)
         half = thinned(view, train)
         other = clone(self)
         other._fit(half, slice(0, len(at)), None)
-        form, spread = fit_spread(
-            np.maximum(other._predict(half, np.array([len(at)])), self.least),
-            half.observed([len(at)]))
+        form, spread = spread_at(other, half, np.array([len(at)]))
         return form, spread*(2 if form == "linear" else 1)
 
 # %% ../../nbs/baselines/40_hot_spots.ipynb #f8ba6003
@@ -583,7 +579,8 @@ class ShrunkCounts(HotSpots):
         ground = (
             [self.design(view).constants, self.design(view).x] if view.factors
             else [np.ones((len(past), 1))])
-        columns = _earlier(view.units, past, view.older if self.history else None)
+        older = list(view.history.values()) if self.history and view.history else None
+        columns = _earlier(view.units, past, None if older is None else np.column_stack(older))
         x = np.hstack(
             [*ground, _around(view.units, past[:, -1], self.bandwidths)]
             + [standardise(c) for c in columns])

@@ -237,15 +237,13 @@ class ARIMA(HourlyRule):
     name = "ARIMA, hourly"
     def __init__(self, order: tuple = (25, 0, 26),  # lags, differences, moving average; the paper's
                  method: str = "hannan_rissanen",   # one of `ARIMA_FITS`
-                 # of the search for the largest likelihood, `statespace` only
-                 max_steps: int = 50,
+                 max_steps: int = 50,  # of the search for the likelihood, `statespace` only
     ): self.order, self.method, self.max_steps = order, method, max_steps
 
     def _model(self, series):
         arima = needs("statsmodels.tsa.arima.model", "statistics").ARIMA
-        return arima(
-            series, order=tuple(self.order), trend="n", enforce_stationarity=False,
-            enforce_invertibility=False)
+        return arima(series, order=tuple(self.order), trend="n", enforce_stationarity=False,
+                     enforce_invertibility=False)
 
     def _learn(self, view, hours):
         within(len(hours), f"hours to fit {self.name} on", 3 * sum(self.order) + 10)
@@ -257,13 +255,11 @@ class ARIMA(HourlyRule):
         # differences have no level; otherwise it's the mean of training: regressions can't tell it
         # beside roots outside the unit circle
         self.level_ = counts.mean(0)*(0 if self.order[1] else 1)
+        each = (counts - self.level_).reshape(len(counts), -1).T
         with warnings.catch_warnings():
             # statsmodels warns of odd starting values and of a search that was cut
             warnings.simplefilter("ignore")
-            self.params_ = np.stack(
-                [
-                    self._model(series).fit(**how).params
-                    for series in (counts - self.level_).reshape(len(counts), -1).T])
+            self.params_ = np.stack([self._model(series).fit(**how).params for series in each])
 
     def _predict(self, view, at):
         counts = view.counts[:max(at) + 1].astype(float) - self.level_
@@ -333,6 +329,25 @@ def faded(echo,   # (2 · memories, n, rows, columns) from `echoes`
         [each for each in (counts, convolve(counts, _RING, mode="constant")) for _ in hours])
     return echo * (1 - share) + seen * share
 
+# %% ../../nbs/baselines/20_hourly_map.ipynb #b9edce11
+def _background_and_echoes(counts,  # (hours, rows, columns)
+                           echo,    # (memories, hours, rows, columns) as from `echoes`
+                           rhythm,  # (hours,) how busy each is
+                           steps, trace):
+    "By EM the mean background of each cell, and the offspring of an event by each memory."
+    t, row, column = np.nonzero(counts)
+    n, cell = counts[t, row, column], row * counts.shape[2] + column
+    here, now = echo[:, t, row, column], rhythm[t]
+    exposure, lasting = rhythm.sum(), echo.sum((1, 2, 3))
+    mu, theta = _level(counts).ravel() / 2, np.full(len(echo), .5 / len(echo))
+    for _ in range(steps):
+        background, parts = mu[cell] * now, theta[:, None] * here
+        share = n / (background + parts.sum(0))
+        own = np.bincount(cell, share * background, len(mu))
+        mu = (own + trace * own.sum() / len(mu) / exposure) / (exposure + trace)
+        theta = (parts * share).sum(1) / np.maximum(lasting, 1e-300)
+    return mu, theta
+
 # %% ../../nbs/baselines/20_hourly_map.ipynb #5582e7c6
 class SelfExciting(HourlyRule):
     "Background times rhythm plus the echoes of all that happened before the target; fitted by EM."
@@ -340,26 +355,15 @@ class SelfExciting(HourlyRule):
     grid = {"hours": [(6,), (48,), (6, 48), (6, 48, 336), (6, 48, 1000)]}
     def __init__(self, hours: tuple = (6, 48, 336),  # memories of the echoes
                  steps: int = 100,                   # of EM
-                 # hours that the city's mean background counts for in each cell
-                 trace: float = 24.,
+                 trace: float = 24.,  # hours that the city's mean background counts for in a cell
     ): self.hours, self.steps, self.trace = hours, steps, trace
 
     def _learn(self, view, hours):
         counts, week = view.counts[hours].astype(float), _hour(view, hours, "week")
         p = rhythm(view, hours)
         echo = echoes(view.counts[:hours[-1] + 1], self.hours)[:, hours]
-        t, row, column = np.nonzero(counts)
-        n, cell, here, now = (
-            counts[t, row, column], row * counts.shape[2] + column, echo[:, t, row, column],
-            p[week[t]])
-        exposure, lasting = p[week].sum(), echo.sum((1, 2, 3))
-        mu, theta = _level(counts).ravel() / 2, np.full(len(echo), .5 / len(echo))
-        for _ in range(within(self.steps, "steps of EM", 1)):
-            background, parts = mu[cell] * now, theta[:, None] * here
-            share = n / (background + parts.sum(0))
-            own = np.bincount(cell, share * background, len(mu))
-            mu = (own + self.trace * own.sum() / len(mu) / exposure) / (exposure + self.trace)
-            theta = (parts * share).sum(1) / np.maximum(lasting, 1e-300)
+        steps = within(self.steps, "steps of EM", 1)
+        mu, theta = _background_and_echoes(counts, echo, p[week], steps, self.trace)
         # mean rate of each cell; offspring of the own cell, then of the neighbours, one a memory;
         # how busy each hour of the week is
         self.background_, self.offspring_, self.rhythm_ = mu.reshape(counts.shape[1:]), theta, p
@@ -502,18 +506,15 @@ class _OnFeatures(HourlyRule):
     def _estimator(self) -> Any: raise TypeError(f"{type(self).__name__} must say what it fits")
 
     def _rows(self, view, hours):
-        """Features and counts of the hours after the first two weeks, which have hardly a past;
-        all, or `rows` drawn at random."""
+        "Features and counts of the hours after two weeks: before, there is hardly a past."
         later = np.arange(hours[0] + min(336, len(hours) // 2), hours[-1] + 1)
         if not view.counts[later].any():
             raise InputError("nothing happened in the hours to fit on: give more of them")
-        x, y = (
-            features(view.until(int(hours[-1]) + 1), later).reshape(-1, len(FEATURES)),
-            view.counts[later].ravel())
+        x = features(view.until(int(hours[-1]) + 1), later).reshape(-1, len(FEATURES))
+        y = view.counts[later].ravel()
         if self.rows is None or self.rows >= len(y): return x, y
-        some = np.sort(
-            np.random.default_rng(self.seed).choice(
-                len(y), within(self.rows, "rows", 1), replace=False))
+        rng = np.random.default_rng(self.seed)
+        some = np.sort(rng.choice(len(y), within(self.rows, "rows", 1), replace=False))
         return x[some], y[some]
 
     def _learn(self, view, hours): self.estimator_ = self._estimator().fit(*self._rows(view, hours))
@@ -534,8 +535,8 @@ class _OnFeatures(HourlyRule):
         return np.stack(found, 1)
 
     def ahead(self, view, periods=1):
-        return view.ahead(within(periods, "periods", 1)), self.from_origins(
-            view, [view.known], periods)[0]
+        longer = view.ahead(within(periods, "periods", 1))
+        return longer, self.from_origins(view, [view.known], periods)[0]
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #010306a9
 class PoissonRegression(_OnFeatures):

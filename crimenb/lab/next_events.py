@@ -259,8 +259,7 @@ class Methods(Rules):
         self.models: dict = {}
 
     def mixer(self, entry: Entry) -> None:
-        """Train and ask a count mixer: under drawn rivals its scorers for new classes share out
-        what is new."""
+        "Train and ask a count mixer; under drawn rivals its scorers share out what is new."
         left = self.left(entry.how["drop"])
         if entry.method.startswith("named"): left = with_places(left, self.run)
         model = self.models[entry.label] = model_of(entry, self.run, left).fit(
@@ -296,24 +295,20 @@ class Methods(Rules):
 class Study(Methods):
     "All of it, with how training went and what it costs."
     def progress(self) -> list:
-        """Rows of the validation score after half, three quarters and all of the training: a short
-        run can be told from a long one."""
+        "Rows of the validation score after half, three quarters and all of the training."
         rows = []
         for label, log in self.logs.items():
             seen = log.dropna(subset="NDCG@5").set_index("epoch")["NDCG@5"]
             for share in (.5, .75, 1.):
                 nearest = seen.index[np.abs(seen.index - share*log["epoch"].max()).argmin()]
-                rows.append(
-                    dict(
-                        method=label, kind=read_entry(label, self.run).role,
-                        protocol=stops_by(self.view), split="validation",
-                        metric=f"NDCG@5 after {share:.0%} of training", value=float(seen[nearest]),
-                        low=None, high=None, n=self.view.n_spots))
+                rows.append(dict(
+                    method=label, kind=read_entry(label, self.run).role, low=None, high=None,
+                    protocol=stops_by(self.view), split="validation", n=self.view.n_spots,
+                    metric=f"NDCG@5 after {share:.0%} of training", value=float(seen[nearest])))
         return rows
 
     def forecast(self) -> Forecast:
-        """The event after the last of each spot, by the rule or model with the best NDCG@5 when it
-        ranked all classes."""
+        "The next event of each spot, by the rule or model with the best NDCG@5 in full ranking."
         rows = self.run.table().query(
             "protocol == 'full' and split == 'test' and metric == 'NDCG@5' and kind != 'floor'")
         rules = {rule.name: rule for rule in rules_for("full")}
@@ -326,20 +321,16 @@ class Study(Methods):
         raise InputError("nothing was measured that forecasts: give at least one method or rule")
 
     def cost(self, entry: Entry) -> list:
-        """Rows of Figure 6: each phase measured in a fresh process, on the device and with the
-        number of threads of this run."""
-        left = self.left(entry.how["drop"])
-        rows = []
+        "Rows of Figure 6: each phase in a fresh process, on the device and threads of this run."
+        left, rows = self.left(entry.how["drop"]), []
         for phase in ("training", "testing"):
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
                 known = left.lengths - (2 if phase == "training" else 1)
-                found = fresh.submit(
-                    crimealarm.cost, model_of(entry, self.run, left), left, known, phase).result()
-            rows += [
-                dict(
-                    method=entry.label, kind=entry.role, protocol="cost", split=phase,
-                    metric=metric, value=value, low=None, high=None, n=1)
-                for metric, value in found.items()]
+                model = model_of(entry, self.run, left)
+                found = fresh.submit(crimealarm.cost, model, left, known, phase).result()
+            rows += [dict(method=entry.label, kind=entry.role, protocol="cost", split=phase,
+                          metric=metric, value=value, low=None, high=None, n=1)
+                     for metric, value in found.items()]
         return rows
 
 # %% ../../nbs/lab/12_next_events.ipynb #913868cf

@@ -318,11 +318,17 @@ def _row(row, what):
     _check(row, ROW, what, OPTIONAL)
     return row
 
+# %% ../../nbs/lab/10_studies.ipynb #164556a4
+def _no_name_of(kind, values):
+    "An `InputError` where a parameter has the name of something that a run has itself."
+    own = "study", "parameters", "rows", "data_sha256"
+    if clash := sorted(name for name in values if hasattr(kind, name) or name in own):
+        raise InputError(f"a parameter can not be called {', '.join(clash)}: that is a name of Run")
+
 # %% ../../nbs/lab/10_studies.ipynb #57d99d55
 class _Measured:
     "A study's parameters as attributes, and the rows measured so far."
-    # parameters that every study has
-    dataset: str
+    dataset: str    # this and the next three are parameters of every study
     profile: str
     seed: int
     out: str
@@ -332,12 +338,7 @@ class _Measured:
                  values: dict,  # every parameter, as from `resolve`
                  folder=None,   # where the study notebooks lie; the library's own if not given
     ):
-        clash = sorted(
-            name for name in values
-            if hasattr(type(self), name) or name in ("study", "parameters", "rows", "data_sha256"))
-        if clash:
-            raise InputError(
-                f"a parameter can not be called {', '.join(clash)}: that is a name of Run")
+        _no_name_of(type(self), values)
         vars(self).update(values)
         self.study, self.parameters = study, dict(values)
         self.rows, self.data_sha256, self._started = [], {}, time.perf_counter()
@@ -354,14 +355,12 @@ class _Measured:
              data,       # a path, or a numpy array for data that was made and not read
     ) -> None:
         "Note the SHA-256 of data that the run rests on."
-        content: Any = (
-            np.ascontiguousarray(data) if isinstance(data, np.ndarray) else Path(data).read_bytes())
+        made = isinstance(data, np.ndarray)
+        content: Any = np.ascontiguousarray(data) if made else Path(data).read_bytes()
         self.data_sha256[name] = hashlib.sha256(content).hexdigest()
 
     def add(self,
-            # a table or a list of mappings with the columns of `ROW`; `printed` may be left out,
-            # and an interval has its `blocks`
-            rows,
+            rows,      # a table or mappings with the columns of `ROW`, but for `printed`
             **shared,  # columns that all these rows share: method, kind, protocol, split, …
     ) -> None:
         "Add measured rows."

@@ -639,25 +639,26 @@ def train_in_a_way(work: Workload, way: str, epochs: int, device="cpu") -> pd.Da
     one_of(way, WAYS[ranks()[1]], "way to train")
     common, work.device = dict(lr=1e-3, device=device), device
     def moved(batch): return tuple(member.to(device) for member in batch)
+    def batches(epoch, rng): return [moved(work.cut_out(i)) for i in work.plan(rng)]
     if way == "pipeline":
         stages, cut = work.model.stages, CUTS[work.name]
-        return fit_pipeline([stages[:cut], stages[cut:]], lambda epoch,
-                            rng: [moved(work.cut_out(i)) for i in work.plan(rng)], work.mean_loss,
-                            epochs, schedule="constant", **common)
+        return fit_pipeline([stages[:cut], stages[cut:]], batches, work.mean_loss, epochs,
+                            schedule="constant", **common)
     if way.startswith("federated"):
         of = work.site_of[way.split()[1]]
+        sites, step = int(of.max()) + 1, work.batch
         # weeks in a site's step hold as many cases as a batch, where the batch is of weeks
-        step = max(1, round(work.batch*int(of.max()
-                                           + 1)/len(of))) if work.name == "GAT+TCN" else work.batch
-        return federate(work.model, lambda k: work.site(of, k), range(int(of.max()) + 1),
-                        work.site_loss, epochs, batch=step, optimizer=torch.optim.Adam, **common)
-    workers, how = (int(way[0]), "threads" if "thread" in way
-                    else "processes") if way[0].isdigit() else (0, "threads")
+        if work.name == "GAT+TCN": step = max(1, round(work.batch*sites/len(of)))
+        def load(k): return work.site(of, k)
+        return federate(work.model, load, range(sites), work.site_loss, epochs, batch=step,
+                        optimizer=torch.optim.Adam, **common)
+    workers = int(way[0]) if way[0].isdigit() else 0
+    how = "processes" if "worker" in way else "threads"
     model = data_parallel(work.model) if way == "DataParallel" else work.model
     if model is not work.model: common["device"] = device = "cuda"
     def loss(model, batch, t): return work.loss(model, moved(batch), t)
-    return train(model, lambda epoch, rng: Loaded(work.plan(rng), work.cut_out, workers, how), loss,
-                 epochs, schedule="constant", **common)
+    def loaded(epoch, rng): return Loaded(work.plan(rng), work.cut_out, workers, how)
+    return train(model, loaded, loss, epochs, schedule="constant", **common)
 
 # %% ../../nbs/papers/30_parallel.ipynb #6d43a802
 def _peak(forget=False):
@@ -689,11 +690,10 @@ def measure_training(path,               # from `save_workload`
         once(lambda: None)
         moved, cpu, children = sent(), time.process_time(), os.times().children_user
         log = train_in_a_way(work, way, epochs, device)
-        cpu, children, moved = (time.process_time() - cpu, os.times().children_user - children,
-                                sent() - moved)
+        cpu, children = time.process_time() - cpu, os.times().children_user - children
+        moved = sent() - moved if ranks()[1] > 1 else 0.
         rows.append({"model": name, "way": way, "seconds": log["seconds"].tolist(),
-                     "cpu": (cpu + children)/epochs, "bytes": moved/epochs if ranks()[1] > 1
-                     else 0., "memory": _peak(),
+                     "cpu": (cpu + children)/epochs, "bytes": moved/epochs, "memory": _peak(),
                      "added memory": max(0, _peak() - at_start),
                      "loss": float(log["loss"].iloc[-1]),
                      "scores": once(lambda: work.scores(work.model))})
@@ -718,7 +718,8 @@ def measure_steps(path,              # from `save_workload`
         def loss(model, batch, t):
             began.append(clock(device))
             return work.loss(model, batch, t)
-        train(work.model, lambda epoch, rng: [given]*(steps + 4), loss, 1, lr=1e-6, device=device)
+        def again(epoch, rng): return [given]*(steps + 4)
+        train(work.model, again, loss, 1, lr=1e-6, device=device)
         weights = sum(p.numel() for p in work.model.parameters())
         rows.append({"model": name, "cases": given[1].numel(), "weights": weights,
                      "work": float(weights*given[1].numel()), "bytes": 4.*weights,

@@ -17,8 +17,8 @@ import torch
 import torch.nn as nn
 
 from ..core import InputError, needs, one_of, within, write_atomic
-from ..metrics import fit_spread
-from ..models import Model
+from ..models import Model, spread_at
+from ..pictures import RED
 
 # %% ../../nbs/papers/40_rtm.ipynb #626b8d6e
 def _ready(terrain, y):
@@ -52,7 +52,7 @@ class _Candidates(nn.Module):
         one_of(cancel_start, ("ones", "uniform"), "cancel_start")
         within(const, "const", 1)
         for g in gen_list: within(g, "number of candidates", 1)
-        layer = lambda g: nn.Linear(g, 1, bias=False, dtype=torch.float64)
+        def layer(g): return nn.Linear(g, 1, bias=False, dtype=torch.float64)
         self.const = layer(const)
         self.generators = nn.ModuleList(layer(g) for g in gen_list)
         self.cancel = layer(len(gen_list))
@@ -417,8 +417,8 @@ def solve(c,             # (U, q) constants
     may = torch.ones(B, n, dtype=torch.bool)
     may[:, q:] = varies if allowed is None else allowed & varies
     theta, left = _first(c, total, n), torch.arange(B)
-    loss_of = lambda t, which: ((size[which]*form.log_mean(t, which).exp()).sum(-1)
-                                - (known[which]*t).sum(-1))
+    def loss_of(t, which):
+        return (size[which]*form.log_mean(t, which).exp()).sum(-1) - (known[which]*t).sum(-1)
     loss = loss_of(theta, left)
     for _ in range(rounds):
         t = theta[left]
@@ -448,8 +448,8 @@ def _solve_picks(c, x, size, total, picks, which):
     M problems, each with the weights of problem `which` (M,): constants, effects (M, S), loss."""
     padded = torch.cat([x, x.new_zeros(len(x), 1)], 1)
     singles = [[s] for s in range(picks.shape[1])]
-    work = lambda part: solve(c, padded.T[picks[part]].mT, singles, size[which[part]],
-                              total[which[part]], picks[part] >= 0)
+    def work(part): return solve(c, padded.T[picks[part]].mT, singles, size[which[part]],
+                                 total[which[part]], picks[part] >= 0)
     return _in_parts(len(picks), len(x) * (c.shape[1] + picks.shape[1]), work)
 
 def _by_deviance(c, x, sets, size, total, picks, allowed):
@@ -495,7 +495,7 @@ def fit(terrain,        # x, sets, constants and names of the units
         raise InputError(f"{len(size)} counts or weights and {len(can)} sets of allowed candidates "
                          "do not fit together: give as many of both, or one")
     size, total, can = (part.expand(B, -1) for part in (size, total, torch.tensor(can)))
-    find = lambda part: solve(uc, ux, sets, size[part], total[part], can[part])
+    def find(part): return solve(uc, ux, sets, size[part], total[part], can[part])
     _, burn_in, _ = _in_parts(B, ux.numel(), find)
     picks = torch.stack([torch.tensor(index)[burn_in[:, index].argmax(1)] for index in sets], 1)
     picks = torch.where(burn_in.gather(1, picks) > 0, picks, -1)
@@ -625,7 +625,7 @@ def irr_intervals(terrain,        # as for `fit`
     weights = bootstrap_weights(len(terrain.x), n_boot, seed)
     fixed = fit(terrain, y, weights, allowed=best.effects > 0)
     anew = fit(terrain, y, weights, pick=pick)
-    ends = lambda values: np.quantile(np.exp(values), [.5 - level/2, .5 + level/2])
+    def ends(values): return np.quantile(np.exp(values), [.5 - level/2, .5 + level/2])
     rows = [(name, np.exp(best.constants[k]), *ends(fixed.constants[:, k]),
              *ends(anew.constants[:, k]), np.nan) for k, name in enumerate(best.constant_names)]
     for index in map(list, best.sets.values()):
@@ -675,7 +675,7 @@ def conjunctive(terrain,    # the units
                                      Observed=np.asarray(observed, float))
     totals = (table.groupby(names, as_index=False)[sums].sum() if names
               else table[sums].sum().to_frame().T)
-    per_unit = lambda total: -total / totals.Units
+    def per_unit(total): return -total / totals.Units
     return totals.sort_values("Expected", key=per_unit, kind="stable").reset_index(drop=True)
 
 # %% ../../nbs/papers/40_rtm.ipynb #07b8faa2
@@ -701,17 +701,17 @@ def risk_map(units,           # x and y in metres
     order = np.argsort(expected, kind="stable")
     shade = np.log10(np.maximum(expected[order], 1e-6))
     drawn = ax.scatter(units.x[order], units.y[order], c=shade, s=90_000 / len(expected),
-                       cmap="cividis", marker="s", lw=0)
+                       cmap="YlGnBu", marker="s", lw=0)
     ax.figure.colorbar(drawn, ax=ax, label="expected count, log10")
     if observed is not None:
         seen = np.asarray(observed) > 0
-        ax.scatter(units.x[seen], units.y[seen], s=6 + 4 * np.asarray(observed)[seen], c="w",
-                   marker="x", lw=.6, label="observed")
+        ax.scatter(units.x[seen], units.y[seen], s=6 + 4 * np.asarray(observed)[seen], c="k",
+                   marker="x", lw=.8, label="observed")
     top = top_units(expected, share)
-    ax.scatter(units.x[top], units.y[top], s=45, facecolors="none", edgecolors="r", lw=1,
+    ax.scatter(units.x[top], units.y[top], s=45, facecolors="none", edgecolors=RED, lw=1,
                label=f"top {share:.0%}")
     ax.set(aspect="equal", xlabel="metres", ylabel="metres")
-    ax.legend(loc="upper left", fontsize=9, facecolor="0.4", labelcolor="w", frameon=True)
+    ax.legend(loc="upper left", fontsize=9, frameon=True)
     return ax
 
 # %% ../../nbs/papers/40_rtm.ipynb #27f1602d
@@ -777,7 +777,7 @@ class RTM(Model):
         periods = [np.arange(*part.indices(view.known))
                    for part in (valid, train) if part is not None]
         at = next(part for part in periods if len(part))
-        return fit_spread(np.maximum(self._predict(view, at), self.least), view.observed(at))
+        return spread_at(self, view, at)
 
 class RTMByDeviance(RTM):
     "The same, but each set keeps the candidate with the least deviance, or none, by BIC."

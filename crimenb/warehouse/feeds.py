@@ -17,7 +17,7 @@ import pandas as pd
 from .. import grids as maps_of
 from .. import sequences as spots_of
 from .. import terrain as ground_of
-from ..cities import Card, get
+from ..cities import Card
 from ..core import InputError
 from ..events import COLUMNS, needs_hours
 from ..panels import Counting, Panel, check_met, counted
@@ -194,7 +194,9 @@ def hourly_maps(city,                       # whose store
     notes: tuple = ()
     asked = start, end
     if start is None or end is None: start, end, notes = _span(city, start, end, choice)
-    if holidays is None and isinstance(grid, (str, Path, Card)): holidays = get(grid).holidays
+    if isinstance(grid, (str, Path, Card)):
+        grid = store.card_of(grid, choice.get("folder"))
+        if holidays is None: holidays = grid.holidays
     if not isinstance(grid, (maps_of.Grid, maps_of.Squares)):
         places = store.tally(city, ["lon", "lat"], start, end, **_where(choice))
         grid = maps_of.as_grid(grid, places)
@@ -259,10 +261,10 @@ def _middles(city, panel, end, where):
     return middle
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #ab5b90cb
-def _card(city, units, factors):
-    """The card of a city; where it is not registered now, a store can be read without it if nothing
-    is asked of it."""
-    try: return get(city)
+def _card(city, units, factors, folder):
+    """The card of a city; where neither it nor its store is known to have one, a store can be read
+    if nothing is asked of it."""
+    try: return store.card_of(city, folder)
     except InputError as error:
         if factors is not None and hasattr(units, "crs"): return Card(city)
         raise InputError(
@@ -285,7 +287,8 @@ def terrain(city,                 # whose store
     "`Terrain.from_events` of the events in a store, a stretch of days at a time."
     choice = choice or {}
     days, where = _days(city, None, None, choice), _where(choice)
-    card = _card(city, units, factors) if card is None else get(card)
+    folder = choice.get("folder")
+    card = _card(city, units, factors, folder) if card is None else store.card_of(card, folder)
     places = store.tally(city, ["lon", "lat"], **where)
     found = ground_of.surrounded(units, factors, card, places, limit, settings)
     units, factors, limit, settings = found
