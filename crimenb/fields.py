@@ -1081,18 +1081,17 @@ def times(column,                     # an Arrow column of text, numbers or time
 ) -> Times:
     "A column as times on the city's clocks."
     how, kind = how or Writing(), column.type
-    # times that say no zone are text where the file says it elsewhere
-    typed = pa.types.is_timestamp(kind) and (label is None or kind.tz is not None)
-    if typed or pa.types.is_date(kind):
+    # times whose zone the file says elsewhere are read as text
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind) and (label is None or kind.tz):
         found = _typed(column, how, what, among)
     else:
         text = as_text(column)
         missing, nowhere = text.is_null().to_numpy(zero_copy_only=False), np.zeros(len(text), bool)
         found = Times(np.zeros(len(missing), "datetime64[s]"), missing.copy(), nowhere, ~missing,
                       nowhere.copy(), nowhere.astype(np.int8))
-        groups = [*_of_text(text, found, how, what, among)]
-        unit = _only_days(groups, label, how, what, among, found.remarks)
-        for rows, seconds, ok, exact, minutes in groups:
+        parts = [*_of_text(text, found, how, what, among)]
+        unit = _only_days(parts, label, how, what, among, found.remarks)
+        for rows, seconds, ok, exact, minutes in parts:
             nothing = ok & _nothing(seconds)
             moment = ok & ~nothing & (exact == 0)
             if unit: exact = np.where(moment & _zoned(minutes, label, rows, how), unit, exact)
@@ -1105,6 +1104,7 @@ def times(column,                     # an Arrow column of text, numbers or time
     found.time[found.missing | found.nothing | found.wrong] = np.datetime64("NaT", "s")
     return found
 
+# %% ../nbs/01_fields.ipynb #685766a2
 def dates(text: pa.Array,  # Arrow text
 ) -> np.ndarray:
     "(n,) which texts are dates, with the day or the month first."
