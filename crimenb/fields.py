@@ -1398,6 +1398,7 @@ def clocks(
     seconds[part], ok[part] = np.rint(days*86_400).astype(np.int64), True
     return seconds[code], code < 0, (code >= 0) & ~ok[code]
 
+# %% ../nbs/01_fields.ipynb #4ad7a4c1
 def clock_zones(column,  # as for `clocks`
                 zone: "str | None" = None, # of the city
 ) -> np.ndarray:
