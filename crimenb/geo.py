@@ -33,7 +33,7 @@ from pyproj.exceptions import CRSError, ProjError
 from . import tables
 from .core import InputError, needs, one_of, within, write_atomic
 from .events import degrees_to_metres, metres_per_degree
-from .fields import as_text, floats, fold
+from .fields import as_text, floats, fold, seen
 
 # %% ../nbs/12_geo.ipynb #29fa19e7
 @lru_cache(maxsize=256)
@@ -666,10 +666,12 @@ def _point_parts(geometry):
     middle = np.isin(kind, (1, 2, 3, 5, 6))
     for i in np.flatnonzero(kind == 7):
         middle[i] = any(g.geom_type not in ("Point", "MultiPoint") for g in geometry[i].geoms)
+    middle &= ~shapely.is_empty(geometry)
     places = np.where(middle, shapely.centroid(geometry), geometry)
     parts, row = shapely.get_parts(places, return_index=True)
     parts, again = shapely.get_parts(parts, return_index=True)
-    row = row[again]
+    there = ~shapely.is_empty(parts)
+    parts, row = parts[there], row[again][there]
     without = np.setdiff1d(np.arange(len(geometry)), row)
     nowhere = np.full(len(without), np.nan)
     order = np.argsort(np.concatenate([row, without]), kind="stable")
@@ -753,7 +755,7 @@ def area_label(value, # a number or text
     but for spaces; None where there is none."""
     if value is None or value is pd.NA: return None
     if isinstance(value, (float, np.floating)) and not np.isfinite(value): return None
-    text = " ".join(str(value).split())
+    text = " ".join(seen(str(value)).split())
     whole, _, rest = text.replace(",", "").partition(".")
     number = whole.isascii() and whole.isdigit() and not rest.strip("0")
     if number and len(whole) < 19: return str(int(whole))
