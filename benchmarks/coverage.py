@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from crimenb.core import write_atomic
-from crimenb.metrics import (LEVEL_METRICS, _level_sums, _level_values, _hot_spot_draws, hot_spots, limits,
+from crimenb.metrics import (LEVEL_METRICS, USUAL, _level_sums, _level_values, _hot_spot_draws, hot_spots, limits,
                              RAISED, poisson_deviance, widened)
 
 BASE = np.random.default_rng(5).gamma(.5, .4, 64)
@@ -123,7 +123,7 @@ def one_map(label, pick, runs, seed):
     found = [[], []]
     for i in range(runs):
         drawn = city(2000)
-        value, draws, _, blocks = _hot_spot_draws(drawn[pick], drawn[1], shares, None, "units", "count", "expected", None, None, 500, i)
+        value, draws, _, blocks = _hot_spot_draws(drawn[pick], drawn[1], shares, USUAL, None, None, 500, i)
         for j in (0, 1):
             ends = np.nanquantile(draws[:, j, :3], [.025, .975], axis=0)
             found[j].append(covered([f"{m}@{shares[j]:.0%}" for m in MAP], truth[j], value[j, :3], ends, blocks[j]))

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'OPTIONAL', 'WAYS', 'WORLD', 'FAR', 'ELSEWHERE', 'FAR_SHARE', 'TOWN_SHARE', 'TOWNS_SHARE', 'EARLIEST',
-           'OLDEST', 'LONELY_YEARS', 'LONELY_SHARE', 'OTHER_LIFE', 'OTHER_SHARE', 'UNREADABLE', 'DIFFERENT', 'TWICE',
-           'NOBODYS', 'SAY_LITTLE', 'SPELLINGS', 'PAIRS', 'LOOK', 'validate', 'Cleaned', 'far_from_all', 'places',
-           'Judged', 'rules_of', 'clocks_named', 'judge', 'lonely', 'contents', 'Occurrences', 'clean', 'precision',
-           'needs_hours', 'kinds', 'guess', 'files_of', 'one_order', 'with_clock', 'read', 'read_chicago', 'read_nypd',
-           'read_lapd', 'read_dc', 'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree',
+           'OLDEST', 'LONELY_YEARS', 'LONELY_SHARE', 'OTHER_LIFE', 'OTHER_SHARE', 'ZONES', 'UNREADABLE', 'DIFFERENT',
+           'TWICE', 'NOBODYS', 'SAY_LITTLE', 'SPELLINGS', 'PAIRS', 'LOOK', 'validate', 'Cleaned', 'far_from_all',
+           'places', 'Judged', 'rules_of', 'clocks_named', 'judge', 'lonely', 'contents', 'Occurrences', 'clean',
+           'precision', 'needs_hours', 'kinds', 'guess', 'files_of', 'one_order', 'with_clock', 'read', 'read_chicago',
+           'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree',
            'degrees_to_metres', 'metres_to_degrees', 'project']
 
 # %% ../nbs/03_events.ipynb #67e4e793
@@ -35,6 +35,7 @@ from .fields import Times
 from .fields import Writing
 from .fields import agreed
 from .fields import as_text
+from .fields import clock_zones
 from .fields import clocks
 from .fields import dates
 from .fields import floats
@@ -46,7 +47,9 @@ from .fields import ruled
 from .fields import stripped
 from .fields import tidy_labels
 from .fields import times
-from .fields import utc_clocks
+from .fields import on_clocks
+from .fields import zone_minutes
+from .fields import zone_named
 
 # %% ../nbs/03_events.ipynb #ade8f798
 COLUMNS = {
@@ -178,6 +181,10 @@ def _numbers(raw, among):
     a, b, no_a = _without_marks(a, b, no_a)
     return pair == PAIRS[0], a, b, no_a | no_b
 
+def _about(lon, lat):
+    "A place in an error: as exactly as `_coarse` keeps it, so that a file in pieces has the same."
+    return f"({round(lon, 2):.6g}, {round(lat, 2):.6g})"
+
 def _coarse(degrees, a, b, absent):
     """Rows by place, to a hundredth of a degree or a hundred metres or feet, which are two numbers
     of 32 bits in one of 64."""
@@ -212,7 +219,7 @@ def _degrees(raw, card, what, among=None):
         if among is None and beyond.sum() > known.sum()/2:
             i = int(np.argmax(beyond))
             raise InputError(
-                f"{what} has places such as ({lon[i]:.10g}, {lat[i]:.10g}), which are no "
+                f"{what} has places such as {_about(lon[i], lat[i])}, which are no "
                 "degrees: name the columns as x and y, and their coordinate system with crs")
         return lon, lat, absent
     if card.crs is None:
@@ -309,7 +316,7 @@ def _sensible(card, what, lon, lat, absent, inside, bad, why, example):
     if card.box is not None and (n := int(known.sum())) >= ELSEWHERE and not inside[known].any():
         raise InputError(
             f"all {n:,} places of {what} lie outside the box of the city, such as "
-            f"({lon[known][0]:.10g}, {lat[known][0]:.10g}): has a minus been lost, or is it "
+            f"{_about(lon[known][0], lat[known][0])}: has a minus been lost, or is it "
             "another city's file or box?")
     if card.box is None:
         _few_elsewhere(lon, lat, known, why, what)
@@ -333,13 +340,13 @@ def _few_elsewhere(lon, lat, known, why, what):
     if near.sum() > .5*known.sum():
         i = int(np.argmax(near))
         raise InputError(
-            f"{what} has places near a pole, such as ({lon[i]:.10g}, {lat[i]:.10g}): are lon and "
+            f"{what} has places near a pole, such as {_about(lon[i], lat[i])}: are lon and "
             "lat swapped?")
     if far.sum() > max(2, FAR_SHARE*known.sum()):
         i = int(np.argmax(far))
         raise InputError(
             f"{what} has {int(far.sum()):,} of {int(known.sum()):,} places more than {FAR} km from "
-            f"the middle of all, such as ({lon[i]:.10g}, {lat[i]:.10g}): is it of two cities, or "
+            f"the middle of all, such as {_about(lon[i], lat[i])}: is it of two cities, or "
             "in two coordinate systems? Say where the city is with box, and those outside are "
             "counted")
 
@@ -456,6 +463,8 @@ def rules_of(among: "dict | None", name: str) -> "dict | None":
 def _when(raw, card, what, labelled, among):
     "The times of a table: of the column time with its clock, or of reported where it says nothing."
     names = [name for name in ("time", "reported") if name in raw.column_names]
+    said = None
+    if "zone" in raw.column_names: labelled, said = _zones_of_rows(raw, card, what, labelled)
     for name in names:
         _same_zone(labelled.get(name), raw.num_rows, card, what, rules_of(among, name))
     how = replace(card.writing, dated="clock" in raw.column_names)
@@ -472,6 +481,7 @@ def _when(raw, card, what, labelled, among):
         first.order = first.order or other.order
     if "clock" in raw.column_names:
         _add_clocks(first, raw, how, card, what, labelled.get("clock"), among)
+    if said: first.remarks.append(said)
     for name in (*names, *(["clock"] if "clock" in raw.column_names else [])):
         theirs, own = card.columns.get(name, name), how.zone or "the city"
         zoned = any("a zone of their own" in one or "labelled" in one for one in first.remarks)
@@ -481,6 +491,45 @@ def _when(raw, card, what, labelled, among):
             f"of {own}: if they are UTC, say tz='UTC', or write utc: true beside the zone on a card"
         )
     return first
+
+# %% ../nbs/03_events.ipynb #1226b0b1
+# columns in which a file says the zone of its times, in small letters and without marks
+ZONES = ("utcoffset", "gmtoffset", "tzoffset", "timezoneoffset", "timezone", "tz")
+
+def _zone_label(word, card, what):
+    "A zone as a file writes it, as +05:30 or as the name that it has."
+    if word is None: return None
+    found = re.fullmatch(
+        r"(?i)(?:UTC|GMT)?([+-]?)(?:(\d\d)(\d\d)|(\d\d?)(?::(\d\d)|\.0*)?)", word)
+    if found and int(found[2] or found[4]) <= 15:
+        hours, minutes = int(found[2] or found[4]), int(found[3] or found[5] or 0)
+        return f"{found[1] or '+'}{hours:02}:{minutes:02}"
+    # -300 may be five hours and three
+    if word.isalpha() and (minutes := zone_minutes(word, card.zone)) is not None:
+        return f"{'-' if minutes < 0 else '+'}{abs(minutes)//60:02}:{abs(minutes) % 60:02}"
+    try: zone_named(word)
+    except InputError:
+        raise InputError(
+            f"{what} has the zone {word!r} beside its times, which is not known: write it as "
+            "-05:00 or as 'America/Chicago', or leave the column out") from None
+    return word
+
+def _zones_of_rows(raw, card, what, labelled):
+    """`labelled` with the zones that the column zone says, and the sentence for the account; None
+    where it says none."""
+    encoded = stripped(as_text(raw["zone"])).dictionary_encode()
+    code = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    words = [_zone_label(word, card, what) for word in encoded.dictionary.to_pylist()]
+    shown = sorted({word for word in words if word})
+    if not shown: return labelled, None
+    of_row = np.array([*words, None], object)[code]
+    found = dict(labelled)
+    for name in ("time", "reported", "clock"):
+        if name in raw.column_names:
+            zones = np.where(of_row == None, labelled.get(name), of_row)  # noqa: E711
+            found[name] = shown[0] if (zones == shown[0]).all() else zones
+    return found, f"a column of {what} says the zone of the times: {', '.join(shown[:5])}"
+
 
 # %% ../nbs/03_events.ipynb #9e44d5c0
 def _same_zone(label, rows, card, what, among):
@@ -512,18 +561,21 @@ def _add_clocks(first, raw, how, card, what, label, among):
     "Put the clocks of a column of their own behind the days; a zone at either is used."
     name = str(card.columns.get("clock", "clock"))
     said = f"{what}, column {name}"
-    seconds, missing, wrong = clocks(raw["clock"], card.clocks or clocks_named(name), said, among)
-    of_utc = np.array([_is_utc(one) for one in np.atleast_1d(label)])
-    utc = utc_clocks(raw["clock"]) | (of_utc & (not how.wall))
-    zone = np.full(len(utc), np.nan) if first.zone is None else first.zone
-    odd = np.flatnonzero(np.isfinite(zone) & ~(utc & (zone == 0)) & ~missing & ~wrong
+    seconds, missing, wrong = clocks(
+        raw["clock"], card.clocks or clocks_named(name), said, among, how.zone)
+    own = clock_zones(raw["clock"], how.zone)
+    labels = np.atleast_1d(label)
+    of_utc = np.isin(labels, [one for one in {*labels} if _is_utc(one)]) & (not how.wall)
+    own = np.where(np.isnan(own) & of_utc, 0, own)
+    zone = np.full(len(own), np.nan) if first.zone is None else first.zone
+    odd = np.flatnonzero(np.isfinite(zone) & ~(own == zone) & ~missing & ~wrong
                          & ~np.isnat(first.time))
     if how.zone and not how.utc and len(odd):
         # midnight of the city, written in another zone, is a day of the city
         moment = first.time[odd].astype(np.int64) - 60*zone[odd].astype(np.int64)
         first.time[odd] = local_clock(moment, how.zone).astype("datetime64[s]")
         midnight = first.time[odd] == first.time[odd].astype("datetime64[D]")
-        odd = odd[utc[odd] | ~midnight]
+        odd = odd[np.isfinite(own[odd]) | ~midnight]
     if how.zone and not how.utc and len(odd):
         date, clock = (card.columns.get(name, name) for name in ("time", "clock"))
         raise InputError(
@@ -533,17 +585,12 @@ def _add_clocks(first, raw, how, card, what, label, among):
     first.time = first.time.astype("datetime64[D]").astype("datetime64[s]") + seconds
     first.missing, first.wrong = first.missing | missing, first.wrong | wrong
     first.exact = np.minimum(first.exact, np.where(first.exact == 2, 2, 0))
-    known = ~np.isnat(first.time) & ~first.missing & ~first.wrong & (utc | how.utc)
-    n = f"{int((known & utc).sum()):,} clocks in {what} have a zone of their own"
-    if how.zone and known.any():
-        first.time[known] = local_clock(first.time[known].astype(np.int64), how.zone).astype(
-            "datetime64[s]")
-        if utc.any(): first.remarks.append(f"{n}, and became those of {how.zone}")
-    elif utc.any():
-        first.remarks.append(
-            f"{n}, and that of the city is not known: the clock stays as it is written (say "
-            "tz='America/Chicago', or another zone)")
-    first.time[first.missing | first.nothing | first.wrong] = np.datetime64("NaT", "s")
+    none = np.isnat(first.time) | first.missing | first.wrong
+    clock = np.where(none, 0, first.time.astype(np.int64))
+    first.time = on_clocks(
+        clock, own, ~none, label, replace(how, dated=False), what, first.remarks
+    ).astype("datetime64[s]")
+    first.time[none | first.nothing] = np.datetime64("NaT", "s")
 
 # %% ../nbs/03_events.ipynb #23160a84
 def _unreadable(raw, card, what):
@@ -887,7 +934,8 @@ def precision(events: pd.DataFrame,  # an events table, or any table with a colu
         "midnight": float(midnight.mean()), "first of month": float(first.mean()),
         "one hour": float(hours.max() / len(time))}
     # of true times one in 1,440 is a midnight; the habits of desks make it one in twenty
-    coarse = len(time) >= 20 and (shares["midnight"] > .2 or shares["one hour"] > .5)
+    coarse = (len(time) >= 20 and (shares["midnight"] > .2 or shares["one hour"] > .5)
+              or len(time) >= 10 and shares["midnight"] >= .99)
     return {
         "unit": ("month" if shares["first of month"] > 0.2 else "day") if coarse else "hour",
         **shares}
@@ -1218,7 +1266,10 @@ def _wanted(names, card, area, what):
     if {"lon", "x"} <= {*columns} and not ({"lon", "lat"} <= {*there} or {"x", "y"} <= {*there}):
         raise InputError(
             f"{what} lacks the column(s) {degrees}, and {metres}: it needs one of the two pairs")
-    return {ours: folded[fold(theirs)][0] for ours, theirs in there.items()}
+    found = {ours: folded[fold(theirs)][0] for ours, theirs in there.items()}
+    own = {_plain(name): name for name in names if name not in found.values()}
+    zone = next((own[name] for name in ZONES if name in own), None)
+    return {**found, "zone": zone} if zone and len(folded[fold(zone)]) == 1 else found
 
 # %% ../nbs/03_events.ipynb #9c1d7e30
 def _guessed(card, table, what, remarks):

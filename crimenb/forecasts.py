@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from .core import InputError, needs, one_of, within, write_atomic
-from .geo import write
+from .geo import simplified, write
 from .pictures import EDGE, INK, LAND, MARK, RAMP, SOFT, outlines, scale_bar
 
 # %% ../nbs/50_forecasts.ipynb #af3c4e0d
@@ -40,9 +40,13 @@ def _to_csv(forecast, path,  # where to write
 def _to_file(forecast, path,  # .geojson, .gpkg, .shp, .parquet or .csv
 ) -> Path:
     """The table with its shapes, by the ending of the path; GeoJSON needs nothing more, the others
-    the extra `geo`."""
+    the extra `geo`. Boundaries are `geo.simplified`, numbers have six digits."""
     if str(path).lower().endswith(".csv"): return forecast.to_csv(path)
-    table = forecast.located()
+    places, few = forecast.places, {"lon": "{:.6f}", "lat": "{:.6f}"}
+    if "geometry" in places: places = places.assign(geometry=simplified(places["geometry"]))
+    table = forecast.table.join(places, on="place")
+    for name in table.select_dtypes("floating"):
+        table[name] = table[name].map(few.get(name, "{:.6g}").format).astype(float)
     return write(table.assign(period=table["period"].astype(str)), path)
 
 # %% ../nbs/50_forecasts.ipynb #2b9159c5

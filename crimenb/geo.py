@@ -7,7 +7,7 @@ __all__ = ['FAR', 'MOST_TEXT', 'MOST_VALUES', 'VECTOR', 'PLACES', 'SHAPES', 'ARE
            'metric', 'transform', 'utm', 'misplaced', 'read_boundaries', 'read_table', 'in_metres', 'Points',
            'read_points', 'area_label', 'area_places', 'read_polygons', 'knn_graph', 'adjacency', 'locate', 'area_rows',
            'lie_elsewhere', 'join_areas', 'Cells', 'cell_of', 'cell_places', 'cells_in', 'degree_cells', 'square_cells',
-           'to_frame', 'to_geojson', 'write']
+           'to_frame', 'simplified', 'to_geojson', 'write']
 
 # %% ../nbs/12_geo.ipynb #a6878bf5
 import gzip
@@ -33,7 +33,7 @@ from pyproj.exceptions import CRSError, ProjError
 from . import tables
 from .core import InputError, needs, one_of, within, write_atomic
 from .events import degrees_to_metres, metres_per_degree
-from .fields import as_text, floats, fold
+from .fields import as_text, floats, fold, seen
 
 # %% ../nbs/12_geo.ipynb #29fa19e7
 @lru_cache(maxsize=256)
@@ -666,10 +666,12 @@ def _point_parts(geometry):
     middle = np.isin(kind, (1, 2, 3, 5, 6))
     for i in np.flatnonzero(kind == 7):
         middle[i] = any(g.geom_type not in ("Point", "MultiPoint") for g in geometry[i].geoms)
+    middle &= ~shapely.is_empty(geometry)
     places = np.where(middle, shapely.centroid(geometry), geometry)
     parts, row = shapely.get_parts(places, return_index=True)
     parts, again = shapely.get_parts(parts, return_index=True)
-    row = row[again]
+    there = ~shapely.is_empty(parts)
+    parts, row = parts[there], row[again][there]
     without = np.setdiff1d(np.arange(len(geometry)), row)
     nowhere = np.full(len(without), np.nan)
     order = np.argsort(np.concatenate([row, without]), kind="stable")
@@ -753,7 +755,7 @@ def area_label(value, # a number or text
     but for spaces; None where there is none."""
     if value is None or value is pd.NA: return None
     if isinstance(value, (float, np.floating)) and not np.isfinite(value): return None
-    text = " ".join(str(value).split())
+    text = " ".join(seen(str(value)).split())
     whole, _, rest = text.replace(",", "").partition(".")
     number = whole.isascii() and whole.isdigit() and not rest.strip("0")
     if number and len(whole) < 19: return str(int(whole))
@@ -1201,6 +1203,26 @@ def to_frame(table, # a (Geo)DataFrame with geometry, or with lon and lat; `Cell
     geopandas = needs("geopandas", "geo")
     table, shapes = _of(_placed(table))
     return geopandas.GeoDataFrame(table, geometry=shapes, crs=4326)
+
+# %% ../nbs/12_geo.ipynb #bc036806
+def simplified(shapes,            # (n,) shapely, longitude and latitude; None where there is none
+               metres: float = 1, # about so far a boundary may move
+) -> np.ndarray:
+    """(n,) the shapes with fewer vertices, their common borders still common (Visvalingam and
+    Whyatt 1993, `shapely.coverage_simplify`). They stay as they are where they overlap, or where
+    an area would change by more than 1e-5 of itself."""
+    _above(metres, "metres")
+    shapes = np.array([s if isinstance(s, shapely.Geometry) else None for s in shapes], object)
+    areas = np.isin(shapely.get_type_id(shapes), (3, 6)) & ~shapely.is_empty(shapes)
+    if not areas.any(): return shapes
+    lat = shapely.get_coordinates(shapes[areas])[:, 1].mean()
+    scale = metres_per_degree(lat)
+    flat = shapely.transform(shapes[areas], lambda places: places*scale)
+    if not (shapely.is_valid(flat).all() and shapely.coverage_is_valid(flat)): return shapes
+    fewer = shapely.coverage_simplify(flat, metres)
+    if not np.allclose(shapely.area(fewer), shapely.area(flat), rtol=1e-5, atol=0): return shapes
+    shapes[areas] = shapely.transform(fewer, lambda places: places/scale)
+    return shapes
 
 # %% ../nbs/12_geo.ipynb #cf1c7d1b
 def _plain(value):

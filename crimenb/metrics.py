@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['TIES', 'MANY_BLOCKS', 'ONE', 'ENDLESS', 'RAISED', 'LARGEST', 'MOST_BLOCKS', 'COUNT_METRICS', 'SPREADS', 'RANKS',
-           'SIZES', 'HOT_SPOT_TIES', 'HOT_SPOT_METRICS', 'LEVEL_METRICS', 'RATES', 'rank_counts', 'ranking_scores',
-           'bootstrap_means', 'widened', 'limits', 'drawn_interval', 'interval', 'paired_interval', 'summary',
-           'block_labels', 'block_sums', 'poisson_deviance', 'count_scores', 'poisson_floor', 'count_summary',
-           'paired_count_interval', 'count_interval', 'count_log_score', 'fit_spread', 'coverage', 'convention',
-           'hot_spots', 'pei_star', 'rri_ptools', 'capture_curve', 'hot_spot_summary', 'paired_hot_spot_interval',
-           'level_scores', 'level_summary', 'reliability', 'group_rates', 'demographic_parity_difference',
-           'equalized_odds_difference', 'fairness_summary']
+           'SIZES', 'HOT_SPOT_TIES', 'USUAL', 'HOT_SPOT_METRICS', 'LEVEL_METRICS', 'RATES', 'rank_counts',
+           'ranking_scores', 'bootstrap_means', 'widened', 'limits', 'drawn_interval', 'interval', 'paired_interval',
+           'summary', 'block_labels', 'block_sums', 'poisson_deviance', 'count_scores', 'poisson_floor',
+           'count_summary', 'paired_count_interval', 'count_interval', 'count_log_score', 'fit_spread', 'coverage',
+           'Convention', 'hot_spots', 'pei_star', 'rri_ptools', 'capture_curve', 'hot_spot_summary',
+           'paired_hot_spot_interval', 'level_scores', 'level_summary', 'reliability', 'group_rates',
+           'demographic_parity_difference', 'equalized_odds_difference', 'fairness_summary']
 
 # %% ../nbs/05_metrics.ipynb #9b4d9923
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -627,17 +629,30 @@ def coverage(low: np.ndarray, high: np.ndarray, observed: np.ndarray) -> float:
 # %% ../nbs/05_metrics.ipynb #a839ac17
 RANKS, SIZES, HOT_SPOT_TIES = ("count", "density"), ("units", "area"), ("expected", "pessimistic")
 
-def convention(by: str = "units", rank: str = "count", ties: str = "expected") -> str:
-    "The convention in words, for a table."
-    return (
-        f"share of {one_of(by, SIZES, 'size')}, ranked by {one_of(rank, RANKS, 'rank')}, ties "
-        f"{one_of(ties, HOT_SPOT_TIES, 'rule for ties')}")
+@dataclass(frozen=True, eq=False)
+class Convention:
+    "What hot spots are shares of, and in which order they are flagged; as text, for a table."
+    area: "np.ndarray | None" = None   # (units,) size of each unit, any one measure
+    by: str = "units"    # what the shares are of: "units" or "area"
+    rank: str = "count"  # order by the forecast, or by forecast/area: "count" or "density"
+    # "expected": exact mean over all orders of the tied (of those of several sizes the same share
+    # of each is taken); "pessimistic": the worst order
+    ties: str = "expected"
+
+    def __post_init__(self):
+        one_of(self.by, SIZES, "size")
+        one_of(self.rank, RANKS, "rank")
+        one_of(self.ties, HOT_SPOT_TIES, "rule for ties")
+
+    def __str__(self): return f"share of {self.by}, ranked by {self.rank}, ties {self.ties}"
+
+#: a share of the units, those with most expected events first
+USUAL = Convention()
 
 # %% ../nbs/05_metrics.ipynb #c6e26947
-def _maps(predicted, observed, area, by, rank, ties, training):
+def _maps(predicted, observed, how, training):
     """Checked: predicted, observed, training as (times, units) float64, area as (units,), sizes as
     (units,), and what is ranked."""
-    convention(by, rank, ties)
     predicted, observed = (
         _array(predicted, "predicted").astype("float64"),
         _array(observed, "observed").astype("float64"))
@@ -649,12 +664,11 @@ def _maps(predicted, observed, area, by, rank, ties, training):
     if not np.isfinite(predicted).all():
         raise InputError("predicted contains NaN or infinity, which can not be ranked")
     units = predicted.shape[1]
-    if area is None:
-        if by == "area" or rank == "density":
-            raise InputError(
-                "a share of the area, or a ranking by density, needs the area of each unit: "
-                "give area=")
-        area = np.ones(units)
+    if how.area is None and (how.by == "area" or how.rank == "density"):
+        raise InputError(
+            "a share of the area, or a ranking by density, needs the area of each unit: "
+            "give area=")
+    area = np.ones(units) if how.area is None else how.area
     area = _array(area, "area").astype("float64")
     if area.shape != (units,) or not (np.isfinite(area).all() and (area > 0).all()):
         raise InputError(f"area must have a positive number for each of the {units} units")
@@ -672,8 +686,8 @@ def _maps(predicted, observed, area, by, rank, ties, training):
         if not counts.any():
             raise InputError(f"there is no event in the {what} counts, so that nothing can be hit")
     return (
-        predicted / area if rank == "density" else predicted, observed,
-        area if by == "area" else np.ones(units), training)
+        predicted / area if how.rank == "density" else predicted, observed,
+        area if how.by == "area" else np.ones(units), training)
 
 # %% ../nbs/05_metrics.ipynb #4ea27cb0
 def _shares(shares):
@@ -752,12 +766,7 @@ def hot_spots(
     predicted,
     observed,                # the same shape: counts of what happened then
     shares=(.01, .05, .1),   # shares of the city that are flagged
-    area=None,               # (units,) size of each unit, any one measure
-    by="units",              # what the shares are of: "units" or "area"
-    rank="count",            # order by the forecast, or by forecast/area: "count" or "density"
-    # "expected": exact mean over all orders of the tied (of those of several sizes the same share
-    # of each is taken); "pessimistic": the worst order
-    ties="expected",
+    how: Convention = USUAL, # shares of what, and in which order
     # counts of the period the map was made from, for RRI: (units,) or (times, units)
     training=None,
 ) -> pd.DataFrame:
@@ -769,14 +778,15 @@ def hot_spots(
     those of ties="pessimistic".
     Over many times hits and totals are added up first. The unit at the edge counts in part."""
     shares = _shares(shares)
-    key, observed, size, training = _maps(predicted, observed, area, by, rank, ties, training)
-    hit, most, trained, flagged = _captured(key, observed, size, training, ties, shares).sum(2)
+    key, observed, size, training = _maps(predicted, observed, how, training)
+    hit, most, trained, flagged = _captured(
+        key, observed, size, training, how.ties, shares).sum(2)
     values = _hot_spot_values(
         hit, most, trained, observed.sum(), np.nan if training is None else training.sum(), shares)
     return pd.DataFrame(
         {
             "share": shares, **dict(zip(HOT_SPOT_METRICS, values.T)),
-            "flagged units": flagged / len(key), "by": by, "rank": rank, "ties": ties})
+            "flagged units": flagged / len(key), "by": how.by, "rank": how.rank, "ties": how.ties})
 
 # %% ../nbs/05_metrics.ipynb #9175aa0b
 def pei_star(flagged,   # (units,) 0 or 1, or the share of each unit that is flagged
@@ -789,8 +799,8 @@ def pei_star(flagged,   # (units,) 0 or 1, or the share of each unit that is fla
     if flagged.ndim != 1 or not ((0 <= flagged) & (flagged <= 1)).all():
         raise InputError(
             "flagged must have a number from 0 to 1 for each unit: the share of it that is flagged")
-    _, observed, size, _ = _maps(
-        flagged, observed, area, "units" if area is None else "area", "count", "expected", None)
+    how = Convention(area, "units" if area is None else "area")
+    _, observed, size, _ = _maps(flagged, observed, how, None)
     if not flagged.any(): raise InputError("no unit is flagged: there is nothing to judge")
     share = float((flagged*size).sum()/size.sum())
     most = _captured(flagged[None], observed, size, None, "expected", np.array([min(share, 1.0)]))[
@@ -801,7 +811,7 @@ def rri_ptools(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """(units,) RRI as R's ptools has it: predicted over observed counts, both cumulated in the
     order of the forecast (equals: fewest events first); 1 is a calibrated map, infinite until
     something was hit."""
-    predicted, observed, _, _ = _maps(predicted, observed, None, "units", "count", "expected", None)
+    predicted, observed, _, _ = _maps(predicted, observed, USUAL, None)
     if len(predicted) > 1 or (predicted < 0).any():
         raise InputError(
             "rri_ptools needs one map, shape (units,), of forecasts that are expected counts, "
@@ -813,13 +823,12 @@ def rri_ptools(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
 # %% ../nbs/05_metrics.ipynb #61ba35a2
 def capture_curve(
     predicted: np.ndarray, observed: np.ndarray, shares: "tuple | None" = None,
-    area: "np.ndarray | None" = None, by: str = "units", rank: str = "count",
-    ties: str = "expected") -> pd.DataFrame:
+    how: Convention = USUAL) -> pd.DataFrame:
     """Hit rate at every share (default: .01, .02, … 1; 0 is put in front), to be drawn; arguments
     as in `hot_spots`. Columns share, hit rate, best (hit rate of the best possible map)."""
     shares = np.linspace(.01, 1, 100) if shares is None else _shares(shares)
-    key, observed, size, _ = _maps(predicted, observed, area, by, rank, ties, None)
-    hit, most, _, _ = _captured(key, observed, size, None, ties, shares).sum(2)/observed.sum()
+    key, observed, size, _ = _maps(predicted, observed, how, None)
+    hit, most, _, _ = _captured(key, observed, size, None, how.ties, shares).sum(2)/observed.sum()
     return pd.DataFrame(
         {"share": np.append(0, shares), "hit rate": np.append(0, hit), "best": np.append(0, most)})
 
@@ -837,15 +846,15 @@ def _unit_draws(orders, weights, total, trained, shares):
 
 # %% ../nbs/05_metrics.ipynb #db7aca0d
 def _hot_spot_draws(
-    predicted, observed, shares, area, by, rank, ties, training, blocks, n_boot, seed, entries=2**20
+    predicted, observed, shares, how, training, blocks, n_boot, seed, entries=2**20
 ):
     """Values (shares, 4) and resampled values (n_boot, shares, 4), the number of cases, and that of
     blocks for each share."""
     shares = _shares(shares)
-    key, observed, size, training = _maps(predicted, observed, area, by, rank, ties, training)
+    key, observed, size, training = _maps(predicted, observed, how, training)
     trained = observed if training is None else training
     times, units = key.shape
-    captured = _captured(key, observed, size, training, ties, shares)
+    captured = _captured(key, observed, size, training, how.ties, shares)
     point = _hot_spot_values(*captured[:3].sum(2), observed.sum(), trained.sum(), shares)
     if times > 1:
         labels, count = block_labels(blocks, (times,))
@@ -861,7 +870,7 @@ def _hot_spot_draws(
     if blocks is not None: labels, count = block_labels(blocks, (units,))
     if count < 2: raise InputError(f"a bootstrap needs at least two units, not {count}")
     orders = []
-    for k, rule in ((key, ties), (observed/size, "expected")):
+    for k, rule in ((key, how.ties), (observed/size, "expected")):
         order, new = (a[0] for a in _order(k, size, observed, trained, rule))
         orders.append(
             (order, np.flatnonzero(new), np.stack([size, observed[0], trained[0]])[:, order]))
@@ -883,10 +892,7 @@ def hot_spot_summary(
     predicted: np.ndarray,
     observed: np.ndarray,
     shares: tuple = (0.01, 0.05, 0.1),
-    area: "np.ndarray | None" = None,
-    by: str = "units",
-    rank: str = "count",
-    ties: str = "expected",
+    how: Convention = USUAL,
     training: "np.ndarray | None" = None,
     # label of the block of each unit, or of each time for maps over time; None: each its own
     blocks=None,
@@ -900,7 +906,7 @@ def hot_spot_summary(
     One map: units are resampled, and `blocks` is the number of those that are flagged, on which
     the hits rest. Maps over time: times are."""
     point, draws, n, blocks = _hot_spot_draws(
-        predicted, observed, shares, area, by, rank, ties, training, blocks, n_boot, seed)
+        predicted, observed, shares, how, training, blocks, n_boot, seed)
     m = 4 if training is not None else 3
     names = [
         f"{metric}@{100 * share:g}%" for share in _shares(shares) for metric in HOT_SPOT_METRICS[:m]
@@ -916,10 +922,7 @@ def paired_hot_spot_interval(
     observed,  # counts of what happened then
     share,  # share of the city that is flagged
     metric="PAI",  # one of `HOT_SPOT_METRICS`
-    area: "np.ndarray | None" = None,
-    by: str = "units",
-    rank: str = "count",
-    ties: str = "expected",
+    how: Convention = USUAL,
     training: "np.ndarray | None" = None,
     blocks: "np.ndarray | None" = None,
     n_boot: int = 1000,
@@ -932,7 +935,7 @@ def paired_hot_spot_interval(
     if metric == "RRI" and training is None:
         raise InputError("RRI needs the counts that the map was made from: give training=")
     (pa, da, n, count), (pb, db, *_) = (
-        _hot_spot_draws(x, observed, share, area, by, rank, ties, training, blocks, n_boot, seed)
+        _hot_spot_draws(x, observed, share, how, training, blocks, n_boot, seed)
         for x in (a, b))
     row = _rows(
         [f"{metric}, A less B"], (pa - pb)[:, which], (da - db)[:, :, which], n, level, count)

@@ -27,7 +27,8 @@ import pandas as pd
 from .core import InputError, needs, one_of, progress, within, write_atomic
 from .forecasts import Forecast
 from .metrics import (
-    count_interval, count_summary, coverage, fit_spread, hot_spot_summary, poisson_deviance)
+    Convention, count_interval, count_summary, coverage, fit_spread, hot_spot_summary,
+    poisson_deviance)
 from .views import Split, View, periods_of
 
 # %% ../nbs/55_models.ipynb #5e771696
@@ -108,7 +109,8 @@ class Estimator(Settings):
     travels: bool = False
     #: it learns from hours some of which nothing is known of
     gaps: bool = False
-    #: settings with which a network is trained within minutes where there is no graphics card
+    #: settings with which a network is trained within minutes where there is no graphics card: a
+    #: first look, not what it can do when trained as its work says
     quick: dict = {}
 
     def _fit(self, view, train: slice, valid: "slice | None") -> None:
@@ -676,9 +678,9 @@ def count_rows(model, values, view, at,       # forecasts of the periods `at`
     if by_place[1].sum():
         size, city = view.sizes(), slice(None) if view.city is None else view.city
         by_place = [a[:, city] for a in by_place]
-        how = dict(area=size[city], by="area", rank="density") if size is not None else {}
+        how = Convention() if size is None else Convention(size[city], "area", "density")
         if one: by_place, blocks = [a.sum(0) for a in by_place], None
-        rows.append(hot_spot_summary(by_place[0], by_place[1], shares=shares, blocks=blocks, **how))
+        rows.append(hot_spot_summary(by_place[0], by_place[1], shares, how, blocks=blocks))
     low, high = model.interval(values, level)
     covered = coverage(low, high, happened)
     rows.append(

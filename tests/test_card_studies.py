@@ -68,6 +68,17 @@ def test_what_the_card_lacks_is_one_sentence_with_its_key(tmp_path, study, witho
     assert words in str(refused.value) and "mine" in str(refused.value) and "\n" not in str(refused.value)
     assert not (tmp_path/"out").exists()
 
+def test_a_card_without_factors_is_refused_before_a_notebook_starts_or_events_are_read(tmp_path, capsys, monkeypatch):
+    own_city.with_card(tmp_path, days=60, n=800, without=("factors",))
+    (tmp_path/"incidents.csv").unlink()
+    monkeypatch.setattr(studies, "_executed", lambda *_: pytest.fail("a notebook was started"))
+    assert cli.main(["reproduce", "rtm", "--dataset", str(tmp_path/"mine.yaml"), "--out", str(tmp_path/"out")]) == 2
+    said = capsys.readouterr().err
+    assert "no factors, which the study rtm needs: add `factors: [{name" in said and said.count("\n") == 1 and not (tmp_path/"out").exists()
+    # and by the notebook's own first cell
+    with pytest.raises(InputError, match="no factors"): studies.begin("rtm", {"dataset": str(tmp_path/"mine.yaml")})
+    assert studies.resolve("parallel", {"dataset": str(tmp_path/"mine.yaml")})["dataset"] == str(tmp_path/"mine.yaml")
+
 @pytest.mark.parametrize("study", studies.LACKS)
 def test_a_study_that_takes_no_card_says_what_a_card_lacks(card, capsys, tmp_path, study):
     assert cli.main(["reproduce", study, "--dataset", str(card), "--out", str(tmp_path/"out")]) == 2

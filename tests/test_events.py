@@ -1,6 +1,7 @@
 """The events table: what comes in is kept or counted, and what is not a portal's export is refused."""
 import csv
 import gzip
+import re
 import zipfile
 
 import numpy as np
@@ -479,6 +480,26 @@ def test_how_exactly_times_are_known():
     assert part.notes["month known, not the day"] == 100 and part.precision["first of month"] == .5 and part.precision["unit"] == "month"
 
 
+def test_an_empty_point_is_no_place(tmp_path):
+    table = pd.DataFrame({"date": ["2024-03-02 02:01"]*6, "offense": "THEFT", "location": ["POINT (-87.63 41.88)"]*3 + ["POINT EMPTY", "Point Z Empty", ""]})
+    table.to_csv(tmp_path/"a.csv", index=False)
+    for source in (table, tmp_path/"a.csv"):
+        found = E.read(source)
+        assert found.mended == {"coordinates missing": 3} and list(found.events.lon.dropna()) == [-87.63]*3
+
+
+@pytest.mark.parametrize("n, clocks, unit", [(19, 0, "day"), (10, 0, "day"), (9, 0, "hour"), (19, 1, "hour"), (150, 1, "day")])
+def test_a_few_midnights_are_days(n, clocks, unit):
+    from crimenb.grids import HourlyMaps
+    days = pd.date_range("2024-03-02", periods=n - clocks).strftime("%Y-%m-%d 00:00")
+    events = E.read(table_of(n, time=[*days, *["2024-03-05 14:30"]*clocks], lon=-80.0, lat=40.0)).events
+    assert E.precision(events)["unit"] == unit
+    if unit == "hour": return
+    with pytest.raises(InputError, match="at midnight, so their times are known to the day, and .* needs hours"): HourlyMaps.from_events(events, "chicago")
+    months = E.read(table_of(n, time=["2024-03-01T00:00:00Z", "2024-04-01T00:00:00Z"]*(n//2) + ["2024-03-01T00:00:00Z"]*(n % 2), lon=-80.0, lat=40.0), tz="America/New_York")
+    assert months.precision["unit"] == "month" and months.notes["month known, not the day"] == n and sorted({*months.events.time.dt.month}) == [3, 4]
+
+
 @pytest.mark.parametrize("zone, text", [("America/New_York", "{:%Y/%m/%d %H:%M:%S}+00"), ("America/Chicago", "{:%Y-%m-%dT%H:%M:%S}Z")])
 def test_limits_are_those_of_the_citys_clocks(zone, text):
     utc = pd.date_range("2024-01-01", periods=48, freq="h")
@@ -602,18 +623,45 @@ def two_columns(date, clock, n=6): return pd.DataFrame({"day": [date]*n, "clock"
 @pytest.mark.parametrize("date, clock, right", [
     ("2024-03-02", "02:00:00Z", "2024-03-01 21:00"), ("2024-03-02", "02:00+00", "2024-03-01 21:00"), ("2024-07-02", "02:00:00Z", "2024-07-01 22:00"),
     ("2024-03-02T00:00:00+00:00", "1970-01-01T02:00:00Z", "2024-03-01 21:00"), ("2024-03-02", "02:00", "2024-03-02 02:00"),
+    ("2024-03-02", "02:01:00-06:00", "2024-03-02 03:01"), ("2024-03-02", "02:00+02", "2024-03-01 19:00"), ("2024-03-02", "2:00 AM EST", "2024-03-02 02:00"), ("2024-07-02", "02:00 CDT", "2024-07-02 03:00"),
+    ("2024-03-02T00:00:00-06:00", "02:00-06:00", "2024-03-02 03:00"),
     # midnight of the city in another zone is a day; a count of seconds, too
     ("2024-03-02T05:00:00Z", "02:00", "2024-03-02 02:00"), ("2024-03-02T00:00:00-05:00", "02:00", "2024-03-02 02:00"), ("1709337600000", "0230", "2024-03-02 02:30")])
 def test_a_zone_at_a_clock_of_its_own_is_used(date, clock, right):
     c = E.read(two_columns(date, clock), time="day", clock="clock", category="offense", tz="America/New_York")
-    assert (c.events.time == pd.Timestamp(right)).all() and ("Z" not in clock) == (not any("became those" in one for one in c.remarks) or "+00" in clock)
+    assert (c.events.time == pd.Timestamp(right)).all() and any("became those" in one for one in c.remarks) == (clock not in ("02:00", "0230"))
+    # dates that are the city's midnights in UTC look as if they had a clock
+    if date[10:13] not in ("", "T00"): return
+    guessed = E.read(two_columns(date, clock).rename(columns={"day": "date", "clock": "time"}), tz="America/New_York")
+    assert guessed.events.time.equals(c.events.time)
+
+
+@pytest.mark.parametrize("name", ["timezone", "TZ", "utc_offset", "Time Zone"])
+@pytest.mark.parametrize("zone, minutes", [("UTC", 0), ("+00:00", 0), ("-5", -300), ("-05:00", -300), ("-0600", -360), ("EST", -300), ("America/Denver", -420), ("America/Chicago", -360), (5.0, 300), ("", None)])
+def test_a_zone_in_a_column_beside_the_time_is_used(tmp_path, name, zone, minutes):
+    moment = pd.Timestamp("2024-03-02 02:01")
+    right = moment if minutes is None else (moment.tz_localize("UTC") - pd.Timedelta(minutes=minutes)).tz_convert("America/Chicago").tz_localize(None)
+    frame = pd.DataFrame({"date": ["2024-03-02 02:01:00"]*6, "offense": "THEFT", name: [zone]*6})
+    for table in (frame, frame.assign(date=pd.to_datetime(frame.date)), frame.assign(date="2024-03-02", time="02:01")):
+        table.to_csv(tmp_path/"a.csv", index=False)
+        for source in (table, tmp_path/"a.csv"):
+            found = E.read(source, tz="America/Chicago")
+            assert (found.events.time == right).all() and any("says the zone of the times" in one for one in found.remarks) == (minutes is not None)
+            assert (E.read(source).events.time == moment).all()
+
+
+def test_rows_may_have_zones_of_their_own_in_a_column():
+    frame = pd.DataFrame({"date": ["2024-03-02 02:01"]*4 + ["2024-03-02T02:01Z"], "offense": "THEFT", "tz": ["UTC", "EST", None, "America/Chicago", "EST"]})
+    assert list(E.read(frame, tz="America/Chicago").events.time.dt.strftime("%d %H")) == ["01 20", "01 20", "02 01", "02 02", "02 02"]
+    for word in ("here", "-300", "+25:00"):
+        with pytest.raises(InputError, match=f"the zone '{re.escape(word)}' beside its times, which is not known"): E.read(frame.assign(tz=word), tz="America/Chicago")
 
 
 def test_a_zone_at_a_clock_that_cannot_be_used_is_said():
     how = dict(time="day", clock="clock", category="offense")
     with pytest.raises(InputError, match="6 dates with a zone in column day whose clock in column clock has none"): E.read(two_columns("2024-03-02T00:00:00Z", "02:00"), tz="America/New_York", **how)
     c = E.read(two_columns("2024-03-02", "02:00:00Z"), **how)
-    assert (c.events.time == pd.Timestamp("2024-03-02 02:00")).all() and any("6 clocks" in one and "stays as it is written" in one for one in c.remarks)
+    assert (c.events.time == pd.Timestamp("2024-03-02 02:00")).all() and any("6 times in the clocks of" in one and "stays as it is written" in one for one in c.remarks)
     east = E.read(two_columns("2024-03-01T23:00:00Z", "02:00"), tz="Europe/Madrid", **how)
     assert (east.events.time == pd.Timestamp("2024-03-02 02:00")).all()
 

@@ -70,6 +70,52 @@ def test_utc_without_a_mark():
     assert when("2024-07-01 02:00", zone="America/Chicago", label="America/New_York") == ["2024-07-01T01:00"]
 
 
+@pytest.mark.parametrize("end, minutes", [("Z", 0), ("+00:00", 0), (" UTC", 0), (".000Z", 0), (" (UTC)", 0), ("-0500", -300), (" EST", -300), ("", None), (" Uhr", None)])
+def test_a_zone_that_stands_in_a_format_is_used(end, minutes):
+    found = F.times(pa.array([f"2024-07-01T02:01:00{end}"]), F.Writing(formats=(f"%Y-%m-%dT%H:%M:%S{end}",), zone="America/Chicago"))
+    want = pd.Timestamp("2024-07-01 02:01") if minutes is None else (pd.Timestamp("2024-07-01 02:01", tz="UTC") - pd.Timedelta(minutes=minutes)).tz_convert("America/Chicago").tz_localize(None)
+    assert found.time[0] == want.to_datetime64() and any("became those of America/Chicago" in one for one in found.remarks) == (minutes is not None)
+    unknown = F.times(pa.array([f"2024-07-01T02:01:00{end}"]), F.Writing(formats=(f"%Y-%m-%dT%H:%M:%S{end}",)))
+    assert str(unknown.time[0]) == "2024-07-01T02:01:00" and any("that of the city is not known" in one for one in unknown.remarks) == (minutes is not None)
+
+
+DAYS = pd.date_range("2019-01-05", "2019-03-20", freq="D")
+
+@pytest.mark.parametrize("write", [
+    lambda d: d.strftime("%Y-%m-%dT00:00:00Z"), lambda d: d.strftime("%Y/%m/%d 00:00:00+00"), lambda d: d.strftime("%d %b %Y 12:00 AM UTC"), lambda d: d.strftime("%Y-%m-%d 00:00+02:00"),
+    lambda d: d.as_unit("ms").astype("int64").astype(str),
+    lambda d: pa.array(d.as_unit("us"), pa.timestamp("us", "UTC")), lambda d: d.strftime("%Y-%m-%dZ")])
+@pytest.mark.parametrize("days, exact", [(DAYS, 1), (pd.date_range("2018-01-01", periods=14, freq="MS"), 2)])
+def test_days_written_as_midnights_of_a_zone_stay_these_days(write, days, exact):
+    text = write(days)
+    column = text if isinstance(text, pa.Array) else pa.array(list(text))
+    for how in ({}, {"zone": "America/Chicago"}, {"zone": "Asia/Tokyo"}):
+        found = F.times(column, F.Writing(**how))
+        assert (found.time == days.to_numpy().astype("datetime64[s]")).all()
+        # "2019-01-05Z" has no clock, and the label of times is taken off where no zone is known
+        if str(column[0])[10:] == "Z" or not how and pa.types.is_timestamp(column.type): continue
+        assert (found.exact == exact).all() and any(f"midnights of it: they are read as {'months' if exact == 2 else 'days'}" in one for one in found.remarks)
+
+
+def test_one_moment_that_is_no_midnight_makes_all_of_them_moments():
+    text = pa.array([*DAYS.strftime("%Y-%m-%dT00:00:00Z"), "2019-02-01T00:15:00Z"])
+    found = F.times(text, F.Writing(zone="America/Chicago"))
+    assert str(found.time[0]) == "2019-01-04T18:00:00" and not found.exact.any()
+    # in pieces too
+    pieces, rules = [text[:40], text[40:]], {}
+    for _ in range(2):
+        read_so = np.concatenate([F.times(piece, F.Writing(zone="America/Chicago"), among=rules).time for piece in pieces])
+        F.settled(rules)
+    assert (read_so == found.time).all()
+
+
+def test_utc_dates_without_a_clock_stay_dates():
+    for text in ("2024-07-01", "20240701"):
+        assert when(text, zone="America/Chicago", utc=True) == ["2024-07-01T00:00"]
+        assert when(text, "2024-07-02 02:00", zone="America/Chicago", label="UTC") == ["2024-07-01T00:00", "2024-07-01T21:00"]
+    assert when("2024-07-01 00:00", "2024-07-02 00:00", zone="America/Chicago", label="UTC") == ["2024-07-01T00:00", "2024-07-02T00:00"]
+
+
 def test_strptime_formats():
     assert when("5. 1. 2018 kl. 20.15", formats=("%d. %m. %Y kl. %H.%M",)) == ["2018-01-05T20:15"]
     assert when("20:15 on 2018-01-05 -0500", "??", "NA", formats=("%H:%M on %Y-%m-%d %z",), zone="America/Chicago") == ["2018-01-05T19:15", None, None]
@@ -77,9 +123,9 @@ def test_strptime_formats():
 
 
 def test_columns_of_times():
-    stamps = pa.array(pd.to_datetime(["2019-03-01 00:00", None]).as_unit("us"), pa.timestamp("us", "UTC"))
-    assert str(F.times(stamps, F.Writing(zone="America/New_York")).time[0]) == "2019-02-28T19:00:00"
-    assert str(F.times(stamps, F.Writing(zone="America/Chicago", wall=True)).time[0]) == "2019-03-01T00:00:00"
+    stamps = pa.array(pd.to_datetime(["2019-03-01 00:30", None]).as_unit("us"), pa.timestamp("us", "UTC"))
+    assert str(F.times(stamps, F.Writing(zone="America/New_York")).time[0]) == "2019-02-28T19:30:00"
+    assert str(F.times(stamps, F.Writing(zone="America/Chicago", wall=True)).time[0]) == "2019-03-01T00:30:00"
     found = F.times(pa.array([17_956, None], pa.date32()))
     assert str(found.time[0]) == "2019-03-01T00:00:00" and list(found.exact) == [1, 1] and list(found.missing) == [False, True]
     # ArcGIS writes milliseconds, as whole numbers or, where one is missing, as floats
@@ -375,7 +421,12 @@ def test_a_decimal_comma_makes_no_other_record_and_no_other_area():
 def test_a_clock_says_that_it_is_utc():
     said = pa.array(["02:00:00Z", "02:00+00", "1970-01-01T02:00:00.000+00:00", "2:00 UTC", "02:00:00", "0200", None, "02:00-05:00"])
     seconds, _, wrong = F.clocks(said)
-    assert list(F.utc_clocks(said)) == [True]*4 + [False]*4 and list(wrong) == [False]*7 + [True] and set(seconds[:6]) == {7200}
+    zones = F.clock_zones(said)
+    assert list(zones[[0, 1, 2, 3, 7]]) == [0, 0, 0, 0, -300] and np.isnan(zones[4:7]).all() and not wrong.any() and set(seconds[[0, 1, 2, 3, 4, 5, 7]]) == {7200}
+    said = pa.array(["02:00 EST", "2:00 am MDT", "02:01:00+0530", "02:00 UTC-5", "02:00 XYZ", "02:00+25:00", "02:00 CST"])
+    zones, (seconds, _, wrong) = F.clock_zones(said, "Asia/Shanghai"), F.clocks(said, zone="Asia/Shanghai")
+    assert list(wrong) == [True, True, False, False, True, True, False] and list(zones[[2, 3, 6]]) == [330, -300, 480] and list(seconds[[2, 3, 6]]) == [7260, 7200, 7200]
+    assert list(F.clock_zones(said, "America/Chicago")[[0, 1, 6]]) == [-300, -360, -360]
 
 
 @pytest.mark.parametrize("text", ["2018/{:02}/03 10:05", "2018-{:02}-03", "2018{:02}03"])
@@ -457,7 +508,7 @@ def test_blanks_in_a_clock():
     seconds, _, wrong = F.clocks(pa.array(["8:05\u202fPM", "8:05  AM", " 8:05\u00a0 pm", "2022-01-05   8:05"]))
     assert list(seconds//60) == [1205, 485, 1205, 485] and not wrong.any()
     said = pa.array(["02:00\u00a0UTC", "02:00  Z", "02:00"])
-    assert list(F.utc_clocks(said)) == [True, True, False] and not F.clocks(said)[2].any()
+    assert list(np.isfinite(F.clock_zones(said))) == [True, True, False] and not F.clocks(said)[2].any()
 
 
 @pytest.mark.parametrize("hours", [["0.62", "8.02", "16.03", "0.05", "14.50", "23.90", "0.25"], ["0,62", "8,02", "16,03", "0,05"], [".62", "8.5", "16"], [.5, 8., 16., 0., 23.], [.25, .75, 14.], ["0.62", "8.02", None, "24.0", "00.5"]])
@@ -491,6 +542,21 @@ def test_dates_that_a_spreadsheet_has_swapped_are_refused(day_first, how):
     if how.get("order") in (None, "dmy" if day_first else "mdy"):
         for some in (days.strftime(own), days.strftime("%Y-%m-%d %H:%M"), [*days[:900].strftime(own), *days[900:].strftime("%Y-%m-%d %H:%M")]):
             assert (read(*some, **how).time == days.to_numpy().astype("datetime64[m]")).all()
+
+
+@pytest.mark.parametrize("written", ["serial", "serial with a clock", "milliseconds", "%-d-%b-%y", "%d-%b-%Y", "%-d. %B %Y", "%Y/%m/%d"])
+def test_swapped_dates_are_refused_however_the_spreadsheet_writes_them(written):
+    days = pd.date_range("2022-01-01", "2022-12-31", freq="29h")
+    def made(t):
+        if written == "milliseconds": return str(int(t.timestamp()*1000))
+        if "serial" not in written: return t.strftime(written)
+        number = (t - pd.Timestamp("1899-12-30"))/pd.Timedelta(days=1)
+        return f"{number:.6f}" if "clock" in written else str(int(number))
+    swapped = [made(pd.Timestamp(t.year, t.day, t.month, t.hour)) if t.day <= 12 else t.strftime("%d/%m/%Y %H:%M") for t in days]
+    with pytest.raises(InputError, match="swaps day and month .*: export the file again"): read(*swapped)
+    # as many that were not swapped
+    fine = [made(t) if i % 5 < 2 else t.strftime("%d/%m/%Y %H:%M") for i, t in enumerate(days)]
+    assert (read(*fine).time.astype("datetime64[D]") == days.to_numpy().astype("datetime64[D]")).all()
 
 
 def test_a_few_dates_in_two_layouts_are_no_swap():

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from crimenb import geo, grids
 from crimenb.core import InputError
 from crimenb.geo import (Cells, Points, adjacency, area_label, cell_of, cell_places, cells_in, degree_cells, join_areas, knn_graph, locate, misplaced, read_boundaries,
-                         read_points, read_polygons, read_table, square_cells, to_frame, to_geojson, transform, utm, write)
+                         read_points, read_polygons, read_table, simplified, square_cells, to_frame, to_geojson, transform, utm, write)
 from crimenb.sources import fetch
 from faults import damaged
 
@@ -212,13 +212,28 @@ def test_formats_of_geopandas(tmp_path):
 
 @pytest.mark.parametrize("geometry, dropped", [
     (None, {"no place": 1}), (point(), {"no place": 1}), ({}, {"no place": 1}), ({"type": "MultiPoint", "coordinates": []}, {"no place": 1}),
-    ({"type": "GeometryCollection", "geometries": []}, {"no place": 1}), (point(None, None), {"geometry unreadable": 1}), (point("x", 5), {"geometry unreadable": 1}),
+    ({"type": "GeometryCollection", "geometries": []}, {"no place": 1}), (polygon([]), {"no place": 1}), (point(None, None), {"geometry unreadable": 1}), (point("x", 5), {"geometry unreadable": 1}),
     (point(5), {"geometry unreadable": 1}), ({"type": "Circle", "coordinates": [1, 2]}, {"geometry unreadable": 1}), ({"type": "Point", "coordinates": {"x": 1}}, {"geometry unreadable": 1}),
     (point(float("nan"), 1), {"geometry unreadable": 1}), ("here", {"geometry unreadable": 1}), ([1, 2], {"geometry unreadable": 1}), (7, {"geometry unreadable": 1}),
 ])
 def test_a_geometry_that_is_none_is_counted(put, geometry, dropped):
     found = read_points(put("a.geojson", collection([*(feature(point(*p)) for p in zip(LON, LAT)), feature(geometry)])), 26985)
     assert len(found) == 10 and found.dropped == dropped and found.rows_in == 11
+
+@pytest.mark.parametrize("nothing", ["POINT EMPTY", "POLYGON EMPTY", "LINESTRING EMPTY", "MULTIPOINT EMPTY", "MULTIPOINT (EMPTY, EMPTY)", "MULTIPOLYGON EMPTY", "GEOMETRYCOLLECTION (POINT EMPTY)"])
+def test_an_empty_shape_is_no_place(put, nothing):
+    shapes = [*map(shapely.Point, zip(LON, LAT)), shapely.from_wkt(nothing)]
+    text = "name,wkt\n" + "".join(f'{i},"{shapely.to_wkt(shape)}"\n' for i, shape in enumerate(shapes))
+    for source in (put("a.csv", text), geopandas.GeoDataFrame({"name": range(11)}, geometry=shapes, crs=4326)):
+        found = read_points(source, 26985)
+        assert len(found) == 10 and found.rows_in == 11 and found.dropped == {"no place": 1} and found.notes == {}
+        np.testing.assert_allclose(found.xy, np.column_stack(METRES), atol=1)
+
+def test_an_empty_part_of_a_place_is_none(put):
+    text = f'name,wkt\na,"MULTIPOINT (EMPTY, ({LON[0]} {LAT[0]}))"\nb,POINT ({LON[1]} {LAT[1]})\n'
+    found = read_points(put("a.csv", text), 26985)
+    assert list(found.columns.name) == ["a", "b"] and found.rows_in == 2 and found.dropped == found.notes == {}
+    np.testing.assert_allclose(found.xy, np.column_stack(METRES)[:2], atol=1)
 
 def test_esri_empty_points_and_shapes(put):
     features = [{"attributes": {}, "geometry": {"x": x, "y": y}} for x, y in zip(LON, LAT)]
@@ -363,8 +378,17 @@ def test_a_key_that_is_not_there_is_refused(put):
 
 @pytest.mark.parametrize("value, label", [(1, "1"), (1.0, "1"), ("1", "1"), ("1.0", "1"), (" 01 ", "1"), ("0111", "111"), ("1,000", "1000"), (np.int64(7), "7"), (np.float64(7), "7"), ("7.00", "7"),
                                           ("1D", "1D"), ("North  Side ", "North Side"), ("1.5", "1.5"), (1.5, "1.5"), ("-1", "-1"), ("", None), ("  ", None), (None, None), (np.nan, None), (pd.NA, None),
-                                          ("9"*400, "9"*400), ("²", "²"), (True, "True")])
+                                          ("9"*400, "9"*400), ("²", "²"), (True, "True"), ("Ko\u0308ln", "Köln"), ("Köln\u200b", "Köln"), ("\ufeff7", "7")])
 def test_a_label_is_the_same_whoever_saved_it(value, label): assert area_label(value) == label
+
+def test_accents_in_one_piece_or_two_are_the_same_area_and_category(put):
+    from crimenb import events
+    one, two = "Köln", "Ko\u0308ln"
+    left, right = (feature(polygon(square(*edges)), name=name) for name, edges in ((one, (0, 0, 1, 1)), (two, (1, 0, 2, 1))))
+    areas = read_polygons(put("a.geojson", collection([left, right, feature(polygon(square(2, 0, 3, 1)), name="Bonn")])))
+    assert list(areas.index) == [one, "Bonn"] and areas.attrs["account"]["notes"] == {"joined with another of the same area": 1}
+    found = events.read(pd.DataFrame({"date": ["2024-03-02 02:01"]*4, "offense": [one, two]*2, "area": [one, two, "Bonn", two]})).events
+    assert list(found["category"].cat.categories) == [one] and list(geo.area_rows(found["area"], areas)) == list(geo.area_rows([two, one, "Bonn", two], areas)) == [0, 0, 1, 0]
 
 def test_touching_polygons_are_neighbours(put):
     def box(name, *edges): return feature(polygon(square(*edges)), name=name)
@@ -529,6 +553,27 @@ def test_areas_go_out_and_come_back(put, tmp_path, name):
     # written over, whole
     write(areas.iloc[:1], path)
     assert len(read_polygons(path)) == 1
+
+def test_borders_lose_vertices_and_get_no_gaps(tmp_path):
+    # two areas of 4 km2 and a third, the borders of 2 km with a vertex each 5 m that lies up to 5 cm beside them
+    rng, scale = np.random.default_rng(0), np.array(geo.metres_per_degree(41.8))
+    steps = np.arange(5, 2000, 5.)
+    def line(x): return np.column_stack([x + rng.uniform(-.05, .05, len(steps)), steps])
+    lines = [line(x) for x in (0, 2000, 4000)]
+    def area(a, b, x): return shapely.Polygon([(x, 0), (x + 2000, 0), *b, (x + 2000, 2000), (x, 2000), *a[::-1]])
+    metres = [area(lines[0], lines[1], 0), area(lines[1], lines[2], 2000), shapely.box(0, 2000, 4000, 3000)]
+    shapes = shapely.transform(np.array(metres, object), lambda xy: xy/scale + (-87.7, 41.8))
+    shapes[2] = shapely.transform(shapely.Polygon([(0, 2000), (2000, 2000), (4000, 2000), (4000, 3000), (0, 3000)]), lambda xy: xy/scale + (-87.7, 41.8))
+    fewer = simplified([*shapes, None, shapely.Point(-87.7, 41.8)])
+    assert fewer[3] is None and fewer[4].geom_type == "Point" and shapely.get_num_coordinates(fewer[:3]).sum() < shapely.get_num_coordinates(shapes).sum()/4
+    assert shapely.coverage_is_valid(fewer[:3]) and shapely.union_all(fewer[:3]).interiors[:] == []
+    np.testing.assert_allclose(shapely.area(fewer[:3]), shapely.area(shapes), rtol=1e-5)
+    path = write(pd.DataFrame({"area": list("abc"), "geometry": fewer[:3]}), tmp_path/"a.geojson")
+    np.testing.assert_allclose(read_polygons(path).geometry.map(lambda g: g.area), shapely.area(shapes), rtol=1e-5)
+    # what overlaps, and what would no longer be the same, stays
+    for kept in ([shapes[0], shapes[0].buffer(1e-4)], [shapely.Point(-87.7, 41.8).buffer(2e-5)]):
+        assert all(a is b for a, b in zip(simplified(kept), kept))
+    refused(lambda: simplified(shapes, 0), "metres")
 
 def test_points_and_cells_go_out(tmp_path):
     points = Points(*METRES, crs=26985, weight=range(10), columns=pd.DataFrame({"name": list("abcdefghij")}))

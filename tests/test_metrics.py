@@ -14,7 +14,7 @@ from sklearn.metrics import brier_score_loss, f1_score, log_loss, mean_poisson_d
 
 import crimenb.metrics
 from crimenb.core import InputError
-from crimenb.metrics import (COUNT_METRICS, SPREADS, HOT_SPOT_METRICS, LEVEL_METRICS, RAISED, TIES, bootstrap_means, drawn_interval, capture_curve, count_interval, count_log_score, count_scores,
+from crimenb.metrics import (COUNT_METRICS, SPREADS, USUAL, Convention, HOT_SPOT_METRICS, LEVEL_METRICS, RAISED, TIES, bootstrap_means, drawn_interval, capture_curve, count_interval, count_log_score, count_scores,
                              count_summary, coverage,
                              demographic_parity_difference, equalized_odds_difference, fairness_summary, fit_spread, group_rates, hot_spot_summary, hot_spots,
                              interval, level_scores, level_summary, limits, paired_count_interval, paired_hot_spot_interval, paired_interval, pei_star,
@@ -565,7 +565,7 @@ def test_hot_spots_by_units_are_the_mean_and_worst_over_all_orders(data):
     assert row["hit rate"] == pytest.approx(hit/observed.sum()) and row["PAI"] == pytest.approx(hit/observed.sum()/share)
     assert row["PEI"] == pytest.approx(hit/best) and row["flagged units"] == pytest.approx(share*n)
     if trained > 1e-9: assert row["RRI"] == pytest.approx((hit/trained)/(observed.sum()/training.sum()))
-    worst = hot_spots(predicted, observed, share, ties="pessimistic").loc[0]
+    worst = hot_spots(predicted, observed, share, Convention(ties="pessimistic")).loc[0]
     assert worst["hit rate"] == pytest.approx(brute[:, 0].min()/observed.sum(), abs=1e-12)
 
 
@@ -578,17 +578,17 @@ def test_a_share_of_area_is_a_share_of_units_once_every_unit_is_cut_into_square_
     piece = np.repeat(np.arange(30), area)
     cut = hot_spots(key[piece], (observed/area)[piece], (.03, .2, .77), training=(training/area)[piece])
     for ties in ("expected", "pessimistic"):
-        whole = hot_spots(predicted, observed, (.03, .2, .77), area, "area", rank, ties, training)
+        whole = hot_spots(predicted, observed, (.03, .2, .77), Convention(area, "area", rank, ties), training)
         if ties == "expected": np.testing.assert_allclose(whole[HOT_SPOT_METRICS], cut[HOT_SPOT_METRICS])
-        else: np.testing.assert_allclose(whole["hit rate"], hot_spots(key[piece], (observed/area)[piece], (.03, .2, .77), ties=ties)["hit rate"])
+        else: np.testing.assert_allclose(whole["hit rate"], hot_spots(key[piece], (observed/area)[piece], (.03, .2, .77), Convention(ties=ties))["hit rate"])
         assert (whole["by"] == "area").all() and (whole["rank"] == rank).all() and (whole["ties"] == ties).all()
 
 
 def test_ranking_by_density_is_ranking_the_densities():
     rng = np.random.default_rng(2)
     area, predicted, observed = rng.lognormal(0, 1, 40), rng.random(40), rng.poisson(1., 40)
-    pd.testing.assert_frame_equal(hot_spots(predicted, observed, area=area, rank="density").drop(columns="rank"), hot_spots(predicted/area, observed).drop(columns="rank"))
-    assert not np.allclose(hot_spots(predicted, observed, area=area, rank="density")["PAI"], hot_spots(predicted, observed)["PAI"])
+    pd.testing.assert_frame_equal(hot_spots(predicted, observed, how=Convention(area, rank="density")).drop(columns="rank"), hot_spots(predicted/area, observed).drop(columns="rank"))
+    assert not np.allclose(hot_spots(predicted, observed, how=Convention(area, rank="density"))["PAI"], hot_spots(predicted, observed)["PAI"])
 
 
 def test_maps_over_time_are_a_loop_over_maps():
@@ -596,16 +596,16 @@ def test_maps_over_time_are_a_loop_over_maps():
     predicted, observed, training = rng.integers(0, 5, (30, 12)), rng.poisson(.3, (30, 12)), rng.poisson(2., 12)
     area = rng.lognormal(0, 1, 12)
     for how in (dict(), dict(by="area", rank="density"), dict(ties="pessimistic"), dict(by="area", ties="pessimistic")):
-        both = hot_spots(predicted, observed, (.1, .5), area, training=training, **how)
+        both = hot_spots(predicted, observed, (.1, .5), Convention(area, **how), training)
         some = observed.sum(1) > 0
-        loop = [hot_spots(p, y, (.1, .5), area, training=training, **how) for p, y in zip(predicted[some], observed[some])]
+        loop = [hot_spots(p, y, (.1, .5), Convention(area, **how), training) for p, y in zip(predicted[some], observed[some])]
         hit = sum(one["hit rate"]*y.sum() for one, y in zip(loop, observed[some]))
         size = area if how.get("by") == "area" else np.ones(12)
         best = sum(np.array([naive_map(np.argsort(-y/size), y, size, share) @ y for share in (.1, .5)]) for y in observed)
         np.testing.assert_allclose(both["hit rate"], hit/observed.sum())
         np.testing.assert_allclose(both["PEI"], hit/best)
-    one = hot_spots(predicted[:1], observed[:1] + 1, (.1, .5), area, training=training)
-    pd.testing.assert_frame_equal(one, hot_spots(predicted[0], observed[0] + 1, (.1, .5), area, training=training))
+    one = hot_spots(predicted[:1], observed[:1] + 1, (.1, .5), Convention(area), training)
+    pd.testing.assert_frame_equal(one, hot_spots(predicted[0], observed[0] + 1, (.1, .5), Convention(area), training))
 
 
 def test_pei_star_is_the_contests_and_rri_that_of_ptools():
@@ -630,14 +630,19 @@ def test_a_map_of_nothing_is_chance_by_any_expected_convention_and_a_perfect_map
     rng = np.random.default_rng(4)
     observed, area = rng.poisson(.5, 200), rng.lognormal(0, 1, 200)
     for by in ("units", "area"):
-        blind = hot_spots(np.zeros(200), observed, (.01, .1, .5, 1), area, by)
+        blind = hot_spots(np.zeros(200), observed, (.01, .1, .5, 1), Convention(area, by))
         np.testing.assert_allclose(blind["PAI"], 1)
-        perfect = hot_spots(observed if by == "units" else observed/area, observed, (.01, .1, .5, 1), area, by)
+        perfect = hot_spots(observed if by == "units" else observed/area, observed, (.01, .1, .5, 1), Convention(area, by))
         np.testing.assert_allclose(perfect["PEI"], 1)
-        curve = capture_curve(np.zeros(200), observed, area=area, by=by)
+        curve = capture_curve(np.zeros(200), observed, how=Convention(area, by))
         np.testing.assert_allclose(curve["hit rate"], curve["share"])
-    assert hot_spots(np.zeros(200), observed, .01, ties="pessimistic")["PAI"][0] == 0
+    assert hot_spots(np.zeros(200), observed, .01, Convention(ties="pessimistic"))["PAI"][0] == 0
     assert hot_spots(observed, observed, (.05, .2), training=observed)["RRI"].tolist() == [1, 1]
+
+def test_a_convention_says_itself_and_is_not_changed():
+    how = Convention(np.ones(3), "area", "density", "pessimistic")
+    assert str(how) == "share of area, ranked by density, ties pessimistic" and str(USUAL) == "share of units, ranked by count, ties expected"
+    with pytest.raises(AttributeError): how.by = "units"
 
 
 def test_the_curve_rises_to_one_below_the_best_and_holds_what_hot_spots_says():
@@ -655,11 +660,11 @@ def test_bootstrap_of_one_map_ranks_the_resampled_units_anew(how):
     "The same draws by hand: units with replacement, a new map of them, its metrics."
     rng = np.random.default_rng(6)
     predicted, observed, training, area = rng.integers(0, 9, 40), rng.poisson(1.5, 40), rng.poisson(1.5, 40), rng.lognormal(0, 1, 40)
-    table = hot_spot_summary(predicted, observed, (.1, .4), area, training=training, n_boot=60, seed=3, **how)
+    table = hot_spot_summary(predicted, observed, (.1, .4), Convention(area, **how), training, n_boot=60, seed=3)
     drawn = np.random.default_rng(3).integers(0, 40, (60, 40))
-    naive = np.array([hot_spots(predicted[i], observed[i], (.1, .4), area[i], training=training[i], **how)[HOT_SPOT_METRICS].to_numpy().ravel() for i in drawn])
+    naive = np.array([hot_spots(predicted[i], observed[i], (.1, .4), Convention(area[i], **how), training[i])[HOT_SPOT_METRICS].to_numpy().ravel() for i in drawn])
     ends = np.nanquantile(naive, [.025, .975], axis=0)
-    value = hot_spots(predicted, observed, (.1, .4), area, training=training, **how)[HOT_SPOT_METRICS].to_numpy().ravel()
+    value = hot_spots(predicted, observed, (.1, .4), Convention(area, **how), training)[HOT_SPOT_METRICS].to_numpy().ravel()
     np.testing.assert_allclose(table["value"], value)
     low, high = ends_of(table["metric"], value, ends, table["blocks"])
     np.testing.assert_allclose(table["low"], low, rtol=1e-9)
@@ -671,7 +676,7 @@ def test_bootstrap_of_one_map_ranks_the_resampled_units_anew(how):
 def test_the_summary_does_not_depend_on_slices_and_blocks_stay_together():
     rng = np.random.default_rng(7)
     predicted, observed = rng.random(50), rng.poisson(1., 50)
-    a, b = (crimenb.metrics._hot_spot_draws(predicted, observed, (.1,), None, "units", "count", "expected", None, None, 40, 0, entries=e)[1] for e in (1, 2**20))
+    a, b = (crimenb.metrics._hot_spot_draws(predicted, observed, (.1,), USUAL, None, None, 40, 0, entries=e)[1] for e in (1, 2**20))
     np.testing.assert_allclose(a, b)
     wide = hot_spot_summary(np.repeat(predicted, 4), np.repeat(observed, 4), (.1,), blocks=np.repeat(np.arange(50), 4))
     same = hot_spot_summary(predicted, observed, (.1,))
@@ -727,13 +732,13 @@ P, O = np.arange(6.), np.array([0, 1, 0, 2, 0, 1])
     (lambda: hot_spots(P, 0*O), "no event"),
     (lambda: hot_spots(P, O, 5), "shares"),
     (lambda: hot_spots(P, O, 0), "shares"),
-    (lambda: hot_spots(P, O, by="area"), "area="),
-    (lambda: hot_spots(P, O, rank="density"), "area="),
-    (lambda: hot_spots(P, O, area=np.zeros(6)), "positive"),
-    (lambda: hot_spots(P, O, area=np.ones(5)), "positive"),
-    (lambda: hot_spots(P, O, by="cells"), "units, area"),
-    (lambda: hot_spots(P, O, rank="risk"), "count, density"),
-    (lambda: hot_spots(P, O, ties="optimistic"), "expected, pessimistic"),
+    (lambda: hot_spots(P, O, how=Convention(by="area")), "area="),
+    (lambda: hot_spots(P, O, how=Convention(rank="density")), "area="),
+    (lambda: hot_spots(P, O, how=Convention(area=np.zeros(6))), "positive"),
+    (lambda: hot_spots(P, O, how=Convention(area=np.ones(5))), "positive"),
+    (lambda: hot_spots(P, O, how=Convention(by="cells")), "units, area"),
+    (lambda: hot_spots(P, O, how=Convention(rank="risk")), "count, density"),
+    (lambda: hot_spots(P, O, how=Convention(ties="optimistic")), "expected, pessimistic"),
     (lambda: hot_spots(P, O, training=O[:3]), "training must have the shape"),
     (lambda: hot_spots(P, O, training=0*O), "no event in the training"),
     (lambda: hot_spot_summary(P, O, blocks=np.zeros(6)), "two blocks"),

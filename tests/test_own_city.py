@@ -375,3 +375,19 @@ def test_what_was_read_and_what_was_asked_for_is_said(tmp_path, capsys):
         assert f"{name} has an option of its own: --{name}" in ask("-p", f"{name}=5")
     assert "epochs is 'zehn': give a number" in ask("--model", "dnn", "-p", "epochs=zehn")
     assert "window is 'lang': give a number" in ask("--model", "mean", "-p", "window=lang")
+
+@pytest.mark.parametrize("low, high, words", [(.2, .4, "the rule mean is better"), (-.4, -.2, "net is better"), (-.1, .2, "no difference that is certain"), (np.nan, np.nan, "no difference that is certain")])
+def test_which_of_a_model_and_a_rule_is_better_is_said_plainly(low, high, words):
+    assert forecasting.stands("net", "mean", .1, low, high).endswith(f"): {words}")
+
+def test_a_network_with_quick_settings_is_called_a_first_look_and_the_rule_that_beats_it_is_named(tmp_path, capsys, monkeypatch):
+    own_city.with_card(tmp_path, days=60, n=2_000)
+    monkeypatch.setattr(forecasting, "_graphics", lambda: False)
+    code, out, err = shell(capsys, "forecast", "hour", "--dataset", tmp_path/"mine.yaml", "--model", "ST-ResNet, sound", "-p", "cell_m=1600", "-p", "epochs=1", "-p", "extra_epochs=1", "-p", "lr=1e-5",
+                           "--out", tmp_path/"t.csv", "--map", tmp_path/"m.png")
+    assert code == 0, err
+    assert "a first look, not trained as it should be" in out and re.search(r"ST-ResNet, sound less (.+), the best rule beside it: \+.*: the rule \1 is better\n", out)
+    taken = next(line for line in out.splitlines() if line.endswith("<- taken"))
+    assert "ST-ResNet, sound" in taken
+    with pytest.raises(SystemExit): cli.main(["forecast", "--help"])
+    assert "a first look, it is not trained as it should be" in " ".join(capsys.readouterr().out.split())

@@ -1,4 +1,5 @@
 "Pictures: the right number of marks, values and labels, on data small enough to be counted by hand."
+import json
 import io
 import warnings
 from pathlib import Path
@@ -223,3 +224,19 @@ def test_a_map_of_probabilities_says_so_below_and_is_not_of_what_happened(tmp_pa
     page = made.map(tmp_path/"m.html").read_text(encoding="utf-8")
     assert "Chances of the class of the next reported crime, not of a crime, and of no person" in page and "what happened" not in page
     assert named_first(made) == "1 place, the surest 3% of the places"
+
+def test_a_file_of_forecasts_has_the_digits_and_vertices_that_it_needs(tmp_path):
+    import shapely
+    from crimenb.forecasts import Forecast
+    from crimenb.geo import read_polygons
+    # two areas whose border has a thousand vertices on one line, one line for each of four categories
+    border = [(-87.68 + 1/3e9, y) for y in np.linspace(41.80, 41.82, 1000)]
+    shapes = [shapely.Polygon([(-87.70, 41.80), *border, (-87.70, 41.82)]), shapely.Polygon([(-87.66, 41.82), *border[::-1], (-87.66, 41.80)])]
+    places = pd.DataFrame({"lon": [-87.69 + 1/3e7, -87.67], "lat": 41.81, "km2": [3.7 + 1e-8, 3.7], "geometry": shapes}, index=pd.Index(["a", "b"], name="place"))
+    table = pd.DataFrame([("2024-01-08", p, c, 1/3) for p in "ab" for c in "wxyz"], columns=["period", "place", "category", "expected"])
+    path = Forecast(table, places).to_file(tmp_path/"a.geojson")
+    assert path.stat().st_size < 300*len(table) and len(places.geometry["a"].exterior.coords) > 1000
+    found = json.loads(path.read_text())["features"]
+    assert {k: found[0]["properties"][k] for k in ("lon", "lat", "km2", "expected")} == {"lon": -87.69, "lat": 41.81, "km2": 3.7, "expected": .333333}
+    size = shapely.area([shapely.from_geojson(json.dumps(one["geometry"])) for one in found])
+    np.testing.assert_allclose(size, np.repeat(shapely.area(shapes), 4), rtol=1e-5)

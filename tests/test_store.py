@@ -422,6 +422,15 @@ def both(city, paths, folder, words):
         with pytest.raises(InputError, match=words): read()
 
 
+@pytest.mark.parametrize("lon, lat, says", [(1709344817123, 41.88, "which are no degrees"), (1176352.25, 1903438.125, "which are no degrees"), (87.629798, 41.878113, "outside the box"), (-0.127647, 51.507222, "outside the box")])
+def test_both_readers_say_the_same_of_the_same_fault(tmp_path, lon, lat, says):
+    path, told = write(tmp_path/"a.csv", [row(ID=str(i), Longitude=str(lon), Latitude=str(lat)) for i in range(30)]), []
+    for read in (lambda: S.ingest("chicago", path, tmp_path/"stores"), lambda: E.read(path, city="chicago")):
+        with pytest.raises(InputError, match=says) as one: read()
+        told.append(str(one.value))
+    assert told[0] == told[1]
+
+
 def small_pieces(monkeypatch, rows=50):
     from crimenb import tables
     monkeypatch.setattr(tables, "BLOCK", 1_000)
@@ -452,6 +461,24 @@ def test_the_order_of_dates_is_judged_over_all_rows(tmp_path, monkeypatch):
     odd = write(tmp_path/"e.csv", [row(ID=str(i), Date=day.strftime("%m/%d/%Y")) for i, day in enumerate(year.repeat(20))][:60] + [row(ID=f"9{i}", Date="13/02/2018") for i in range(40)] + [row(ID=f"8{i}", Date=day.strftime("%m/%d/%Y")) for i, day in enumerate(year.repeat(20))])
     got = agree("chicago", odd, tmp_path/"odd")
     assert got.dropped == {"date in the other order": 40}
+
+
+def test_zones_and_midnights_are_judged_over_all_rows(tmp_path, monkeypatch):
+    small_pieces(monkeypatch)
+    (tmp_path/"card.yaml").write_text("name: town\ncolumns: {time: when, category: kind}\nzone: America/Chicago\n")
+    days = pd.date_range("2018-01-01", "2018-12-31")
+    def got(name, **columns):
+        pd.DataFrame({"kind": "THEFT", **columns}).to_csv(tmp_path/f"{name}.csv", index=False)
+        agree(tmp_path/"card.yaml", tmp_path/f"{name}.csv", tmp_path/name, "town")
+        return sorted(S.load("town", folder=tmp_path/name)["time"])
+    assert got("zone", when=days.strftime("%Y-%m-%d 02:00"), tz=["UTC"]*300 + ["-06:00"]*65)[::364] == [pd.Timestamp("2017-12-31 20:00"), pd.Timestamp("2018-12-31 02:00")]
+    midnights = days.strftime("%Y-%m-%dT00:00:00Z")
+    assert got("days", when=midnights) == list(days)
+    # the last row tells that all of them are moments
+    assert got("moments", when=[*midnights, "2018-12-31T12:00:00Z"])[0] == pd.Timestamp("2017-12-31 18:00")
+    swapped = [str((pd.Timestamp(d.year, d.day, d.month) - pd.Timestamp("1899-12-30")).days) if d.day <= 12 else d.strftime("%d/%m/%Y") for d in days]
+    pd.DataFrame({"kind": "THEFT", "when": swapped}).to_csv(tmp_path/"swapped.csv", index=False)
+    both(tmp_path/"card.yaml", [tmp_path/"swapped.csv"], tmp_path/"none", "swaps day and month")
 
 
 def test_what_is_refused_is_refused_over_all_rows(tmp_path, monkeypatch):

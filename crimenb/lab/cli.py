@@ -397,7 +397,9 @@ def _forecast_command(commands):
         help="events in the place of the card's, or those a saved model goes on from")
     sub.add_argument(
         "--model", metavar="NAME",
-        help="which; default: the one that is best on the city's own past")
+        help="which; default: the one that is best on the city's own past; without a graphics card "
+        "a network takes quick settings: a first look, it is not trained as it should be (-p "
+        "epochs=…, filters=…)")
     sub.add_argument("--periods", type=int, default=1, metavar="N", help="how many; default: 1")
     sub.add_argument(
         "--level", type=float, default=0.9, metavar="SHARE",

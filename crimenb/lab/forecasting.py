@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MOST_CATEGORIES', 'MOST_CELLS', 'LENGTHS', 'QUESTIONS', 'READING', 'BESIDE', 'WORKS', 'JUDGED', 'TABLES', 'MAPS',
            'IN_PYTHON', 'events_of', 'as_exact', 'grouped', 'Question', 'view_of', 'Answer', 'Times', 'times_of',
-           'Trial', 'trial', 'named', 'usual', 'tried', 'sentences', 'on_everything', 'forecast', 'unknown_of',
-           'stretches', 'after_gaps', 'gap_in', 'answers', 'asked_for', 'remarks', 'go_on', 'targets', 'written',
-           'as_json']
+           'Trial', 'trial', 'named', 'usual', 'tried', 'stands', 'sentences', 'on_everything', 'forecast',
+           'unknown_of', 'stretches', 'after_gaps', 'gap_in', 'answers', 'asked_for', 'remarks', 'go_on', 'targets',
+           'written', 'as_json']
 
 # %% ../../nbs/lab/80_forecasting.ipynb #1cca6e55
 import inspect
@@ -381,6 +381,18 @@ def tried(question: str, view, chosen=(), # models, unfitted; none: those of the
         best.model, pd.concat([one.rows for one in trials], ignore_index=True),
         (*sentences(question, view, when, periods, best, trials, asked), *lacking))
 
+# %% ../../nbs/lab/80_forecasting.ipynb #81291e67
+def stands(name: str, rule: str,                  # the model that was taken, and the best rule
+           value: float, low: float, high: float, # loss of the model less that of the rule
+) -> str:
+    "How a model stands to a rule, with a plain word on which of them is better."
+    better = (
+        f"the rule {rule} is better" if low > 0 else f"{name} is better" if high < 0
+        else "no difference that is certain")
+    return (
+        f"{name} less {rule}, the best rule beside it: {value:+.4g} ({low:+.4g} to {high:+.4g}): "
+        f"{better}")
+
 # %% ../../nbs/lab/80_forecasting.ipynb #c7636df2
 def sentences(
     question: str, view: Any, when: Times, periods: int, best: Trial, trials: list,
@@ -420,10 +432,7 @@ def sentences(
     rules = [one for one in trials if one.model.role == "trivial" and one is not best]
     if not rules: return (first,)
     rule = min(rules, key=of_rule)
-    value, low, high = difference(best, rule)
-    return first, (
-        f"{best.model.name} less {rule.model.name}, the best rule beside it: {value:+.4g} "
-        f"({low:+.4g} to {high:+.4g})")
+    return first, stands(best.model.name, rule.model.name, *difference(best, rule))
 
 # %% ../../nbs/lab/80_forecasting.ipynb #dac73549
 def on_everything(model: models.Model, view: Any, when: Times) -> Any:
@@ -646,8 +655,8 @@ def asked_for(question: str, model: "str | None", settings: dict) -> tuple:
     listed = ", ".join(f"{name}={value}" for name, value in fast.items())
     said = (
         [
-            f"{kind.name} with {listed}, since there is no graphics card here: other settings are "
-            "given with -p"]
+            f"{kind.name} with {listed}, since there is no graphics card here: a first look, not "
+            "trained as it should be; other settings are given with -p"]
         if fast
         else [])
     return [kind(**fast, **own)], said, rest

@@ -142,11 +142,12 @@ LONGEST = 1000
 # "now" would be another moment after a restart, and 10/11/2018 is of two days
 _WRITTEN = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d(?::\d\d){1,2}(?:\.\d{1,9})?)?", re.ASCII)
 
-def moment(text) -> pd.Timestamp:
+def moment(text: object,  # what an event gives as its time
+) -> pd.Timestamp:
     "A local time, written year first; an `InputError` for any other text."
     try:
         if not _WRITTEN.fullmatch(str(text)): raise ValueError(text)
-        return pd.Timestamp(text)
+        return pd.Timestamp(str(text))
     # what has the form may still be of no calendar
     except ValueError:
         raise InputError(f"{str(text)[:40]!r} is no local time: write 2018-10-22T13:05, year "
