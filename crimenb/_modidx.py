@@ -3104,6 +3104,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'crimenb.sequences.Counted.spot_of': ('sequences.html#counted.spot_of', 'crimenb/sequences.py'),
                                    'crimenb.sequences.Counted.take': ('sequences.html#counted.take', 'crimenb/sequences.py'),
                                    'crimenb.sequences.Counted.to_end': ('sequences.html#counted.to_end', 'crimenb/sequences.py'),
+                                   'crimenb.sequences.Dated': ('sequences.html#dated', 'crimenb/sequences.py'),
                                    'crimenb.sequences.How': ('sequences.html#how', 'crimenb/sequences.py'),
                                    'crimenb.sequences.How.checked': ('sequences.html#how.checked', 'crimenb/sequences.py'),
                                    'crimenb.sequences.Lists': ('sequences.html#lists', 'crimenb/sequences.py'),

@@ -16,7 +16,7 @@ from .core import InputError, within
 from .forecasts import Forecast
 from .metrics import rank_counts, ranking_scores, summary
 from .models import Model, goes_on
-from .sequences import PROTOCOLS, Sequences, candidates
+from .sequences import PROTOCOLS, Dated, Sequences, candidates
 
 # %% ../nbs/57_next_class.ipynb #e51c0918
 SEEN_FIRST = ", seen first"
@@ -43,6 +43,8 @@ def questions(view: Sequences,     # what happened
 ) -> Questions:
     """The questions at these positions. Rivals are classes that the spot never has in the whole
     view, as in the paper."""
+    # of a split at two dates, a spot's next event after the second is none of the first's answers
+    if isinstance(at, Dated) and at.until is not None: view = view.until(at.until)
     at = view.positions(at)
     target = view.observed(at)
     spot = np.flatnonzero(target >= 0)
@@ -126,6 +128,7 @@ class NextClass(Model):
         "Learn from what lies before `train`; returns the model."
         self.checked()._takes(view)
         train = _to_learn(view, train)
+        if isinstance(valid, Dated) and valid.until is not None: view = view.until(valid.until)
         self.schema_, self.until_ = view.schema(), int(train.sum())
         if view.times is not None:
             self.learnt_to_ = str(view.times[(view.offsets[:-1] + train - 1)[train > 0]].max())

@@ -71,6 +71,14 @@ def test_a_model_with_one_date_for_all_spots_learns_nothing_later(name):
         p = make(name).fit(past, parts.train, parts.valid, device="cpu").predict(view(), parts.test)
         # the view that a model gets ends there: nothing is left that could be read
         np.testing.assert_array_equal(make(name).fit(past, parts.train, parts.valid, device="cpu").predict(past), p)
+        # nor is it read where the whole view is given: a spot's first event after the date answers no question of validation
+        np.testing.assert_array_equal(make(name).fit(view(), parts.train, parts.valid, device="cpu").predict(past), p)
+
+def test_questions_before_a_date_have_no_answers_behind_the_next_one():
+    parts = view().split(view().times.min() + (view().times.max() - view().times.min())*3//4)
+    asked, known = questions(view(), parts.valid, ("full",)), questions(view().until(parts.test), np.asarray(parts.valid), ("full",))
+    np.testing.assert_array_equal(asked.spot, known.spot)
+    assert len(asked.spot) < len(questions(view(), np.asarray(parts.valid), ("full",)).spot)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_are_kept_as_given_and_a_clone_has_learnt_nothing(name):
