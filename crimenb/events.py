@@ -1169,7 +1169,10 @@ def _consistent(named, found, table):
     if {"lon", "lat"} <= {*all_}:
         for name in ("x", "y"): found.pop(name, None)
     if "clock" in found and not {"time", "reported"} & {*all_}: found.pop("clock")
-    if "clock" in found and "time" in all_ and _has_clock(table[all_["time"]]): found.pop("clock")
+    # a time that is named as two columns has its clock
+    if "clock" in found and "time" in all_ and (
+            all_["time"] not in table.column_names or _has_clock(table[all_["time"]])):
+        found.pop("clock")
     if "record_id" in found:
         rows = pd.DataFrame(
             {

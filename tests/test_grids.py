@@ -254,7 +254,7 @@ def test_weather_with_gaps(tmp_path):
     assert weather.temperature.tolist() == [2, 4, 6, 8, 10] and weather.wind.tolist() == [4, 3.25, 2.5, 1.75, 1] and weather.fog.iloc[0] == .5
 
 @pytest.mark.parametrize("text", ["", "time,temperature\n2018-01-01,1\n", "temperature,wind\n1,2\n", "time,temperature,wind\n", "time,temperature,wind\nnonsense,1,2\n",
-    "time,temperature,wind\n2018-01-01,x,2\n", "time,temperature,wind,Wind Speed\n2018-01-01,1,2,2\n", "time,temperature,wind\n2018-01-01T00:00+01:00,1,2\n", "time,temperature,wind\n,1,2\n"])
+    "time,temperature,wind\n2018-01-01,x,2\n", "time,temperature,wind,Wind Speed\n2018-01-01,1,2,2\n", "time,temperature,wind\n2018-01-01T00:30+01:00,1,2\n", "time,temperature,wind\n,1,2\n"])
 def test_weather_that_is_none(tmp_path, text):
     with pytest.raises(InputError): read_weather(written(tmp_path, text))
     with pytest.raises(InputError): read_weather(tmp_path / "nowhere.csv")

@@ -36,7 +36,9 @@ def test_every_table_has_noise_rule_and_networks_with_intervals(city_run):
     assert {r["metric"] for r in rows if r["protocol"] == "counts"} == {"RMSE", "MAE", "Poisson deviance"}
     assert {r["metric"] for r in rows if r["protocol"] == "risk level"} == {"accuracy", "macro-F1", "ordinal error", "log loss", "Brier", "calibration error"}
     assert all(r["printed"] is None for r in rows)
-    assert all(r["low"] <= r["value"] <= r["high"] if r["split"] == "test" else r["metric"] == "validation loss" for r in rows)
+    # where all blocks agree there is no interval
+    assert all(r["low"] is r["high"] is None or r["low"] <= r["value"] <= r["high"] if r["split"] == "test" else r["metric"] == "validation loss" for r in rows)
+    assert sum(r["low"] is not None for r in rows if r["split"] == "test") > len(rows)/2
     # seconds change from run to run: the smoke profile has none
     assert not any("seconds" in r["metric"] for r in rows)
     # the mean of two networks is no worse than they are in the mean, as the Poisson loss is convex

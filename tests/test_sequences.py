@@ -147,7 +147,7 @@ def test_every_dropped_row_is_counted_under_its_reason():
 
 
 def test_fraud_without_premises_has_a_spot_of_its_own_in_chicago():
-    events = table([("2018-01-01", "DECEPTIVE PRACTICE", None, "1")] * 5 + [("2018-01-01", "THEFT", None, "1")] * 5 + [("2018-01-01", "THEFT", "BAR", "1")] * 5)
+    events = table([("2018-01-01 10:00", "DECEPTIVE PRACTICE", None, "1")] * 5 + [("2018-01-01 10:00", "THEFT", None, "1")] * 5 + [("2018-01-01 10:00", "THEFT", "BAR", "1")] * 5)
     assert from_events(events).spots.premises.tolist() == ["BAR"]
     made = from_events(events, preparation="crimealarm-chicago")
     assert made.spots.premises.tolist() == ["BAR", UNKNOWN] and made.dropped["no premises"] == 5

@@ -386,7 +386,10 @@ def _outcome(future, job, out):
     except Exception as error: reason = " ".join(f"{type(error).__name__}: {error}".split())
     if reason is None and not finished(job, out):
         reason = f"its files are not in {out}: all workers must see the folder under this path"
-    if reason is None: return "done", ""
+    if reason is None:
+        # what an attempt left whose worker was killed
+        for partial in studies.partials(out, job.name): partial.unlink(missing_ok=True)
+        return "done", ""
     # where `studies.reproduce` keeps the notebook while it runs, and where when it broke
     broken = out / f"{job.name}.failed.ipynb"
     for partial in studies.partials(out, job.name): os.replace(partial, broken)
