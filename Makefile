@@ -72,9 +72,11 @@ sync: $(STAMP)
 	@$(MAKE) --no-print-directory clean-notebooks
 	@$(MAKE) --no-print-directory readme
 
-# One thread a process, $(JOBS) at a time. nbdev-test runs the notebooks in a copy of the tree, without network (tests/notebooks.py);
+# One thread a process, $(JOBS) at a time. Hundreds of processes import the same libraries: their bytecode is kept, also where the
+# surroundings say otherwise (containers often do), or half of the time would go into compiling torch and pandas. nbdev-test runs the notebooks in a copy of the tree, without network (tests/notebooks.py);
 # pytest compares what they showed with what is stored, and runs everything else. Neither runs what the other has run.
 test: export OMP_NUM_THREADS := 1
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMP)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && failed=0 \
 		&& { "$(BIN)/python" tests/notebooks.py "$$folder" --workers $(JOBS) || failed=1; } \

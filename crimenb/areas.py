@@ -94,7 +94,10 @@ class Judged(Learns):
                         self.scales_.thresholds)
 
     def _judged(self, values, view, at):
-        at, known = periods_of(at, view.known), known_of(view, at)
+        at = periods_of(at, view.known)
+        shape = view.counts[at].shape
+        self._meets(values, view, shape if self.task == "counts" else (*shape[:2], LEVELS))
+        known = known_of(view, at)
         return np.asarray(values)[np.isin(at, known)], known
 
     def loss(self, values: Any, view: Panel, at: Any) -> float:

@@ -212,7 +212,7 @@ def summary_plot(explanation: Explanation,
     its highest rank (light); grey where the player is a group. Returns the axes."""
     plt = needs("matplotlib.pyplot", "reproduce")
     importance = explanation.importance.head(within(most, "most", 1))
-    if ax is None: ax = plt.subplots(figsize=(7, 1 + .4*len(importance)), dpi=72)[1]
+    if ax is None: ax = plt.subplots(figsize=(7, 1 + .4*len(importance)))[1]
     for row, name in enumerate(reversed(importance.index)):
         i = explanation.players.index(name)
         v, f = explanation.values[:, i], explanation.feature[:, i]

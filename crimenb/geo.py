@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['FAR', 'MOST_TEXT', 'MOST_VALUES', 'VECTOR', 'PLACES', 'SHAPES', 'AREA_KEYS', 'BESIDE', 'DRIVERS', 'coordinate_system',
-           'metric', 'transform', 'utm', 'misplaced', 'read_boundaries', 'read_table', 'in_metres', 'Points',
-           'read_points', 'area_label', 'area_places', 'read_polygons', 'knn_graph', 'adjacency', 'locate', 'area_rows',
-           'lie_elsewhere', 'join_areas', 'Cells', 'cell_of', 'cell_places', 'cells_in', 'degree_cells', 'square_cells',
-           'to_frame', 'simplified', 'to_geojson', 'write']
+           'metric', 'transform', 'utm', 'misplaced', 'read_boundaries', 'read_table', 'read_events', 'in_metres',
+           'Points', 'read_points', 'area_label', 'area_places', 'read_polygons', 'knn_graph', 'adjacency', 'locate',
+           'area_rows', 'lie_elsewhere', 'join_areas', 'Cells', 'cell_of', 'cell_places', 'cells_in', 'degree_cells',
+           'square_cells', 'to_frame', 'simplified', 'to_geojson', 'write']
 
 # %% ../nbs/12_geo.ipynb #a6878bf5
 import gzip
@@ -32,7 +32,8 @@ from pyproj.exceptions import CRSError, ProjError
 
 from . import tables
 from .core import InputError, needs, one_of, within, write_atomic
-from .events import degrees_to_metres, metres_per_degree
+from .events import (SPELLINGS, Cleaned, degrees_to_metres, metres_per_degree, one_town,
+                           read)
 from .fields import as_text, floats, fold, seen
 
 # %% ../nbs/12_geo.ipynb #29fa19e7
@@ -239,6 +240,7 @@ def _whole(text): return int(text) if len(text) < 19 else float(text)
 def _json(path):
     "What a JSON file holds; plain or gzipped, in UTF-8, UTF-16 or UTF-32."
     try:
+        if not Path(path).is_file(): raise OSError("it is a device or a pipe")
         with open(path, "rb") as f: packed = f.read(2) == b"\x1f\x8b"
         with (gzip.open if packed else open)(path, "rb") as f: raw = f.read(MOST_TEXT + 1)
         if len(raw) > MOST_TEXT:
@@ -313,8 +315,8 @@ class _Layer(NamedTuple):
     lost: int = 0
 
 # %% ../nbs/12_geo.ipynb #e21922bc
-def _read_geojson(path, told):
-    "A layer of GeoJSON or Esri JSON; `told`: the caller knows the system."
+def _read_geojson(path, crs_known):
+    "A layer of GeoJSON or Esri JSON; `crs_known`: the caller knows the system."
     thing = _json(path)
     features = [f if isinstance(f, dict) else {} for f in _features(thing, path)]
     said = [s for s in (thing, thing.get("properties")) if isinstance(s, dict)]
@@ -328,7 +330,7 @@ def _read_geojson(path, told):
     if "id" not in table and any("id" in f for f in features):
         table["id"] = [f.get("id") for f in features]
     crs = None
-    if not told: crs = _esri_crs(thing, features, path) if esri else _json_crs(thing, path)
+    if not crs_known: crs = _esri_crs(thing, features, path) if esri else _json_crs(thing, path)
     return _Layer(table, found, crs, faulty)
 
 # %% ../nbs/12_geo.ipynb #11d5ffba
@@ -460,13 +462,19 @@ PLACES = [("longitude", "latitude", True), ("lon", "lat", True), ("lng", "lat", 
           ("long", "lat", True), ("entrance longitude", "entrance latitude", True),
           ("xmeters", "ymeters", False), ("xblock", "yblock", False),
           ("x_coord_cd", "y_coord_cd", False), ("x", "y", False)]
-# columns that hold shapes as text
-SHAPES = ("the_geom", "geometry", "geom", "wkt", "multipolygon", "shape")
+# columns that hold shapes as text (WKT) or bytes (WKB)
+SHAPES = tables.SHAPES
 
 def _known_columns(table):
     "`(x, y, degrees)` of the columns that are known to be places, in order."
     lower = {str(c).lower().strip(): c for c in reversed(list(table))}
-    return [(lower[a], lower[b], degrees) for a, b, degrees in PLACES if a in lower and b in lower]
+    found = [(lower[a], lower[b], degrees) for a, b, degrees in PLACES if a in lower and b in lower]
+    # in other languages, as events have them; but not what may be metres as well
+    short = {fold(str(c)): c for c in reversed(list(table))}
+    a, b = (next((short[name] for name in SPELLINGS[ours]
+                  if name in short and name not in SPELLINGS[metres]), None)
+            for ours, metres in (("lon", "x"), ("lat", "y")))
+    return found or ([] if a is None or b is None else [(a, b, True)])
 
 def _read_csv(path):
     "All columns of a CSV that have a name of their own, as text."
@@ -480,19 +488,30 @@ def _read_csv(path):
                 "have other fields than the header")
     return _Layer(table.to_pandas(), lost=account.unreadable)
 
+# %% ../nbs/12_geo.ipynb #c4a24a49
+def _written(column):
+    "As `_shapes`, of a column with shapes, with their text (WKT) or with their bytes (WKB)."
+    found = np.full(len(column), None, dtype=object)
+    faulty, values = np.zeros(len(column), bool), column.to_numpy(object)
+    def rows(kind): return [i for i, value in enumerate(values) if isinstance(value, kind)]
+    for i in rows(shapely.Geometry): found[i] = values[i]
+    for kind, read in ((str, shapely.from_wkt), (bytes, shapely.from_wkb)):
+        at = rows(kind)
+        with np.errstate(all="ignore"): found[at] = read(values[at], on_invalid="ignore")
+        faulty[at] = shapely.is_missing(found[at])
+    return found, faulty
+
 def _with_shapes(layer):
-    "A table whose shapes are a column of text, in longitude and latitude."
+    "A table whose shapes are a column of text or bytes, in longitude and latitude."
     lower = {str(c).lower().strip(): c for c in reversed(list(layer.table))}
     name = next((lower[c] for c in SHAPES if c in lower), None)
     if name is None or _known_columns(layer.table): return layer
-    text = [t if isinstance(t, str) else None for t in layer.table[name]]
-    with np.errstate(all="ignore"): shapes = shapely.from_wkt(text, on_invalid="ignore")
-    faulty = np.array([t is not None and s is None for t, s in zip(text, shapes)], dtype=bool)
-    return _Layer(layer.table.drop(columns=name), shapes, 4326, faulty, layer.lost)
+    shapes, faulty = _written(layer.table[name])
+    return _Layer(layer.table.drop(columns=name), shapes, layer.crs or 4326, faulty, layer.lost)
 
 # %% ../nbs/12_geo.ipynb #f56b53e4
-def _layer(source, layer=None, told=False):
-    "A `_Layer` of a path, a GeoDataFrame or a DataFrame; `told`: the caller knows its system."
+def _layer(source, layer=None, crs_known=False):
+    "A `_Layer` of a path, a GeoDataFrame or a DataFrame; `crs_known`: the caller knows its system."
     if isinstance(source, pd.DataFrame): return _of_table(source)
     name, path = str(source).lower(), Path(source)
     if not path.exists():
@@ -501,7 +520,7 @@ def _layer(source, layer=None, told=False):
     if path.is_dir() and path.suffix.lower() != ".gdb":
         raise InputError(f"{source} is a folder: give the path of a file in it")
     if name.endswith((".geojson", ".geojson.gz", ".json", ".json.gz")):
-        return _read_geojson(path, told)
+        return _read_geojson(path, crs_known)
     if name.endswith((".rda", ".rdata")): return _r_layer(path)
     if name.endswith(VECTOR) or _shapefiles(path): return _read_vector(path, layer)
     if name.endswith((".parquet", ".geoparquet")): return _with_shapes(_read_parquet(path, layer))
@@ -517,8 +536,8 @@ def _of_table(table):
     crs = table.attrs.get("crs")
     table = table.reset_index(drop=table.index.name is None or table.index.name in table)
     if "geometry" not in table: return _Layer(table, None, crs)
-    shapes = [g if isinstance(g, shapely.Geometry) else None for g in table["geometry"]]
-    return _Layer(table.drop(columns="geometry"), np.array(shapes, dtype=object), crs or 4326)
+    shapes, faulty = _written(table["geometry"])
+    return _Layer(table.drop(columns="geometry"), shapes, crs or 4326, faulty)
 
 def read_table(path: "str | Path",           # what `read_points` and `read_polygons` read
                layer: "str | None" = None,   # name of a layer, where a file has more than one
@@ -551,6 +570,31 @@ def _of(table):
     known, shapes = np.isfinite(lon) & np.isfinite(lat), np.full(len(lon), None, dtype=object)
     shapes[known] = shapely.points(lon[known], lat[known])
     return found.table, shapes
+
+# %% ../nbs/12_geo.ipynb #df5e5732
+def read_events(source,                      # a file as above, or a (Geo)DataFrame
+                layer: "str | None" = None,  # name of a layer, where a file has more than one
+                crs: "int | None" = None,    # EPSG number, where the layer says no system
+                **how,                       # as `events.read` takes it, but for places
+) -> Cleaned:
+    "The events of a layer of points, by `events.read`: their places are in its geometry."
+    found = _layer(source, layer)
+    if found.geometry is None: return read(source, crs=crs, **how)
+    if (said := found.crs or crs) is None:
+        raise InputError("the layer says no coordinate system: tell crs, its EPSG number")
+    if found.faulty is not None and found.faulty.any():
+        raise InputError(f"{found.faulty.sum():,} shapes cannot be read: save the layer anew")
+    empty = shapely.is_missing(found.geometry) | shapely.is_empty(found.geometry)
+    if not (empty | (shapely.get_type_id(found.geometry) == 0)).all():
+        raise InputError("the layer has other shapes than points: events are points; give their "
+                         "middles, or one point a row")
+    x, y = (take(found.geometry) for take in (shapely.get_x, shapely.get_y))
+    x, y = transform(x, y, coordinate_system(said, "the layer"), 4326)
+    # a column with the name of ours would be another place of the same event
+    own = [name for name in found.table if fold(str(name)) in ("lon", "lat")]
+    table = found.table.drop(columns=own).assign(lon=x, lat=y)
+    return read(table, lon="lon", lat="lat", **how)
+
 
 # %% ../nbs/12_geo.ipynb #0aab81de
 def in_metres(x, y,     # numbers, as many of each
@@ -719,16 +763,16 @@ def read_points(path: "str | Path | pd.DataFrame", # of a file as above; or a (G
     unread = (known & False if found.faulty is None else found.faulty[row]) & ~known
     if 2*unread.sum() > len(x):
         _refuse(what, "points", f"{unread.sum()} of {len(x)} geometries can not be read")
-    if not known.any():
-        raise InputError(f"{what} has {len(x)} records, and none has a place: "
+    if not known.any(): raise InputError(f"{what} has {len(x)} records, and none has a place: "
                          "give others, or name the columns with place=(x, y)")
     faults = misplaced(x, y, said, crs, far=box is None)
     _check_most(faults, x, y, what, "tell their system with from_crs, "
                 "or their columns with place=(x, y), longitude first")
     right = known & ~np.any([*faults.values(), ~known], axis=0)
+    there = right | faults.get("far from the others", known & False)
+    if box is None: one_town(transform(x[there], y[there], said, 4326), what)
     if crs is None: crs = utm(*transform(x[right], y[right], said, 4326))
-    x, y = x.copy(), y.copy()
-    x[~right], y[~right] = np.nan, np.nan
+    x, y = (np.where(right, v, np.nan) for v in (x, y))
     x[right], y[right] = transform(x[right], y[right], said, crs)
     there = np.isfinite(x) & np.isfinite(y)
     beyond = there & ~_in_box(x, y, box)
@@ -1188,7 +1232,13 @@ def square_cells(over,          # areas (table, shape or box), or events with lo
 
 # %% ../nbs/12_geo.ipynb #c68271a6
 def _placed(table):
-    "The table of `Cells` or `Points`; any other as it is."
+    "The table of `Cells`, `Points` or the units of a risk terrain; any other as it is."
+    # units, which are made further up: cells of a grid, or points with what is known of them
+    if hasattr(table, "cells") and hasattr(table, "ids"):
+        more = table.columns.drop(columns=["row", "column"], errors="ignore")
+        if table.cells is None:
+            return _placed(Points(table.x, table.y, table.crs, columns=more.assign(unit=table.ids)))
+        return cell_places(table.cells).assign(**{k: more[k].to_numpy() for k in more})
     if isinstance(table, Cells): return cell_places(table)
     if not isinstance(table, Points): return table
     if table.crs is None:
@@ -1196,7 +1246,7 @@ def _placed(table):
     lon, lat = transform(table.x, table.y, table.crs, 4326)
     return table.columns.assign(weight=table.weight, lon=lon, lat=lat)
 
-def to_frame(table, # a (Geo)DataFrame with geometry, or with lon and lat; `Cells` or `Points`
+def to_frame(table, # a (Geo)DataFrame with geometry, or with lon and lat; `Cells`, `Points`, units
 ) -> Any:
     """A GeoDataFrame in longitude and latitude: polygons where the table has a geometry, else
     points at lon and lat."""
@@ -1255,7 +1305,8 @@ def write(table, # as in `to_frame`
           path,  # .geojson, .json, .csv (without shapes), .parquet, .gpkg, .shp, .shp.zip or .fgb
 ) -> Path:
     """Write a table with places by the ending of its name, whole or not at all. A shapefile cuts
-    the names of columns to ten letters."""
+    the names of columns to ten letters, and texts to 254 bytes; FlatGeobuf puts neighbours side by
+    side, in an order of its own."""
     path, name = Path(path), str(path).lower()
     if name.endswith((".geojson", ".json")): return write_atomic(path, to_geojson(table))
     if name.endswith(".csv"): return write_atomic(path, _of(_placed(table))[0].to_csv(index=False))

@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['GRIDS', 'MOST_HOURS', 'INTERPOLATIONS', 'LAGS', 'AUTHORS_LAGS', 'WEATHER', 'EVENT_CODES', 'HOTTEST', 'SHORT_GAP',
-           'EXTERNAL', 'ALL_EXTERNAL', 'Grid', 'Squares', 'squares', 'as_grid', 'squares_of', 'reached', 'no_odd_ones',
-           'count', 'HourlyMaps', 'within_areas', 'diurnal_sum', 'diurnal_difference', 'super_resolve', 'recover',
-           'double_time', 'first_target', 'frame_index', 'read_weather', 'weather_ahead', 'weather_ranges',
-           'read_day_numbers', 'external_features']
+           'EXTERNAL', 'ALL_EXTERNAL', 'Grid', 'Squares', 'squares', 'as_grid', 'squares_of', 'extent', 'no_odd_ones',
+           'count', 'kinds_of', 'other_kinds', 'HourlyMaps', 'within_areas', 'diurnal_sum', 'diurnal_difference',
+           'super_resolve', 'recover', 'double_time', 'first_target', 'frame_index', 'read_weather', 'weather_ahead',
+           'weather_ranges', 'read_day_numbers', 'external_features']
 
 # %% ../nbs/25_grids.ipynb #bcb697ad
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,10 +27,11 @@ import shapely
 from . import tables
 from .cities import CITIES, Card, get
 from .core import InputError, one_of, within
-from .events import fold, metres_per_degree, metres_to_degrees, needs_hours
+from .events import fold, metres_per_degree, metres_to_degrees, needs_hours, untimed
 from .fields import Untold, Writing, floats, times as read_times
 from .geo import Cells, cell_of, cell_places, degree_cells, misplaced, square_cells
-from .views import View, quiet_days
+from .views import (
+    EMPTY_BY_CHANCE, NEAR, View, covered, days_without_clock, quiet_days, some_of)
 
 # where only counts are wanted, torch is not loaded
 if TYPE_CHECKING: import torch
@@ -226,20 +228,23 @@ def _whole_hour(time, what):
         raise InputError(f"{what} is {time}: give a whole hour in local time, without a zone")
     return time
 
-def reached(times,  # of the events; those of the last week suffice
-            first,  # the time of the first event
+def extent(times,       # of the events; those of the first and of the last month suffice
+           start, end,  # as in `HourlyMaps.from_events`
 ) -> tuple:
-    """The end of the last hour that the events reach, and a sentence where the hour of the last
-    event is not complete."""
-    last = times.max()
-    hour = last.floor("h")
-    recent = times[times > last - pd.Timedelta(days=7)]
-    usual = min(last - first, pd.Timedelta(days=7)) / len(recent)
-    # five times the usual pause and nothing happened: a file that was cut, more likely than a
-    # quiet hour; most files end with a day
-    if hour.hour == 23 or hour + pd.Timedelta(hours=1) - last <= 5 * usual or hour <= first:
-        return hour + pd.Timedelta(hours=1), ()
-    return hour, (f"the events end at {last}, within an hour, so the hour from {hour} on is left out: say end={str(hour + pd.Timedelta(hours=1))!r} to have it",)
+    """First hour and hour after the last, as they are given or else as far as the events cover
+    them; and a sentence on each end where an event is left out."""
+    notes, one = (), pd.Timedelta(hours=1)
+    if start is None:
+        start, first = covered(times)[0], times.min()
+        if start > first: notes += (
+            f"the events begin at {first}, within a day, so what happened before {start} is left "
+            f"out: say start={str(first.floor('h'))!r} to have it",)
+    if end is None:
+        end, last = covered(times, "h")[1], times.max()
+        if end <= last: notes += (
+            f"the events end at {last}, within an hour, so the hour from {end} on is left out: "
+            f"say end={str(end + one)!r} to have it",)
+    return start, end, notes
 
 # %% ../nbs/25_grids.ipynb #0d2af1bb
 def no_odd_ones(t,           # (n,) different times, or days, of events, in order
@@ -303,10 +308,10 @@ class _Hours(View):
     holidays: Any = None   # a code such as US-IL, a list of days, or None
     notes: tuple = ()      # what has to be known about how the maps came about, a sentence each
     city: Any = None       # (cells,) bool, which are of the city (`within_areas`); None: all
-
+    kinds: Any = None      # category -> events that were counted, in cells or not; None: not known
     # a day is never taken apart, and a rhythm comes back after it
     block, season, period, categories = 24, 24, "hour", ()
-    local = "grid", "holidays"
+    local = "grid", "holidays", "kinds"
 
     @property
     def starts(self) -> pd.DatetimeIndex:
@@ -338,46 +343,48 @@ def _days(holidays):
         holidays if holidays is None or isinstance(holidays, str)
         else sorted(str(pd.Timestamp(day).date()) for day in holidays))
 
+# %% ../nbs/25_grids.ipynb #c325d6b6
+def kinds_of(many: pd.Series,  # label -> events
+) -> dict:
+    "The categories that occur, in order, with how many events each has."
+    return {str(name): int(n) for name, n in sorted(many[many > 0].items())}
+
+def _kinds_within(events, start, end):
+    if "category" not in events: return None
+    now = (events.time >= start) & (events.time < end)
+    return kinds_of(events.category[now].value_counts())
+
+def other_kinds(there: "dict | None", here: "dict | None",  # as from `kinds_of`; None: not known
+) -> "str | None":
+    """Which category is in one of two maps alone, though `NEAR` of the events of the one are of it,
+    and `EMPTY_BY_CHANCE` or more would be usual in the other; or None."""
+    for one, other, place in ((there, here, "there"), (here, there, "here")):
+        if not (one and other): continue
+        share = {name: n/sum(one.values()) for name, n in one.items() if name not in other}
+        name = max(share, key=lambda name: share[name], default=None)
+        if name and share[name] >= max(NEAR, EMPTY_BY_CHANCE/sum(other.values())):
+            return f"{share[name]:.0%} of the events {place} alone are {name}"
+    return None
+
 # %% ../nbs/25_grids.ipynb #da096a93
 @dataclass(frozen=True, eq=False)
-class _Verbs(_Hours):
-    """How maps are written down, joined and brought up to date, and what is known of an hour beside
-    its crimes."""
-    # makes maps from events: `HourlyMaps` has it
-    from_events: ClassVar[Any]
-
+class _Known(_Hours):
+    "How maps are written down, and what is known of an hour beside its crimes."
     def schema(self) -> dict:
         return {
             "period": "hour", "grid": asdict(self.grid), "holidays": self.holidays,
-            "weather": None if self.weather is None else list(self.weather)}
+            "weather": None if self.weather is None else list(self.weather), "kinds": self.kinds}
 
-    def joined(self, later: Any, gap: str = "refuse") -> Any:
-        found = super().joined(later, gap)
-        weather = (
-            None
-            if self.weather is None
-            else pd.concat(
-                [self.weather, later.weather[later.weather.index > self.weather.index[-1]]]
-            ).asfreq("h"))
-        if weather is not None: weather = weather.interpolate("linear")
-        return replace(
-            found, weather=weather, outside=self.outside + later.outside,
-            notes=(*self.notes, *later.notes))
-
-    def update(self, events: pd.DataFrame, gap: str = "refuse", weather=None) -> Any:
-        """The maps with the events that came since; `gap` as in `joined`, `weather` of the new
-        hours where the maps have weather."""
-        if not len(events): return self
-        known = self.until(self.known)
-        end, first = known.start + pd.Timedelta(hours=len(known)), events.time.min()
-        if first < end:
-            raise InputError(
-                f"the later events begin at {first}, and the hours up to {end} are known "
-                f"already: give what comes from {end} on")
-        return known.joined(
-            type(self).from_events(
-                events, None, max(end, first.normalize()), None, weather, like=self.schema()),
-            gap)
+    def check(self, schema: dict,      # of the maps that a model was fitted on
+              what: str = "the model", # for the sentence
+    ) -> Any:
+        """The maps themselves if they have this schema and count the same categories as far as
+        chance tells, else an `InputError`; older schemas don't know their categories."""
+        super().check({**schema, "kinds": self.kinds}, what)
+        if why := other_kinds(schema.get("kinds"), self.kinds):
+            raise InputError(f"{what} was fitted on maps of other categories ({why}): build the "
+                             "maps of the same ones, or fit anew")
+        return self
 
     def external(self, columns=None,            # which of `ALL_EXTERNAL`; None: `EXTERNAL`
                  ranges: "dict | None" = None,  # as from `weather_ranges`; None: of the known hours
@@ -393,6 +400,34 @@ class _Verbs(_Hours):
             self.starts[hours], weather, self.holidays, columns or EXTERNAL, first, ranges
         ).to_numpy(np.float32)
 
+# %% ../nbs/25_grids.ipynb #m15g0002
+@dataclass(frozen=True, eq=False)
+class _Verbs(_Known):
+    "How maps are joined and brought up to date."
+    def joined(self, later: Any, gap: str = "refuse") -> Any:
+        found = super().joined(later, gap)
+        weather = (
+            None
+            if self.weather is None
+            else pd.concat(
+                [self.weather, later.weather[later.weather.index > self.weather.index[-1]]]
+            ).asfreq("h"))
+        if weather is not None: weather = weather.interpolate("linear")
+        return replace(
+            found, weather=weather, outside=self.outside + later.outside,
+            notes=(*self.notes, *later.notes),
+            kinds=None if None in (self.kinds, later.kinds) else dict(
+                sorted((Counter(self.kinds) + Counter(later.kinds)).items())))
+
+    def _without(self, end, **more):
+        weather = more.get("weather")
+        found = replace(super()._without(end), weather=weather)
+        if weather is not None: found.external(("temperature",))
+        return found
+
+    def _left(self, why, n): return replace(
+        self, notes=(*self.notes, f"{some_of(n, 'later event')} left out: {why}"))
+
 # %% ../nbs/25_grids.ipynb #25e69cb4
 @dataclass(frozen=True, eq=False)
 class HourlyMaps(_Verbs):
@@ -401,8 +436,8 @@ class HourlyMaps(_Verbs):
     def from_events(cls, events: pd.DataFrame,  # an events table
                     # as in `as_grid`; None: a box of 16 × 16 around the events
                     grid=None,
-                    # first hour, hour after the last; None: the first event's midnight, and what
-                    # the events reach
+                    # first hour, hour after the last; None: the first midnight, and the last hour,
+                    # that the events cover (`views.covered`)
                     start=None, end=None,
                     weather=None,               # from `read_weather`; None: no weather
                     # a country or country-state code, a list of days; None: the card's, or none
@@ -411,31 +446,36 @@ class HourlyMaps(_Verbs):
                     like: "dict | None" = None,
     ) -> "HourlyMaps":
         """How many events each hour and cell had, NaN in the hours of days of which nothing is
-        known (`views.quiet_days`). What happens before `start` or from `end` on does not count;
-        what lies outside the grid is in `outside`."""
+        known (`views.quiet_days`); a hole with fewer than `views.EMPTY_BY_CHANCE` usual events
+        counts as 0. Hours before `start` or from `end` on don't count; `outside`: in no cell."""
         if like is not None: grid, holidays = like["grid"], like["holidays"]
         if holidays is None and isinstance(grid, (str, Path, Card)): holidays = get(grid).holidays
-        start, end = (
-            None if t is None else _whole_hour(t, what)
-            for t, what in ((start, "start"), (end, "end")))
-        some, notes = events, ()
+        start, end = (t if t is None else _whole_hour(t, what)
+                      for t, what in ((start, "start"), (end, "end")))
+        some = events
         if start is not None: some = some[some.time >= start]
         if end is not None: some = some[some.time < end]
         if not len(events): raise InputError("there is no event: give a table with some")
         if (start is None or end is None) and not len(some):
             raise InputError("there is no event: give start and end, or other events")
-        needs_hours(some)
+        known, some = len(some), needs_hours(some)
         if len(some): no_odd_ones(*np.unique(some.time.to_numpy(), return_counts=True), start, end)
-        quiet = quiet_days(some, start, end)
-        if start is None: start = some.time.min().normalize()
-        if end is None: end, notes = reached(some.time, some.time.min())
+        quiet = quiet_days(some, start, end).union(bare := days_without_clock(some))
+        start, end, notes = extent(some.time, start, end)
         grid = as_grid(grid, some)
-        counts, outside = count(events, grid, start, end)
-        found = cls(counts, start, grid, outside, weather, _days(holidays), notes)
+        counts, outside = count(some, grid, start, end)
+        notes = (*untimed(known - len(some), known), *_at_midnight(bare), *notes)
+        found = cls(counts, start, grid, outside, weather, _days(holidays), notes,
+                    kinds=_kinds_within(events, start, end))
         if weather is not None: found.external(("temperature",))
         return found.whole(quiet)
 
 # %% ../nbs/25_grids.ipynb #25e69cb5
+def _at_midnight(days):
+    if not len(days): return ()
+    return (f"{some_of(len(days), 'day')} from {days[0]:%Y-%m-%d} on with events at midnight "
+            "alone: hours unknown",)
+
 def within_areas(maps: HourlyMaps,
                  areas: pd.DataFrame,  # polygons in degrees, as from `geo.read_polygons`
 ) -> HourlyMaps:
@@ -774,8 +814,8 @@ def read_day_numbers(path,               # a file with one number a line, 1 is t
     if not path.is_file(): raise InputError(f"there is no file {path}: give a list of day numbers")
     try: numbers = [int(word) for word in path.read_text().split()]
     except ValueError: raise InputError(f"{path} should hold whole numbers, one a line") from None
-    if min(numbers, default=1) < 1:
-        raise InputError(f"{path} has the day {min(numbers)}: numbers start at 1")
+    # a century of days is more than any list of holidays has
+    for n in numbers: within(n, f"a day in {path}", 1, 36_525)
     return [(pd.Timestamp(start) + pd.Timedelta(days=n - 1)).date() for n in numbers]
 
 # %% ../nbs/25_grids.ipynb #a0711fdc

@@ -174,10 +174,12 @@ def _share(level):
     if isinstance(level, str) or not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1, as .95 does, not {level!r}")
 
-# %% ../nbs/05_metrics.ipynb #e1d5d9ad
+# %% ../nbs/05_metrics.ipynb #fewblocks
 from scipy.special import ndtri, stdtrit
 
 MANY_BLOCKS = 300   # from here on a percentile interval covers by itself
+
+# %% ../nbs/05_metrics.ipynb #e1d5d9ad
 def widened(value,         # estimate, any shape
             low,           # lower end of its percentile-bootstrap interval
             high,          # upper end
@@ -215,7 +217,6 @@ def widened(value,         # estimate, any shape
     # sums of the same numbers in another order differ in their last digit
     flat = np.isclose(low, high, rtol=1e-12, atol=0)
     return np.where(flat, np.nan, ends[0]), np.where(flat, np.nan, ends[1])
-
 
 # %% ../nbs/05_metrics.ipynb #a5efd9c2
 import re
@@ -845,32 +846,25 @@ def _unit_draws(orders, weights, total, trained, shares):
         hit.T, most.T, caught.T, (weights @ total)[:, None], (weights @ trained)[:, None], shares)
 
 # %% ../nbs/05_metrics.ipynb #db7aca0d
-def _hot_spot_draws(
-    predicted, observed, shares, how, training, blocks, n_boot, seed, entries=2**20
-):
-    """Values (shares, 4) and resampled values (n_boot, shares, 4), the number of cases, and that of
-    blocks for each share."""
-    shares = _shares(shares)
-    key, observed, size, training = _maps(predicted, observed, how, training)
-    trained = observed if training is None else training
-    times, units = key.shape
-    captured = _captured(key, observed, size, training, how.ties, shares)
-    point = _hot_spot_values(*captured[:3].sum(2), observed.sum(), trained.sum(), shares)
-    if times > 1:
-        labels, count = block_labels(blocks, (times,))
-        sums = block_sums(
-            [*captured[:3].reshape(-1, times), observed.sum(1), trained.sum(1)], labels, count)
-        means = bootstrap_means(sums, n_boot, seed)
-        hit, most, caught = means[:, :-2].reshape(n_boot, 3, -1).transpose(1, 0, 2)
-        return (
-            point, _hot_spot_values(hit, most, caught, means[:, -2:-1], means[:, -1:], shares),
-            times, np.full(len(shares), count))
+def _time_draws(captured, observed, trained, shares, blocks, n_boot, seed):
+    "(n_boot, shares, 4) values of resampled times, and how many blocks each share rests on."
+    labels, count = block_labels(blocks, (len(observed),))
+    sums = block_sums(
+        [*captured.reshape(-1, len(observed)), observed.sum(1), trained.sum(1)], labels, count)
+    means = bootstrap_means(sums, n_boot, seed)
+    hit, most, caught = means[:, :-2].reshape(n_boot, 3, -1).transpose(1, 0, 2)
+    return (_hot_spot_values(hit, most, caught, means[:, -2:-1], means[:, -1:], shares),
+            np.full(len(shares), count))
+
+def _map_draws(key, observed, size, trained, ties, shares, blocks, n_boot, seed, entries=2**20):
+    "(n_boot, shares, 4) values of one map's resampled units, and the parts each share rests on."
     if n_boot < 1: raise InputError(f"n_boot must be at least 1, not {n_boot}")
+    units = key.shape[1]
     labels, count = np.arange(units), units
     if blocks is not None: labels, count = block_labels(blocks, (units,))
     if count < 2: raise InputError(f"a bootstrap needs at least two units, not {count}")
     orders = []
-    for k, rule in ((key, how.ties), (observed/size, "expected")):
+    for k, rule in ((key, ties), (observed/size, "expected")):
         order, new = (a[0] for a in _order(k, size, observed, trained, rule))
         orders.append(
             (order, np.flatnonzero(new), np.stack([size, observed[0], trained[0]])[:, order]))
@@ -883,9 +877,23 @@ def _hot_spot_draws(
         weights = weights.astype("float64")[:, labels]
         draws.append(_unit_draws(orders, weights, observed[0], trained[0], shares))
     # only what is flagged has a say in the hits: so many independent parts a share rests on
-    return (
-        point, np.concatenate(draws), units,
-        np.clip(np.round(shares * count), 2, count).astype(int))
+    return np.concatenate(draws), np.clip(np.round(shares * count), 2, count).astype(int)
+
+# %% ../nbs/05_metrics.ipynb #m15m0001
+def _hot_spot_draws(predicted, observed, shares, how, training, blocks, n_boot, seed):
+    """Values (shares, 4) and resampled values (n_boot, shares, 4), the number of cases, and that of
+    blocks for each share."""
+    shares = _shares(shares)
+    key, observed, size, training = _maps(predicted, observed, how, training)
+    trained = observed if training is None else training
+    captured = _captured(key, observed, size, training, how.ties, shares)[:3]
+    point = _hot_spot_values(*captured.sum(2), observed.sum(), trained.sum(), shares)
+    times, units = key.shape
+    if times > 1: draws, parts = _time_draws(
+        captured, observed, trained, shares, blocks, n_boot, seed)
+    else: draws, parts = _map_draws(
+        key, observed, size, trained, how.ties, shares, blocks, n_boot, seed)
+    return point, draws, times if times > 1 else units, parts
 
 # %% ../nbs/05_metrics.ipynb #d31d2c26
 def hot_spot_summary(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNCOMPARED', 'GROUPS', 'SEVERITY', 'MOST', 'LEVELS', 'Table', 'Counts', 'starts_from', 'Timed', 'Comparable',
-           'Joined', 'Panel', 'category_groups', 'area_table', 'check_met', 'areas_of', 'HowCounted',
+           'Joined', 'Panel', 'category_groups', 'check_exact', 'area_table', 'check_met', 'areas_of', 'HowCounted',
            'check_categories', 'Counting', 'counted', 'cell_areas', 'city_places', 'weights_of', 'level_of',
            'risk_levels', 'whole_blocks', 'before', 'Columns', 'Scales', 'scales', 'Rows', 'Known', 'Features',
            'read_la_monthly', 'read_hagen']
@@ -21,10 +21,10 @@ import pandas as pd
 import shapely
 
 from .core import InputError, one_of, within
-from .events import COLUMNS, metres_to_degrees, needs_hours, precision, validate
+from .events import COLUMNS, metres_to_degrees, needs_hours, precision, vague, validate
 from .geo import (Cells, area_label, area_places, area_rows, cell_of, cell_places,
                          lie_elsewhere, locate, read_polygons, square_cells)
-from .views import NEAR, Split, View, differs, quiet_days
+from .views import NEAR, Split, View, an, covered, differs, quiet_days, some_of
 
 # %% ../nbs/30_panels.ipynb #c7c1345e
 @dataclass(eq=False)
@@ -194,13 +194,23 @@ class Joined(Comparable):
         "One panel after the other; periods between the two are refused, or unknown (NaN): `gap`."
         whole = super().joined(later, gap)
         whole.attributes[len(whole) - len(later):] = later.attributes
+        # what came after the last whole period may be among the later ones
+        here = {**self.left_out, "after the last whole period": 0}
+        whole.left_out = {why: here.get(why, 0) + later.left_out.get(why, 0)
+                          for why in {**here, **later.left_out}}
         return whole
+
+    @property
+    def beyond(self) -> int:                    # type: ignore[override]
+        return self.left_out.get("after the last whole period", 0)
+
+    def _left(self, why, n): return replace(self, left_out={**self.left_out, why: n})
 
     def whole(self, quiet: Any = ()) -> Any:
         "As `Holed.whole`; the events of periods that are not whole are counted in `left_out`."
         found = super().whole(quiet)
         if lost := int(np.nansum(self.counts) - np.nansum(found.counts)):
-            found.left_out = {**found.left_out, f"in a {self.period} with unknown days": lost}
+            found.left_out = {**found.left_out, f"in {an(self.period)} with unknown days": lost}
         return found
 
 # %% ../nbs/30_panels.ipynb #4421cc6d
@@ -215,43 +225,22 @@ class Panel(Joined):
                     attributes=(),        # columns to average over the events of an area and period
                     places=None,  # areas: a table by area (lon, lat, km2), a file of polygons,
                                   # `geo.Cells`, or metres: squares so wide; None: the events' own
-                    start=None,  # first day that the events cover; None: that of the first event
-                    end=None,  # the day after the last that they cover; None: that after the last
-                               # event
+                    start=None, end=None,  # first day that the events cover, and the day after the
+                                           # last; None: as far as they do (`views.covered`)
                     like=None,  # the schema of another panel, in place of all but start and end
     ) -> "Panel":
         """Events counted by period, area and category (or group); incomplete periods and events
         without area are left out and counted."""
-        exact = precision(events)
         freq, slots = (freq, slots) if like is None else (like["freq"], like["slots"])
-        if freq != "MS" and exact["unit"] == "month":
-            raise InputError(
-                f"{exact['first of month']:.0%} of the events are at the first midnight "
-                "of a month, so their times are known to the month: count them by "
-                "month (freq='MS'), or leave those events out")
-        if slots > 1: needs_hours(events, "a panel with slots of the day")
+        if not isinstance(freq, str):
+            raise InputError(f"freq is a {type(freq).__name__}, not a text such as \"W-MON\": are "
+                             "these the areas? They are places=")
+        check_exact(events, freq, slots)
         if like is None: how = Counting.of(events, freq, group, slots, attributes, places)
         else:
             check_categories(events, like)
             how = Counting.like(events, like)
         return counted(how, cls, events, start, end).whole(quiet_days(events, start, end))
-
-    def update(self, events: pd.DataFrame,  # later events; what lies in a known period is left out
-               gap: str = "refuse",           # as in `joined`
-               end=None,  # the day after the last that they cover; None: that after the last event
-    ) -> Any:
-        "The panel with the whole periods that these events add; nothing is fitted anew."
-        known = self.until(self.known)
-        next_ = known.ahead(1).starts[-1]
-        new = events.loc[events["time"] >= next_, "time"]
-        if not len(new) and end is None:
-            raise InputError(f"no event lies after {next_}, up to where the panel reaches: give "
-                             "later ones")
-        # a block that they begin within is not known as a whole
-        start = (next_ if not len(new) or events["time"].min() < next_ + pd.Timedelta(days=1)
-                 else None)
-        return self.joined(Panel.from_events(events[events["time"] >= next_], start=start, end=end,
-                                             like=self.schema()), gap)
 
 # %% ../nbs/30_panels.ipynb #1457c70d
 # group -> words that put a category into it, upper case; the first group with a match wins, and
@@ -279,16 +268,30 @@ def category_groups(categories, # labels of categories
     return {label: of(label) for label in categories}
 
 # %% ../nbs/30_panels.ipynb #3be489d2
-def _period(times, freq, slots, start, end):
+def check_exact(events: pd.DataFrame, # an events table, or some of its rows
+                freq: str, slots: int, # as in `Panel.from_events`
+) -> None:
+    "An `InputError` where the times of many events are not known as exactly as that needs."
+    exact = precision(events)
+    if freq != "MS" and exact["unit"] == "month":
+        raise InputError(
+            f"{exact['first of month']:.0%} of the events are at the first midnight "
+            "of a month, so their times are known to the month: count them by "
+            "month (freq='MS'), or leave those events out")
+    if slots > 1: needs_hours(events, "a panel with slots of the day")
+
+def _period(events, freq, slots, start, end):
     """Starts of the T periods, and for each time its period: -1 before the first whole block, T
     after the last."""
     one_of(slots, (1, 2, 3, 4, 6, 8, 12, 24), "number of slots")
     if freq not in ("MS", "D") and not str(freq).startswith("W-"):
         raise InputError(f"freq {freq!r} is not supported: use 'W-MON' (weeks that begin on "
                          "Mondays), another 'W-…', 'MS' (months) or 'D' (days)")
+    times = events["time"]
     try:
-        first = times.min().normalize() if start is None else pd.Timestamp(start)
-        last = times.max().normalize() + pd.Timedelta(days=1) if end is None else pd.Timestamp(end)
+        begin, stop = (start, end) if None not in (start, end) else covered(events)
+        first = pd.Timestamp(begin if start is None else start)
+        last = pd.Timestamp(stop if end is None else end)
     except (ValueError, TypeError) as error:
         raise InputError(f"start {start!r} and end {end!r} are not both dates: write them as "
                          "'2018-01-31'") from error
@@ -486,36 +489,37 @@ def counted(how: Counting, cls: type, events: pd.DataFrame,
     if check and not len(events): raise InputError("there is no event: give a table with some")
     if not areas or (not len(events) and (start is None or end is None)):
         raise InputError("the events have no areas to count by: give them some with `places`")
-    starts, t = _period(events["time"], how.freq, how.slots, start, end)
+    starts, t = _period(events, how.freq, how.slots, start, end)
     T, A, C = len(starts), len(areas), len(how.categories)
     area = areas_of(events, how.table, how.cells)
     if check: _check_meet(area, events, how.table, how.cells)
     code = how.codes(events["category"].cat.categories)[events["category"].cat.codes.to_numpy()]
-    inside = (t >= 0) & (t < T)
+    inside, unit = (t >= 0) & (t < T), "hour" if how.slots > 1 else "day"
+    rough = inside & (how.freq != "MS") & vague(events, unit)
+    inside &= ~rough
     left_out = {"before the first whole period": int((t < 0).sum()),
                 "after the last whole period": int((t >= T).sum()),
                 "without an area of the table": int(((area < 0) & inside).sum())}
     if n := int((inside & (area >= 0) & (code < 0)).sum()):
         left_out["of a category that is not counted"] = n
+    if rough.any(): left_out[f"whose time is not known to the {unit}"] = int(rough.sum())
     kept = (area >= 0) & inside & (code >= 0)
     if check and not inside.any(): raise InputError(
         f"no event lies in the {T:,} periods from {starts[0]:%Y-%m-%d} on: ask for others")
     events, t, area, code = events[kept], t[kept], area[kept], code[kept].astype("int64")
-    counts = np.bincount((t * A + area) * C + code, minlength=T * A * C).astype("int32").reshape(T,
-        A, C)
+    counts = np.bincount((t*A + area)*C + code, minlength=T*A*C).astype("int32").reshape(T, A, C)
     table = how.table
     if not how.placed:
         early = t < max(T // 2, 1)
         middle = events.loc[early, ["lon", "lat"]].groupby(area[early]).median()
         table = middle.reindex(range(A)).assign(km2=np.nan)
     lon, lat, km2 = (table[name].to_numpy(dtype=float) for name in ("lon", "lat", "km2"))
-    told = {name: events[name].cat.set_categories(labels) for name, labels in how.labels.items()
+    same = {name: events[name].cat.set_categories(labels) for name, labels in how.labels.items()
             if name in events}
-    values, names, labels = _attributes(events.assign(**told), how.attributes, t * A + area, (T, A))
+    values, names, labels = _attributes(events.assign(**same), how.attributes, t * A + area, (T, A))
     geometry = table["geometry"].to_numpy() if "geometry" in table else None
     return cls(counts, starts, areas, how.categories, lon, lat, km2, values, names, labels,
-               how.freq, how.slots, left_out,
-               geometry, how.cells, how.group)
+               how.freq, how.slots, left_out, geometry, how.cells, how.group)
 
 # %% ../nbs/30_panels.ipynb #5db2be1b
 def cell_areas(events: pd.DataFrame, # an events table
@@ -733,8 +737,10 @@ def scales(panel: Panel,
     begin, stop, _ = train.indices(len(panel))
     first = max(within(int(length), "length", 1)*panel.slots, begin)
     if not first < stop:
-        raise InputError(f"{train} leaves nothing to train on: the first row looks back on "
-                         f"{length*panel.slots} of the {len(panel)} periods, so ask for more")
+        raise InputError(
+            f"of {some_of(len(panel), panel.period)}, {max(stop - begin, 0)} are there to learn "
+            f"from, and each is told from the {length*panel.slots} before it: give "
+            f"{some_of(first - begin + 1, panel.period)} at least to learn from")
     steps, labels = _step_table(panel, begin, stop)
     # nothing to learn a median or a mode from
     there = [c for c in steps if steps[c].notna().any()]
@@ -842,13 +848,26 @@ class Features(Known):
         return x.reshape(-1, len(self.panel.areas), *x.shape[1:])
 
 # %% ../nbs/30_panels.ipynb #2b0ce1d8
+def _la_counts(path):
+    "The counts as (period, area, category, crimes), and the month of each."
+    try:
+        table = pd.read_json(path)
+        if table.isna().any(axis=None): raise ValueError("a value is missing")
+        table = table.assign(crimes=table["crimes"].astype("uint16"),
+                             **table[["area", "category"]].astype(str))
+        return table, pd.PeriodIndex(table["period"].astype(str).str[:7], freq="M")
+    # whatever pandas meets in damaged text
+    except (ValueError, TypeError, LookupError, OSError, AttributeError, OverflowError,
+            RecursionError) as error:
+        raise InputError(f"{path} cannot be read as counts by month ({type(error).__name__}): "
+                         "download it again") from error
+
 def read_la_monthly(paths,             # file name -> path, from `sources.fetch("la_2020_2024")`
                     until="2024-02",  # last month to keep, or None: the records thin out from March
                                       # 2024 on
 ) -> Panel:
     "Los Angeles crimes by month, police area and category."
-    table = pd.read_json(paths["monthly_cross.json"])
-    month = pd.PeriodIndex(table["period"].astype(str).str[:7], freq="M")
+    table, month = _la_counts(paths["monthly_cross.json"])
     kept = np.ones(len(table), bool) if until is None else np.asarray(month <= pd.Period(until,
         "M"))
     late, table, month = int(table.loc[~kept, "crimes"].sum()), table[kept], month[kept]

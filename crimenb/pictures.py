@@ -50,16 +50,17 @@ STYLE = {"font.size": 10., "axes.titlesize": 10., "axes.labelsize": 10., "xtick.
          "ytick.labelsize": 9., "legend.fontsize": 9., "axes.titlelocation": "left",
          "axes.spines.top": False, "axes.spines.right": False, "text.color": INK,
          "axes.edgecolor": SOFT, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
-         "legend.frameon": False, "figure.dpi": 96., "savefig.dpi": 192., "savefig.facecolor": "w"}
+         "legend.frameon": False, "figure.dpi": 96., "savefig.dpi": 192., "savefig.facecolor": "w",
+         "image.cmap": "YlGnBu"}
 
 # %% ../nbs/52_pictures.ipynb #6ab1f0c2
 def _few_colours(png: bytes) -> bytes:
-    "The same picture in 160 colours: a third of the size."
+    "The same picture in 160 colours, rare ones among them: a third of the size."
     import io
     Image = needs("PIL.Image", "reproduce")
     small = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(160, dither=0).save(small, "png",
-                                                                            optimize=True)
+    whole = Image.open(io.BytesIO(png)).convert("RGB")
+    whole.quantize(160, Image.Quantize.MAXCOVERAGE, dither=0).save(small, "png", optimize=True)
     return small.getvalue()
 
 def use() -> None:
@@ -68,9 +69,9 @@ def use() -> None:
     plt.rcParams.update(STYLE, **{"axes.prop_cycle": plt.cycler(color=SERIES)})
     try: from IPython.core.getipython import get_ipython
     except ImportError: return
-    # outside a notebook there is no backend that could be asked for more pixels
+    # Jupyter's kernel, or the shell with which nbdev-test runs a notebook
     shell: Any = get_ipython()
-    if getattr(shell, "kernel", None) is None: return
+    if shell is None: return
     from IPython.core.pylabtools import retina_figure
     from matplotlib_inline.backend_inline import set_matplotlib_formats
     set_matplotlib_formats("retina")
@@ -262,21 +263,25 @@ def two_years(places: list,           # rings of the backdrop, from `outlines`
     most = int(max(before.max(), after.max()))
     levels = sorted({1, max(most//2, 1), max(most, 1)})
     for level in levels: axes[0, 1].scatter([], [], s=size*level, c=colour, lw=0, label=f"{level}")
-    axes[0, 1].legend(loc="upper left", fontsize=9, frameon=False, title="in a cell",
-                      title_fontsize=9, labelspacing=.4, handletextpad=.1, borderaxespad=.1)
+    axes[0, 1].legend(loc="upper left", fontsize=9, frameon=True, edgecolor="none",
+                      title="in a cell", title_fontsize=9, labelspacing=.4, handletextpad=.1,
+                      borderaxespad=.1)
     return fig
 
 # %% ../nbs/52_pictures.ipynb #5e3b926f
 def next_event(history: pd.DataFrame,     # columns `time` and `category`, oldest first
-               candidates: pd.DataFrame,  # columns `peer`, `label` and `score`, best first
+               candidates: pd.DataFrame,  # `peer`, `label`, `score` and `rank` from 1, best first
                hidden: tuple,             # (time, category, label) of the event that came next
                spot: str = "",            # its name
 ) -> Any:
     "The events of a spot by day and hour, the hidden one, and what each peer puts first."
-    if missing := {"peer", "label", "score"} - set(candidates):
+    if missing := {"peer", "label", "score", "rank"} - set(candidates):
         lost = ", ".join(sorted(missing))
         raise InputError(f"candidates lack {lost}: give a line a peer and class")
     peers = list(candidates["peer"].unique())
+    effects = needs("matplotlib.patheffects", "reproduce")
+    # a name that is longer than its bar stays readable on the bar's edge
+    halo = [effects.withStroke(linewidth=2, foreground="w")]
     kinds = list(pd.unique(pd.Series([*history["category"], hidden[1]])))
     look = dict(zip(kinds, zip(SERIES*2, "osD^vPX*hd"*2)))
     fig, axes = canvas(2, len(peers), 1.02, height_ratios=[1.25, 1])
@@ -289,10 +294,11 @@ def next_event(history: pd.DataFrame,     # columns `time` and `category`, oldes
         hit = mine["label"] == hidden[2]
         ax.barh(mine.index, mine["score"], height=.8, linewidth=np.where(hit, 2., 0.),
                 color=np.where(hit, "#f7d3ba", "#cfe3f1"), edgecolor=RED)
-        for i, label in mine["label"].items():
-            ax.text(mine["score"].max()*.015, i, f"{i + 1}  {label}", va="center", fontsize=9,
-                    weight="bold" if hit[i] else "normal")
-        where = f"hit at {int(hit.idxmax()) + 1}" if hit.any() else "not among them"
+        for i, (rank, label) in enumerate(zip(mine["rank"], mine["label"])):
+            ax.text(mine["score"].max()*.015, i, f"{rank}  {label}", va="center", fontsize=9,
+                    weight="bold" if hit[i] else "normal", path_effects=halo)
+        place = f"hidden one at place {mine['rank'][hit.idxmax()]}"
+        where = place if hit.any() else "not among them"
         ax.set(ylim=(len(mine) - .5, -.5), yticks=[], xlabel="probability")
         ax.set_title(f"{peer}: {where}", loc="left", fontsize=10)
         ax.spines["left"].set_visible(False)

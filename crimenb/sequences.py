@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['UNKNOWN', 'PREPARATIONS', 'SPOTS', 'PROTOCOLS', 'Lists', 'Counted', 'Split', 'Dated', 'Positions', 'Named',
            'Sequences', 'read_sequences', 'table1', 'label_codes', 'what_is_a_spot', 'How', 'cells_of', 'utm_of',
-           'spotted', 'from_events', 'append', 'scatter', 'added', 'follow', 'patterns', 'Match', 'best_pairs',
-           'shared_runs', 'recover_labels', 'Windows', 'windows', 'last_windows', 'token_batches', 'gather',
-           'candidates', 'subsample']
+           'spotted', 'from_events', 'known_enough', 'append', 'scatter', 'added', 'follow', 'patterns', 'Match',
+           'best_pairs', 'shared_runs', 'recover_labels', 'Windows', 'windows', 'last_windows', 'token_batches',
+           'gather', 'candidates', 'subsample']
 
 # %% ../nbs/20_sequences.ipynb #c1b04020
 import difflib
@@ -21,11 +21,11 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from .core import InputError, one_of, within
-from .views import NEAR, Joined, differs
+from .views import NEAR, Updated, differs, news
 
 # %% ../nbs/20_sequences.ipynb #43a9d9a7
 @dataclass(frozen=True, eq=False)
-class Lists(Joined):
+class Lists(Updated):
     "One flat array of events: `events[offsets[i]:offsets[i+1]]` are the class ids of spot `i`."
     # (n_records,) int32, class ids 0 … n_classes-1
     events: np.ndarray
@@ -51,8 +51,7 @@ class Lists(Joined):
     def __post_init__(self):
         steps = np.diff(self.offsets)
         if (len(self.offsets) < 2 or self.offsets[0] != 0 or self.offsets[-1] != len(self.events)
-                or steps.min() < 0):
-            raise InputError(
+                or steps.min() < 0): raise InputError(
                 f"offsets should rise from 0 to the number of events, {len(self.events)}")
         if len(self.events) and (self.events.min() < 0 or self.events.max() >= self.n_classes):
             raise InputError(f"class ids should lie between 0 and {self.n_classes - 1}: "
@@ -318,8 +317,7 @@ class Sequences(Named):
     def check(self, schema: dict, what: str = "the model") -> "Sequences":
         "The sequences if their classes are those of the schema, else an `InputError`."
         def fixed(s): return {k: v for k, v in s.items() if k not in ("spots", "min_events")}
-        if why := differs(fixed(schema), fixed(self.schema())):
-            raise InputError(
+        if why := differs(fixed(schema), fixed(self.schema())): raise InputError(
                 f"{what} numbers its classes in another way ({why}): make the sequences with "
                 "like=model.schema_, renumber them with numbered_as, or fit anew")
         return self
@@ -343,9 +341,9 @@ class Sequences(Named):
         "These sequences and, after them, later ones: `follow`."
         return follow(self, later, gap)
 
-    def update(self, events: pd.DataFrame, gap: str = "refuse") -> "Sequences":
-        "The sequences with later events behind those that are known, in the same vocabulary."
-        return follow(self, from_events(events, like=self.schema()), gap)
+    def update(self, events: Any, gap: str = "refuse", end: Any = None, **more: Any) -> "Sequences":
+        """As `views.Updated.update`, in the same vocabulary; all up to the last event is known."""
+        return _updated(self, events, one_of(gap, ("refuse", "unknown"), "gap"), end)
 
 # %% ../nbs/20_sequences.ipynb #467be082
 def read_sequences(path: "str | Path") -> Sequences:
@@ -484,6 +482,7 @@ def _coded(events, how):
 def _left(events, area, place, category, how):
     """Which events have all that is needed, (n,) bool, their spots before numbering, and reason ->
     how many were dropped."""
+    from crimenb.events import vague
     rules, left, dropped = PREPARATIONS[how.preparation], np.ones(len(events), bool), {}
     def drop(reason, which):
         dropped[reason] = int((left & which).sum())
@@ -491,6 +490,8 @@ def _left(events, area, place, category, how):
     (area, areas), (place, places), (category, categories) = area, place, category
     def called(names, labels): return np.flatnonzero(np.isin(labels, names))
     drop("no time", events.time.isna().to_numpy())
+    unit = "hour" if how.slot_hours < 24 else "day"
+    if (rough := vague(events, unit)).any(): drop(f"time not known to the {unit}", rough)
     drop("no category", category < 0)
     drop("no area", (area < 0) | np.isin(area, called(rules["no_areas"], areas)))
     drop(
@@ -570,20 +571,22 @@ def from_events(
     get a number.
     `dropped` of the result counts the rows that were left out, by reason: with the events kept
     they add up to the table's."""
-    _known_enough(events, slot_hours if like is None else like.get("slot_hours", 24))
+    known_enough(events, slot_hours if like is None else like.get("slot_hours", 24))
     if like is not None: return _in_words_of(like, events)
     how = How(slot_hours, min_events, preparation, kind or what_is_a_spot(events)).checked()
     if how.kind == "cell": how = how._replace(cell=(within(cell, "cell", 1)*1., utm_of(events)))
     seqs, dropped, _ = spotted(events, how)
     if seqs is not None: return seqs
-    if len(dropped) < 5:
+    if not any(why.startswith("spot with") for why in dropped):
         raise InputError(
             "no event has a time, a category, an area and premises: give a table with these "
             "four filled")
     raise InputError(f"no spot has {min_events} events: give more events or a smaller min_events")
 
 # %% ../nbs/20_sequences.ipynb #37448d4c
-def _known_enough(events, slot_hours):
+def known_enough(events: pd.DataFrame, # an events table, or some of its rows
+                 slot_hours: int,      # how long a slot of the day is
+) -> None:
     "An `InputError` where times are not known to the day, or not to the hour and slots are wanted."
     # files of sequences are read without what events need
     from crimenb.events import precision
@@ -599,6 +602,7 @@ def _known_enough(events, slot_hours):
             f"{max(known['midnight'], known['one hour']):.0%} of the events are in one hour of the "
             "day, so their times are known to the day, and have no slot of it: say slot_hours=24")
 
+# %% ../nbs/20_sequences.ipynb #6222b027
 def _in_words_of(schema, events):
     """Sequences in the vocabulary of a schema: its classes; its spots that have events, however
     few, and new ones that have enough."""
@@ -609,6 +613,9 @@ def _in_words_of(schema, events):
     how = How(**{k: schema[k] for k in How._fields if k in schema})
     seqs, dropped, _ = spotted(events, how._replace(min_events=1))
     if seqs is None:
+        if how.kind != "cell" and events["area"].isna().all(): raise InputError(
+            "no event has an area, and each spot of these sequences lies in one: give each the "
+            "area that it lies in, as geo.join_areas(events, polygons) does")
         raise InputError(
             "no event has a time, a category and a place: give a table with these filled")
     known = set(schema["spots"])
@@ -654,6 +661,19 @@ def added(books: list,  # dictionaries reason -> number
     reasons = dict.fromkeys(reason for book in books for reason in book)
     return {reason: sum(book.get(reason, 0) for book in books) for reason in reasons}
 
+# %% ../nbs/20_sequences.ipynb #m15s0002
+def _paused(known, times, gap):
+    "Refuse any pause that is far longer than the city ever made."
+    end = known.max()
+    usual = max(np.timedelta64(1, "D"), *np.diff(np.sort(known)))
+    # in front of the later events, or within them
+    after = np.sort(np.append(times, end))
+    longest = int(np.diff(after).argmax())
+    if gap == "refuse" and np.diff(after)[longest] > 2*usual:
+        raise InputError(
+            f"nothing is known from {after[longest]} to {after[longest + 1]}, and the city never "
+            "paused so long: give the events between, or say gap='unknown'")
+
 # %% ../nbs/20_sequences.ipynb #1362fcb3
 def follow(earlier: Sequences,     # what is known
            later: Sequences,       # in the same vocabulary, all of it later
@@ -663,7 +683,11 @@ def follow(earlier: Sequences,     # what is known
     one_of(gap, ("refuse", "unknown"), "gap")
     later.check(earlier.schema(), "the earlier view")
     if earlier.times is not None and later.times is not None:
-        _one_after_the_other(earlier.times, later.times, gap)
+        begin, end = later.times.min(), earlier.times.max()
+        if begin < end: raise InputError(
+            f"the later events begin at {begin}, but all up to {end} are known already: give "
+            "only what comes after")
+        _paused(earlier.times, later.times, gap)
     names = {place: i for i, place in enumerate(earlier.places)}
     for place in later.places: names.setdefault(place, len(names))
     spot = [np.array([names[place] for place in part.places]) for part in (earlier, later)]
@@ -681,19 +705,21 @@ def follow(earlier: Sequences,     # what is known
         dropped=added([earlier.dropped or {}, later.dropped or {}]),
         times=scatter(where, [earlier.times, later.times], offsets[-1]) if timed else None)
 
-def _one_after_the_other(known, times, gap):
-    "Refuse times that overlap, and a pause that is far longer than the city ever made."
-    begin, end = times.min(), known.max()
-    if begin < end:
-        raise InputError(
-            f"the later events begin at {begin}, but all up to {end} are known already: give "
-            "only what comes after")
-    pauses = np.diff(np.sort(known))
-    usual = max([np.timedelta64(1, "D"), *([pauses.max()] if len(pauses) else [])])
-    if gap == "refuse" and begin - end > 2*usual:
-        raise InputError(
-            f"nothing is known from {end} to {begin}, and the city never paused so long: give "
-            "the events between, or say gap='unknown'")
+# %% ../nbs/20_sequences.ipynb #9793cacd
+def _updated(seqs, events, gap, end):
+    "`Sequences.update`."
+    if seqs.times is None: raise InputError(
+        "these sequences say no times, so it is not known which events come later: make them "
+        "from events")
+    new, old, end = news(events, pd.Timestamp(seqs.times.max()) + pd.Timedelta(seconds=1), end)
+    if end is not None: new = new[new["time"] < end]
+    ends = np.array([] if end is None else [end], "datetime64[s]")
+    _paused(seqs.times, np.append(new["time"].to_numpy(ends.dtype), ends), gap)
+    # without a later event each spot's next one is still to come
+    found = follow(seqs, from_events(new, like=seqs.schema()), "unknown") if len(new) else seqs
+    many = {"at a time that was known already": len(old)} if len(old) else {}
+    return replace(found, dropped=added([found.dropped or {}, many]))
+
 
 # %% ../nbs/20_sequences.ipynb #ba388af0
 def patterns(seqs: Sequences, m: int) -> "tuple[np.ndarray, np.ndarray]":
@@ -952,8 +978,7 @@ def candidates(seqs: Sequences,        # whole sequences: what a spot ever had i
     seen[seqs.spot_of * seqs.n_classes + seqs.events] = True
     seen = seen.reshape(seqs.n_spots, seqs.n_classes)
     fewest = seqs.n_classes - seen.sum(1).max()
-    if not 0 < n <= fewest:
-        raise InputError(
+    if not 0 < n <= fewest: raise InputError(
             f"{n} negatives cannot be drawn where a spot has {fewest} classes that it never "
             f"had: use 0 < n <= {fewest}, or the protocol 'full'")
     weight = np.ones(seqs.n_classes)

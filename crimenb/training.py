@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import os
 import random
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from .core import InputError, one_of, progress, within, write_atomic
+from .core import InputError, clear_temporary, one_of, progress, within, write_atomic
 
 # %% ../nbs/40_training.ipynb #c5e03219
 def best_device() -> torch.device:
@@ -211,13 +212,13 @@ def once(do,  # a function without arguments
     just `do()`."""
     rank, world = ranks()
     if world == 1: return do()
-    told: list = [None, None]
+    outcome: list = [None, None]
     if rank == 0:
-        try: told[0] = do()
-        except Exception as error: told[1] = error
-    dist.broadcast_object_list(told, src=0)
-    if told[1] is not None: raise told[1]
-    return told[0]
+        try: outcome[0] = do()
+        except Exception as error: outcome[1] = error
+    dist.broadcast_object_list(outcome, src=0)
+    if outcome[1] is not None: raise outcome[1]
+    return outcome[0]
 
 # %% ../nbs/40_training.ipynb #19f5b66c
 PRECISIONS = ("float32", "bfloat16", "auto")
@@ -365,26 +366,7 @@ def _noted():
         else: warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
-# %% ../nbs/40_training.ipynb #aa10c005
-def log_to(
-    where: Any,  # a path (CSV), "tensorboard:FOLDER", "mlflow:RUN", or a function of the rows
-) -> Callable:
-    "A function that is given the rows of the log after each epoch."
-    if callable(where): return where
-    kind, _, place = str(where).partition(":")
-    if kind == "tensorboard":
-        writer = _needed("tensorboard", "torch.utils.tensorboard").SummaryWriter(place)
-        def tell(rows):
-            for name, value in _numbers(rows[-1]): writer.add_scalar(name, value, rows[-1]["epoch"])
-            writer.flush()
-    elif kind == "mlflow":
-        mlflow = _needed("mlflow", "mlflow")
-        if not mlflow.active_run(): mlflow.start_run(run_name=place)
-        def tell(rows): mlflow.log_metrics(dict(_numbers(rows[-1])), step=rows[-1]["epoch"])
-    else:
-        def tell(rows): write_atomic(where, pd.DataFrame(rows).to_csv(index=False))
-    return tell
-
+# %% ../nbs/40_training.ipynb #c17c0003
 def _numbers(row): return [(name, value) for name, value in row.items() if name != "epoch"]
 
 def _needed(package, module):
@@ -394,6 +376,41 @@ def _needed(package, module):
         mend = f"pip install {package}, or give the path of a CSV file"
         raise InputError(f"{package} is not installed: {mend}") from error
 
+# %% ../nbs/40_training.ipynb #aa10c005
+def log_to(
+    where: Any,  # a path (CSV), "tensorboard:FOLDER", "mlflow:RUN", or a function of the rows
+) -> Callable:
+    "A function that is given the rows of the log after each epoch."
+    if callable(where): return where
+    kind, _, place = str(where).partition(":")
+    if kind == "tensorboard":
+        board = _needed("tensorboard", "torch.utils.tensorboard")
+        writer = _begun(where, lambda: board.SummaryWriter(place))
+        def tell(rows):
+            for name, value in _numbers(rows[-1]): writer.add_scalar(name, value, rows[-1]["epoch"])
+            writer.flush()
+    elif kind == "mlflow":
+        mlflow = _needed("mlflow", "mlflow")
+        _begun(where, lambda: mlflow.active_run() or mlflow.start_run(run_name=place))
+        def tell(rows):
+            # names as MLflow allows them: PAI@5% is none
+            scores = {re.sub(r"[^\w.\- :/]", "_", name): v for name, v in _numbers(rows[-1])}
+            mlflow.log_metrics(scores, step=rows[-1]["epoch"])
+    else:
+        path = Path(where)
+        # asked before anything trains; the log of a run that goes on stays
+        if not path.exists() or path.is_file():
+            write_atomic(path, path.read_bytes() if path.exists() else b"")
+        def tell(rows): write_atomic(path, pd.DataFrame(rows).to_csv(index=False))
+    return tell
+
+def _begun(where, begin):
+    "What `begin` gives, or a sentence: each package has errors of its own."
+    try: return begin()
+    except Exception as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"can not log to {where}: {said}; name a place where you may write, or "
+                         "give the path of a CSV file") from error
 
 # %% ../nbs/40_training.ipynb #419eea34
 class _Epochs(_Steps):
@@ -444,7 +461,10 @@ def earlier(checkpoint: "str | Path | None", # a path; None: there is none
     "What a checkpoint holds, on every rank; None where there is none yet."
     if not checkpoint: return None
     path = Path(checkpoint)
-    return once(lambda: load_checkpoint(path, settings) if path.exists() else None)
+    def found():
+        clear_temporary(path.parent)
+        return load_checkpoint(path, settings) if path.exists() else None
+    return once(found)
 
 def _bar(loop, what):
     "A bar of progress on rank 0."

@@ -19,6 +19,14 @@ def damaged(good, rng, pieces=PIECES[:14]):
     for i in rng.integers(0, n, 1 if way == 5 else many): out[i] ^= 1 << int(rng.integers(8))
     return bytes(out)
 
+def flipped(path, good, rng, n=100):
+    "Writes `n` versions of the file at `path`, each with another bit flipped, and stops at each."
+    for at in rng.integers(0, 8*len(good), n):
+        bad = bytearray(good)
+        bad[at//8] ^= 1 << at % 8
+        path.write_bytes(bad)
+        yield
+
 def tried(path, good, read, n, rng, pieces=PIECES, restore=True):
     "How many of `n` damaged versions of the file at `path` are refused; each in one sentence, or read."
     refused = 0

@@ -1,13 +1,16 @@
 """Do all Pythons that settings.ini names find their packages, and do tests that need no torch pass on those that are here?
 
     python tests/matrix.py [VERSION …] [--resolve-only]
+    python tests/matrix.py --others                         what pip finds for Binder and conda, and whether bandit finds what CONTRIBUTING does not explain
     python tests/matrix.py --extras [core torch geo …]      the way of one's own city, from a wheel with each extra alone
 
 Needs the network. Environments lie in a temporary folder, and so does uv where it isn't installed. An interpreter is a pythonX.Y that runs, or one of pyenv's.
 """
 import argparse
 import csv
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,10 +21,13 @@ from pathlib import Path
 
 import notebooks
 import own_city
+import yaml
 
 ROOT = Path(__file__).parents[1]
 # quick, and about what differs between versions: reading, times, places, the views, rules, the command line
-LIGHT = ("core", "fields", "tables", "events", "cleaning", "cities", "cards", "metrics", "sequences", "panels", "light")
+LIGHT = ("core", "fields", "tables", "events", "cleaning", "cities", "cards", "sequences", "panels", "light")
+# tests in these files that ask for torch or papermill after all
+OTHERS = ("gather_is_the_padded_window", "rerun_asks_for_what_it_lacks")
 
 def settings():
     ini = ConfigParser()
@@ -58,14 +64,40 @@ def resolved(version, folder):
               "--only-binary", ":all:", "--output-file", folder / "found.txt")
 
 def tried(version, python, folder):
-    "What goes wrong in an environment of this Python without torch and all other extras; nothing if all tests pass."
+    "What goes wrong in an environment of this Python with the store, and without torch and all other extras; nothing if all tests pass."
     env = folder / version
-    said = uv("venv", env, "--python", python) or uv("pip", "install", "--python", env / "bin/python", "--constraint", "constraints.txt", ".", "pytest", "hypothesis")
+    said = uv("venv", env, "--python", python) or uv("pip", "install", "--python", env / "bin/python", "--constraint", "constraints.txt", ".[store]", "pytest", "hypothesis")
     if said: return said
     tests = [f"tests/test_{name}.py" for name in LIGHT]
-    done = run(env / "bin/python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests)
+    done = run(env / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not (" + " or ".join(OTHERS) + ")", *tests)
     print(f"{version}: {done.stdout.strip().splitlines()[-1]}", flush=True)
     return "" if done.returncode == 0 else "\n".join(done.stdout.strip().splitlines()[-40:])
+
+# --- other ways to install, and what a look for dangerous calls finds ---
+
+def others(folder):
+    "What keeps pip from finding what Binder and conda give to it, from an environment without packages and a copy of the tree."
+    tree, env = notebooks.copy_of_tree(folder), folder / "empty"
+    if said := uv("venv", "--seed", "--python", sys.executable, env): return said
+    conda = yaml.safe_load((tree / "environment.yml").read_text())["dependencies"][-1]["pip"]
+    # as conda does: a file of its own beside environment.yml
+    (tree / "condaenv.requirements.txt").write_text("\n".join(conda))
+    for name in ("binder/requirements.txt", "condaenv.requirements.txt"):
+        done = run(env / "bin/python", "-m", "pip", "install", "--dry-run", "--quiet", "-r", name, cwd=tree)
+        print(f"{name}: {'finds no packages' if done.returncode else 'finds all packages'}", flush=True)
+        if done.returncode: return done.stderr[-1000:]
+    return ""
+
+def unexplained(about):
+    "Findings of bandit that the table in `about`, the text of CONTRIBUTING, does not name: lines of number, module and where."
+    done = run("uv", "tool", "run", "--quiet", "bandit", "--quiet", "-r", "crimenb", "--format", "json")
+    # 1: there are findings
+    if done.returncode not in (0, 1): return done.stderr[-1000:]
+    table = re.findall(r"^\| (B\d[^|]*) \| ([^|]*) \|", about, re.M)
+    told = {(number, module.split(".")[-1]) for numbers, modules in table for number in re.findall(r"B\d+", numbers) for module in re.findall(r"`([\w.]+)`", modules)}
+    found = [(what["test_id"], Path(what["filename"]).stem, what["line_number"]) for what in json.loads(done.stdout)["results"]]
+    print(f"bandit: {len(found)} findings", flush=True)
+    return "\n".join(f"bandit: {number} in {module}, line {line}" for number, module, line in found if (number, module) not in told)
 
 # --- one's own city, with each extra alone ---
 
@@ -125,6 +157,7 @@ def main():
     parser.add_argument("versions", nargs="*", default=settings()["pythons"].split())
     parser.add_argument("--resolve-only", action="store_true")
     parser.add_argument("--extras", nargs="*", choices=named(), help="instead: a card and forecasts of a made-up city from a wheel, with each extra alone (all, if none is named)")
+    parser.add_argument("--others", action="store_true", help="instead: what Binder and conda give to pip, and what bandit finds")
     given, wrong = parser.parse_args(), []
     with tempfile.TemporaryDirectory() as folder:
         bring_uv(Path(folder))
@@ -132,6 +165,7 @@ def main():
             wheel = built(Path(folder))
             wrong = [f"{extra}:\n{said}" for extra in given.extras or named() if (said := own_data(extra, wheel, Path(folder)))]
             sys.exit("\n\n".join(wrong) or 0)
+        if given.others: sys.exit("\n".join(filter(None, (others(Path(folder)), unexplained((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))))) or 0)
         for version in given.versions:
             said, python = resolved(version, Path(folder)), interpreter(version)
             print(f"{version}: {'finds no packages' if said else 'finds all packages'}", flush=True)

@@ -38,6 +38,9 @@ def offline(copy):
     return env | dead | dict(no_proxy="127.0.0.1,localhost", NO_PROXY="127.0.0.1,localhost", PYTHONPATH=str(copy),
                              CRIMENB_CACHE=str(copy / "cache"), OMP_NUM_THREADS="1", COLUMNS="80")
 
+# what nbdev-test said, in the copy: whoever compares what the notebooks show can say why one shows nothing
+SAID = "nbdev-test.log"
+
 def execute(folder, notebooks=(), workers=2):
     "Run `notebooks` (all, if none is named) in a copy of the tree in `folder`: (nbdev-test's exit code, the copy). One that fails shows nothing afterwards."
     copy = copy_of_tree(folder)
@@ -50,7 +53,11 @@ def execute(folder, notebooks=(), workers=2):
         nbformat.write(notebook, path)
     only = ["--path-re", "|".join(re.escape(str(path)) for path in chosen)] if notebooks else []
     command = [Path(sys.executable).parent / "nbdev-test", "--save", "--n-workers", str(workers), *only]
-    failed = subprocess.run(command, cwd=copy, env=offline(copy)).returncode
+    with subprocess.Popen(command, cwd=copy, env=offline(copy), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as running, (copy / SAID).open("w") as log:
+        for line in running.stdout:
+            print(line, end="", flush=True)
+            log.write(line)
+    failed = running.returncode
     for path in chosen:
         notebook = nbformat.read(path, as_version=4)
         notebook.cells = [cell for cell in notebook.cells if cell.id != STYLE.id]
@@ -121,5 +128,5 @@ if __name__ == "__main__":
     parser.add_argument("folder")
     parser.add_argument("notebooks", nargs="*")
     parser.add_argument("-n", "--workers", type=int, default=2)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     sys.exit(execute(given.folder, given.notebooks, given.workers)[0])

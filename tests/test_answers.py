@@ -108,7 +108,7 @@ def with_gap(weeks, first, last, each=8):
 
 @pytest.mark.parametrize("question, weeks, first, last, way", [
     ("week", 14, 6, 8, "wait"), ("week", 14, 10, 11, "unknown"), ("week", 13, 9, 10, "unknown"), ("week", 20, 10, 11, "unknown"), ("week", 26, 8, 16, "unknown"), ("week", 30, 6, 8, "start"),
-    ("week", 26, 24, 25, "unknown"), ("hour", 5, 1, 2, "wait"), ("hour", 6, 1, 2, "start"), ("year", 30, 14, 16, "wait"), ("year", 60, 20, 24, "start")])
+    ("week", 26, 24, 25, "unknown"), ("hour", 5, 1, 2, "wait"), ("hour", 6, 1, 2, "start"), ("year", 30, 14, 16, "shorter"), ("year", 18, 14, 16, "wait"), ("year", 60, 20, 24, "start")])
 def test_the_mends_of_a_gap_work(tmp_path, question, weeks, first, last, way):
     each = 24 if question == "hour" else 8
     card, settings = written_city(tmp_path, with_gap(weeks, first, last, each)), {"cell_m": 1600} if question == "hour" else {}
@@ -117,6 +117,15 @@ def test_the_mends_of_a_gap_work(tmp_path, question, weeks, first, last, way):
     with pytest.raises(InputError, match="nothing is known of") as refused: ask()
     said = str(refused.value)
     assert "give their events too" in said and ("wait for" in said) == (way == "wait") and ("begin after them" in said) == (way == "start")
+    assert ("take shorter periods" in said) == (way == "shorter")
+    if way == "shorter":
+        period = re.search(r"or take shorter periods, -p period=(\S+) --gap unknown$", said)[1]
+        assert ask(period=period, gap="unknown").notna().all()
+    # where to go round the gap is no way, it is said why
+    if way in ("shorter", "wait"):
+        with pytest.raises(InputError, match=r"--gap unknown alone does not help, for what is known beside them is too short to try models of one \w+ on: ") as vain: ask(gap="unknown")
+        assert way == "wait" or str(vain.value).endswith(f"-p period={period}")
+        if way == "shorter": return
     if waited := re.search(r"wait for events up to (\S+) and say (?:-p start=(\S+))?", said):
         written_city(tmp_path, with_gap((pd.Timestamp(waited[1]) - MONDAY).days//7 + 1, first, last, each).query(f"time < '{waited[1]} 00:00:01'"))
         assert ask(**({"start": waited[2]} if waited[2] else {"gap": "unknown"})).notna().all()
@@ -212,6 +221,19 @@ def test_cells_over_a_lake_are_neither_shown_nor_counted_as_area():
     assert len(made.places) == 51 and len(made.table) == 2*51 and len(made.before) == 51
     assert set(made.table["place"]) == set(made.places.index) == set(made.before["place"])
     assert len(model.fit(maps).forecast(maps).table) == 100
+
+@pytest.mark.parametrize("weeks, helps", [(24, False), (45, True)])
+def test_the_mends_of_a_gap_before_a_saved_model_work(tmp_path, weeks, helps):
+    "To begin behind the gap is no mend where the model looks further back than that."
+    forecasting.forecast("week", written_city(tmp_path, some_days(20*7 + 1, 8)), "Poisson GLM").model.save(tmp_path/"m.crimenb")
+    written_city(tmp_path, with_gap(weeks, 20, 21))
+    ask = lambda **how: forecasting.go_on(tmp_path/"m.crimenb", [tmp_path/"e.csv"], **how).forecast.table["expected"]
+    with pytest.raises(InputError, match="nothing is known of.*give their events too.*say --gap unknown") as refused: ask()
+    begin = re.search(r"begin after them with -p start=(\S+)", str(refused.value))
+    assert (begin is not None) == helps
+    if helps: assert ask(start=begin[1]).notna().all()
+    else:
+        with pytest.raises(InputError, match="looks further back than"): ask(start=f"{MONDAY + pd.Timedelta(weeks=22):%Y-%m-%d}")
 
 def test_a_card_with_areas_leaves_the_lake_off_and_one_without_says_how_many_cells_were_never_seen(tmp_path):
     events, land = lake()
@@ -311,3 +333,85 @@ def test_the_sentence_follows_the_period_that_is_chosen_in_a_browser(tmp_path):
     first, rank, second, other = json.loads(re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.S)[1])
     assert "week from 2018-01-01" in first and "first 1% of the places with 8% of all expected" in first and rank == "2 to 100, alike, of 100"
     assert "week from 2018-01-08" in second and "no place stands out: all are alike" in second and other == "1 to 100, alike, of 100"
+
+def test_a_gap_that_a_saved_model_looks_back_on_is_said_with_what_helps(tmp_path):
+    card = written_city(tmp_path, some_days(20*7 + 1, 24))
+    for question, model, how in (("hour", "shrunken average", {"cell_m": 1600}), ("year", "mean counts", {"period": "M"}), ("week", "recent mean", {})):
+        forecasting.forecast(question, card, model, **how).model.save(tmp_path/f"{question}.crimenb")
+    written_city(tmp_path, with_gap(32, 20, 21, 24))
+    ask = lambda question, **how: forecasting.go_on(tmp_path/f"{question}.crimenb", [tmp_path/"e.csv"], **how)
+    # hours look back on all of them
+    for gap in ("refuse", "unknown"):
+        with pytest.raises(InputError) as refused: ask("hour", gap=gap)
+        said = str(refused.value)
+        assert ("--gap unknown alone does not help, for the saved model looks back on them: " in said) == (gap == "unknown") and "say --gap unknown" not in said
+        assert ask("hour", start=re.search(r"-p start=(\S+)", said)[1]).forecast.table["expected"].notna().all()
+    # others pass over it, and how many periods are passed over is told with the forecast
+    for question, n in (("year", 1), ("week", 2)):
+        with pytest.raises(InputError, match="say --gap unknown"): ask(question)
+        found = ask(question, gap="unknown").forecast
+        assert found.about["unknown periods passed over"] == n and found.table["expected"].notna().all()
+    assert "unknown periods passed over" not in forecasting.forecast("week", written_city(tmp_path, some_days(20*7 + 1, 24)), "recent mean").forecast.about
+
+def test_the_earlier_events_of_the_card_are_named_to_a_saved_model_of_later_ones(tmp_path):
+    every, folder = some_days(40*7), tmp_path/"my city"
+    folder.mkdir()
+    card = written_city(folder, every[every.time < "2018-07-01"])
+    later = every[(every.time >= "2018-07-01") & (every.time < "2018-07-24")]
+    later.to_csv(folder/"july.csv", index=False)
+    command = f"--events '{folder}/e.csv' '{folder}/july.csv'"
+    for model, said in (("memories", "looks further back than the 3 weeks that these events cover"), ("mean", "so it looks back on 3 weeks only")):
+        forecasting.forecast("week", card, model).model.save(tmp_path/"w.crimenb")
+        try: told = forecasting.go_on(tmp_path/"w.crimenb", [folder/"july.csv"], dataset=card).notes
+        except InputError as refused: told = [str(refused)]
+        [one] = [one for one in told if said in one]
+        assert one.endswith(f": give the earlier ones too, which the card names and --events takes the place of: {command}")
+        both = forecasting.go_on(tmp_path/"w.crimenb", [folder/"e.csv", folder/"july.csv"], dataset=card)
+        assert not any("give the earlier" in note for note in both.notes) and both.forecast.table["period"].min() == pd.Timestamp("2018-07-23")
+        # without a card nobody knows which they are
+        try: told = forecasting.go_on(tmp_path/"w.crimenb", [folder/"july.csv"]).notes
+        except InputError as refused: told = [str(refused)]
+        assert any(one.endswith("give the earlier ones too, as in --events incidents.csv july.csv") for one in told)
+
+@pytest.mark.parametrize("question, days, each, how, said", [
+    ("hour", 30, 24, {"cell_m": 1600}, "this rests on 720 events in 30 whole days, which"), ("hour", 60, 24, {"cell_m": 1600}, None), ("hour", 60, 8, {"cell_m": 1600}, "this rests on 480 events in 59 whole days, which"),
+    ("week", 15*7, 24, {}, "this rests on 2,520 events in 15 whole weeks, which"), ("week", 25*7, 24, {}, None), ("week", 25*7, 2, {}, "this rests on 350 events in 25 whole weeks, which"),
+    ("year", 180, 24, {"period": "M"}, "this rests on 3,624 events in 5 whole months, which"), ("year", 400, 24, {"period": "M"}, None)])
+def test_a_forecast_of_a_short_time_or_of_few_events_says_so(tmp_path, question, days, each, how, said):
+    "From the first of January 2018 on: 25 weeks and 2 events a day, or 15 weeks of 24."
+    model = {"hour": "shrunken average", "week": "recent mean", "year": "mean counts"}[question]
+    answer = forecasting.forecast(question, written_city(tmp_path, some_days(days, each)), model, **how)
+    told = [one for one in answer.notes if one.startswith("this rests on")]
+    assert len(told) == (said is not None) and (not said or told[0].startswith(said) and told[0].endswith("is too little to build on: give events of a longer time"))
+    can = forecasting.answers(*forecasting.events_of(tmp_path/"e.yaml"))
+    assert (said is not None) == ("this rests on" in can[question][1]) or how
+    # a saved model was fitted on others
+    answer.model.save(tmp_path/"m.crimenb")
+    assert not any(one.startswith("this rests on") for one in forecasting.go_on(tmp_path/"m.crimenb", [tmp_path/"e.csv"]).notes)
+
+def test_settings_and_gaps_that_are_none_are_refused_before_the_events_are_read(tmp_path, monkeypatch):
+    card = written_city(tmp_path, some_days(20*7 + 1, 24))
+    forecasting.forecast("week", card, "recent mean").model.save(tmp_path/"m.crimenb")
+    def unread(*given): raise AssertionError("the events were read")
+    for name in ("events_of", "read_events"): monkeypatch.setattr(forecasting, name, unread)
+    for ask in (lambda **how: forecasting.forecast("week", card, **how), lambda **how: forecasting.go_on(tmp_path/"m.crimenb", [tmp_path/"e.csv"], **how)):
+        with pytest.raises(InputError, match="unknown gap 'zero'"): ask(gap="zero")
+        with pytest.raises(InputError, match="'frequency'"): ask(frequency="D")
+
+def test_a_saved_year_model_needs_the_card_where_that_has_factors_only(tmp_path, capsys):
+    card = written_city(tmp_path, some_days(365, 24))
+    forecasting.forecast("year", card, "mean counts", period="M").model.save(tmp_path/"m.crimenb")
+    assert forecasting.go_on(tmp_path/"m.crimenb", [tmp_path/"e.csv"]).forecast.table["expected"].sum() > 0
+    (tmp_path/"bars.csv").write_text("lon,lat\n13.4,52.5\n13.41,52.51\n")
+    card = written_city(tmp_path, some_days(365, 24), factors=[{"name": "bars", "file": "bars.csv"}])
+    forecasting.forecast("year", card, "mean counts", period="M").model.save(tmp_path/"m.crimenb")
+    with pytest.raises(InputError, match="the factors of .* are its city's: name the card with --dataset"): forecasting.go_on(tmp_path/"m.crimenb", [tmp_path/"e.csv"])
+    assert len(forecasting.go_on(tmp_path/"m.crimenb", [tmp_path/"e.csv"], dataset=card).forecast)
+    with pytest.raises(SystemExit): cli.main(["forecast", "--help"])
+    help = " ".join(capsys.readouterr().out.split())
+    assert "only where areas come from polygons, or where its city's card has factors of risk" in help and "needs it always" not in help
+
+def test_few_spots_are_not_made_more_by_a_longer_time(tmp_path):
+    "Two spots with all events: smaller areas help; of few events kept, a longer time does."
+    answer = forecasting.forecast("next", written_city(tmp_path, some_days(90, 24)), "smoothed counts")
+    assert any(note.endswith("of 2 spots, which is too little to build on: smaller areas have more of them, and so have kinds of places (premises)") for note in answer.notes)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cells import one_thread  # noqa: F401
-from crimenb import city, panels
+from crimenb import city, panels, training
 from crimenb.core import InputError
 from crimenb.lab import area_networks, studies, weekly
 from crimenb.papers.parallel import AreaDNN, random_search
@@ -72,14 +72,14 @@ def test_a_search_takes_the_setting_with_the_least_validation_loss_and_goes_on_w
     search = area_networks.Search(networks, "likelihood")
     one, two = random_search("DNN", 2, 3)
     assert search.settings("DNN") == [one, two]
-    networks.run.path("-trials.json").write_text(json.dumps({json.dumps(["DNN", "counts", one], sort_keys=True): None}))
+    training.save_checkpoint(networks.run.path("-trials.pt"), {json.dumps(["DNN", "counts", one], sort_keys=True): None})
     search = area_networks.Search(networks, "likelihood")
     found = area_networks.searched(search, "DNN", "counts")
     # the first trial is known to have gone off to infinity: it isn't made again
     assert found.diverged == 1 and found.best == {k: v for k, v in two.items() if k != "epochs"} and list(found.losses) == [area_networks.in_words(two)]
     alone = networks.unfitted("DNN", "counts", "likelihood", **found.best, patience=1).fit(networks.panel, networks.parts.train, networks.parts.valid)
     assert found.loss == alone.valid_loss
-    kept = json.loads(networks.run.path("-trials.json").read_text())
+    kept = training.load_checkpoint(networks.run.path("-trials.pt"))
     assert sorted(kept.values(), key=str) == sorted([None, found.loss], key=str)
     search.done = {key: None for key in kept}
     with pytest.raises(InputError, match="smaller rates"): area_networks.searched(search, "DNN", "counts")

@@ -304,7 +304,7 @@ def test_f1_agrees_with_scikit_learn():
 @pytest.mark.parametrize("name, one_cut, a_cut_each, best", [
     ("hagen_chicago", (.653, .713), (.673, .710), (.698, .728)), ("hagen_la", (.530, .625), (.555, .615), (.570, .620))])
 def test_hagens_month_8(fetched, name, one_cut, a_cut_each, best):
-    "The reading notes have .654 / .708 and .521 / .623, means of five months of which only this one is at hand."
+    "The rule on the one month that is at hand, by all three ways to cut."
     panel, parts = read_hagen(fetched(name))
     train = slice(0, parts.train.stop)
     for settings_, want in (({}, one_cut), ({"by": "type"}, a_cut_each), ({"by": "type", "cut": "best F1"}, best)):

@@ -1,14 +1,17 @@
 """Each study on a city of one's own: a card with foreign column names, areas and factors, through the command line, plain papermill and the notebook's cells."""
 import json
 
+import numpy as np
 import own_city
 import pandas as pd
 import papermill
 import pytest
+import shapely
 
 from cells import one_thread, run_cells
-from crimenb import city
+from crimenb import cities, city, sources
 from crimenb.core import InputError
+from crimenb.forecasts import Forecast, bounded
 from crimenb.lab import cli, studies
 from crimenb.sequences import Sequences
 
@@ -20,7 +23,7 @@ SHORT = {
     "parallel_training": (dict(models="DNN", ways="single", step_batches="", epochs=2), "DNN"),
     "explanations": (dict(models="DNN", tasks="counts", epochs=1, penalties="0,1", constraints="demographic parity", calendar=False), "DNN"),
     "occurrences": (dict(models="", rules="historical mean", months=1), "training rate"),
-    "rtm": (dict(period="M", cell=800., bandwidths="300,600", methods="uniform,last counts", resamples=3, starts=3, loops=0, n_boot=10), "post's RTM"),
+    "rtm": (dict(cell=800., bandwidths="300,600", methods="uniform,last counts", resamples=3, starts=3, loops=0, n_boot=10), "post's RTM"),
 }
 
 @pytest.fixture(scope="module")
@@ -36,12 +39,12 @@ def test_a_card_is_taken_where_a_data_set_is_and_what_comes_next_is_left_beside_
     rows = studies.read_results(tmp_path)
     assert set(rows.dataset) == {"mine"} and method in set(rows.method) and card.name in rows.data_sha256[0]
     left = {path.name.split(".", 1)[1] for path in tmp_path.glob("*.forecast.*")}
-    # explanations have no forecast of their own: the networks are those of the comparative study
-    assert left == (set() if study == "explanations" else {"forecast.csv", "forecast.geojson", "forecast.png"})
-    if left:
-        [path] = tmp_path.glob("*.forecast.csv")
-        table = pd.read_csv(path)
-        assert table.expected.ge(0).all() and table.lon.notna().all() and table.period.notna().all()
+    assert left == {"forecast.csv", "forecast.geojson", "forecast.png"}
+    [path] = tmp_path.glob("*.forecast.csv")
+    table = pd.read_csv(path)
+    assert table.expected.ge(0).all() and table.lon.notna().all() and table.period.notna().all()
+    # of a week that is cut into slots, all of them
+    assert table.period.nunique() == (4 if study == "explanations" else 1)
 
 def test_the_command_line_names_the_forecast_and_so_does_the_page(card, tmp_path, capsys):
     code = cli.main(["reproduce", "occurrences", "--dataset", str(card), "-p", "models=", "-p", "rules=last week", "-p", "months=1", "--out", str(tmp_path)])
@@ -51,6 +54,23 @@ def test_the_command_line_names_the_forecast_and_so_does_the_page(card, tmp_path
     assert [name.rsplit(".", 1)[1] for name in files] == ["csv", "geojson", "png"]
     [page] = tmp_path.glob("*.html")
     assert all(name.rsplit("/", 1)[1] in page.read_text() for name in files)
+
+@pytest.mark.parametrize("study", ["parallel", "explanations", "parallel_training"])
+def test_a_card_of_few_weeks_is_refused_in_one_sentence(tmp_path, study):
+    own_city.with_card(tmp_path, days=41, n=1200)
+    with pytest.raises(InputError, match="^mine.yaml has 5 whole weeks, too few to learn from the 4 before each and to keep 0.[0-9]+ and 0.[0-9]+ of them to choose on and to test: it needs [78]: give a longer time$"):
+        run_cells(study, SHORT[study][0] | dict(dataset=str(tmp_path/"mine.yaml")), tmp_path)
+
+def test_maps_have_the_areas_of_a_card_where_its_places_are_none_of_them(card):
+    areas, here = sources.polygons(card), cities.get(card)
+    def made(names, **more):
+        places = pd.DataFrame(dict(lon=0., lat=0., **more), index=names)
+        return bounded(Forecast(pd.DataFrame(dict(period=pd.Timestamp("2018-01-01"), place=names, expected=1.)), places), here).around
+    names = list(areas.index)
+    assert made(names, geometry=areas["geometry"].to_numpy()) is None and made([f"{name} · BAR" for name in names]).index.equals(areas.index)
+    # spots that are called as areas are points, and cells that are called so are no areas
+    cells = shapely.box(*np.zeros((2, len(names))), *np.full((2, len(names)), .001))
+    assert made(names).index.equals(areas.index) and made(names, geometry=cells).index.equals(areas.index)
 
 def test_plain_papermill_takes_the_path_of_a_card(card, tmp_path, monkeypatch):
     monkeypatch.chdir(card.parent)

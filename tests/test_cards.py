@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import geopandas
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,9 +13,11 @@ from foreign import springfield
 
 from crimenb import cards
 from crimenb import cities
+from crimenb import geo
 from crimenb import sources
 from crimenb.core import InputError
 from crimenb.events import needs_hours
+from crimenb.lab import cli
 
 
 def same_events(found, true):
@@ -43,6 +46,7 @@ def test_a_city_like_chicago_with_other_names(tmp_path):
 def test_a_city_without_premises_and_with_months_for_a_part(tmp_path):
     true, rough = shelbyville(tmp_path)
     strange = (tmp_path / "vorfaelle.csv").read_text(encoding="utf-8").replace("Datum", "Wann genau", 1).replace("Delikt", "Worum es ging", 1)
+    for name in true.category.cat.categories: strange = strange.replace(f";{name};", f";K{len(name)};")
     (tmp_path / "fremd.csv").write_text(strange, encoding="utf-8")
     with pytest.raises(InputError, match="known to be the category: name it with category="): cards.draft(tmp_path / "fremd.csv")
     made = cards.draft(tmp_path / "vorfaelle.csv", tmp_path / "bezirke.geojson", tz="Europe/Berlin", time="Datum", category="Delikt", lon="Laenge", lat="Breite")
@@ -181,8 +185,8 @@ def test_times_that_are_not_known_exactly_enough_are_left_out_and_counted(tmp_pa
     # the first of April at midnight can't be told from April
     assert by["day"].events.time.dt.day.tolist() == [5, 3, 9] and by["hour"].events.time.dt.hour.tolist() == [14, 23]
     assert by["day"].dropped == {"time not known to the day": 2} and by["hour"].rows_in == 5
-    alike = found.events.assign(time=found.events.time.dt.normalize())
-    assert cards.known_to(replace(found, events=alike), "hour").events.equals(alike)
+    alike = found.events[found.events.known_to.notna()].reset_index(drop=True)
+    assert cards.known_to(replace(found, events=alike, rows_in=3), "hour").events.equals(alike)
     with pytest.raises(InputError, match="unit"): cards.known_to(found, "week")
 
 
@@ -231,13 +235,33 @@ def test_columns_whose_names_say_nothing_are_taken_for_their_values_where_there_
         assert (found.get("lon"), found.get("lat")) == names or cards.draft(tmp_path / "otro.csv", tz="America/Chicago").card.columns["lon"] == names[0]
     # what is named stays, and of two dates none is taken
     assert cards.by_values(tmp_path / "sucesos.csv", {"time": "Fecha del suceso", "lon": "hecho_y", "lat": "hecho_x"}) == {"clock": "A qué hora"}
-    spanish.assign(**{"Fecha de la denuncia": spanish["Fecha del suceso"]}).to_csv(tmp_path / "dos.csv", sep=";", index=False)
+    spanish.rename(columns={"Fecha del suceso": "Cuando A"}).assign(**{"Cuando B": spanish["Fecha del suceso"]}).to_csv(tmp_path / "dos.csv", sep=";", index=False)
     with pytest.raises(InputError, match="known to be the time: name it with time="): cards.draft(tmp_path / "dos.csv")
     # whole numbers, and numbers too large, are no degrees
     spanish.assign(hecho_x=np.arange(len(table)) + 400_000, hecho_y=np.arange(len(table)) + 4_000_000).to_csv(tmp_path / "metros.csv", sep=";", index=False)
     assert cards.by_values(tmp_path / "metros.csv", {}) == {"time": "Fecha del suceso", "clock": "A qué hora"}
     assert cards.by_values(tmp_path / "incidents.csv", {}) == {}
 
+
+@pytest.mark.parametrize("names", [("Länge", "Breite"), ("Laengengrad", "Breitengrad"), ("longitudine", "latitudine"), ("breedtegraad", "lengtegraad")])
+def test_places_are_named_in_more_than_one_language(tmp_path, names):
+    springfield(tmp_path)
+    lon, lat = names if names[0] != "breedtegraad" else names[::-1]
+    pd.read_csv(tmp_path / "incidents.csv", dtype=str).rename(columns={"Geo Lon": lon, "Geo Lat": lat}).to_csv(tmp_path / "x.csv", index=False)
+    columns = cards.draft(tmp_path / "x.csv", tz="America/Chicago").card.columns
+    assert (columns["lon"], columns["lat"]) == (lon, lat)
+
+def test_with_areas_the_only_two_columns_that_lie_in_them_are_the_places(tmp_path):
+    springfield(tmp_path)
+    table = pd.read_csv(tmp_path / "incidents.csv", dtype=str).rename(columns={"Geo Lon": "p2", "Geo Lat": "p1"})
+    table["rate"] = "0.5"
+    table.to_csv(tmp_path / "x.csv", index=False)
+    assert "lon" not in cards.draft(tmp_path / "x.csv", tz="America/Chicago").card.columns
+    made = cards.draft(tmp_path / "x.csv", tmp_path / "precincts.geojson", tz="America/Chicago")
+    assert (made.card.columns["lon"], made.card.columns["lat"]) == ("p2", "p1") and made.account.events.lon.notna().any() and any("the lon: p2 was taken for its values" in one for one in made.unsure)
+    # with two such pairs none is taken
+    table.assign(p3=table.p2).to_csv(tmp_path / "y.csv", index=False)
+    assert "lon" not in cards.draft(tmp_path / "y.csv", tmp_path / "precincts.geojson", tz="America/Chicago").card.columns
 
 def test_what_is_wrong_with_the_areas_of_a_card_is_said_with_the_card(tmp_path):
     springfield(tmp_path)
@@ -246,3 +270,83 @@ def test_what_is_wrong_with_the_areas_of_a_card_is_said_with_the_card(tmp_path):
     for old, new, said in (("precinct_no", "nokey", "no property 'nokey': name one as `key: …` there, out of precinct_no"), ("precincts.geojson", "none.geojson", "there is no file")):
         made.write_text(text.replace(old, new))
         with pytest.raises(InputError, match=f"the areas of the card .*incidents.yaml: .*{said}"): sources.load(made)
+
+def test_areas_whose_file_says_no_system_take_the_one_that_is_told(tmp_path, capsys):
+    springfield(tmp_path)
+    areas = geopandas.read_file(tmp_path / "precincts.geojson")
+    # the names of a shapefile have ten letters at most
+    areas.rename(columns={"precinct_no": "precinct"}).to_crs(32614).to_file(tmp_path / "precincts.shp")
+    (tmp_path / "precincts.prj").unlink()
+    asked = ["card", str(tmp_path / "incidents.csv"), "--areas", str(tmp_path / "precincts.shp"), "--zone", "America/Chicago", "-q"]
+    assert cli.main(asked) == 2 and "says no coordinate system: tell it with --areas-crs, an EPSG number" in capsys.readouterr().err
+    assert not (tmp_path / "incidents.yaml").exists()
+    assert cli.main([*asked, "--areas-crs", "32614"]) == 0
+    made = cities.get(tmp_path / "incidents.yaml")
+    assert made.areas.crs == 32614 and cities.of_values(cities.to_values(made)).areas.crs == 32614
+    told, true = cards.polygons(made), geo.read_polygons(tmp_path / "precincts.geojson")
+    assert sorted(told.index) == sorted(true.index) and np.allclose(told.lon, true.lon[told.index], atol=1e-6)
+    made.path.write_text(made.path.read_text().replace("crs: 32614, ", ""))
+    with pytest.raises(InputError, match="precincts.shp says no coordinate system: tell it as `crs: …` there, an EPSG number$"): cards.polygons(made.path)
+
+
+LABELS = {"nl": ("Diefstal", "Inbraak woning", "Mishandeling"), "it": ("Furto", "Rapina", "Lesioni"), "de": ("Diebstahl", "Einbruch", "Körperverletzung"),
+          "fr": ("Vol simple", "Cambriolage", "Dégradation"), "es": ("Hurto", "Robo con fuerza", "Lesiones"), "pt": ("Furto", "Roubo", "Lesão corporal")}
+
+def foreign(tmp_path, columns, n=1200):
+    """A file with these columns, in which {…} stands for when it was, {r…} for the report two days later and {l} for a label of that language; the true times and labels."""
+    at = pd.Series(pd.date_range("2023-01-05", periods=n, freq="431min"))
+    def column(how):
+        if how.startswith("l:"): return np.array(LABELS[how[2:]])[np.arange(n) % 3]
+        if how.startswith("r:"): return (at + pd.Timedelta(days=2)).dt.strftime(how[2:])
+        if how.startswith("="): return how[1:]
+        return at.dt.strftime(how)
+    pd.DataFrame({"nr": range(n), **{name: column(how) for name, how in columns.items()}, "lon": 11 + np.arange(n) % 50/1000, "lat": 45 + np.arange(n) % 31/1000}).to_csv(tmp_path / "e.csv", index=False, sep=";")
+    return cards.draft(tmp_path / "e.csv", tz="Europe/Rome"), at
+
+#: columns of a file, ours that are taken for them, how clocks are written; times are then right to the minute
+FOREIGN = [
+    ({"Reato": "l:it", "Data": "%d/%m/%Y", "Ora": "%H.%M"}, ("Data", "Ora", "Reato"), None),
+    ({"Tipologia reato": "l:it", "Data denuncia": "r:%d/%m/%Y", "Data fatto": "%d/%m/%Y", "Ora fatto": "%H:%M"}, ("Data fatto", "Ora fatto", "Tipologia reato"), None),
+    ({"Misdrijf": "l:nl", "Pleegdatum": "%d-%m-%Y", "Pleegtijd": "%H%M"}, ("Pleegdatum", "Pleegtijd", "Misdrijf"), "hhmm"),
+    ({"Soort delict": "l:nl", "Datum aangifte": "r:%d-%m-%Y", "Datum feit": "%d-%m-%Y", "Tijdstip": "%H:%M"}, ("Datum feit", "Tijdstip", "Soort delict"), None),
+    ({"Deliktart": "l:de", "Tatzeit von": "%d.%m.%Y %H:%M", "Tatzeit bis": "r:%d.%m.%Y %H:%M"}, ("Tatzeit von", None, "Deliktart"), None),
+    ({"Straftat": "l:de", "Tatdatum": "%d.%m.%Y", "Tatzeit": "%H:%M"}, ("Tatdatum", "Tatzeit", "Straftat"), None),
+    ({"Infraction constatée": "l:fr", "Date de la plainte": "r:%d/%m/%Y", "Date des faits": "%d/%m/%Y", "Heure des faits": "%H:%M"}, ("Date des faits", "Heure des faits", "Infraction constatée"), None),
+    ({"Clase de delito": "l:es", "Fecha de denuncia": "r:%d/%m/%Y", "Fecha del suceso": "%d/%m/%Y", "Hora": "%H.%M"}, ("Fecha del suceso", "Hora", "Clase de delito"), None),
+    ({"Crime": "l:pt", "Data de registro": "r:%d/%m/%Y", "Data do fato": "%d/%m/%Y", "Hora do fato": "%H:%M"}, ("Data do fato", "Hora do fato", "Crime"), None),
+    ({"Worum": "l:nl", "Wann genau": "%Y-%m-%d %H:%M", "Status": "=open"}, ("Wann genau", None, "Worum"), None),
+    ({"date reported": "r:%d/%m/%Y", "Pleegdatum": "%d/%m/%Y %H:%M", "Kind": "l:nl"}, ("Pleegdatum", None, "Kind"), None),
+    ({"date": "%Y-%m-%d", "w": "%H%M", "Kind": "l:de"}, ("date", "w", "Kind"), "hhmm"), ({"date": "%Y-%m-%d", "w": "%H.%M", "Kind": "l:de"}, ("date", "w", "Kind"), None)]
+
+@pytest.mark.parametrize("columns, taken, written", FOREIGN)
+def test_kinds_dates_and_clocks_are_known_by_words_of_more_languages_and_by_values(tmp_path, columns, taken, written):
+    made, at = foreign(tmp_path, columns)
+    assert tuple(made.card.columns.get(ours) for ours in ("time", "clock", "category")) == taken and made.card.clocks == written
+    found = sources.load(made.write()).events
+    assert (found.time == at.dt.floor("min")).all() and made.account.precision["unit"] == "hour"
+    language = next(how[2:] for how in columns.values() if how.startswith("l:"))
+    assert {*found.category} == {*LABELS[language]}
+
+@pytest.mark.parametrize("columns, says", [
+    ({"date": "%Y-%m-%d", "w": "%H00", "Kind": "l:de"}, "the clock: w may be the time of the day: if so, name it with --column clock=…"),
+    ({"date reported": "%Y-%m-%d %H:%M", "Kind": "l:de"}, "the time: date reported tells by its name when an event was reported, not when it happened: where another column does"),
+    ({"date reported": "r:%Y-%m-%d %H:%M", "dd": "%Y-%m-%d", "Kind": "l:de"}, "the time: date reported tells by its name when an event was reported, not when it happened; dd may tell that: where"),
+    ({"date": "r:%Y-%m-%d %H:%M", "Day of crime": "%Y-%m-%d", "Kind": "l:de"}, "the time: date was taken, and Day of crime has dates too: where it tells when an event happened, name it"),
+    ({"date": "%Y-%m-%d %H:%M", "district": "=Nord", "Kind": "l:de"}, "areas: the column district has one alone, 'Nord', and was left out: squares tell places apart")])
+def test_what_a_draft_passed_over_is_named(tmp_path, columns, says):
+    made, _ = foreign(tmp_path, columns)
+    assert any(doubt.startswith(says) for doubt in made.unsure) and "area" not in made.card.columns
+    # who names a column is not asked again
+    named = {ours: made.card.columns[ours] for ours in ("time", "category")}
+    again = cards.draft(tmp_path / "e.csv", tz="Europe/Rome", **named).unsure
+    assert not any(doubt.startswith("the time:") for doubt in again)
+    if "district" in columns:
+        kept = cards.draft(tmp_path / "e.csv", tz="Europe/Rome", area="district")
+        assert kept.card.columns["area"] == "district" and any("'Nord': a forecast by week has one place then" in doubt for doubt in kept.unsure)
+        assert kept.account.events.area.notna().all() and made.account.events.area.isna().all()
+
+@pytest.mark.parametrize("columns", [{"response time": [str(3 + 7*i % 60) for i in range(300)]}, {"beat": [f"{i % 24:02}0{i % 9}" for i in range(300)]}, {"rate": [f"0.{i % 60:02}" for i in range(300)]},
+                                     {"price": [f"{i % 20}.{i*7 % 100:02}" for i in range(300)]}, {"number": [str(i) for i in range(300)]}])
+def test_numbers_that_are_no_clocks_are_not_taken_for_them(tmp_path, columns):
+    pd.DataFrame({"date": pd.date_range("2023-01-05", periods=300).strftime("%Y-%m-%d"), "Kind": "theft", **columns}).to_csv(tmp_path / "e.csv", index=False)
+    assert "clock" not in cards.draft(tmp_path / "e.csv", tz="Europe/Rome").card.columns

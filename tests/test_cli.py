@@ -29,11 +29,11 @@ def shell(capsys, *argv):
 
 
 @pytest.mark.parametrize("argv, says", [
-    ([], "COMMAND"), (["foretell"], "invalid choice: 'foretell'"), (["forecast"], "QUESTION"), (["forecast", "week"], "--dataset is missing"), (["card"], "FILE"), (["--verbose"], "COMMAND"),
+    ([], "COMMAND"), (["foretell"], "invalid choice: 'foretell'"), (["rtm", "-p", "seed=1"], "crimenb reproduce rtm --list says what can be set"), (["forecast"], "QUESTION"), (["forecast", "week"], "--dataset is missing"), (["card"], "FILE"), (["--verbose"], "COMMAND"),
     (["fetch"], "NAME"), (["fetch", "nyc16", "nyc17"], "unknown data set or city 'nyc17': use one of nyc16, chi18"), (["fetch", "chicago"], "--from"), (["fetch", "nyc16", "--from", "2018-01-01"], "are for cities"),
     (["fetch", "chicago", "--from", "last year"], "last year"), (["sweep"], "FILE"), (["ingest", "chicago"], "FILE"), (["ingest", "boston", "x.csv"], "unknown city or data set 'boston'"), (["sweep", "nowhere.yaml"], "nowhere.yaml"), (["sweep", "x.yaml", "--workers", "two"], "--workers"),
     (["leaderboard", "--html", "page", "--metric", "MRR"], "leave out"), (["leaderboard", "--html", "page", "--results", "nowhere"], "there is no folder nowhere"),
-    (["reproduce"], "STUDY"), (["reproduce", "crimealert"], "unknown study 'crimealert': use one of"),
+    (["reproduce"], "are required: STUDY (see"), (["reproduce", "crimealert"], "unknown study 'crimealert': use one of"),
     (["reproduce", "crimealarm", "--profile", "gpu"], "unknown profile of crimealarm 'gpu': use one of cpu, paper, smoke"),
     (["reproduce", "crimealarm", "--dataset", "dc_rtm"], "unknown data set of crimealarm 'dc_rtm': use one of city, nyc16, chi18"),
     (["reproduce", "crimealarm", "-p", "epoch=1"], "unknown parameter of crimealarm 'epoch'"),
@@ -124,6 +124,12 @@ def test_version_and_help(capsys):
     code, out, _ = shell(capsys, "--help")
     assert code == 0 and all(command in out for command in ("datasets", "fetch", "reproduce", "leaderboard"))
     assert "crimealarm" in shell(capsys, "reproduce", "--help")[1]
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_of_a_study_lists_what_can_be_set(capsys, word):
+    said = shell(capsys, "rtm", word)
+    assert said == shell(capsys, "reproduce", "rtm", "--list") and said[0] == 0 and "resamples" in said[1]
+    assert "--list" in shell(capsys, "reproduce", "rtm", word)[1].splitlines()[-1]
 
 def ended(folder):
     "What a run leaves behind that had two rules and a network."
@@ -255,3 +261,7 @@ def test_what_a_terminal_can_not_show_is_replaced(tmp_path, surroundings):
     assert done.returncode == 0 and done.stderr == b"" and b"a card with factors (?.yaml)" in done.stdout
     # and to a program nothing is lost
     assert "a card with factors (\u2026.yaml)" in json.loads(listed("--json").stdout)[0]["help"]
+
+def test_words_of_a_file_or_a_portal_do_nothing_to_the_terminal(capsys):
+    cli._say("it answers \x1b[31m\x9b2J\n\u202eabc, größer", 2)
+    assert capsys.readouterr().err == "crimenb: it answers ?[31m?2J ?abc, größer\n"

@@ -1,9 +1,13 @@
 "crimenb.core: names, numbers, files that are whole or not there, one bar."
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from crimenb.core import InputError, needs, one_of, progress, shown, within, write_atomic
+from crimenb import core
+from crimenb.core import InputError, clear_temporary, needs, one_of, progress, shown, within, write_atomic
 
 
 def test_a_name_that_is_not_known_is_refused_with_those_that_are():
@@ -42,6 +46,50 @@ def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError): write_atomic(path, 3.14)
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
+WRITER = '''import os, sys, time
+from crimenb import core
+def wait(number):
+    print("writing", flush=True)
+    time.sleep(600)
+os.fsync = wait
+core.write_atomic(sys.argv[1], "new")'''
+
+def test_what_a_killed_process_left_is_removed_and_never_what_another_one_writes(tmp_path):
+    path = tmp_path / "k1.pt"
+    path.write_text("old")
+    dead, alive = ([subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True) for _ in range(2)])
+    try:
+        for process in (dead, alive): assert process.stdout.readline() == "writing\n"
+        dead.send_signal(signal.SIGKILL)
+        dead.wait()
+        assert len(list(tmp_path.glob(".k1.pt.*"))) == 2
+        (tmp_path / ".notes.0123").touch()
+        core._CLEARED.discard(tmp_path)
+        clear_temporary(tmp_path)
+        # that of the living one stays, and so does what is not ours
+        assert len(list(tmp_path.glob(".k1.pt.*"))) == 1 and (tmp_path / ".notes.0123").exists() and path.read_text() == "old"
+    finally:
+        for process in (dead, alive):
+            process.kill()
+            process.communicate()
+    core._CLEARED.discard(tmp_path)
+    assert write_atomic(path, "newer").read_text() == "newer" and sorted(p.name for p in tmp_path.iterdir()) == [".notes.0123", "k1.pt"]
+
+def test_a_file_that_was_cleared_before_its_lock_is_written_again(tmp_path, monkeypatch):
+    real, seen = core._lock, []
+    def slow(f, wait):
+        if not seen: os.unlink(seen.append(f.name) or f.name)
+        return real(f, wait)
+    monkeypatch.setattr(core, "_lock", slow)
+    assert write_atomic(tmp_path / "a.txt", "whole").read_text() == "whole" and len(seen) == 1 and len(list(tmp_path.iterdir())) == 1
+
+def test_without_locks_only_what_is_old_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(core, "fcntl", None)
+    new, old = tmp_path / f".a.{'0'*32}", tmp_path / f".a.{'1'*32}"
+    for place in (new, old): place.touch()
+    os.utime(old, (1, 1))
+    assert write_atomic(tmp_path / "a", "x").read_text() == "x" and new.exists() and not old.exists()
+
 def test_a_bar_is_drawn_only_where_it_is_watched(capsys, monkeypatch):
     monkeypatch.delenv("CRIMENB_PROGRESS", raising=False)
     assert list(progress(range(3), "adding")) == [0, 1, 2] and capsys.readouterr().err == ""
@@ -68,3 +116,24 @@ def test_what_is_no_number_is_not_shown():
     for value in (float("nan"), float("inf")):
         with pytest.raises(InputError, match="can not be shown"): shown(value, 2)
     with pytest.raises(InputError, match="digits"): shown(1., -1)
+
+@pytest.mark.parametrize("size", [(0, 0), (40, 100)])
+def test_a_bar_is_seen_in_a_terminal_and_leaves_nothing(size):
+    "Also in one that does not say how large it is."
+    pty, fcntl, struct, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "struct", "termios"))
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    code = "import time\nfrom crimenb.core import progress\nfor i in progress(range(3), 'trying'): time.sleep(.15)\nprint('done')"
+    done = subprocess.run([sys.executable, "-c", code], stdout=its, stderr=its, timeout=60)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours), os.close(its)
+    *bars, last = shown.split("\r")[:-1]
+    assert done.returncode == 0 and any("trying:  33%" in bar for bar in bars) and last == "done" and not bars[-1].strip()
+
+def test_a_file_that_is_read_whole_is_a_file_and_not_too_large(tmp_path):
+    (tmp_path / "a").write_bytes(b"four")
+    assert core.file_bytes(tmp_path / "a", 4) == b"four"
+    os.mkfifo(tmp_path / "pipe")
+    for place, most, says in (("a", 3, "more than 3 bytes"), ("pipe", 9, "a pipe"), (".", 9, "a folder"), ("/dev/zero", 9, "a device"), ("none", 9, "No such file")):
+        with pytest.raises(OSError) as error: core.file_bytes(tmp_path / place, most)
+        assert says in error.value.strerror

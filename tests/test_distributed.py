@@ -1,7 +1,12 @@
 """Training in several processes, by the installed package: equal to one process, through deaths and on two "machines"."""
 import json
+import os
+import signal
+import subprocess
 import sys
 import textwrap
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +21,7 @@ from crimenb.distributed import CostModel, Loaded, bubble, command, data_paralle
 from crimenb.training import Part, load_checkpoint, seeded, share_cases, train
 
 JOBS = """
-    import os, signal, time
+    import os, signal, sys, time
     import numpy as np
     import torch
     import torch.nn.functional as F
@@ -148,7 +153,13 @@ JOBS = """
         done = {"dies": mortal(f"{folder}/dies.pt", True), "lives": mortal(f"{folder}/lives.pt", False), "fit": fit(), "chosen": chosen(folder), "patient": patient(folder), "gradients": gradients(), "again": again(folder), "tiny": tiny(),
                 "threads": ahead(2, "threads"), "processes": ahead(2, "processes"), "piped": piped(), "step": shared_out(rounds=4),
                 "federated": shared_out(rounds=3, local_epochs=2, batch=16, part=.6, lr=.05), "errors": errors(), "dropout": dropout()}
-        return {**done, "sent": sent() - before}
+        return {**done, "sent": sent() - before, "late": late(folder)}
+
+    def late(folder):
+        sys.path.append(folder)
+        before = sent()
+        import late
+        return len(late.x), sent() - before
 
     def machines(folder): return {"host": os.environ["GROUP_RANK"], "fit": fit(checkpoint=f"{folder}/machines.pt")}
 """
@@ -158,6 +169,7 @@ JOBS = """
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jobs")
     (folder / "work.py").write_text(textwrap.dedent(JOBS))
+    (folder / "late.py").write_text("x = '" + 100_000*"x" + "'")
     torch.set_num_threads(1)
     return folder
 
@@ -171,7 +183,41 @@ def work(place):
 @pytest.fixture(scope="module")
 def two(place):
     "Everything, in two processes, of which one was killed on the way."
-    return launch(f"{place}/work.py:everything", {"folder": str(place)}, restarts=1, timeout=900)
+    with pytest.MonkeyPatch.context() as given:
+        given.setenv("PYTHONDONTWRITEBYTECODE", "")
+        return launch(f"{place}/work.py:everything", {"folder": str(place)}, restarts=1, timeout=900)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found by /proc")
+def test_nothing_goes_on_when_the_process_that_launched_is_killed(tmp_path):
+    (tmp_path / "jobs.py").write_text("import time\nfrom pathlib import Path\nfrom crimenb.training import ranks\n"
+                                      "def nap(folder):\n    Path(folder, str(ranks()[0])).touch()\n    time.sleep(600)\n")
+    mark = f"LAUNCHED_BY={tmp_path}".encode()
+    def mine():
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (place / "environ").read_bytes(): found.append(int(place.name))
+            # another's, or gone meanwhile
+            except OSError: continue
+        return found
+    code = f"from crimenb.distributed import launch; launch({str(tmp_path / 'jobs.py:nap')!r}, {{'folder': {str(tmp_path)!r}}})"
+    starter = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"LAUNCHED_BY": str(tmp_path)})
+    try:
+        begun = time.monotonic()
+        while not all((tmp_path / rank).exists() for rank in "01"):
+            assert starter.poll() is None and time.monotonic() < begun + 300
+            time.sleep(.1)
+        # this process, torchrun, and its two
+        assert len(mine()) == 4
+        starter.kill()
+        starter.wait()
+        killed = time.monotonic()
+        while mine() and time.monotonic() < killed + 60: time.sleep(.1)
+        assert mine() == []
+    finally:
+        starter.kill()
+        for left in mine(): os.kill(left, signal.SIGKILL)
 
 
 def same(a, b, atol=2e-5):
@@ -305,6 +351,8 @@ def test_bytes_that_were_sent_are_counted(two, tmp_path):
     n = len(two[0]["fit"]["weights"])
     # at least a gradient a step: 12 + 3 trainings of epochs with 7 steps
     assert all(4*n*7*15 < rank["sent"] < 4e6 for rank in two)
+    # the first import of a module writes what it was compiled to: that is nothing that is sent
+    assert two[0]["late"] == (100_000, two[0]["late"][1]) and two[0]["late"][1] < 10_000
     before = sent()
     (tmp_path / "file").write_bytes(bytes(12345))
     assert 12345 <= sent() - before < 13000

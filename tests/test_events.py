@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from crimenb import events as E
+from crimenb.warehouse import store as S
 from crimenb.cities import Card
 from crimenb.core import InputError
 
@@ -62,12 +63,42 @@ def test_chicago_other_areas(samples):
 def test_nypd_sample(samples):
     c = balanced(E.read_nypd(samples / "nypd.csv"))
     assert c.rows_in == 12
-    assert c.dropped == {"date or time missing": 1, "date unparsable": 1, "date out of range": 1, "category missing": 1, "record id repeated": 1}
+    assert c.dropped == {"date unparsable": 1, "date out of range": 1, "category missing": 1, "record id repeated": 1}
+    # the clock of one is empty: its day is known, and midnights of others are clocks
+    assert c.notes["day known, not the hour"] == 1 and c.events.known_to.value_counts().to_dict() == {"day": 1}
     assert c.mended["area unusable"] == 1 and c.mended["coordinates 0, 0"] == 1 and c.mended["premises unknown"] == 1
     e = c.events.set_index("record_id")
     assert "800000006H1" in e.index and e.time["800000003"] == pd.Timestamp("2016-03-03 23:59")
-    assert list(e.victim_age_group.cat.categories) == ["18-24", "25-44", "<18"]
+    assert list(e.victim_age_group.cat.categories) == ["18-24", "25-44", "45-64", "<18"]
     assert pd.isna(e.victim_sex["800000010"]) and e.victim_sex["800000001"] == "D"
+
+
+def test_a_date_whose_clock_is_empty_is_a_day(tmp_path):
+    "In a column of clocks: a day of the city, in every zone and however the date is written."
+    path = tmp_path/"a.csv"
+    rows = ["1,2018-01-05T23:00:00Z,02:00Z", "2,2018-01-05T23:00:00Z,", "3,2018-01-07T00:00:00Z,N/A", "4,2018-01-08T00:00:00Z,00:00Z", "5,2018-01-09T00:00:00Z,99:99"]
+    path.write_text("id,day,at,kind\n" + "".join(f"{row},THEFT\n" for row in rows))
+    found = E.read(path, time=("day", "at"), record_id="id", tz="Europe/Zurich")
+    assert found.dropped == {"date unparsable": 1} and found.notes["day known, not the hour"] == 2
+    e = found.events.set_index("record_id")
+    assert e.known_to.astype(object).fillna("hour").to_dict() == {"1": "hour", "2": "day", "3": "day", "4": "hour"}
+    assert e.time.astype(str).to_dict() == {"1": "2018-01-05 03:00:00", "2": "2018-01-06 00:00:00", "3": "2018-01-07 00:00:00", "4": "2018-01-08 01:00:00"}
+
+
+@pytest.mark.parametrize("codes, others, lost", [
+    (["9999"], range(1, 78), 1), (["99999", "9"*5000], range(1, 78), 2), (["9999.0"], range(1, 10), 1), (["99", "999"], range(1, 78), 0),
+    (["9999"], [*range(1, 78), 312], 0), (["9999"]*40, range(1, 20), 0), (["9999"], ["Loop", "Uptown", "Hyde Park", "1"], 0)])
+def test_nines_are_no_area_among_numbers_of_two_digits(tmp_path, codes, others, lost):
+    path, labels = tmp_path/"a.csv", [*map(str, others), *codes]
+    path.write_text("ID,Date,Primary Type,Location Description,Community Area,Latitude,Longitude\n" + "".join(
+        f"{i},01/05/2018 08:15:00 AM,THEFT,STREET,{label},41.88,-87.63\n" for i, label in enumerate(labels)))
+    found = E.read_chicago(path)
+    got = S.ingest("chicago", path, tmp_path/"store")
+    assert found.mended.get("area unknown", 0) == got.mended.get("area unknown", 0) == lost and got.kept == len(found.events) == len(labels)
+    assert found.events.area.isna().sum() == S.load("chicago", folder=tmp_path/"store").area.isna().sum() == lost
+    assert list(found.events.area.cat.categories) == list(S.load("chicago", folder=tmp_path/"store").area.cat.categories)
+    # a column that is no card's
+    assert E.read(path, record_id="ID", order="mdy").events.area.isna().sum() == lost
 
 
 def test_require_coordinates_drops_and_counts(samples):
@@ -827,3 +858,46 @@ def test_what_is_not_sure_is_not_guessed(names):
 def test_a_date_at_one_hour_of_the_day_has_no_clock(days, hours):
     found = E.read(pd.DataFrame({"date": days, "hour": ["09:00"]*24, "kind": "theft"})).events
     assert found["time"].dt.hour[0] == hours
+
+
+@pytest.mark.parametrize("n", [3, 4, 30])
+def test_a_file_of_two_cities_is_refused_however_small(n):
+    table = table_of(2*n, time="2024-03-05 14:30", lon=[-87.6]*n + [-73.9]*n, lat=[41.8]*n + [40.7]*n)
+    with pytest.raises(InputError, match="places of 2 towns up to 11.. km from each other"): E.read(table)
+    assert E.read(table, box=(-88, 41, -87, 42)).mended == {"coordinates outside the city": n}
+
+
+def vague_table(n, rough, how):
+    hours = pd.date_range("2024-01-01 00:30", periods=n - rough, freq="1h").strftime("%Y-%m-%d %H:%M")
+    times = [*hours, *[how[i % len(how)] for i in range(rough)]]
+    return table_of(n, time=times)
+
+
+@pytest.mark.parametrize("how, unit", [(["2024-01", "2024-02"], "month"), (["2024-01-03", "2024-02-05"], "day"), (["2024-01-01 00:00", "2024-02-01 00:00"], "month")])
+def test_what_is_not_known_to_the_hour_is_in_no_hour(how, unit):
+    from crimenb.grids import HourlyMaps
+    from crimenb.panels import Panel
+    from crimenb.sequences import Sequences
+    read = E.read(vague_table(1000, 100, how))
+    assert read.events.known_to.value_counts().to_dict() == {unit: 100} and read.precision["unit"] == "hour"
+    maps = HourlyMaps.from_events(read.events)
+    assert np.nansum(maps.counts) == 900 and maps.notes[0] == "100 events left out: time not known to the hour, 10.0% of all"
+    week = Panel.from_events(read.events.assign(area=pd.Categorical(["1"]*1000)))
+    assert week.left_out.get("whose time is not known to the day", 0) == {"month": 100, "day": 0}[unit]
+    spots = Sequences.from_events(read.events.assign(area=pd.Categorical(["1"]*1000)), kind="area")
+    assert spots.dropped["time not known to the hour"] == 100
+    # more than a fifth is no hourly map
+    with pytest.raises(InputError, match="needs hours"): HourlyMaps.from_events(E.read(vague_table(1000, 300, how)).events)
+    # all of a few, where they are written so
+    with pytest.raises(InputError, match="needs hours"): HourlyMaps.from_events(E.read(vague_table(5, 5, [text[:7 if unit == "month" else 10] for text in how])).events)
+
+
+@pytest.mark.parametrize("crs", [99999999, "EPSG:nowhere"])
+def test_a_system_that_is_none_is_refused_beside_degrees_too(crs):
+    with pytest.raises(InputError, match="no coordinate system: give as crs an EPSG number"): E.read(table_of(3), crs=crs)
+
+
+def test_a_box_that_begins_with_a_latitude_is_named():
+    with pytest.raises(InputError, match="box is .41.6, -88.0, 42.1, -87.5., which begins with a latitude: give .west, south"): E.read(table_of(30, lon=-87.6, lat=41.8), box=(41.6, -88, 42.1, -87.5))
+    # Zurich's could be one of a town in Somalia
+    with pytest.raises(InputError, match="in each other's column: swap lon and lat, or, if it is the box"): E.read(table_of(30, lon=8.5, lat=47.4), box=(47.3, 8.4, 47.5, 8.7))

@@ -74,8 +74,9 @@ def test_the_penalty_is_paid_for_and_without_one_all_constraints_are_alike(rows)
     for metric in ("Poisson deviance", "hit rate", "demographic parity difference"): assert of("demographic parity", 0, metric) == of("equalised odds", 0, metric)
     for constraint in ("demographic parity", "equalised odds"): assert of(constraint, 10, "Poisson deviance") != of(constraint, 0, "Poisson deviance")
 
-def test_nothing_but_the_result_is_left(space):
-    assert [p.suffix for p in space["run"].path("").parent.iterdir()] == [".json"]
+def test_nothing_but_the_result_and_the_forecast_is_left(space):
+    left = space["run"].path("").parent.iterdir()
+    assert {p.name.split(".", 1)[1] for p in left} == {"json", "forecast.csv", "forecast.geojson", "forecast.png"}
 
 def test_the_papers_settings_run_with_all_players(tmp_path):
     space = run_cells(dict(models="DNN", tasks="level", loss="MSE", cyclic=False, calendar=True, means=True, constraints="demographic parity"), tmp_path)

@@ -35,7 +35,10 @@ def own(path, folder, **named):
     card = cards.draft(copy, tz="Europe/Berlin", **named).write()
     direct = E.read(copy, tz="Europe/Berlin", **named)
     found = both(copy, card, folder)
-    pd.testing.assert_frame_equal(found.events, direct.events)
+    # an area that is alone is on no card that is drafted
+    alone = "area" not in found.card.columns and direct.events["area"].nunique() == 1
+    drop = ["area"] if alone else []
+    pd.testing.assert_frame_equal(found.events.drop(columns=drop), direct.events.drop(columns=drop))
     return found
 
 
@@ -230,7 +233,7 @@ def test_a_rule_that_was_taken_can_be_gone_on_with_and_empty_weeks_are_a_gap(tmp
     path.write_text(table([d for d in days if not "2023-09-04" <= d < "2023-09-25"]))
     capsys.readouterr()
     assert main(["forecast", "week", "--dataset", card, "--model", "mean", *out]) == 2
-    assert "nothing is known of 3 week(s), or of some of their days, between 2023-09-04" in capsys.readouterr().err
+    assert "nothing is known of 3 weeks, or of some of their days, between 2023-09-04" in capsys.readouterr().err
 
 
 def small_city(n=900, seed=0):

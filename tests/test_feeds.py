@@ -178,3 +178,37 @@ def test_a_store_is_read_in_a_process_in_which_its_card_is_not_registered(tmp_pa
     done = subprocess.run([sys.executable, "-c", AFTER_A_RESTART, str(tmp_path/"store"), str(tmp_path/"oldtown.csv")], capture_output=True, text=True, cwd=tmp_path/"away")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["310", "2", "310", "310", "310"]
+
+
+# --- times that are known to the day or month ---
+
+ROUGH = {"begins with days": lambda t: t < pd.Timestamp("2016-03-05"), "ends with days": lambda t: t >= pd.Timestamp("2016-04-26"),
+         "among others": lambda t: t.day_of_year % 11 == 0, "a month": lambda t: t.month == 3, "all": lambda t: True}
+
+@pytest.mark.parametrize("rough", ROUGH.values(), ids=ROUGH)
+def test_views_of_a_store_are_those_of_the_table_where_some_times_are_rough(tmp_path, rough):
+    "The first or the last days, some, many or all events are known to the day or month only."
+    rng = np.random.default_rng(0)
+    at = pd.Timestamp("2016-03-01 00:00:30") + pd.to_timedelta(np.sort(rng.integers(1, 60*24*60, 2400)), unit="min")
+    months = rough(pd.Timestamp("2016-03-20")) and rough(pd.Timestamp("2016-03-21"))
+    text = [t.strftime("%Y-%m" if months else "%Y-%m-%d") if rough(t) else str(t) for t in at]
+    pd.DataFrame({"ID": range(2400), "Date": text, "Primary Type": "THEFT", "Location Description": "STREET", "Community Area": "1", "Latitude": 41.8 + rng.uniform(0, .02, 2400), "Longitude": -87.7}).to_csv(tmp_path/"a.csv", index=False)
+    S.ingest("chicago", tmp_path/"a.csv", tmp_path)
+    events, more = S.load("chicago", folder=tmp_path), dict(folder=tmp_path, rows=300)
+    assert events.known_to.notna().sum() == sum(len(t) < 19 for t in text)
+    for direct, stored in ((lambda: grids.HourlyMaps.from_events(events, GRID), lambda: feeds.hourly_maps("chicago", GRID, **more)),
+                           (lambda: panels.Panel.from_events(events, "D"), lambda: feeds.panel("chicago", "D", **more)),
+                           (lambda: panels.Panel.from_events(events, "MS"), lambda: feeds.panel("chicago", "MS", **more)),
+                           (lambda: panels.Panel.from_events(events, slots=4), lambda: feeds.panel("chicago", slots=4, **more)),
+                           (lambda: terrain.Terrain.from_events(events, 500., {}, None, "W"), lambda: feeds.terrain("chicago", 500., {}, None, "W", choice=more)),
+                           (lambda: sequences.from_events(events), lambda: feeds.sequences("chicago", **more))):
+        try: want = direct()
+        except InputError as error:
+            with pytest.raises(InputError) as found: stored()
+            assert str(found.value) == str(error)
+            continue
+        found = stored()
+        if hasattr(want, "n_spots"): assert (found.events == want.events).all() and {k: n for k, n in found.dropped.items() if n} == {k: n for k, n in want.dropped.items() if n}
+        else:
+            np.testing.assert_array_equal(found.counts, want.counts)
+            assert (found.starts == want.starts).all() and getattr(found, "notes", ()) == getattr(want, "notes", ())

@@ -2,6 +2,7 @@
 import bz2
 import gzip
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -17,10 +18,11 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crimenb import geo, grids
+from crimenb import cities, events, geo, grids, terrain
 from crimenb.core import InputError
+from crimenb.warehouse import store
 from crimenb.geo import (Cells, Points, adjacency, area_label, cell_of, cell_places, cells_in, degree_cells, join_areas, knn_graph, locate, misplaced, read_boundaries,
-                         read_points, read_polygons, read_table, simplified, square_cells, to_frame, to_geojson, transform, utm, write)
+                         read_events, read_points, read_polygons, read_table, simplified, square_cells, to_frame, to_geojson, transform, utm, write)
 from crimenb.sources import fetch
 from faults import damaged
 
@@ -188,6 +190,48 @@ def test_all_places_of_a_file_are_known(put, name, content):
     own = read_points(path)
     assert own.crs == 32618 and np.allclose(transform(own.x, own.y, 32618, 4326), (LON, LAT), atol=1e-6)
 
+def test_events_come_in_every_format_of_points(tmp_path, put):
+    rows = {"when": [f"2018-01-{i + 1:02} 08:15" for i in range(10)], "kind": list("ABABABABAB"), "lon": 5., "LAT": 6., "x": 7., "y": 8.}
+    frame = geopandas.GeoDataFrame(rows, geometry=shapely.points(*FEET), crs=2248)
+    for name in ("a.gpkg", "a.shp", "a.fgb"): frame.to_file(tmp_path/name)
+    frame.to_parquet(tmp_path/"a.parquet")
+    frame.to_crs(4326).to_file(tmp_path/"a.geojson")
+    how = dict(time="when", category="kind", tz="America/New_York")
+    card = cities.Card("mine", columns={"time": "when", "category": "kind", "x": "x", "y": "y"}, zone="America/New_York", crs=2248)
+    for source in (frame, *(tmp_path/f"a.{kind}" for kind in ("gpkg", "shp", "fgb", "parquet", "geojson"))):
+        for found in (read_events(source, **how), read_events(source, city=card)):
+            found = found.events.sort_values("time")
+            np.testing.assert_allclose(found[["lon", "lat"]], np.column_stack([LON, LAT]), atol=1e-6)
+            assert "".join(found["category"]) == "ABABABABAB"
+    # a table without shapes, and a place that is not known
+    assert np.allclose(read_events(put("a.csv", "when,kind,lon,lat\n2018-01-01 08:15,A,-77,38.9\n"), **how).events["lon"], -77)
+    assert read_events(frame.assign(geometry=[None, *frame.geometry[1:]]), **how).events["lon"].isna().sum() == 1
+    (tmp_path/"a.prj").unlink()
+    refused(lambda: read_events(tmp_path/"a.shp", **how), "says no coordinate system", "tell crs")
+    np.testing.assert_allclose(read_events(tmp_path/"a.shp", crs=2248, **how).events["lon"], LON, atol=1e-6)
+    refused(lambda: read_events(frame.assign(geometry=frame.buffer(5)), **how), "other shapes than points")
+    # where they are looked for in vain, the sentence names the way
+    plain = cities.Card("mine", columns={"time": "when", "category": "kind"}, zone="America/New_York")
+    for source in (frame, *(tmp_path/f"a.{kind}" for kind in ("gpkg", "shp", "geojson", "parquet"))): refused(lambda: events.read(source, city=plain), "geo.read_events")
+
+def test_shapes_in_parquet_never_lose_their_places_without_a_word(tmp_path):
+    rows = pd.DataFrame({"when": [f"2018-01-{i + 1:02} 08:15" for i in range(10)], "kind": list("ABABABABAB")})
+    points = shapely.points(LON, LAT)
+    noted, bare, named = tmp_path/"noted.parquet", tmp_path/"bare.parquet", tmp_path/"named.parquet"
+    geopandas.GeoDataFrame(rows, geometry=points, crs=4326).rename_geometry("spot").to_parquet(noted)
+    rows.assign(geometry=shapely.to_wkb(points)).to_parquet(bare)
+    how = dict(time="when", category="kind", tz="America/New_York")
+    plain = cities.Card("mine", columns={"time": "when", "category": "kind"}, zone="America/New_York")
+    for source in (noted, bare, pd.read_parquet(bare)):
+        np.testing.assert_allclose(read_events(source, **how).events[["lon", "lat"]], np.column_stack([LON, LAT]), atol=1e-6)
+        for again in (lambda: events.read(source, **how), lambda: events.read(source, city=plain)): refused(again, "geo.read_events")
+    for source in (noted, bare): refused(lambda: store.ingest(plain, source, tmp_path/"stores"), "geo.read_events")
+    # with columns of places beside the shapes, these are read
+    rows.assign(geometry=shapely.to_wkb(points), lon=LON, lat=LAT).to_parquet(named)
+    np.testing.assert_allclose(events.read(named, **how).events["lon"], LON, atol=1e-6)
+    rows.assign(geometry=[b"no shape", *shapely.to_wkb(points[1:])]).to_parquet(bare)
+    refused(lambda: read_events(bare, **how), "1 shapes cannot be read")
+
 def test_formats_of_geopandas(tmp_path):
     frame = geopandas.GeoDataFrame({"name": list("abcdefghij")}, geometry=shapely.points(*FEET), crs=2248)
     for name in ("a.gpkg", "a.shp", "a.shp.zip", "a.fgb"): frame.to_file(tmp_path/name)
@@ -286,6 +330,10 @@ def test_files_that_hold_no_points_are_refused(put, tmp_path, name, text, option
 def test_numbers_of_400_digits_and_deep_nests_beside_the_places_do_no_harm(put):
     found = read_points(put("a.geojson", json.dumps(collection([feature(point(*p), n=1) for p in zip(LON, LAT)])).replace('"n": 1', '"n": ' + "7"*400)))
     assert len(found) == 10 and np.isinf(found.columns.n).all()
+
+def test_a_pipe_is_no_file_of_shapes(tmp_path):
+    os.mkfifo(tmp_path/"a.geojson")
+    refused(lambda: read_points(tmp_path/"a.geojson"), "a device or a pipe")
 
 def test_properties_without_end_are_refused(put):
     refused(lambda: read_points(put("a.geojson", collection([feature(point(LON[0], LAT[0]), **{f"p{i}_{j}": 1 for j in range(4)}) for i in range(6_000)]))), "24,000 properties of 6,000 features")
@@ -584,6 +632,19 @@ def test_points_and_cells_go_out(tmp_path):
     assert frame.crs == 4326 and frame["area"].tolist() == cells.ids
     assert pd.read_csv(write(cells, tmp_path/"cells.csv")).columns.tolist() == ["area", "lon", "lat", "km2", "row", "column"]
 
+@pytest.mark.parametrize("name", ["a.gpkg", "a.shp", "a.geojson"])
+def test_units_of_a_risk_terrain_go_out(tmp_path, name):
+    x, y = np.array([445_000., 452_000., 448_000.]), np.array([4.62e6, 4.63e6, 4.625e6])
+    units = terrain.Units(np.array([7, 8, 9]), x, y, crs=26916, columns=pd.DataFrame({"beat": ["01", "02", "03"]}))
+    again = geopandas.read_file(write(units, tmp_path/name))
+    moved = again.to_crs(26916).geometry
+    np.testing.assert_allclose(np.column_stack([moved.x, moved.y]), units.xy, atol=.05)
+    assert again["beat"].tolist() == ["01", "02", "03"] and again["unit"].tolist() == [7, 8, 9]
+    cells = terrain.Units.of(geo.cells_in((0, 0, 1500, 1000), 500., 26916), risk=np.arange(6.))
+    again = geopandas.read_file(write(cells, tmp_path/f"cells-{name}"))
+    np.testing.assert_allclose(again.to_crs(26916).area, 250_000, rtol=1e-4)
+    assert again["risk"].tolist() == [0, 1, 2, 3, 4, 5] and again["row"].tolist() == [0, 0, 0, 1, 1, 1]
+
 def test_a_file_that_can_not_be_written_leaves_nothing(tmp_path):
     (tmp_path/"file").write_text("x")
     for name in ("file/a.geojson", "file/a.gpkg"): refused(lambda: write(TABLE, tmp_path/name), "can not write")
@@ -768,3 +829,14 @@ def test_wrong_rings_and_no_rings_among_good_areas_are_mended_or_counted(put):
     assert list(found.index) == ["1", "2", "3", "bow"] and shapely.is_valid(found.geometry.to_numpy()).all()
     assert found.km2["bow"] == pytest.approx(KM2/2, rel=1e-2) and sum(found.attrs["account"]["dropped"].values()) == 4
     assert {tuple(e) for e in adjacency(found).T.tolist()} == {(0, 1), (1, 0), (1, 2), (2, 1), (0, 3), (3, 0), (1, 3), (3, 1)}
+
+
+@pytest.mark.parametrize("chicago, york", [(4, 4), (30, 10), (3, 3)])
+def test_places_of_two_cities_are_refused_and_with_a_box_counted(tmp_path, chicago, york):
+    path = tmp_path/"stops.csv"
+    path.write_text("lon,lat\n" + "".join(f"{-87.6 - i/1000},41.8\n" for i in range(chicago)) + "".join(f"{-73.9 - i/1000},40.7\n" for i in range(york)))
+    refused(lambda: read_points(path), "places of 2 towns up to 11", "with box")
+    assert sum(read_points(path, crs=26916, box=(4e5, 4.6e6, 5e5, 4.7e6)).dropped.values()) == york
+    rest = tmp_path/"one.csv"
+    rest.write_text("lon,lat\n" + "".join(f"{-87.6 - i/1000},41.8\n" for i in range(chicago)) + "-73.9,40.7\n")
+    assert read_points(rest).dropped == {"far from the others": 1}

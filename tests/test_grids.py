@@ -14,6 +14,7 @@ from crimenb.core import InputError
 from crimenb.grids import (ALL_EXTERNAL, AUTHORS_LAGS, EXTERNAL, GRIDS, INTERPOLATIONS, LAGS, Grid, diurnal_difference, diurnal_sum,
                            double_time, external_features, first_target, frame_index, HourlyMaps, Squares, as_grid, squares, weather_ahead, weather_ranges, read_day_numbers, read_weather, recover,
                            super_resolve)
+from crimenb.models import Mean
 from crimenb.sources import load
 
 numbers = st.floats(-100, 100, width=32)
@@ -345,11 +346,10 @@ def test_update_goes_on_and_refuses_a_gap():
     begin = view.until(480)
     later = events[events.time >= begin.starts[-1] + pd.Timedelta(hours=1)]
     on = begin.update(later)
-    assert (on.counts == view.counts[:len(on)]).all() and len(on) > 700 and begin.update(later.iloc[:0]) is begin
+    assert (on.counts == view.counts[:len(on)]).all() and len(on) > 700
     with pytest.raises(InputError, match="nothing is known"): begin.update(later[later.time >= view.starts[552]])
     bridged = begin.update(later[later.time >= view.starts[552]], gap="unknown")
     assert np.isnan(bridged.counts[480:552]).all() and (bridged.counts[552:] == view.counts[552:len(bridged)]).all()
-    with pytest.raises(InputError, match="known already"): begin.update(events[events.time >= view.starts[470]])
 
 @pytest.mark.parametrize("day, last, hours, notes", [("2018-01-10", "12:17", 12, 1), ("2018-01-10", "12:58", 13, 0), ("2018-01-10", "23:10", 24, 0), ("2018-01-10", "12:00", 12, 1)])
 def test_the_hour_in_which_a_file_ends(day, last, hours, notes):
@@ -527,3 +527,38 @@ def test_weather_from_parquet_knows_its_zone(tmp_path):
     pd.DataFrame({"time": hours, "temperature": [1., 2.], "wind": [3, 4]}).to_parquet(tmp_path/"w.parquet", index=False)
     assert read_weather(tmp_path/"w.parquet", zone="America/Chicago").index.tolist() == list(pd.date_range("2024-01-01", periods=2, freq="h"))
     with pytest.raises(InputError, match="times with a zone"): read_weather(tmp_path/"w.parquet")
+
+
+@pytest.mark.parametrize("days, unknown", [(0, 0), (1, 0), (2, 2), (7, 7)])
+def test_the_hours_of_days_whose_events_are_at_midnight_alone_are_unknown(days, unknown):
+    "Eight events a day at one, four, … o'clock: ten and more at midnight in a row are no chance."
+    time = pd.date_range("2018-01-01 01:00", periods=8*60, freq="3h")
+    bare = (time >= "2018-02-01") & (time < pd.Timestamp("2018-02-01") + pd.Timedelta(days=days))
+    table = pd.DataFrame({"time": pd.Series(time.where(~bare, time.normalize())).dt.as_unit("s"), "category": pd.Categorical(["theft"]*len(time)), "premises": pd.Categorical(["street"]*len(time)),
+                          "area": pd.Categorical(["a"]*len(time)), "lon": 13.4, "lat": 52.5, "x": np.nan, "y": np.nan})
+    maps = HourlyMaps.from_events(table, 5000.)
+    lost = np.isnan(maps.counts.reshape(len(maps), -1)).any(1)
+    assert lost.sum() == 24*unknown and np.nansum(maps.counts) == 8*(60 - unknown) and any("at midnight alone" in note for note in maps.notes) == bool(unknown)
+    assert not unknown or (lost[31*24:31*24 + 24*unknown]).all()
+
+
+def test_a_model_of_all_categories_refuses_maps_of_one_or_of_another_vocabulary():
+    crimes, truth = simulate(20_000, 70, seed=0)
+    grid = Grid.of(truth, 4, 4)
+    def maps(events): return HourlyMaps.from_events(events, grid)
+    every = maps(crimes)
+    assert every.kinds == crimes.category.astype(str).value_counts().sort_index().to_dict() and every.until(900).kinds == every.kinds
+    model = Mean(season=24).fit(every, slice(0, 1000))
+    most = crimes.category.value_counts().index
+    for other in (maps(crimes[crimes.category == most[0]]), maps(crimes.assign(category=("OTHER " + crimes.category.astype(str)).astype("category")))):
+        for use in (lambda: model.predict(other, [1200]), lambda: model.scores(np.ones((9, 4, 4)), other, slice(1200, 1209)), lambda: every.until(900).joined(other.since(900))):
+            with pytest.raises(InputError, match="of other categories .* of the events there alone are") as said: use()
+            assert "\n" not in str(said.value)
+    # a few later events, a category of less than 1 %, and what was saved before they were written down
+    few = crimes[crimes.category == most[-1]].iloc[:10]
+    assert model.predict(maps(crimes.drop(few.index)), [1200]).shape == (1, 4, 4)
+    later = maps(crimes[crimes.time >= every.starts[900] + pd.Timedelta(hours=12)].iloc[:5])
+    assert len(later.kinds) < len(every.kinds) and later.check(model.schema_) is later
+    del model.schema_["kinds"]
+    assert model.predict(other, [1200]).shape == (1, 4, 4)
+    assert set(every.until(900).joined(every.since(900)).kinds) == set(every.kinds)

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from crimenb.baselines import hourly_map
 from crimenb.baselines.hourly_map import (ARIMA, FEATURES, AllZero, ARIMACumulative, BoostedTrees, HACumulative, HistoricalAverage, KDEHotSpots, KNNCumulative,
                                           NearestHours, Persistence, PoissonRegression, SelfExciting, ShrunkenAverage, WeeklyAverage, add_to_day, cross_validate_k,
-                                          cumulative, echoes, features, noise_floor, one_cell, rhythm, take_from_day)
+                                          cumulative, echoes, features, neighbours_noise, noise_floor, one_cell, rhythm, take_from_day)
 from crimenb.city import simulate
 from crimenb.core import InputError
 from crimenb.grids import GRIDS, Grid, HourlyMaps
@@ -198,6 +198,15 @@ def test_from_hours_to_days_and_back(start):
     guess = ask(HistoricalAverage(), maps, t, 400)
     np.testing.assert_allclose(add_to_day(maps, t, guess) - y.counts[t], guess - maps.counts[t], atol=1e-5)
 
+def test_a_rule_that_carries_the_day_over_midnight_says_so():
+    maps = random_film(T=500, start="2018-03-06 00:00")     # ends within a day, at 20:00
+    by_hour = {name: of_(maps) for name, of_ in {n: lambda m, n=n: RULES[n]().fit(m).forecast(m, 6) for n in ("KNN, cumulative", "HA, cumulative", "KNN, hourly")}.items()}
+    said = {name: found.about.get("caution", "") for name, found in by_hour.items()}
+    assert "a whole day's events in the one from 0:00" in said["KNN, cumulative"] and "makes up for all of the day" in said["HA, cumulative"] and not said["KNN, hourly"]
+    # and it is true
+    of = by_hour["KNN, cumulative"].table.groupby("period").expected.sum()
+    assert of.iloc[4] > 50 and of.drop(of.index[4]).max() < 1
+
 def test_kernel_density_conserves_counts_and_is_a_bell():
     counts = np.zeros((24 * 21, 21, 21)); counts[:, 10, 10] = 1
     found = ask(KDEHotSpots(1.5, 14), film(counts), [24 * 21], 24 * 21)[0]
@@ -358,6 +367,16 @@ def test_the_floor_is_what_the_truth_has(simulated):
     rmse = np.sqrt(((truth - maps.counts)**2).mean())
     assert noise_floor(maps.counts) == pytest.approx(rmse, rel=.01)
     assert noise_floor(np.full((3, 2, 2), 4)) == 2
+
+
+@pytest.mark.parametrize("company", [1, 2, 3])
+def test_neighbouring_hours_show_the_noise_of_crimes_that_come_in_company(company):
+    rate, rng = .6, np.random.default_rng(company)
+    counts = company*rng.poisson(rate/company, (5000, 4, 4))
+    # of a constant rate: the variance of the counts, which is `company` times their mean
+    assert neighbours_noise(counts, range(1, 5000)) == pytest.approx((company*rate)**.5, rel=.02)
+    assert noise_floor(counts) == pytest.approx(rate**.5, rel=.02)
+    with pytest.raises(InputError, match="leave hour 0 out"): neighbours_noise(counts, [3, 0])
 
 # --- real cities
 

@@ -1,4 +1,7 @@
 "crimenb.baselines.hourly_networks: surprises, the lattice, the networks' shapes and reach, what a fit finds and what it can't see."
+from pathlib import Path
+
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crimenb.baselines.hourly_map import PoissonRegression
-from crimenb.baselines.hourly_networks import NETWORKS, SHARES, Corrected, corrected, lattice, learn, seen, surprises, types_of
+from crimenb.baselines.hourly_networks import NETWORKS, SHARES, Convolution, Corrected, corrected, lattice, learn, seen, surprises, types_of
 from crimenb.core import InputError
 from crimenb.grids import Grid, HourlyMaps
 
@@ -42,6 +45,21 @@ def test_lattice_joins_cells_at_distance_one(rows, columns):
     cell = np.stack(np.indices((rows, columns)), -1).reshape(-1, 2)
     expected = {(a, b) for a in range(len(cell)) for b in range(len(cell)) if abs(cell[a] - cell[b]).sum() == 1}
     assert set(zip(*edges.tolist())) == expected and edges.shape[1] == len(expected) == 2*(rows*(columns - 1) + columns*(rows - 1))
+
+@pytest.mark.parametrize("n", [1, 6])
+def test_a_convolution_is_that_of_torch_geometric(n):
+    other = pytest.importorskip("torch_geometric.nn").GraphConv
+    edges, x = torch.from_numpy(np.random.default_rng(n).integers(n, size=(2, 3*n))), torch.randn(2, n, 4)
+    made = []
+    for build in (Convolution, lambda a, b: other(a, b, aggr="mean")):
+        torch.manual_seed(n)
+        layer = build(4, 3)
+        out = layer(x, edges)
+        out.square().sum().backward()
+        made.append((out, {name: weight.detach() for name, weight in layer.named_parameters()}, [weight.grad for weight in layer.parameters()]))
+    torch.testing.assert_close(made[0][0], made[1][0])
+    assert made[0][1].keys() == made[1][1].keys() and all(torch.equal(made[0][1][k], made[1][1][k]) for k in made[0][1])
+    torch.testing.assert_close(made[0][2], made[1][2])
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("types", [1, 3])
@@ -160,3 +178,16 @@ def test_a_corrected_base_is_honest_and_keeps_the_fits_that_it_needs():
     expected = corrected(model.network_, model.share_, seen(counts[:, None], base_of, features, 6, "cpu"), [1050])
     np.testing.assert_allclose(model.predict(view, [1050]), expected[:, 0], rtol=1e-6)
     with pytest.raises(InputError, match="looks back"): model.predict(view, [3])
+
+
+def test_the_cells_that_need_real_data_show_what_is_stored(fetched, monkeypatch, capsys):
+    "They are not run with the others, and what the text says of the distance to the noise is asserted in them."
+    files = [path for name in ("chicago_2016_2017", "chicago_2018", "nyc_2014_2015") for path in fetched(name).values()]
+    monkeypatch.setenv("CRIMENB_DATA", str(Path(files[0]).parents[1]))
+    path = Path(__file__).parents[1] / "nbs/baselines/25_hourly_networks.ipynb"
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code" and "eval: false" in c.source]
+    names: dict = {"np": np, "pd": pd}
+    for cell in cells:
+        exec(cell.source, names)
+        assert "".join(o.text for o in cell.outputs) == capsys.readouterr().out, cell.source
+    assert len(cells) == 2 and cells[1].outputs

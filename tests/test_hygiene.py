@@ -1,5 +1,7 @@
 "What holds for all notebooks, and between the notebooks, the modules, the README and the packaging."
 import ast
+import base64
+import builtins
 import os
 import re
 import subprocess
@@ -78,7 +80,7 @@ def test_every_library_that_a_module_imports_is_a_requirement():
             for module in (m.split(".")[0].replace("yaml", "pyyaml").replace("sklearn", "scikit-learn").replace("torch_geometric", "torch-geometric") for m in modules):
                 assert module in known, f"{path.name} imports {module}, which settings.ini does not require"
 
-FLOORS = dict(core=0, tables=1.5, metrics=1, fields=1, cities=2, events=3, cleaning=3, geo=4, cards=5, sources=6, city=6, views=6, sequences=7, grids=7, panels=7, terrain=7, training=8, encoders=8,
+FLOORS = dict(core=0, tables=1.5, metrics=1, fields=1, cities=2, events=3, cleaning=3, geo=4, cards=5, sources=6, city=6, views=6, sequences=7, grids=7, panels=7, terrain=7, training=8, encoders=8, loaders=8,
               pictures=7.5, forecasts=8, models=9, areas=9.5, next_class=9.3, cloze=9.6, distributed=9, explain=9, papers=10, baselines=10, feedback=11,
               portal=5, store=5.5, feeds=7.5, provenance=11, pages=11, serving=11, boards=12.5, hourly=12.6, event_boards=12.7, weekly=12.6, area_networks=12.7, crosstests=12.7, training_times=12.6, units=11, real_time=11.5, explaining=12.7, studies=12, forecasting=12, next_events=13, leaderboard=13, ledger=13, sweep=13, site=13, cli=14)
 # folders whose modules stand on floors of their own
@@ -149,6 +151,49 @@ def test_stored_outputs_are_small_without_errors_warnings_and_paths_of_a_machine
         for text in output_texts(cell):
             assert not re.search(r"(?<![\w.:/])/(home|root|tmp|work|usr|opt|Users|private|var)/|site-packages|0x[0-9a-f]{6,}", text), f"{path}: {text[:300]}"
 
+# what a page shows, with some room for what stands outside the axes: a wider picture is shrunk, and its letters with it
+WIDEST = 7.2*96
+
+@each(NOTEBOOKS)
+def test_stored_pictures_have_two_pixels_for_one_and_the_librarys_letters_and_colours(path):
+    for cell in code(path):
+        found = re.search(r"color_palette|set_palette|tab:|sns\.set_theme|(?:font|label)size=[0-8]\b|dpi=72|figure\.dpi", cell.source)
+        assert not found or path.stem == "52_pictures", f"{path}: {found[0]} in {cell.source[:80]}"
+        for o in cell.outputs:
+            if "image/png" not in o.get("data", {}): continue
+            pixels = int.from_bytes(base64.b64decode(o.data["image/png"])[16:20], "big")
+            width = o.metadata.get("image/png", {}).get("width", 0)
+            assert abs(pixels/2 - width) <= 1, f"{path}: {cell.source[:80]} is drawn with one pixel a point: call crimenb.pictures.use()"
+            assert width <= WIDEST, f"{path}: {cell.source[:80]} is {width} wide, more than a page: figsize=(crimenb.pictures.WIDTH, …)"
+
+def _names(tree, kind): return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
+
+def _made(tree):
+    "Names that a cell has made when it has run, its functions' arguments among them."
+    parts = list(ast.walk(tree))
+    imported = {(a.asname or a.name).split(".")[0] for n in parts if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}
+    return imported | _names(tree, ast.Store) | {n.name for n in parts if isinstance(n, (ast.FunctionDef, ast.ClassDef))} | {n.arg for n in parts if isinstance(n, ast.arg)}
+
+@each(NOTEBOOKS)
+def test_a_cell_that_needs_data_needs_nothing_that_comes_later(path):
+    "nbdev-test passes over it; whoever has the data and says Run All does not."
+    known, of_data, replaced = set(dir(builtins)), set(), set()
+    for cell in code(path):
+        try: tree = ast.parse(cell.source)
+        # a magic command
+        except SyntaxError: continue
+        made = _made(tree)
+        known |= made
+        # what it leaves behind: without what is inside functions
+        left = {name for part in tree.body if not isinstance(part, (ast.FunctionDef, ast.ClassDef)) for name in _names(part, ast.Store)}
+        if SKIPPED.search(cell.source):
+            used = _names(tree, ast.Load)
+            late, other = used - known, (used - made) & replaced
+            assert not late, f"{path}, cell that starts {cell.source[:60]!r}: {', '.join(late)} is made further down"
+            assert not other, f"{path}, cell that starts {cell.source[:60]!r}: {', '.join(other)} of a cell with data is another one by then"
+            of_data, replaced = of_data | left, replaced - left
+        else: replaced |= left & of_data
+
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     "The copy of the tree in which `nbdev-test` has run all notebooks: `make test` did so before, and names it; else it is done now."
@@ -178,8 +223,9 @@ def test_what_hangs_on_training_is_found():
 @each(NOTEBOOKS)
 def test_running_a_notebook_again_shows_what_is_stored(path, executed):
     again, stored = nbformat.read(executed / path, as_version=4), read(path)
-    # nbdev-test saves a notebook that runs to its end, and says above why another one does not
-    assert any(c.outputs for c in again.cells if c.cell_type == "code") or not any(c.outputs for c in stored.cells if c.cell_type == "code"), f"{path} does not run: see what nbdev-test says, or run nbdev-test {path}"
+    # nbdev-test saves a notebook that runs to its end, and says why another one does not
+    ran = any(c.outputs for c in again.cells if c.cell_type == "code") or not any(c.outputs for c in stored.cells if c.cell_type == "code")
+    assert ran, f"{path} does not run: {(executed / notebooks.SAID).read_text()[-8_000:]}"
     hangs = notebooks.trained(stored.cells, path in STUDIES) if path.as_posix() in TRAINING else [False]*len(stored.cells)
     for old, new, loose in zip(stored.cells, again.cells, hangs):
         if new.cell_type != "code" or SKIPPED.search(old.source): continue

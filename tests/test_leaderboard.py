@@ -21,8 +21,17 @@ def result(name="stresnet", **changes):
                 seconds=100., peak_memory_bytes=1, rows=rows) | changes
 
 def read(folder, *results):
+    folder.mkdir(exist_ok=True)
     for i, r in enumerate(results): (folder / f"{i}.json").write_text(json.dumps(r))
     return studies.read_results(folder)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_confirmed():
+    "The results here are made up, and what was confirmed of real ones says nothing about them."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provenance, "confirmed", dict)
+        yield
 
 
 # --- what has changed since ---
@@ -199,21 +208,42 @@ def test_in_a_browser_it_opens_with_a_task_and_sorts_and_filters(built):
     text = visit(page, TOOLS + "set('protocol', 'native'); return [methods(), document.querySelectorAll('#body b').length]", folder)
     assert evil in text[0] and text[1] == 0
 
+def placed(results):
+    "As `build` has them: with the place of each setting among those of its method."
+    return leaderboard._beside(results).merge(leaderboard.lines(results)[[*leaderboard.LINE, "variant"]], on=leaderboard.LINE, how="left")
+
 def test_one_line_a_method_and_its_other_settings_unfold(tmp_path):
     net = result()["rows"][3:4]
-    runs = [result(parameters={"seed": 0, "epochs": 9}, rows=[net[0] | {"value": .21, "low": .2, "high": .22}]), *(result(seed=s, parameters={"seed": s, "epochs": 5}) for s in (0, 1)),
-            result(profile="paper", parameters={"seed": 0, "epochs": 5, "note": ""}, rows=net)]
+    runs = [result(parameters={"seed": 0, "epochs": 2}, rows=[net[0] | {"value": .21, "low": .2, "high": .22}]), *(result(seed=s, parameters={"seed": s, "epochs": 5}) for s in (0, 1)),
+            result(profile="paper", parameters={"seed": 0, "epochs": 9, "note": ""}, rows=net)]
     results = read(tmp_path, *runs)
     table = leaderboard.lines(results).query("method == 'net' and protocol == 'native'").sort_values("variant")
     # two seeds say more than one, however good that one is; another profile comes last
     assert table["variant"].tolist() == [0, 1, 2] and table["seeds"].tolist() == ["0 1", "0", "0"] and table["profile"].tolist() == ["cpu", "cpu", "paper"]
-    assert table["differs"].tolist()[:2] == ["epochs 5", "epochs 9"]
+    assert table["differs"].tolist()[:2] == ["epochs 5", "epochs 2"]
     page, _ = leaderboard.build(tmp_path / "out", tmp_path)
     seen = visit(page.read_text(), TOOLS + """set('protocol', 'native'); const told = {}; const button = () => document.querySelector('button.unfold');
-        told.folded = methods(); told.count = at('count').textContent; told.label = button().textContent; button().click();
+        told.folded = methods(); told.count = at('count').textContent; told.label = button().textContent; told.spoken = [button().getAttribute('aria-label')]; button().click();
+        told.spoken.push(button().getAttribute('aria-label'));
         told.open = methods(); told.expanded = button().getAttribute('aria-expanded'); told.seeds = column('seeds'); button().click(); told.again = methods(); return told;""", tmp_path)
     assert seen["folded"].count("net") == 1 == seen["again"].count("net") and seen["open"].count("net") == 3 and seen["label"] == "2 other settings" and "2 other settings folded" in seen["count"]
+    assert seen["spoken"] == ["2 other settings of net", "fold the 2 other settings of net"]
     assert seen["expanded"] == "true" and sorted(seen["seeds"]) == ["1"]*2 + ["2"]*4
+
+def test_trained_to_the_end_counts_for_more_than_seeds_and_the_number_for_nothing(tmp_path):
+    net = lambda value: [result()["rows"][0] | dict(method="rule", kind="trivial", value=.5), result()["rows"][3] | {"value": value, "low": None, "high": None, "protocol": "native", "metric": "RMSE"}]
+    runs = [*(result(seed=s, parameters={"seed": s, "epochs": 8, "extra_epochs": 2}, rows=net(.3)) for s in (0, 1)), result(parameters={"seed": 0, "epochs": 8, "extra_epochs": 42}, rows=net(.4)),
+            *(result(parameters={"seed": 0, "epochs": 1, "lr": lr}, rows=net(value)) for lr, value in ((.1, .1), (.2, .2)))]
+    results = read(tmp_path, *runs)
+    table = leaderboard.lines(results).query("method == 'net'").sort_values("variant")
+    assert table["passes"].tolist() == [50, 10, 1, 1] and table["measured"].tolist()[:2] == [.4, .3] and table["seeds"].tolist()[1] == "0 1"
+    # with equal evidence the digits of the setting decide, not the number
+    assert table["setting"].tolist()[2:] == sorted(table["setting"].tolist()[2:])
+    turned = leaderboard.lines(read(tmp_path / "turned", *(run if run["parameters"].get("lr") is None else run | {"rows": net(.3 - run["rows"][1]["value"])} for run in runs)))
+    assert turned.query("method == 'net'").sort_values("variant")["setting"].tolist() == table["setting"].tolist()
+    # the picture shows the same setting as the table
+    [wide] = leaderboard._one_setting(placed(results), "stresnet", ["native"]).values()
+    assert wide["value"]["native"].to_dict() == {("net", "paper"): .4, ("rule", "trivial"): .5}
 
 def test_a_setting_without_a_value_is_named_none(tmp_path):
     table = leaderboard.lines(read(tmp_path, *(result(parameters={"seed": 0, "lacks": lacks}, rows=result()["rows"][3:4]) for lacks in ("", "CTC"))))
@@ -256,7 +286,7 @@ def test_a_method_of_another_run_stands_in_the_picture_where_its_rules_score_the
         return result(parameters={"seed": 0, "epochs": epochs}, rows=[row | dict(method=m, kind=k, value=v) for m, k, v in (("rule", "trivial", rule), ("last", "trivial", .5), *method)])
     many = run(1, [("net", "paper", .25), ("net layers=2", "paper", .1), ("tree", "baseline", .26)], .3)
     results = read(tmp_path, many, run(2, [("mixer", "ours", .24)], .3), run(3, [("stranger", "ours", .01)], .31))
-    [wide] = leaderboard._one_setting(leaderboard._beside(results), "stresnet", ["native"]).values()
+    [wide] = leaderboard._one_setting(placed(results), "stresnet", ["native"]).values()
     assert set(wide.index.get_level_values("method")) == {"rule", "last", "net", "tree", "mixer"}
 
 @pytest.mark.parametrize("width", [375, 1280])
@@ -270,6 +300,8 @@ def test_nothing_is_wider_than_the_window_and_a_phone_has_cards(built, width):
 def test_the_recorded_evidence_makes_a_page_that_opens_every_task(tmp_path):
     results = studies.read_results()
     page, csv = leaderboard.build(tmp_path / "out")
+    # a page that a phone can load: 100 bytes a line with all pictures
+    assert page.stat().st_size < 100*len(pd.read_csv(csv))
     assert len(pd.read_csv(csv)) == len(studies.leaderboard(results)) and csv.read_text().count("\n") == len(pd.read_csv(csv)) + 1
     seen = visit(page.read_text(), TOOLS + """return [...at('task').options].map(o => { set('task', o.value); return [o.value, methods().length, document.documentElement.scrollWidth <= innerWidth]; })""", tmp_path)
     assert {task for task, _, _ in seen} >= {task.title for study, task in leaderboard.TASKS.items() if study in set(results["study"])} and all(n > 0 and fits for _, n, fits in seen)

@@ -676,7 +676,8 @@ def test_bootstrap_of_one_map_ranks_the_resampled_units_anew(how):
 def test_the_summary_does_not_depend_on_slices_and_blocks_stay_together():
     rng = np.random.default_rng(7)
     predicted, observed = rng.random(50), rng.poisson(1., 50)
-    a, b = (crimenb.metrics._hot_spot_draws(predicted, observed, (.1,), USUAL, None, None, 40, 0, entries=e)[1] for e in (1, 2**20))
+    maps = crimenb.metrics._maps(predicted, observed, USUAL, None)[:3]
+    a, b = (crimenb.metrics._map_draws(*maps, maps[1], USUAL.ties, np.array([.1]), None, 40, 0, entries=e)[0] for e in (1, 2**20))
     np.testing.assert_allclose(a, b)
     wide = hot_spot_summary(np.repeat(predicted, 4), np.repeat(observed, 4), (.1,), blocks=np.repeat(np.arange(50), 4))
     same = hot_spot_summary(predicted, observed, (.1,))

@@ -96,7 +96,9 @@ def test_one_flipped_bit_is_refused(streets, tmp_path):
 def test_what_is_no_model_is_one_sentence(tmp_path, content, says):
     (tmp_path/"x.crimenb").write_bytes(content)
     with pytest.raises(InputError, match=says): load(tmp_path/"x.crimenb")
-    with pytest.raises(InputError, match="cannot be read"): load(tmp_path/"nothing.crimenb")
+    (tmp_path/"endless.crimenb").symlink_to("/dev/zero")
+    for name in ("nothing.crimenb", "endless.crimenb"):
+        with pytest.raises(InputError, match="cannot be read"): load(tmp_path/name)
 
 def test_a_file_can_not_name_a_class_of_the_machine(streets, tmp_path, monkeypatch):
     monkeypatch.setattr(models, "_named", lambda thing: "subprocess:Popen")
@@ -141,7 +143,7 @@ def test_what_can_not_be_kept_is_said(streets, tmp_path):
 def test_settings_are_arguments_as_scikit_learn_has_them():
     from sklearn.base import clone
     model = Mean(window=5, season=7)
-    assert model.get_params() == {"season": 7, "window": 5} and repr(model) == "Mean(season=7, window=5)" and repr(Mean()) == "Mean()"
+    assert model.get_params() == {"season": 7, "window": 5} and repr(model) == "mean(season=7, window=5)" and repr(Mean()) == "mean()"
     for twin in (models.clone(model), clone(model)): assert twin is not model and twin.get_params() == model.get_params() and not twin.learnt()
     assert model.set_params(window=3) is model and model.window == 3
     with pytest.raises(InputError, match="setting of Mean"): model.set_params(windows=3)
@@ -224,6 +226,18 @@ def test_a_view_from_some_period_on_knows_nothing_earlier():
     later = maps.since(100)
     assert len(later) == len(maps) - 100 and later.starts[0] == maps.starts[100] and np.array_equal(later.counts, maps.counts[100:])
     with pytest.raises(InputError, match="must be between 0 and"): maps.since(len(maps))
+
+
+def test_negative_forecasts_have_no_score():
+    from crimenb import city, grids
+    from crimenb.models import Mean
+    crimes, truth = city.simulate(5_000, 30, seed=0)
+    view = grids.HourlyMaps.from_events(crimes, grids.Grid.of(truth, 4, 4))
+    model, at = Mean(season=24).fit(view), slice(600, 648)
+    values = model.predict(view, at)
+    values[3, 1, 2] = -.25
+    for judge in (model.loss, model.scores):
+        with pytest.raises(InputError, match=r"a forecast of mean is negative \(-0.25\)"): judge(values, view, at)
 
 
 def test_hours_without_data_are_not_learnt_from():

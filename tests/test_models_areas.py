@@ -226,3 +226,13 @@ def test_other_orders_lengths_and_fewer_categories_are_refused(name):
     assert other.areas == view.areas
     common.refuses(model, other, "lon")
     common.refuses(model, Panel.from_events(events, "W-SUN", group=category_groups(events["category"].cat.categories), places=city_places(truth), end="2018-10-08"), "freq")
+
+@pytest.mark.parametrize("at, says", [(np.arange(10_000, 10_003), "the view has the periods 0 to"), ("x", "a slice or numbers of periods"), ([], "names no period"), (slice(0, 2), "give the view and the periods")])
+def test_scores_of_periods_that_are_not_there_are_one_sentence(at, says):
+    view = small()
+    model = made("recent mean", "counts").fit(view)
+    last = slice(view.known - 3, view.known)
+    values = model.predict(view, last)
+    assert model.loss(values, view, last) == model.loss(values, view, np.arange(view.known - 3, view.known)) > 0 and len(model.scores(values, view, last))
+    for judge in (model.loss, model.scores):
+        with pytest.raises(InputError, match=says): judge(values, view, at)

@@ -150,13 +150,19 @@ def test_updating_gives_the_sequences_of_all_events_in_the_old_words():
         assert (times[1:] >= times[:-1]).all()
     model = catalogue("Sequences")["smoothed counts"]().fit(before)
     assert model.predict(after).shape == (after.n_spots, before.n_classes)
-    with pytest.raises(InputError, match="known already"): after.update(rest)
+    with pytest.raises(InputError, match="no event comes from"): after.update(rest[rest.time <= after.times.max()])
+    with pytest.raises(InputError, match="known already"): after.joined(from_events(rest, like=before.schema()))
 
 def test_a_gap_is_refused_or_bridged_as_asked():
     cut = np.sort(view().times)[len(view())//2]
     before, rest = from_events(events()[events().time < cut]), events()[events().time >= cut + np.timedelta64(60, "D")]
     with pytest.raises(InputError, match="nothing is known from"): before.update(rest)
     assert len(before.update(rest, gap="unknown")) > len(before)
+    # the hole may as well lie within what is later
+    later = events()[events().time >= cut]
+    holed = later[~later.time.between(pd.Timestamp(cut) + pd.Timedelta(days=5), pd.Timestamp(cut) + pd.Timedelta(days=65))]
+    with pytest.raises(InputError, match="nothing is known from .*the city never paused so long"): before.update(holed)
+    assert len(before.update(holed, gap="unknown")) < len(before.update(later))
 
 def test_a_new_spot_gets_the_shares_of_the_city():
     table = events().assign(area=pd.Categorical(["nowhere"]*len(events())))
@@ -249,6 +255,26 @@ def test_the_future_is_all_that_scores_ask_for():
         assert found == pytest.approx(case_scores(p, asked, line)["MRR"].mean())
     assert rows[rows.metric == "log loss"].value.item() == pytest.approx(fitted("markov").loss(p, view(), parts.test))
     with pytest.raises(InputError, match="no spot has an event"): questions(view(), view().ahead())
+
+@pytest.mark.parametrize("judge", ["scores", "loss"])
+def test_what_happened_has_the_classes_and_spots_of_the_forecast(judge):
+    model, seqs = fitted("markov"), view()
+    parts = seqs.split("last")
+    p, other = model.predict(seqs, parts.test), shuffled(seqs)
+    right = getattr(model, judge)(p, seqs, parts.test)
+    for made, there, says in ((p, other, "numbers its classes in another way"), (p[1:], seqs, "give the view and the periods"),
+                              (model.predict(other.numbered_as(model.schema_), other.split("last").test).T, seqs, "give the view and the periods")):
+        with pytest.raises(InputError, match=says): getattr(model, judge)(made, there, parts.test)
+    # probabilities are some, and sum to one
+    for made, says in ((3*p, "sum to 3, or"), (p - 1, "is negative"), (p*np.nan, "sum to nan")):
+        with pytest.raises(InputError, match=says): getattr(model, judge)(made, seqs, parts.test)
+    with pytest.raises(InputError, match="sum to 3, or"): case_scores(3*p, questions(seqs, parts.test), "full", True)
+    # what is left belongs to classes that are not among these
+    part = case_scores(p/2, questions(seqs, parts.test), "full", True)["log loss"]
+    assert np.allclose(part - case_scores(p, questions(seqs, parts.test), "full", True)["log loss"], np.log(2))
+    # by names they are judged alike
+    again = getattr(model, judge)(p, other.numbered_as(model.schema_), parts.test)
+    assert again.equals(right) if judge == "scores" else again == right
 
 def test_a_damaged_file_and_a_foreign_class(tmp_path):
     path = fitted("markov").save(tmp_path/"m.crimenb")

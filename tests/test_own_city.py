@@ -87,6 +87,29 @@ def test_saved_models_forecast_the_same_in_another_process(cities, tmp_path):
         assert again["place"].astype(str).tolist() == table["place"].astype(str).tolist()
         assert np.allclose(again["expected"], table["expected"], rtol=1e-5) and (tmp_path/f"{question}.png").read_bytes()[:4] == b"\x89PNG"
 
+def test_the_table_of_next_events_has_the_likeliest_classes_or_all(cities, capsys, tmp_path):
+    folder, _ = cities
+    ask = lambda *more: shell(capsys, "forecast", "next", "--dataset", folder/"incidents.yaml", "--model", "smoothed counts", "--out", tmp_path/"t.csv", "--map", tmp_path/"m.png", *more)
+    code, out, err = ask("--save", tmp_path/"m.crimenb")
+    n = int(re.search("the table has the 5 likeliest of ([0-9]+) classes of each spot: --top all has all, and then the probabilities of a spot sum to one", out)[1])
+    assert code == 0 and (pd.read_csv(tmp_path/"t.csv").groupby("place").size() == 5).all(), err
+    for argv in (("--dataset", folder/"incidents.yaml", "--model", "smoothed counts"), ()):
+        first = ("next",) if argv else (tmp_path/"m.crimenb", "--events", folder/"incidents.csv", "--dataset", folder/"incidents.yaml")
+        code, out, err = shell(capsys, "forecast", *first, *argv, "--top", "all", "--json", "--out", tmp_path/"t.csv", "--map", tmp_path/"m.png")
+        said = json.loads(out)
+        assert said["about"]["classes of each spot"] == f"all {n}" and not any("--top" in note for note in said["notes"])
+        by_spot = pd.DataFrame(said["forecast"]).groupby("place")["expected"]
+        assert (by_spot.size() == n).all() and np.allclose(by_spot.sum(), 1)
+    assert "--top is none: give a number of classes, or all" in ask("--top", "none")[2] and "leave out --top" in shell(capsys, "forecast", "week", "--dataset", folder/"incidents.yaml", "--top", "3")[2]
+
+def test_the_lines_of_a_backtest_say_what_its_intervals_held(cities):
+    folder, _ = cities
+    answer = forecasting.forecast("week", folder/"incidents.yaml", "recent mean")
+    [held] = answer.scores.value[(answer.scores.method == "recent mean") & (answer.scores.metric == "coverage of 90%")]
+    first, *rest = answer.lines()
+    assert "and which share of the counts its 90 % intervals held;" in first and len(rest) == 4
+    assert [line for line in rest if line.startswith("  recent mean ")][0].endswith(f")  {held:.0%}  <- taken")
+
 def test_a_city_without_premises_and_areas_gets_squares_and_cells(cities, capsys, tmp_path):
     folder, _ = cities
     for question, model, more in (("week", "recent mean", []), ("next", "smoothed counts", [])):
@@ -99,7 +122,13 @@ def test_events_of_which_only_the_month_is_known_are_in_no_week(cities):
     table, said = forecasting.as_exact("week", read)
     vague = read.notes["month known, not the day"]
     # at the first midnight of a month there is hardly anything else
-    assert 0 <= len(read.events) - len(table) - vague < 5 and said == [f"{(n := len(read.events) - len(table)):,} events left out: time not known to the day, {n/len(read.events):.1%} of all: the expected counts are too low by so much"]
+    assert 0 <= (n := len(read.events) - len(table)) - vague < 5
+    since = (read.events.time.max() - pd.Timedelta(weeks=8)).replace(day=1).normalize()
+    late = lambda events: (events.time >= since).sum()
+    share = 1 - late(table)/late(read.events)
+    assert said == [f"{n:,} events left out: time not known to the day, {n/len(read.events):.1%} of all, {share:.1%} of those since {since.date()}: expected counts are too low by about as much"]
+    # 15 % of the file's times are known to the month only, early or late
+    assert share == pytest.approx(.15, abs=.03)
     assert forecasting.as_exact("year", read) == (read.events, [])
     answer = forecasting.forecast("week", folder/"delitos.yaml", "recent mean")
     assert answer.forecast.about["share of events left out for their time"] == pytest.approx(1 - len(table)/len(read.events), abs=1e-4)
@@ -151,9 +180,9 @@ def test_too_short_and_broken_histories_are_refused(cities, capsys, tmp_path):
     folder, of = cities
     table = pd.read_csv(folder/"incidents.csv", sep=";")
     when = pd.to_datetime(table["Tatzeit"], dayfirst=True)
-    at = ["--out", tmp_path/"t.csv", "--map", tmp_path/"m.png", "--dataset", folder/"incidents.yaml", "--events", tmp_path/"some.csv"]
+    at = ["--out", tmp_path/"t.csv", "--map", tmp_path/"m.png", "--dataset", folder/"incidents.yaml", "--events", tmp_path/"e.csv"]
     def with_events(keep, question, *more):
-        table[keep].to_csv(tmp_path/"some.csv", sep=";", index=False)
+        table[keep].to_csv(tmp_path/"e.csv", sep=";", index=False)
         return refused(capsys, "forecast", question, *at, *more)
     assert "whole weeks" in with_events(when < when.min() + pd.Timedelta(days=40), "week")
     hole = (when < when.min() + pd.Timedelta(days=50)) | (when > when.min() + pd.Timedelta(days=75))
@@ -180,6 +209,16 @@ def test_a_month_alone_is_too_short_for_a_model_that_looks_further_back(cities, 
     table[when > when.max() - pd.Timedelta(days=24)].to_csv(tmp_path/"late.csv", sep=";", index=False)
     said = refused(capsys, "forecast", tmp_path/"w.crimenb", *at, "--events", tmp_path/"late.csv")
     assert "give the earlier ones too" in said
+
+def test_a_saved_model_of_spots_in_polygons_asks_for_the_card(cities, capsys, tmp_path):
+    folder, of = cities
+    saved = tmp_path/"m.crimenb"
+    code, _, err = shell(capsys, "forecast", "next", "--dataset", folder/"incidents.yaml", "--model", "markov", "--save", saved, "--out", tmp_path/"a.csv", "--map", tmp_path/"a.html", "-q")
+    assert code == 0, err
+    code, _, err = shell(capsys, "forecast", saved, "--events", folder/"incidents.csv", "--out", tmp_path/"b.csv")
+    assert code == 2 and "name the card with --dataset" in err and not (tmp_path/"b.csv").exists()
+    code, _, err = shell(capsys, "forecast", saved, "--events", folder/"incidents.csv", "--dataset", folder/"incidents.yaml", "--out", tmp_path/"b.csv", "--map", tmp_path/"b.html", "-q")
+    assert code == 0 and (tmp_path/"b.csv").read_text() == (tmp_path/"a.csv").read_text(), err
 
 def test_a_saved_model_refuses_events_from_before_its_own(cities, capsys, tmp_path):
     folder, _ = cities
@@ -351,9 +390,30 @@ def test_a_gap_among_the_weeks_that_models_are_tried_on_has_a_way_round_it(tmp_p
     for model in ("recent mean", "Poisson GLM"):
         answer = forecasting.forecast("week", card, model, gap="unknown")
         assert answer.forecast.table["expected"].sum() == pytest.approx(56, rel=.02)
-        assert any("of which nothing is known are left out" in note for note in answer.notes)
+        assert any("of which nothing is known" in note and note.startswith("left out: ") for note in answer.notes)
         assert any("where a gap begins" in note for note in answer.notes) == (tried < weeks)
         assert answer.compared[0].endswith(f"asked for: {model}")
+
+def test_days_without_data_are_refused_or_bridged_for_next_events_too(tmp_path, capsys):
+    card = written_city(tmp_path, some_days(140, lost=pd.date_range("2018-03-05", "2018-03-11")))
+    at = ["--dataset", card, "--model", "smoothed counts", "--out", tmp_path/"t.csv", "--map", tmp_path/"m.png"]
+    assert "nothing is known of 7 days between 2018-03-05 and 2018-03-11, and an event after them is no next one: give their events too, or say --gap unknown" in refused(capsys, "forecast", "next", *at)
+    assert not (tmp_path/"t.csv").exists()
+    code, out, err = shell(capsys, "forecast", "next", *at, "--gap", "unknown", "--save", tmp_path/"m.crimenb")
+    assert code == 0 and "what comes after them is taken for the next event" in out, err
+    assert "say --gap unknown" in refused(capsys, "forecast", tmp_path/"m.crimenb", "--events", tmp_path/"e.csv", *at[:2], *at[4:])
+
+@pytest.mark.parametrize("question, model, says", [("next", "smoothed counts", "forecasts as if its spots had no event before"), ("week", "recent mean", "looks back on 8 weeks only")])
+def test_a_saved_model_that_is_given_later_events_alone_says_so(tmp_path, capsys, question, model, says):
+    every = some_days(26*7)
+    at = ["--out", tmp_path/"t.csv", "--map", tmp_path/"m.png"]
+    card = written_city(tmp_path, every[every.time < "2018-05-07"])
+    assert shell(capsys, "forecast", question, "--dataset", card, "--model", model, "--save", tmp_path/"m.crimenb", *at)[0] == 0
+    every[every.time >= "2018-05-07"].to_csv(tmp_path/"later.csv", index=False)
+    later = lambda *files: shell(capsys, "forecast", tmp_path/"m.crimenb", "--events", *files, "--dataset", card, *at)
+    code, out, err = later(tmp_path/"later.csv")
+    assert code == 0 and f"these events begin on 2018-05-07 00:00:00, after all that {model} was fitted on, so it {says}: give the earlier ones too" in out, out + err
+    assert "was fitted on, so" not in later(tmp_path/"e.csv", tmp_path/"later.csv")[1]
 
 def test_what_was_read_and_what_was_asked_for_is_said(tmp_path, capsys):
     events = some_days(20*7 + 1)
@@ -363,22 +423,26 @@ def test_what_was_read_and_what_was_asked_for_is_said(tmp_path, capsys):
     code, out, err = shell(capsys, "forecast", "week", "--dataset", card, "--model", "recent mean", *at)
     assert code == 0 and out.startswith(f"{len(events) + 1:,} rows read, {len(events) + 1:,} kept; dropped: none\n"), err
     assert "asked for: recent mean\n" in out and "taken is the best" not in out
-    assert "1 square(s) and 1 event(s) of places where nothing had happened before are not forecast" in out
+    assert "not forecast: 1 square where nothing had happened before, with 1 event" in out
     assert "1 event left out: without an area of the table" in out
     code, out, _ = shell(capsys, "forecast", "week", "--dataset", card, *at)
     assert code == 0 and "taken is the best on the weeks before:" in out
     assert shell(capsys, "forecast", "week", "--dataset", card, "--model", "recent mean", "-q", *at)[1].split() == [str(tmp_path/"t.csv"), str(tmp_path/"m.png")]
     code, out, _ = shell(capsys, "forecast", "next", "--dataset", card, "--model", "smoothed counts", *at)
-    assert code == 0 and re.search("this rests on .* events, of 2 spot.s., which is too little", out)
+    assert code == 0 and re.search("this rests on .* events, of 2 spots, which is too little", out)
     ask = lambda *more: refused(capsys, "forecast", "week", "--dataset", card, *at, *more)
     for name in ("gap", "model", "periods", "level", "events", "dataset"):
         assert f"{name} has an option of its own: --{name}" in ask("-p", f"{name}=5")
     assert "epochs is 'zehn': give a number" in ask("--model", "dnn", "-p", "epochs=zehn")
     assert "window is 'lang': give a number" in ask("--model", "mean", "-p", "window=lang")
 
-@pytest.mark.parametrize("low, high, words", [(.2, .4, "the rule mean is better"), (-.4, -.2, "net is better"), (-.1, .2, "no difference that is certain"), (np.nan, np.nan, "no difference that is certain")])
+@pytest.mark.parametrize("low, high, words", [(.2, .4, "the rule mean is better"), (-.4, -.2, "net is better"), (-.1, .2, "no difference that is certain")])
 def test_which_of_a_model_and_a_rule_is_better_is_said_plainly(low, high, words):
     assert forecasting.stands("net", "mean", .1, low, high).endswith(f"): {words}")
+
+def test_two_forecasts_that_are_the_same_have_no_interval_that_is_not_a_number():
+    assert forecasting.stands("area", "uniform", 0., np.nan, np.nan) == "area less uniform, the best rule beside it: the same score"
+    assert forecasting.stands("net", "mean", .125, np.nan, np.nan).endswith("+0.125, without an interval")
 
 def test_a_network_with_quick_settings_is_called_a_first_look_and_the_rule_that_beats_it_is_named(tmp_path, capsys, monkeypatch):
     own_city.with_card(tmp_path, days=60, n=2_000)

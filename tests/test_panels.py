@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from crimenb.city import simulate
 from crimenb.core import InputError
@@ -69,6 +69,8 @@ def test_no_event_is_lost(rows):
     # an event within the whole weeks: without any there is no panel
     rows = [(0, "A", "x"), (20, "A", "x"), (59, "B", "y"), *rows]
     rows.sort(key=lambda r: r[0])
+    # where most have no area, there is no panel either
+    assume(sum(area is not None for _, area, _ in rows) >= len(rows)/2)
     panel = Panel.from_events(table([pd.Timestamp("2018-01-03") + pd.Timedelta(days=d) for d, _, _ in rows], [a for _, a, _ in rows], [c for *_, c in rows]))
     assert np.nansum(panel.counts) + sum(panel.left_out.values()) == len(rows)
     assert (panel.starts.day_of_week == 0).all() and panel.starts[0] == pd.Timestamp("2018-01-08")
@@ -109,7 +111,7 @@ def test_an_area_without_polygon_lies_where_its_events_of_the_first_half_do():
     (lambda: Panel.from_events(random_events(0), start="soon"), "dates"), (lambda: Panel.from_events(random_events(0), attributes=["weapon"]), "weapon"), (lambda: Panel.from_events(random_events(0)).split(.6, .5), "ask for fewer"),
     (lambda: Panel.from_events(random_events(0)).split(-1, 1), "valid"),
     (lambda: Panel.from_events(table(["2018-01-01", "2018-02-01"], pd.Categorical([None]*2, pd.Index([], dtype=str)), ["x", "x"])), "areas"),
-    (lambda: Features(Panel.from_events(random_events(0)), slice(0, 4)), "train"), (lambda: Features(Panel.from_events(random_events(0)), slice(0, 9), length=0), "length"),
+    (lambda: Features(Panel.from_events(random_events(0)), slice(0, 4)), "of 19 weeks, 4 are there to learn from, .* give 5 weeks at least"), (lambda: Features(Panel.from_events(random_events(0)), slice(0, 9), length=0), "length"),
     (lambda: risk_levels(Panel.from_events(random_events(0)), slice(0, 0)), "training"), (lambda: risk_levels(Panel.from_events(random_events(0)), slice(0, 5), {"violent": 1.}), "severity"),
     (lambda: cell_areas(random_events(0), least=10_000), "no cell"),
     (lambda: read_hagen({"train.npz": "x"}), "test.npz"),
@@ -539,7 +541,7 @@ def test_later_events_join_where_the_panel_ends():
     within = events[events["time"] >= cut + pd.Timedelta(days=3)]
     with pytest.raises(InputError, match="nothing is known of the 1 week"): first.update(within)
     assert np.isnan(first.update(within, "unknown").counts[20]).all()
-    with pytest.raises(InputError, match="give later ones"): panel.update(events[events["time"] < cut])
+    with pytest.raises(InputError, match="no event comes from"): panel.update(events[events["time"] < cut])
 
 MEMORY = """
 import re

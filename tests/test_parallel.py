@@ -1,19 +1,22 @@
 "The three networks of the comparative study: equations, causality, attention, leaks, export, resume."
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from cells import one_thread
+import notebooks
 from hypothesis import given, settings, strategies as st
 
 from crimenb.areas import TASKS
 from crimenb.core import InputError
 from crimenb.lab import studies
-from crimenb.panels import LEVELS, Panel
+from crimenb.panels import LEVELS, Features, Panel
 from crimenb.papers import parallel
 from crimenb.papers.parallel import (BEST, DNN, GATTCN, GRID, LOSSES, MODELS, Attention, Head, LSTMCrimeNet, Spatial, Temporal, as_command, grid_search, random_search,
                                      receptive_field, search_runs)
@@ -308,3 +311,16 @@ def test_a_search_is_a_list_of_commands_that_the_command_line_understands(name):
         width = values["gat_units"] if name == "GAT+TCN" else values["units"]
         assert (values["models"], values["search"], values["repeats"], values["lr"], width) == (name, "none", 1, setting["lr"], setting["units"])
     with pytest.raises(InputError, match="model"): search_runs("CNN", [])
+
+
+def test_the_cell_that_needs_new_york_shows_what_is_stored(fetched, monkeypatch, tmp_path, capsys):
+    "It is not run with the others: what the text says of New York's sites is asserted in it."
+    monkeypatch.setenv("CRIMENB_DATA", str(Path(next(iter(fetched("nyc_2014_2015").values()))).parents[1]))
+    cells = [c for c in nbformat.read(Path(__file__).parents[1] / "nbs/papers/30_parallel.ipynb", as_version=4).cells if c.cell_type == "code"]
+    [new_york] = [c for c in cells if "eval: false" in c.source]
+    [scores] = [c.source for c in cells if "def scores_after" in c.source]
+    space = dict(vars(parallel), path=str(tmp_path / "york.pt"), Features=Features)
+    exec(scores[scores.index("def scores_after"):], space)
+    exec(new_york.source, space)
+    [stored] = new_york.outputs
+    assert not notebooks.differs(stored.text, capsys.readouterr().out)

@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 import cells
 from cells import one_thread
-from crimenb import city
+from crimenb import city, training
 from crimenb.lab import studies
 from crimenb.lab.weekly import best_cut
 from crimenb.core import InputError
@@ -79,7 +79,7 @@ def test_a_search_is_recorded_and_a_killed_run_goes_on_from_what_is_there(tmp_pa
     from crimenb.papers.parallel import random_search
     first = random_search("DNN", 2, 0)[0]
     (tmp_path/"again").mkdir()
-    (tmp_path/"again"/f"{stem}-trials.json").write_text(json.dumps({json.dumps(["DNN", "level", first], sort_keys=True): 1.25}))
+    training.save_checkpoint(tmp_path/"again"/f"{stem}-trials.pt", {json.dumps(["DNN", "level", first], sort_keys=True): 1.25})
     again = run_cells(given, tmp_path/"again")
     values = lambda result: [r["value"] for r in result["rows"] if r["protocol"] == "random search, level"]
     assert values(again) == [1.25, values(whole)[1]]

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import shapely
 from browser import visit
-from browser import visit
 from PIL import Image
 from xml.etree import ElementTree
 
@@ -85,15 +84,17 @@ def events(n=20):
     return pd.DataFrame({"time": pd.date_range("2018-03-01", periods=n, freq="31h"), "category": ["THEFT", "BATTERY"]*(n//2)})
 
 def test_the_next_event_is_marked_where_a_peer_names_it():
-    said = pd.DataFrame({"peer": ["peer 1"]*3 + ["peer 2"]*3, "label": list("abc") + list("bcd"), "score": [.5, .3, .1, .6, .2, .1]})
+    said = pd.DataFrame({"peer": ["peer 1"]*3 + ["peer 2"]*3, "label": list("bca") + list("bcd"), "score": [.5, .3, .1, .6, .2, .1],
+                         "rank": [1, 2, 7, 1, 2, 3]})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fig = next_event(events(), said, (pd.Timestamp("2018-04-01 12:00"), "ARSON", "a"), "a bar")
         assert smallest(fig) >= 9
     one, two, past = fig.axes
-    assert one.get_title(loc="left") == "peer 1: hit at 1" and two.get_title(loc="left") == "peer 2: not among them"
+    assert one.get_title(loc="left") == "peer 1: hidden one at place 7" and two.get_title(loc="left") == "peer 2: not among them"
     assert [bar.get_width() for bar in one.patches] == [.5, .3, .1]
-    assert [bar.get_linewidth() > 0 for bar in one.patches] == [True, False, False]
+    assert [bar.get_linewidth() > 0 for bar in one.patches] == [False, False, True]
+    assert [text.get_text() for text in one.texts] == ["1  b", "2  c", "7  a"]
     # 20 events in two colours, the hidden one in a third, which nothing of the past has
     assert sum(len(c.get_offsets()) for c in past.collections) == 21 and past.get_title(loc="left").startswith("a bar: the last 20 events")
     with pytest.raises(InputError, match="lack score"): next_event(events(), said.drop(columns="score"), (pd.Timestamp("2018-04-01"), "THEFT", "a"))
@@ -123,6 +124,15 @@ def test_a_saved_picture_has_twice_the_pixels_and_few_bytes(tmp_path):
     pictures.say(fig, "word "*100)
     path = pictures.save(fig, tmp_path/"x.png")
     assert Image.open(io.BytesIO(path.read_bytes())).size == (1209, 604) and path.stat().st_size < 60_000
+
+def test_a_small_picture_keeps_its_rare_colours():
+    "A map's highest cell and the bar beside it are few pixels: taken for those of their neighbours, they would say another number."
+    pixels = np.full((200, 300, 3), 255, np.uint8)
+    pixels[:4, :256] = (255*matplotlib.colormaps["YlGnBu"](np.arange(256))[:, :3]).round().astype(np.uint8)
+    drawn = io.BytesIO()
+    Image.fromarray(pixels).save(drawn, "png")
+    small = Image.open(io.BytesIO(pictures._few_colours(drawn.getvalue())))
+    assert small.mode == "P" and abs(np.asarray(small.convert("RGB")).astype(int) - pixels).max() <= 8
 
 DIAGRAMS = sorted((ROOT/"nbs/images").glob("*.svg"))
 

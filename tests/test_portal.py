@@ -1,4 +1,5 @@
 """The portal client against a real web server on this machine that speaks SODA and ArcGIS, and misbehaves: nothing is lost or counted twice."""
+import http.server
 import itertools
 import json
 import os
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+from contextlib import contextmanager
 
 import pandas as pd
 import pytest
@@ -405,7 +408,7 @@ def test_a_killed_process_goes_on_where_it_was_without_asking_twice(server, get,
     assert child.returncode == -signal.SIGKILL
     part = tmp_path / "data" / "chicago-2018.part"
     (tmp_path / "data" / ".chicago-2018.csv.x7").write_text("what a kill during a write leaves")
-    assert sorted(p.name for p in part.iterdir()) == ["00001.parquet", "00002.parquet", "opening.json"]
+    assert sorted(re.split("[-.]", p.name)[0] for p in part.iterdir()) == ["00001", "00002", "opening"]
     asked = [where for where in server.pages()]
     server.misbehave()
     path = get()
@@ -467,7 +470,7 @@ def test_a_damaged_page_is_named(server, get):
     server.misbehave(page=["", "", *["503"] * 8])
     with pytest.raises(InputError, match="503"): get()
     server.misbehave()
-    page = next(p for p in (server_folder(get)).rglob("00001.parquet"))
+    page = next(p for p in (server_folder(get)).rglob("00001-*.parquet"))
     page.write_bytes(page.read_bytes()[:100])
     with pytest.raises(InputError, match="remove that folder"): get()
 
@@ -706,3 +709,82 @@ def test_a_portal_that_is_registered_is_fetched_stored_and_asked_for_its_years(t
     # registered no more, it is read all the same
     monkeypatch.delitem(CITIES, "mytown")
     assert "mytown" not in P.PORTALS and len(sources.load("mytown", folder=tmp_path/"store")) == 25
+
+
+# --- answers of another shape ---
+
+SODA = {"views": {"columns": [{"fieldName": name, "dataTypeName": "text"} for name in P.PORTALS["chicago"].columns]}, "count": [{"n": "1", "newest": None}],
+        "rows": [{":id": "row-1", "id": "1", "date": "2018-03-01T10:00:00"}]}
+FIELDS = [{"name": name, "type": "esriFieldTypeString"} for name in P.PORTALS["dc"].columns]
+ARCGIS = {"layers": {"layers": [{"id": 8, "name": "Crime Incidents in 2018"}]}, "about": {"fields": FIELDS}, "count": {"count": 1},
+          "rows": {"features": [{"attributes": {"OBJECTID": 1, "CCN": "1", "REPORT_DAT": 0}}]}}
+NONE = (None, "x", "\u00b2", "\ud800", 5, [], [1], ["x"], {}, {"a": 1}, {"id": {}, "name": None}, [{}], True, -1, 10**30)
+
+@contextmanager
+def saying(said):
+    "A portal of both dialects that says just this; the second page is empty."
+    class Says(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *words): return None
+        def do_GET(self):
+            path, seen = urllib.parse.unquote_plus(self.path), "/query" in self.path or "/resource/" in self.path
+            what = "count" if "count(*)" in path or "returnCountOnly" in path else "rows" if seen else "views" if "/api/views" in path else "about" if "/8?" in path else "layers"
+            answer = said[what]
+            if what == "rows" and re.search(r"(:id|OBJECTID) > ", path): answer = {"features": []} if "/query" in path else []
+            body, headers = answer if isinstance(answer, tuple) else (json.dumps(answer).encode(), {})
+            self.send_response(302 if "Location" in headers else 200)
+            for name, value in headers.items(): self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Says)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try: yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+def changed(thing, new):
+    "`thing` with one part after the other, at any depth, as `new`."
+    yield new
+    for key, part in thing.items() if isinstance(thing, dict) else enumerate(thing) if isinstance(thing, list) else ():
+        for other in changed(part, new):
+            whole = dict(thing) if isinstance(thing, dict) else list(thing)
+            whole[key] = other
+            yield whole
+
+@pytest.mark.parametrize("city, honest", [("chicago", SODA), ("dc", ARCGIS)])
+def test_an_answer_of_another_shape_ends_in_a_sentence_or_in_a_file(city, honest, tmp_path):
+    short = {"views": {"columns": SODA["views"]["columns"][:1]}, "about": {"fields": FIELDS[:1], "editFieldsInfo": {"editDateField": None}, "editingInfo": {}}}
+    lies = [(what, other) for what, answer in honest.items() for new in NONE for other in changed(short.get(what, answer), new)]
+    said = dict(honest)
+    with saying(said) as base:
+        ask = dict(base=base, patience=P.Patience(attempts=1, sleep=lambda seconds: None))
+        for number, (what, other) in enumerate(lies):
+            said |= {**honest, what: other}
+            # the other columns stay, for a lie about one of them
+            if what in ("views", "about") and isinstance(other, dict):
+                key = "columns" if what == "views" else "fields"
+                if isinstance(other.get(key), list): said[what] = {**other, key: [*other[key], *honest[what][key][1:]]}
+            try: path, = P.fetch(city, *YEAR, tmp_path / str(number), **ask)
+            except InputError as error: assert "\n" not in str(error), (what, other)
+            else: assert path.read_text(encoding="utf-8"), (what, other)
+    assert number > 150
+
+@pytest.mark.parametrize("answer, says", [
+    ((b"[]", {"Location": "http://[::1"}), "cannot be asked"), ((b"[]", {"Content-Length": "\u00b2"}), "does not say which columns"),
+    ((b'{"error": {"code": "\xc2\xb2", "message": "x"}}', {}), "answers 400"), ((b'{"error": {"code": ' + b"9"*5000 + b"}}", {}), "answers 400")])
+def test_numbers_and_addresses_that_are_none(answer, says, tmp_path):
+    with saying({**SODA, "views": answer}) as base, pytest.raises(InputError, match=says):
+        P.fetch("chicago", *YEAR, tmp_path, base=base, patience=P.Patience(attempts=1, sleep=lambda seconds: None))
+
+def test_rows_without_end_are_left_and_not_kept(server, get, monkeypatch):
+    row, sent = soda_rows(1)[0], itertools.count()
+    honest = P.Soda.rows
+    monkeypatch.setattr(P.Soda, "rows", lambda self, where, columns, limit: [{":id": f"row-{next(sent)}", **row} for _ in range(limit)])
+    monkeypatch.setattr(P.Table, "most", 200)
+    with pytest.raises(InputError, match="serves more than 200 rows, and counts half as many"): get()
+    monkeypatch.setattr(P.Soda, "rows", honest)
+    assert is_whole(get(), server)
+
+def test_certificates_that_are_not_there_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    with pytest.raises(InputError, match="cannot be asked .*certificate.*/nowhere.pem"): P.fetch("chicago", *YEAR, tmp_path, base="https://127.0.0.1:9")

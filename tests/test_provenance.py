@@ -75,14 +75,14 @@ def test_a_rule_whose_ties_were_the_processors_may_be_off_as_what_is_trained():
 def test_what_the_machine_decides_is_not_compared(row):
     assert provenance.compared({"rows": [ROW | row]}, {"rows": [ROW | row | {"value": 5.}]}).rows == 0
 
-def about(code, study="s"): return {"study": study, "code": {"core": code}, "rows": 3, "exact": 0., "trained": 3e-7}
+def about(code, study="s", seal="1f"): return {"study": study, "code": {"core": code}, "rows": 3, "exact": 0., "trained": 3e-7, "seal": seal}
 
 @pytest.mark.parametrize("then, known, says", [
     ({"core": "1"}, {}, ""), ({"core": "2"}, {}, "code changed: core"), (None, {}, "made before code was fingerprinted"), ({}, {}, "made before"), ({"core": "1", "gone": "3"}, {}, "code changed: gone"),
-    ({"core": "2"}, {"s0.json": about("1")}, "made with earlier code: s0.json, made again with today's, has the same numbers (to 3e-07)"), (None, {"mine.json": about("1")}, ""),
+    ({"core": "2"}, {"s0.json": about("1")}, "made with earlier code: s0.json, made again with today's, has the same numbers (to 3e-07)"), (None, {"mine.json": about("1")}, ""), (None, {"mine.json": about("1", seal="2f")}, "made with earlier code: mine.json"),
     ({"core": "2"}, {"s0.json": about("0")}, "code changed: core"), ({"core": "2"}, {"o.json": about("1", "other")}, "code changed: core")])
 def test_what_is_said_of_an_older_run(then, known, says):
-    found = provenance.stale({"study": "s", "file": "mine.json", "code": then}, {"core": "1"}, known)
+    found = provenance.stale({"study": "s", "file": "mine.json", "code": then, "seal": "1f"}, {"core": "1"}, known)
     assert found.startswith(says) if says else found == ""
 
 @pytest.fixture
@@ -98,7 +98,9 @@ def test_a_run_is_confirmed_only_where_every_number_is_the_same(noted):
     provenance.confirm("data/results/s0.json", old, new)
     provenance.confirm("data/results/s1.json", old, new)
     assert set(json.loads(noted.read_text())) == {"s0.json", "s1.json"} and json.loads(noted.read_text())["s0.json"]["exact"] == pytest.approx(5e-8, rel=1e-3)
-    assert provenance.stale(old | {"file": "s1.json"}, {"core": "2"}) == ""
+    assert provenance.stale(old | {"file": "s1.json", "seal": provenance.seal_of(old)}, {"core": "2"}) == ""
+    # another file of this name was not made again
+    assert provenance.stale(old | {"file": "s1.json", "seal": provenance.seal_of(old | {"seed": 1})}, {"core": "2"}).startswith("made with earlier code")
     assert provenance.stale(old | {"file": "s2.json"}, {"core": "2"}).startswith("made with earlier code: s0.json, made again with today's, has the same numbers")
     for other in ({"rows": [ROW | {"value": 2.1}]}, {"rows": []}):
         with pytest.raises(InputError, match="s0.json is not confirmed"): provenance.confirm("s0.json", old, new | other)
@@ -124,6 +126,9 @@ def test_many_files_are_confirmed_one_after_the_other(noted, tmp_path, monkeypat
         assert lines[0].startswith("1 of 3, same.json: ") and ("confirmed before" in lines[0]) == (round_ == 2)
     assert calls == [0, 1, 2, 1, 2] and list(json.loads(noted.read_text())) == ["same.json"]
     assert cli.main(["reproduce", str(files[0]), "--confirm"]) == 0
+    # a number that was written into the file since: it is made again, and differs
+    files[0].write_text(json.dumps(whole | {"rows": [whole["rows"][0] | {"value": 1.}]}))
+    assert cli.main(["reproduce", str(files[0]), "--confirm"]) == 1 and calls[-1] == 0
 
 @pytest.mark.parametrize("argv, word", [(["rtm", "--confirm"], "is none"), (["a.json", "--confirm", "-p", "seed=1"], "leave out parameters"), (["rtm", "stresnet"], "one study at a time")])
 def test_what_cannot_be_confirmed_is_one_sentence(argv, word, capsys):

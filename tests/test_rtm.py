@@ -1,7 +1,9 @@
 "crimenb.papers.rtm: the post's model by hand, the fast fit against the plain loop and against scipy, and what must be refused."
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+import notebooks
 from crimenb.baselines.hot_spots import fit_classic
 from crimenb.core import InputError
+from crimenb import metrics
+from crimenb.papers import rtm
 from crimenb.papers.rtm import (RTM_torch, alive, bootstrap_weights, conjunctive, expected_loss, fit, fit_loops, fit_post, interactive_map,
                                 irr_intervals, risk_map, solve, stability, top_units, unique_rows, z_rule)
 from crimenb.terrain import Design, Points, Units, dc, design, distance
@@ -319,3 +324,20 @@ def test_what_no_column_depends_on_is_not_compared():
     make = lambda **how: design(TERRAIN.units, {"bar": BAR}, (100, 200), **how)
     for how, more in ((dict(kinds="distance"), dict(kernel="quartic", z=1.)), (dict(values="standardised"), dict(z=1.))):
         assert len(fit(make(**how), Y).expected(make(**how, **more))) == len(Y)
+
+
+# --- the notebook's cells that need real data ---
+
+def test_the_cells_that_need_real_data_show_what_is_stored(fetched, monkeypatch, capsys):
+    "They are not run with the others, and what the text says of Washington and New York is asserted in them."
+    fetched("nyc_rtm")
+    import matplotlib
+    matplotlib.use("Agg")
+    monkeypatch.setenv("CRIMENB_DATA", str(Path(next(iter(fetched("dc_rtm").values()))).parents[1]))
+    path = Path(__file__).parents[1] / "nbs/papers/40_rtm.ipynb"
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code" and "eval: false" in c.source]
+    names = dict(vars(rtm), metrics=metrics)
+    for cell in cells:
+        exec(cell.source, names)
+        assert not notebooks.differs("".join(o.get("text", "") for o in cell.outputs), capsys.readouterr().out), cell.source
+    assert len(cells) == 5 and all(o.output_type == "stream" for c in cells for o in c.outputs) and all(c.outputs for c in cells)

@@ -381,7 +381,7 @@ def test_half_of_the_targets_were_there_before(name, share):
 @pytest.mark.parametrize("name, ndcg5", [("nyc16", .555), ("chi18", .602)])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_counting_beats_the_protocol(name, ndcg5, seed):
-    "Spot counts, ties by popularity, under the paper's protocol: the numbers of the reading notes."
+    "Spot counts, ties by popularity, under the paper's protocol: counted once by a script of its own."
     whole = real(name)
     competing = candidates(whole, whole.observed(whole.lengths - 1), "popularity-100", seed=seed)
     assert competing.shape == (whole.n_spots, 101)
@@ -449,3 +449,14 @@ def test_times_known_to_the_day_have_no_slot_and_those_known_to_the_month_no_ord
     months = events.assign(time=events["time"].where(~vague, pd.Timestamp("2024-01-01")))
     with pytest.raises(InputError, match="known to the month"): from_events(months, slot_hours=24)
 
+
+
+def test_later_events_without_areas_are_told_how_to_get_them():
+    from crimenb.city import simulate
+    events, _ = simulate(2_000, 60, seed=1)
+    known = from_events(events[:1500], kind="area", slot_hours=24)
+    late = events[1500:].reset_index(drop=True)
+    bare = late.assign(area=late["area"].cat.set_categories([]))
+    with pytest.raises(InputError, match="^no event has an area, and each spot of these sequences lies in one: give each the area that it lies in, as geo.join_areas"): known.update(bare)
+    on = known.update(late)
+    assert len(on.events) == len(known.events) + len(late) - sum(on.dropped.values()) + sum(known.dropped.values())

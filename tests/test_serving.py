@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from faults import flipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from crimenb import panels
 from crimenb.core import InputError
 from crimenb.models import load
 from crimenb.papers.parallel import AreaDNN, AreaGAT, AreaLSTM
-from crimenb.lab.serving import Journal, Scorer, export, main, read_events
+from crimenb.lab.serving import Journal, Scorer, export, main, read_events, served
 
 AREAS, CATEGORIES = ["north", "south", "west"], ["violent", "property"]
 START = pd.Timestamp("2020-01-06")
@@ -213,6 +214,23 @@ def test_files_that_are_no_model_are_refused(tmp_path, bundles):
     with pytest.raises(InputError, match="weeks before cannot be read"): Scorer(tmp_path / "bare.crimenb", tmp_path / "j")
     (tmp_path / "flipped.crimenb").write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
     with pytest.raises(InputError, match="is damaged"): Scorer(tmp_path / "flipped.crimenb", tmp_path / "j")
+
+
+def test_every_flipped_bit_of_an_exported_model_is_refused(learnt, tmp_path):
+    bundle = export(learnt["DNN"], made_up(COUNTS[:KNOWN]), tmp_path / "m.crimenb")
+    served(bundle)
+    rng = np.random.default_rng(0)
+    files = sorted(tmp_path.iterdir())
+    assert [path.name for path in files] == ["m.counts", "m.crimenb"]
+    for path in files:
+        good = path.read_bytes()
+        for _ in flipped(path, good, rng):
+            with pytest.raises(InputError, match="cannot be read|damaged|no saved model"): served(bundle)
+        for wrong in (b"", good[:-1], good + b"0"):
+            path.write_bytes(wrong)
+            with pytest.raises(InputError): served(bundle)
+        path.write_bytes(good)
+    served(bundle)
 
 
 def test_the_exported_model_is_the_saved_one(bundles, learnt):

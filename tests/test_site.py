@@ -1,4 +1,5 @@
 "The site: its pages, its links, and what a browser makes of it."
+import ast
 import json
 import os
 import re
@@ -26,16 +27,24 @@ def checkout(folder, notebooks, texts=()):
     for name, text in dict(texts).items(): (folder / name).write_text(text)
     return folder
 
+def defined(source):
+    "An exported cell's directives and definitions, without what they do: most of a site's time goes into code that is shown."
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)): node.body = [ast.Expr(ast.Constant(...))]
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value: node.value = ast.Constant(None)
+    return "\n".join([*re.findall(r"^#\|.*$", source, re.M), ast.unparse(tree)])
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    "This checkout's text and exported cells, and their site: outputs and examples hold no links."
+    "This checkout's text and definitions, and their site: outputs, examples and what functions do hold no links."
     folder = tmp_path_factory.mktemp("checkout")
     for path in (ROOT / "nbs").rglob("*.ipynb"):
         if "runs" in path.parts or ".ipynb_checkpoints" in path.parts: continue
         notebook = nbformat.read(path, as_version=4)
         notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "markdown" or re.search(r"^#\|\s*(export|default_exp)\b", cell.source, re.M)]
         for cell in notebook.cells:
-            if cell.cell_type == "code": cell.outputs = []
+            if cell.cell_type == "code": cell.source, cell.outputs = defined(cell.source), []
         target = folder / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, target)
@@ -84,6 +93,12 @@ def test_a_page_with_text_that_looks_like_html_does_not_break_the_script(tmp_pat
     assert "</script>" not in (folder / "site" / "titles.js").read_text()
     assert json.loads((folder / "site" / "titles.js").read_text().removeprefix("const TITLES = ").rstrip(";\n"))
 
+def test_code_that_looks_like_a_formula_in_waiting_stays_as_it_is(tmp_path):
+    folder = checkout(tmp_path, {"index.ipynb": [new_markdown_cell("# Start\n\nSquared: $x^2$, and `formula7taken`."), new_code_cell("'formula9taken'")]})
+    site.build(folder, folder / "site")
+    text = (folder / "site" / "index.html").read_text()
+    assert text.count("<math") == 1 and "formula7taken" in text and "formula9taken" in text
+
 @pytest.mark.parametrize("link, dead", [("20_two.ipynb#Here", False), ("20_two.ipynb#There", True), ("#Start", False), ("#Nowhere", True), ("https://example.org/x", False)])
 def test_dead_links_are_found(tmp_path, link, dead):
     folder = checkout(tmp_path, {"10_one.ipynb": [new_markdown_cell(f"# Start\n\n[x]({link})")], "20_two.ipynb": [new_markdown_cell("# Two\n\n## Here")]})
@@ -108,7 +123,8 @@ const box = document.getElementById("search"), wide = document.documentElement.s
 box.value = "halves room"; box.dispatchEvent(new Event("input"));
 const found = [...document.querySelectorAll("#found a")].map(link => link.getAttribute("href"));
 box.value = "no such thing"; box.dispatchEvent(new Event("input"));
-return JSON.stringify({found, nothing: document.getElementById("found").textContent, wide, height, open: document.getElementById("rooms").open});
+const pushed = [...document.querySelectorAll("main pre, main table")].filter(e => e.scrollWidth > e.clientWidth + 1);
+return JSON.stringify({found, nothing: document.getElementById("found").textContent, wide, height, open: document.getElementById("rooms").open, reached: pushed.map(e => e.tabIndex)});
 """
 
 @pytest.mark.parametrize("width, open_", [(375, False), (1280, True)])
@@ -125,6 +141,8 @@ def test_in_a_browser_the_search_finds_and_nothing_is_wider_than_the_window(tmp_
     seen = json.loads(visit(page, LOOK, tmp_path, width))
     assert seen["found"] == ["10_room.html#Halves"] and seen["nothing"] == "nothing found"
     assert seen["wide"] <= width and seen["height"] > 10 and seen["open"] == open_
+    # a wide table and a long line of code are reached by keyboard
+    assert len(seen["reached"]) >= 1 and set(seen["reached"]) == {0}
 
 def test_the_index_brings_the_package_on_colab_and_nowhere_else(monkeypatch):
     from configparser import ConfigParser

@@ -14,13 +14,16 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from faults import flipped
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from crimenb import events as E
 from crimenb import geo, grids, panels, sequences, terrain
+from crimenb.warehouse import feeds as F
 from crimenb.warehouse import store as S
+from crimenb.cities import Card
 from crimenb.core import InputError
 
 CHICAGO = ["ID", "Date", "Primary Type", "Location Description", "Community Area", "Latitude", "Longitude"]
@@ -40,11 +43,40 @@ def agree(city, path, folder, name=None):
     "The store of a file, or of several, has the events and the books of the reader; `name`: of a city that is a card's path."
     got, want = S.ingest(city, path, folder), E.read(path, city=city)
     assert (got.rows_in, got.kept, got.dropped, got.mended) == (want.rows_in, len(want.events), want.dropped, want.mended)
+    assert [*got.dropped] == [*want.dropped] and sorted(got.remarks) == sorted(want.remarks)
     pd.testing.assert_frame_equal(S.load(name or city, folder=folder), want.events)
     return got
 
 
 # --- the rules -------------------------------------------------------------------------------------------------------
+
+def test_numbers_of_areas_and_kinds_that_were_saved_again_are_the_same(tmp_path):
+    # a card that expects names of areas, such as Washington's DISTRICT, and a gap that makes whole numbers of pandas real ones
+    card = Card("oldtown", {"time": "When", "category": "Kind", "premises": "Place", "record_id": "Nr"}, {"Quarter": False}, zone="Europe/Zurich")
+    rows = pd.DataFrame({"Nr": range(1, 9), "When": [f"2018-01-05 08:1{i}" for i in range(8)], "Kind": 624, "Place": [101, None]*4, "Quarter": [3, 3, None, 4]*2})
+    rows.astype({"Place": "Int64", "Quarter": "Int64"}).to_csv(tmp_path/"a.csv", index=False)
+    rows.assign(Nr=range(11, 19), Kind=624.).to_csv(tmp_path/"b.csv", index=False)
+    rows.assign(Nr=range(21, 29), Quarter=["03", "003", None, " 4 "]*2).to_csv(tmp_path/"c.csv", index=False)
+    paths = [tmp_path/name for name in ("a.csv", "b.csv", "c.csv")]
+    read, got = E.read(paths, city=card), S.ingest(card, paths, tmp_path/"stores")
+    pd.testing.assert_frame_equal(S.load("oldtown", folder=tmp_path/"stores"), read.events)
+    assert {name: [*read.events[name].cat.categories] for name in ("category", "premises", "area")} == {"category": ["624"], "premises": ["101"], "area": ["3", "4"]}
+    assert got.mended == read.mended == {"coordinates missing": 24, "premises unknown": 12, "area unknown": 6}
+
+
+def test_real_numbers_too_short_for_a_record_number_tell_no_records_apart(tmp_path):
+    card = Card("oldtown", {"time": "When", "category": "Kind", "record_id": "Nr", "lon": "Lon", "lat": "Lat"}, {"Quarter": True}, zone="Europe/Zurich")
+    rows = pd.DataFrame({"Nr": 200100000 + np.arange(40), "When": [f"2018-01-05 08:{i}" for i in range(10, 50)], "Kind": "THEFT", "Quarter": 36061000000 + np.arange(40), "Lon": 8.5 + np.arange(40)/1000, "Lat": 47.4})
+    for kind, wrong in (("float32", True), ("float64", False), ("uint64", False)):
+        table, folder = rows.astype({"Nr": kind, "Quarter": kind, "Lon": "float32"}), tmp_path/kind
+        table.to_parquet(tmp_path/f"{kind}.parquet")
+        read, got = E.read(tmp_path/f"{kind}.parquet", city=card), S.ingest(card, tmp_path/f"{kind}.parquet", folder)
+        pd.testing.assert_frame_equal(S.load("oldtown", folder=folder), read.events)
+        pd.testing.assert_frame_equal(E.read(table, city=card).events, read.events)
+        assert got.kept == len(read.events) == 40 and got.mended == read.mended == ({"area unknown": 40} if wrong else {})
+        assert [*read.events["record_id"].dropna()] == ([] if wrong else [*rows["Nr"].astype(str)])
+        assert np.allclose(read.events["lon"], rows["Lon"], atol=1e-6)
+
 
 def test_names_of_areas_where_numbers_are_expected_are_kept_in_both_readers(tmp_path):
     at = [row(ID=str(i), Date=f"01/05/2018 08:{i % 60:02}:00 AM", Community_Area=("LOOP", "UPTOWN", "")[i % 3]) for i in range(60)]
@@ -185,6 +217,20 @@ def test_a_failing_ingest_changes_nothing(tmp_path, monkeypatch):
     assert len(S.load("chicago", folder=folder)) == 2 and len(list(folder.rglob("year=*/*.parquet"))) == 1
 
 
+@pytest.mark.parametrize("room", [4_000, 20_000])
+def test_a_full_disk_is_one_sentence_and_leaves_the_old_store(tmp_path, room):
+    resource = pytest.importorskip("resource")
+    folder, many = tmp_path/"store", write(tmp_path/"b.csv", [row(ID=str(i), Date=f"01/{1 + i % 28:02}/2018 08:{i % 60:02}:00 AM") for i in range(2, 9_000)])
+    S.ingest("chicago", write(tmp_path/"a.csv", [GOOD]), folder)
+    before, most = state(folder), resource.getrlimit(resource.RLIMIT_FSIZE)
+    # no file may grow beyond this: the system refuses as a full disk does
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, most[1]))
+    try:
+        with pytest.raises(InputError, match="nothing was written into .*see whether there is room") as told: S.ingest("chicago", many, folder)
+    finally: resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert "\n" not in str(told.value) and state(folder) == before and not list(folder.rglob(".new-*"))
+
+
 def test_a_killed_ingest_leaves_the_old_store(tmp_path):
     folder = tmp_path/"store"
     S.ingest("chicago", write(tmp_path/"a.csv", [GOOD]), folder)
@@ -220,10 +266,7 @@ def test_every_flipped_bit_of_a_store_is_refused(tmp_path, samples):
     assert len(files) == 3
     for path in files:
         good = path.read_bytes()
-        for at in rng.integers(0, 8*len(good), 100):
-            bad = bytearray(good)
-            bad[at//8] ^= 1 << at % 8
-            path.write_bytes(bad)
+        for _ in flipped(path, good, rng):
             with pytest.raises(InputError, match="ingest again") as error: whole(tmp_path)
             assert "\n" not in str(error.value)
         for wrong in (b"", good[:len(good)//2], b"[]", b"{}", b"null", b"PAR1"):
@@ -579,6 +622,21 @@ def test_load_chooses_rows_and_columns(city):
     assert sum(e["rows"] for e in book["years"].values()) == len(table) and {f"year={y}" for y in book["years"]} == {p.name for p in (folder/"city=chicago").glob("year=*")}
 
 
+def test_a_refused_first_ingest_leaves_nothing_and_a_later_one_all_that_was(tmp_path):
+    home, bad = tmp_path/"a"/"stores", write(tmp_path/"bad.csv", [row(Date="never")])
+    for paths in (bad, tmp_path/"none.csv"):
+        with pytest.raises(InputError): S.ingest("chicago", paths, home)
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.csv"]
+    # a folder that somebody has made stays
+    home.mkdir(parents=True)
+    with pytest.raises(InputError): S.ingest("chicago", bad, home)
+    assert home.is_dir() and not [*home.iterdir()]
+    S.ingest("chicago", write(tmp_path/"good.csv", [row()]), home)
+    before = sorted(home.rglob("*"))
+    with pytest.raises(InputError): S.ingest("chicago", bad, home)
+    assert sorted(home.rglob("*")) == before and len(S.load("chicago", folder=home)) == 1
+
+
 def test_a_period_opens_only_its_years_and_blocks(city, tmp_path):
     folder, table = city
     source, where = S._chosen(S._book("chicago", folder), S._place("chicago", folder), "2016-03-01", "2016-04-01", None, None)
@@ -589,7 +647,7 @@ def test_a_period_opens_only_its_years_and_blocks(city, tmp_path):
 @pytest.mark.parametrize("choice, words", [
     (dict(city="boston"), "unknown city or data set 'boston': use one of chicago, nyc, la, dc"), (dict(city="la"), "no store of la in .*crimenb fetch la.*crimenb.warehouse.store.ingest"),
     (dict(since="soon"), "since is 'soon'"), (dict(since="2017-01-01T00:00Z"), "local date"), (dict(since="2017", until="2016"), "until has to be later"), (dict(bbox=(1, 2, 3)), "west, south, east, north"),
-    (dict(bbox=(1, 2, 0, 3)), "empty"), (dict(categories=["THEFTS"]), "no category 'THEFTS'"), (dict(columns=["city"]), "unknown column 'city'")])
+    (dict(bbox=(1, 2, 0, 3)), "west, south, east, north"), (dict(bbox=(41, -88, 42, -87)), "begins with a latitude"), (dict(since=1514764800), "since is 1514764800"), (dict(since="18-01-05"), "local date"), (dict(until="now"), "until is .now"), (dict(since="today"), "local date"), (dict(categories=["THEFTS"]), "no category 'THEFTS'"), (dict(columns=["city"]), "unknown column 'city'")])
 def test_what_cannot_be_asked(city, choice, words):
     with pytest.raises(InputError, match=words): S.load(**{"city": "chicago", "folder": city[0], **choice})
 
@@ -610,6 +668,80 @@ def test_years_that_are_not_there_and_answers_without_events_are_said(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(S.load("chicago", "2018-01-01", "2019-01-01", folder=tmp_path)) == 1
+
+
+@pytest.mark.parametrize("choice, said", [
+    (dict(since="2018-01-01", until="2019-01-01"), "from 2018-01-01 to 2018-02-28 and from 2018-04-01 to 2018-12-31"), (dict(since="2018-03-10", until="2018-05-01"), "from 2018-04-01 to 2018-04-30"),
+    (dict(since="2018-01-01"), "from 2018-01-01 to 2018-02-28"), (dict(until="2018-04-30 12:00"), "from 2018-04-01 to 2018-04-30"), (dict(since="2018-03-01", until="2018-04-01"), ""), (dict(), "")])
+def test_days_that_are_asked_for_and_not_there_are_said(tmp_path, choice, said):
+    S.ingest("chicago", write(tmp_path/"march.csv", [row(ID=str(i), Date=f"03/{i % 31 + 1:02}/2018 08:15:00 AM") for i in range(1, 63)]), tmp_path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        S.load("chicago", folder=tmp_path, **choice)
+    assert [str(one.message).partition(" has no events ")[2].partition(", which are asked for")[0] for one in told] == ([said] if said else [])
+
+@pytest.mark.parametrize("order", ["dch", "dhc", "cdh", "chd", "hdc", "hcd", "ch"])
+def test_midnights_are_judged_over_all_that_a_store_holds_as_a_reader_of_all_files_judges_them(tmp_path, order):
+    "Days without a clock (d), true clocks (c) and days with a midnight (h): whatever comes first."
+    when = {"d": "2018-01-{:02}", "c": "2018-02-{:02}T{:02}:00:00", "h": "2018-03-{:02}T00:00:00"}
+    paths = [write(tmp_path/f"{one}.csv", [row(ID=str(1000*ord(one) + i), Date=when[one].format(i % 28 + 1, 5*i % 24)) for i in range(30)]) for one in order]
+    read = E.read(paths, city="chicago").events
+    for path in paths: done = S.ingest("chicago", path, tmp_path/"store")
+    held = S.load("chicago", folder=tmp_path/"store")
+    known = [table.set_index("record_id").reindex(columns=["known_to"])["known_to"].astype(object).sort_index() for table in (read, held)]
+    pd.testing.assert_series_equal(*known)
+    assert known[1].notna().sum() == (62 if "d" in order else 0) and S.days("chicago", folder=tmp_path/"store", timed=True)["n"].sum() == (28 if "d" in order else 60)
+    # what the later ingest makes of rows that were stored is said
+    assert any("stored times at midnight are taken for days" in one for one in done.remarks) == (order[-1] == "d")
+
+@pytest.mark.parametrize("order", ["mb", "bm", "mbm", "mw", "wm", "mwb"])
+def test_what_is_taken_for_months_is_judged_again_with_each_ingest(tmp_path, order):
+    "First midnights of months alone (m), midnights of all days (b), months that are written as such (w)."
+    when = {"m": "2018-{1:02}-01T00:00:00", "b": "2018-04-{0:02}T00:00:00", "w": "2017-{1:02}"}
+    paths = [write(tmp_path/f"{k}{one}.csv", [row(ID=str(1000*k + i), Date=when[one].format(i % 28 + 1, i % 12 + 1)) for i in range(90 if one == "b" else 60)]) for k, one in enumerate(order)]
+    for n in range(1, len(paths) + 1):
+        done, read = S.ingest("chicago", paths[n - 1], tmp_path/"store"), E.read(paths[:n], city="chicago").events
+        held = S.load("chicago", folder=tmp_path/"store")
+        pd.testing.assert_frame_equal(held.set_index("record_id").sort_index(), read.set_index("record_id").sort_index(), check_like=True)
+    assert any("are taken as they stand" in one for one in done.remarks) == (order == "mb")
+
+
+def test_a_date_that_stands_for_none_makes_no_column_of_what_is_known(tmp_path):
+    at = [row(ID=str(i), Date="1/1/1900" if i == 5 else f"01/{i + 1:02}/2018 08:15:00 AM") for i in range(20)]
+    agree("chicago", write(tmp_path/"a.csv", at), tmp_path/"store")
+    assert "known_to" not in S.load("chicago", folder=tmp_path/"store")
+
+
+def test_an_ingest_that_reads_areas_in_another_way_than_an_earlier_one_says_so(tmp_path):
+    def put(name, first, areas): return write(tmp_path/name, [row(ID=str(first + i), Community_Area=str(areas[i % len(areas)])) for i in range(300)])
+    small, large, names = put("a.csv", 0, [*range(1, 78), 9999]), put("b.csv", 1000, [9999, 2345, 3100]), put("c.csv", 2000, ["LOOP", "UPTOWN"])
+    def said(path, folder): return [one[:30] for one in S.ingest("chicago", path, tmp_path/folder).remarks if "in another way than in an earlier ingest" in one]
+    assert not said(small, "x") and not said(put("d.csv", 3000, [1, 2, 3]), "x") and said(large, "x") == ["areas of nines alone, such as "]
+    assert said(names, "x") == ["areas that are names, where nu"] and not said(put("e.csv", 4000, ["LOOP"]), "x")
+    # in one call nothing differs
+    agree("chicago", [small, large, names], tmp_path/"y")
+
+
+def test_what_a_view_looks_up_itself_is_not_said_to_be_asked_for(tmp_path):
+    "June is empty between May and July: nobody has asked for it, and who asks for it is told once."
+    times = [f"{month:02}/{i % 30 + 1:02}/2018 {i % 24 % 12 + 1:02}:15:00 {'AM' if i % 24 < 12 else 'PM'}" for month in (5, 7) for i in range(120)]
+    S.ingest("chicago", write(tmp_path/"a.csv", [row(ID=str(i), Date=time) for i, time in enumerate(times)]), tmp_path)
+    how = (lambda **when: F.hourly_maps("chicago", "chicago", folder=tmp_path, **when), lambda **when: F.panel("chicago", folder=tmp_path, **when),
+           lambda **when: F.sequences("chicago", min_events=1, folder=tmp_path, **{{"start": "since", "end": "until"}[k]: v for k, v in when.items()}))
+    for view in how:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            view()
+            assert not told
+            view(start="2018-05-01", end="2018-08-01")
+        assert [str(one.message).partition(" has no events ")[2].partition(", which")[0] for one in told] == ["from 2018-05-31 to 2018-06-30"]
+
+def test_what_is_known_to_the_month_is_there_for_all_its_days(tmp_path):
+    S.ingest("chicago", write(tmp_path/"months.csv", [row(ID=str(i), Date=f"2018-{i % 3 + 1:02}-01T00:00:00.000") for i in range(90)]), tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(S.load("chicago", "2018-01-01", "2018-04-01", folder=tmp_path)) == 90
+    with pytest.warns(UserWarning, match="no events from 2018-04-01 to 2018-05-31, which"): S.load("chicago", "2018-01-01", "2018-06-01", folder=tmp_path)
 
 
 def test_the_table_that_has_the_year_is_named(tmp_path, samples):
@@ -844,3 +976,32 @@ def test_a_country_is_not_two_towns():
     at = np.concatenate([rng.normal((-3.7, 40.4), .1, (120, 2)), rng.normal((2.2, 41.4), .1, (120, 2)), rng.uniform((-7, 37), (2, 43), (160, 2))])
     table = pd.DataFrame({"time": pd.date_range("2020-01-01", periods=400, freq="7h"), "category": "THEFT", "lon": at[:, 0], "lat": at[:, 1]})
     assert len(E.read(table).events) == 400
+
+
+def test_rows_without_an_hour_and_a_zone_in_a_column_are_the_same_in_both_readers(tmp_path):
+    from crimenb.warehouse import feeds
+    rng = np.random.default_rng(0)
+    t = [*pd.date_range("2024-01-01 06:30", periods=900, freq="1h").strftime("%Y-%m-%d %H:%M"), *["2024-01", "2024-02"]*50]
+    pd.DataFrame(dict(id=range(1000), When=t, tz="UTC", kind="THEFT", lon=-87.6 + rng.random(1000)/10, lat=41.8 + rng.random(1000)/10)).to_csv(tmp_path/"a.csv", index=False)
+    (tmp_path/"card.yaml").write_text("name: town\nevents: [a.csv]\ncolumns: {time: When, category: kind, lon: lon, lat: lat, record_id: id}\nzone: America/Chicago\n")
+    agree(tmp_path/"card.yaml", tmp_path/"a.csv", tmp_path, "town")
+    events = S.load("town", folder=tmp_path)
+    assert events.known_to.value_counts().to_dict() == {"month": 100} and events.time[events.known_to.isna()].iloc[0] == pd.Timestamp("2024-01-01 00:30")
+    maps = grids.HourlyMaps.from_events(events)
+    stored = feeds.hourly_maps("town", folder=tmp_path)
+    assert np.nansum(maps.counts) == 900 and np.array_equal(maps.counts, stored.counts, equal_nan=True) and maps.notes == stored.notes
+
+
+def test_a_store_that_was_begun_before_a_column_came_is_gone_on_with(tmp_path, monkeypatch):
+    "Years that were written without `known_to` are read, alone and beside others, and their hours are known."
+    has = S._has
+    monkeypatch.setattr(S, "_has", lambda card: [name for name in has(card) if name != "known_to"])
+    write(tmp_path/"a.csv", [row(ID=str(i), Date=f"05/{12 + i}/2017 08:17") for i in range(1, 9)])
+    monkeypatch.setattr(S, "_labelled", lambda con, names, book, of=S._labelled: {"known_to": [], **of(con, names, book)})
+    S.ingest("chicago", tmp_path/"a.csv", tmp_path)
+    monkeypatch.undo()
+    write(tmp_path/"b.csv", [row(ID=str(10 + i), Date=f"05/{12 + i}/2018" + " 08:17"*(i > 3)) for i in range(1, 9)])
+    assert S.ingest("chicago", tmp_path/"b.csv", tmp_path).rows == 16
+    events = S.load("chicago", folder=tmp_path)
+    assert len(events) == 16 and events.known_to.value_counts().to_dict() == {"day": 3} and (events.time[events.known_to.notna()].dt.year == 2018).all()
+    assert len(S.load("chicago", until="2018-01-01", folder=tmp_path)) == 8 and S.days("chicago", folder=tmp_path, timed=True).n.sum() == 13

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 
-from crimenb.lab import studies
+from crimenb.lab import cli, studies
 from crimenb.core import InputError
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -152,7 +152,10 @@ def test_a_result_comes_back_as_it_was_written(folder):
     assert back["low"].isna().tolist() == [False, False, True]
     assert (back["seed"] == 0).all() and back["data_sha256"][0].keys() == {"dice.ipynb"}
     assert "out" not in back["parameters"][0] and back["parameters"][0]["throws"] == 100
-    assert str(folder) not in run.path(".json").read_text()
+    text = run.path(".json").read_text()
+    assert str(folder) not in text
+    run.path(".json").write_text(text.replace('"value": 0.75', '"value": 0.74'))
+    with pytest.raises(InputError, match="changed after its run"): studies.read_results(folder / "runs")
 
 def test_a_row_says_on_how_many_blocks_its_interval_rests(folder):
     run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
@@ -178,7 +181,7 @@ def test_a_missing_or_extra_key_or_a_value_that_is_none_is_refused():
     broken = [{k: v for k, v in a_result().items() if k != gone} for gone in studies.RESULT]
     broken += [a_result(rows=[{k: v for k, v in row.items() if k != gone}]) for gone in studies.ROW]
     broken += [a_result(extra=1), a_result(rows=[row | {"extra": 1}]), a_result(rows=[row, row]), a_result(rows=[None]), a_result(rows={}), []]
-    broken += [a_result(rows=[row | {k: v}]) for k in ("value", "low", "high", "printed") for v in (math.nan, math.inf, "1", True)]
+    broken += [a_result(rows=[row | {k: v}]) for k in ("value", "low", "high", "printed") for v in (math.nan, math.inf, 1.7e308, "1", True)]
     broken += [a_result(rows=[row | c]) for c in (dict(value=None), dict(n=1.5), dict(kind="best"), dict(low=None), dict(low=.55), dict(method=1))]
     broken += [a_result(**{k: None}) for k in studies.RESULT if k != "commit"] + [a_result(seconds=math.nan), a_result(seed=True)]
     for result in broken:
@@ -259,12 +262,34 @@ def test_a_parameter_can_not_hide_what_a_run_has():
 def test_the_recorded_evidence_is_valid_and_without_smoke():
     profiles = set(studies.read_results()["profile"])
     assert profiles and "smoke" not in profiles
+    # so that nobody changes a number unseen
+    assert studies.read_results()["seal"].str.fullmatch("[0-9a-f]{64}").all()
 
 def test_recording_copies_all_but_smoke(tmp_path):
     for profile in ("smoke", "cpu", "paper"): (tmp_path / f"{profile}.json").write_text(json.dumps(a_result(profile=profile)))
     kept = studies.record(tmp_path, tmp_path / "kept")
     assert sorted(p.name for p in kept) == ["cpu.json", "paper.json"]
-    assert kept[0].read_bytes() == (tmp_path / kept[0].name).read_bytes()
+    # of a file from before runs were sealed, which gets its seal, and of one that has it
+    assert {**json.loads((tmp_path / "cpu.json").read_text()), "seal": studies.seal_of(a_result(profile="cpu"))} == json.loads(kept[0].read_text())
+    assert studies.record(tmp_path / "kept", tmp_path / "again") and (tmp_path / "again/cpu.json").read_bytes() == kept[0].read_bytes()
+
+@pytest.mark.parametrize("change", [{"seal": "0"*64}, {"seconds": 1e-3}, {"seal": None}, {"seal": ""}])
+def test_a_result_that_was_changed_after_its_run_is_refused_by_all_who_read_it(tmp_path, capsys, change):
+    path = tmp_path / "rtm-cpu-city-s0-00000000.json"
+    path.write_text(json.dumps(a_result() | {"seal": studies.seal_of(a_result())} | change))
+    for ask in (["leaderboard", "--results", tmp_path], ["leaderboard", "--results", tmp_path, "--html", tmp_path / "site"], ["reproduce", path], ["reproduce", "--confirm", path]):
+        assert cli.main([str(word) for word in ask]) == 2
+        said = capsys.readouterr().err
+        assert str(path) in said and ("bring back the file that the run wrote, or make the run again" in said or "seal can not be None" in said) and said.count("\n") == 1
+    for read in (studies.read_results, lambda folder: studies.record(folder, tmp_path / "into")):
+        with pytest.raises(InputError, match="is not a result file"): read(tmp_path)
+    assert not (tmp_path / "into").exists() and not (tmp_path / "site").exists()
+
+def test_a_result_that_is_a_pipe_or_has_no_end_is_no_result(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    for make in (lambda: None, lambda: (tmp_path / "a.json").unlink() or (tmp_path / "a.json").symlink_to("/dev/zero")):
+        make()
+        with pytest.raises(InputError, match="a.json is not a result file: it is no file, but a folder, a device or a pipe"): studies.read_results(tmp_path)
 
 def test_the_leaderboard_joins_seeds_and_keeps_settings_and_printed_apart(tmp_path):
     row = a_result()["rows"][0] | {"kind": "paper"}
@@ -486,7 +511,7 @@ def test_what_a_run_needs_while_it_works_goes_when_its_result_is_there_and_earli
     from crimenb import training
     run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
     assert not run.checkpoint("-net.pt").exists()
-    path, trials = run.path("-net.pt"), run.scratch("-trials.json")
+    path, trials = run.path("-net.pt"), run.scratch("-trials.pt")
     path.parent.mkdir()
     net = torch.nn.Linear(1, 1)
     training.train(net, lambda epoch, rng: [torch.zeros(2, 1)], lambda net, x, t: net(x).square().mean(), 3, seed=0, checkpoint=path)
@@ -495,6 +520,6 @@ def test_what_a_run_needs_while_it_works_goes_when_its_result_is_there_and_earli
     again = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
     started = again._started
     assert again.checkpoint("-net.pt") == path and again._started == pytest.approx(started - spent) and spent > 0
-    again.scratch("-trials.json")
+    again.scratch("-trials.pt")
     again.save()
     assert again.path(".json").exists() and not path.exists() and not trials.exists()

@@ -11,6 +11,7 @@ import types
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -91,12 +92,12 @@ def test_a_text_is_read_by_the_declared_type(folder):
     ("", "asked.yaml must be a mapping with an entry `study`"), ("- 1\n", "must be a mapping"), ("[]", "must be a mapping"), ("seed: 0\n", "with an entry `study`"),
     ("study: dice\nseed: []\n", "seed is an empty list: give it a value, or leave the line out"),
     ("study: dice\nseed: [0, {}]\n", "seed can not be {}: write a text"), ("study: dice\nseed:\n", "seed can not be None"),
-    ("study: dice\ndataset: 2018-01-01\n", "dataset can not be datetime.date"),
-    ("study: dice\nseed: [0, 0]\n", "seed lists 0 twice: leave one out"), ("study: dice\n1: 0\ntrue: 0\n", "True stands twice in one grid"),
+    ("study: dice\ndataset: 2018-01-01\n", "unknown data set of dice '2018-01-01'"),
+    ("study: dice\nseed: [0, 0]\n", "seed lists 0 twice: leave one out"), ("study: dice\n1: 0\ntrue: 0\n", "line 3 has True a second time"),
     (f"study: dice\nseed: {[*range(101)]}\nrate: {[*range(100)]}\n", "asks for 10,100 runs: no sweep does more than 10,000"),
-    ("study: dice\nseed: 0\nseed: 1\n", "seed stands twice in one grid"), ("study: dice\nout: there\n", "give the folder with --out"),
-    ("study: [dice\n", "is not YAML"), ("\x00", "is not YAML"), ("study: !!python/name:os.system\n", "is not YAML"), ("? [a]\n: 1\n", "is not YAML"), ("study: &a [*a]\n", "has an alias"),
-    ("study: cards\n", "unknown study 'cards': use one of dice"), ("study: 1\n", "unknown study 1"),
+    ("study: dice\nseed: 0\nseed: 1\n", "line 3 has seed a second time"), ("study: dice\nout: there\n", "give the folder with --out"),
+    ("study: [dice\n", "it is no YAML"), ("\x00", "it is no YAML"), ("study: !!python/name:os.system\n", "it is no YAML"), ("? [a]\n: 1\n", "it is no YAML"), ("study: &a [*a]\n", "has an alias"),
+    ('study: "a\\0"\n', "line 1 has a character that cannot be shown"), ("study: cards\n", "unknown study 'cards': use one of dice"), ("study: 1\n", "unknown study 1"),
     ("study: dice\nsede: 0\n", "unknown parameter of dice 'sede': use one of dataset"), ("study: dice\n1: 0\n", "unknown parameter of dice 1"),
     ("study: dice\nseed: zero\n", "parameter seed of dice must be of type int, not 'zero'"), ("study: dice\nrate: .nan\n", "must be a finite float, not nan"),
     ("- study: dice\n- study: dice\n  dataset: round\n", "asked.yaml, grid 2: unknown data set of dice 'round': use one of fair, loaded")])
@@ -260,3 +261,51 @@ def test_a_sweep_with_a_budget_stops_by_itself_and_goes_on_when_it_is_called_aga
     table = sweep.sweep(folder / "lent.yaml", out, workers=1, budget=30, folder=folder, stream=said)
     assert table.state.tolist() == ["done"]*3, table.reason.tolist()
     with pytest.raises(InputError, match="budget is -1"): sweep.sweep(folder / "lent.yaml", out, budget=-1, folder=folder, stream=said)
+
+
+# --- kills ---
+
+def marked(mark):
+    "Processes that were started by whom this word was given, and are no zombies: pid -> its command."
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (place / "environ").read_bytes() and alive(place.name): found[int(place.name)] = (place / "cmdline").read_text()
+        # another's, or gone meanwhile
+        except OSError: continue
+    return found
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found by /proc")
+def test_a_sweep_that_is_killed_anywhere_at_any_moment_leaves_no_process_and_no_half_file_and_goes_on(folder, tmp_path):
+    "The sweep, a job or its kernel is killed; CRIMENB_KILLS=20 does it more often."
+    draw, kills, out = np.random.default_rng(0), int(os.environ.get("CRIMENB_KILLS", 3)), tmp_path / "runs"
+    (tmp_path / "night.yaml").write_text("study: dice\nseed: [1, 2, 3]\nrate: [0.1, 0.9]\n")
+    kinds = {"sweep": "import sweep; sweep(", "job": "_work()", "kernel": "ipykernel"}
+    code = f"from crimenb.lab.sweep import sweep; sweep({str(tmp_path / 'night.yaml')!r}, {str(out)!r}, workers=1, folder={str(folder)!r})"
+    def begin(): return subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"SWEPT_BY": str(tmp_path)}, stderr=subprocess.DEVNULL, start_new_session=True)
+    mine = lambda: marked(f"SWEPT_BY={tmp_path}\0".encode())
+    done, going = {}, None
+    try:
+        for kill in range(kills):
+            if going is None or going.poll() is not None: going = begin()
+            kind = list(kinds)[kill % 3]
+            until(lambda: going.poll() is not None or any(kinds[kind] in command for command in mine().values()))
+            time.sleep(draw.random()*4)
+            victims = [pid for pid, command in mine().items() if kinds[kind] in command]
+            for pid in victims: os.kill(pid, signal.SIGKILL)
+            if kind == "sweep":
+                going.wait()
+                until(lambda: not mine(), 30)
+            # what was finished stays as it was
+            now = {path: path.read_bytes() for path in out.glob("*.json")}
+            assert done.items() <= now.items()
+            for content in now.values(): json.loads(content)
+            done = now
+        if going.poll() is None: going.wait(600)
+        assert begin().wait(600) == 0
+        assert set(pd.read_csv(out / "night.csv")["state"]) <= {"found", "done"} and len(list(out.glob("dice-*.json"))) == 6
+        assert done.items() <= {path: path.read_bytes() for path in out.glob("*.json")}.items()
+        until(lambda: not mine(), 30)
+        assert not list(out.glob(".*"))
+    finally:
+        for pid in mine(): os.kill(pid, signal.SIGKILL)

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KernelDensity
 
+from crimenb.cities import Card, Factor
 from crimenb.city import simulate
 from crimenb.core import InputError
 from crimenb.events import read_dc
 from crimenb.sources import fetch
 from crimenb.geo import Points, cells_in, read_boundaries, read_points, read_table, transform
-from crimenb.terrain import (BANDWIDTHS, Counts, Terrain, Units, count, dc, density, design, distance, dummies, from_city, nyc, one_source, points_of, read_dc_portal,
+from crimenb.terrain import (BANDWIDTHS, Counts, Terrain, Units, asked, count, dc, density, design, distance, dummies, from_city, longest, nyc, one_source, points_of, read_dc_portal,
                              read_dc_units, read_dc_violent, read_dc_wards, read_nyc_shootings, snap, snap_index, standardise, stretches)
 
 
@@ -415,15 +416,78 @@ def test_periods_that_the_events_do_not_cover_are_left_out():
     assert Terrain.from_events(somewhere("2010-01-01", "2011-11-01", 2000), units=500, end="2012-01-01").names == ["2010", "2011"]
     with pytest.raises(InputError, match="no whole period"): Terrain.from_events(somewhere("2010-03-05", "2010-07-17", 100), units=500)
 
+def test_an_event_of_some_day_of_a_month_is_in_no_fortnight_of_it():
+    "Its time is the month's first midnight: it would be counted where that lies."
+    events = somewhere("2012-01-01", "2012-07-01", 600)
+    events.loc[::10, "time"] = events.time[::10].dt.to_period("M").dt.start_time
+    rough = np.arange(600) % 10 == 0
+    events["known_to"] = pd.Categorical(np.where(rough, "month", None))
+    by = lambda period, **more: Terrain.from_events(events, 500, period=period, start="2012-01-01", **more)
+    fortnights, months = by("2W", end="2012-07-01"), by("M", end="2012-07-01")
+    by_hand = np.histogram((events.time[~rough] - pd.Timestamp("2012-01-01")).dt.days, np.arange(0, 183, 14))[0]
+    assert fortnights.counts.sum(1).tolist() == by_hand.tolist() and months.counts.sum() == 600
+    account, = fortnights.accounts.values()
+    assert account.dropped["time not known to the day"] == 60
+    # months that don't begin with the first cut months too
+    assert Terrain.from_events(events, 500, period="M", start="2012-01-15", end="2012-06-15").counts.sum() == (~rough & events.time.between("2012-01-15", "2012-06-15")).sum()
+    events["time"] = events.time.dt.to_period("M").dt.start_time
+    with pytest.raises(InputError, match="known to the month: count them by whole months"): by("2W")
+
 def test_later_events_go_on_and_a_gap_is_refused():
     view = own()
     longer = view.update(somewhere("2013-01-01", "2014-01-01", 700, 1))
     assert longer.names == ["2010", "2011", "2012", "2013"] and longer.counts[-1].sum() == 700 and longer.schema()["x"] is view.units.x
     gap = somewhere("2014-01-01", "2015-01-01", 700, 1)
     with pytest.raises(InputError, match="nothing is known of the 1 year"): view.update(gap)
-    assert np.isnan(view.update(gap, "unknown").counts[3]).all()
-    with pytest.raises(InputError, match="known already"): view.update(somewhere("2012-01-01", "2014-01-01", 700, 1))
-    with pytest.raises(InputError, match="fill the gap"): view.update(gap, "unknown").past(5)
+    bridged = view.update(gap, "unknown")
+    assert np.isnan(bridged.counts[3]).all()
+    # what is not known is passed over, and never 0
+    np.testing.assert_array_equal(bridged.past(5), bridged.counts[[0, 1, 2, 4]].T)
+    np.testing.assert_array_equal(bridged.past(5, 2), bridged.counts[[2, 4]].T)
+    with pytest.raises(InputError, match="no period before number 1 is known"): view._with(np.full((2, len(view.units)), np.nan), 0).past(1)
+
+@pytest.mark.parametrize("days, period, right", [(200, "Y", "6M"), (100, "Y", "3M"), (35, "Y", "M"), (20, "M", "2W"), (9, "2W", "W")])
+def test_the_advice_on_a_period_that_is_too_long_is_one_that_works(days, period, right):
+    events = somewhere("2012-01-01", str((pd.Timestamp("2012-01-01") + pd.Timedelta(days=days)).date()), 900)
+    with pytest.raises(InputError, match=f"cover no whole period of {period}: take a shorter one, such as period={right}, or give more"): Terrain.from_events(events, 500, period=period)
+    assert len(Terrain.from_events(events, 500, period=right))
+    with pytest.raises(InputError, match="^the later events cover no whole year from 2013-01-01 00:00:00 on: give more of them"): own().update(somewhere("2013-01-01", "2013-03-01", 90))
+
+def test_of_one_month_two_halves_are_advised():
+    one = Terrain.from_events(somewhere("2012-01-01", "2012-02-01", 900), 500, period="M")
+    with pytest.raises(InputError, match="the events cover one whole month, and one is seen before the one that is foretold: take a shorter one, such as period=2W"): asked(one)
+
+def test_others_events_are_counted_on_the_ground_of_a_schema():
+    view, later = own(), somewhere("2013-01-01", "2014-01-01", 700, 1)
+    here = Terrain.from_events(later, factors=view.factors, like=view.schema())
+    assert here.check(view.schema()).where().equals(view.where()) and here.counts.sum() == 700
+    np.testing.assert_array_equal(here.counts, view.update(later).counts[3:])
+    # units that are no cells; factors that are others
+    streets = Units(np.array(["a", "b"]), view.units.x[:2], view.units.y[:2], crs=view.units.crs)
+    of = Terrain.from_events(later, streets, limit=3000.)
+    assert np.array_equal(Terrain.from_events(later, like=of.schema(), limit=3000.).counts, of.counts)
+    with pytest.raises(InputError, match="factors are none, and were bar, pub: give the same"): Terrain.from_events(later, like=view.schema())
+
+def test_a_factor_that_can_not_be_read_is_named(tmp_path):
+    with pytest.raises(InputError, match="^the factor pubs: there is no file .*pubs.csv"): Terrain.from_events(somewhere("2010-01-01", "2011-01-01", 700), units=500, factors={"bars": BARS, "pubs": tmp_path/"pubs.csv"})
+
+def test_a_factor_of_a_card_tells_its_columns_and_its_system(tmp_path):
+    events, true = somewhere("2010-01-01", "2011-01-01", 700), read_points(BARS, 32618)
+    x, y = transform(BARS.lon.to_numpy(), BARS.lat.to_numpy(), 4326, 26985)
+    pd.DataFrame(dict(Este=x, Norte=y)).to_csv(tmp_path/"bars.csv", index=False)
+    pd.DataFrame(dict(longitud=BARS.lon, Latitud=BARS.lat)).to_csv(tmp_path/"bares.csv", index=False)
+    def of(*factors): return Terrain.from_events(events, units=500, card=Card("here", factors=factors, path=tmp_path/"here.yaml"), period="M").factors
+    told = of(Factor("bars", "bars.csv", x="Este", y="Norte", crs=26985), Factor("bares", "bares.csv"))
+    for points in told.values(): np.testing.assert_allclose(points.xy, true.xy, atol=.01)
+    for factor, says in ((Factor("bars", "bars.csv"), "no columns that are known to be places: name them as `x: …, y: …` there, out of Este, Norte"),
+                         (Factor("bars", "bars.csv", x="Este", y="Norte"), "tell the system of Este and Norte as `crs: …` there")):
+        with pytest.raises(InputError, match=f"^the factor bars: .*{says}"): of(factor)
+
+def test_the_length_of_a_period_is_the_longest_that_there_is_enough_of():
+    of = lambda since, until: lambda length: Terrain.from_events(somewhere(since, until, 2000), units=500, period=length)
+    assert [longest(of("2010-01-01", until), 2).length for until in ("2012-01-01", "2011-07-01", "2010-07-01", "2010-02-01")] == ["Y", "6M", "3M", "M"]
+    with pytest.raises(InputError, match="no whole period of M: take a shorter one, such as period=2W, or give more"): longest(of("2010-01-05", "2010-01-20"), 2)
+    with pytest.raises(InputError, match="one whole year, and one is seen before.*such as period=6M"): asked(of("2010-01-01", "2011-01-01")("Y"))
 
 @pytest.mark.parametrize("other, says", [(dict(bandwidths=(100, 300)), "bandwidths"), (dict(values="standardised"), "values"), (dict(kinds="distance"), "measures"),
                                          (dict(z=3.), "z"), (dict(kernel="quartic"), "kernel"), (dict(constants=("Const", "LogArea")), "constants"), (dict(length="365D"), "length")])
@@ -445,6 +509,19 @@ def test_the_verbs_of_a_view():
     frame = view.frame(view.observed([2]), [2])
     assert frame.period.unique().tolist() == [pd.Timestamp("2012-01-01")] and frame.expected.sum() == view.counts[2].sum() and frame.place.tolist() == view.places
     with pytest.raises(InputError, match="has not happened"): view.ahead().observed([3])
-    with pytest.raises(InputError, match="no period comes before"): view.past(0)
+    with pytest.raises(InputError, match="no period before number 0 is known"): view.past(0)
     with pytest.raises(InputError, match="no factors"): replace(view, factors={}).design()
     assert view.design() is view.ahead().design()
+
+def test_events_of_which_only_the_month_is_known_are_in_no_week():
+    "Ten events a day at noon for twelve weeks, and thirty more known to a month only: by the month they count, by the week they don't."
+    at = pd.date_range("2018-01-01", "2018-03-25 23:00", freq="2h24min").as_unit("s")
+    rough = pd.to_datetime(["2018-01-01", "2018-02-01", "2018-03-01"]*10).as_unit("s")
+    n = len(at) + len(rough)
+    events = pd.DataFrame({"time": at.append(rough), "known_to": pd.Categorical([None]*len(at) + ["month"]*len(rough), ["month"]), "category": pd.Categorical(["theft"]*n), "premises": pd.Categorical(["street"]*n),
+                           "area": pd.Categorical(["north"]*n), "lon": 13.4, "lat": 52.5, "x": np.nan, "y": np.nan}).sort_values("time", ignore_index=True)
+    weeks = Terrain.from_events(events, 500., {}, None, "W")
+    assert weeks.counts.sum(1).tolist() == [70]*12 and [*weeks.accounts.values()][0].dropped["time not known to the day"] == 30
+    assert Terrain.from_events(events, 500., {}, None, "M").counts.sum(1)[0] == 320
+    with pytest.raises(InputError, match="known to the month: count them by whole months"):
+        Terrain.from_events(events[events.known_to.notna()], 500., {}, None, "W")

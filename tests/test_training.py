@@ -255,7 +255,31 @@ def test_other_loggers_get_every_number_or_say_what_is_missing(package, module, 
         active_run, start_run = staticmethod(lambda: None), staticmethod(lambda run_name: None)
     Writer.SummaryWriter = Writer
     monkeypatch.setitem(sys.modules, module, Writer)
-    fit(log=f"{package}:there", epochs=2)
+    fit(log=f"{package}:there", epochs=2, evaluate=lambda _: {"PAI@5%": 1.}, select="PAI@5%")
     assert {("loss", 1), ("loss", 2), ("lr", 2), ("steps", 2)} <= set(told)
+    # MLflow refuses a name with @ or %
+    assert ("PAI@5%" if package == "tensorboard" else "PAI_5_", 1) in told
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=f"{package} is not installed"): log_to(f"{package}:there")
+
+
+@pytest.mark.parametrize("package, module", [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow"), ("", "")])
+def test_a_place_where_no_log_can_be_written_is_one_sentence_before_anything_trains(package, module, monkeypatch, tmp_path):
+    def refused(*_, **__): raise FileNotFoundError(2, "No such file or directory", "/proc/x")
+    class Package:
+        SummaryWriter = start_run = staticmethod(refused)
+        active_run = staticmethod(lambda: None)
+    if package: monkeypatch.setitem(sys.modules, module, Package)
+    checkpoint = tmp_path / "run.pt"
+    with pytest.raises(InputError, match="/proc/x.*; name a place where you may") as error: fit(log=f"{package}:/proc/x" if package else "/proc/x/log.csv", checkpoint=checkpoint)
+    assert "\n" not in str(error.value) and not checkpoint.exists()
+
+
+def test_a_run_that_goes_on_removes_what_a_kill_left_beside_its_checkpoint(tmp_path):
+    from crimenb import core
+    fit(checkpoint=tmp_path / "k1.pt")
+    (tmp_path / f".k1.pt.{'0'*32}").touch()
+    core._CLEARED.clear()
+    # nothing is left to be trained, nothing is written
+    fit(checkpoint=tmp_path / "k1.pt")
+    assert [p.name for p in tmp_path.iterdir()] == ["k1.pt"]

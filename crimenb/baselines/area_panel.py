@@ -367,8 +367,8 @@ class PoissonGLM(Regression):
 
     def _shared(self, features, rows):
         "(m, …) hour, day of the year and area: dense, or sparse where there are many areas."
-        told = "hour", *(["day of "] if self.calendar else [])
-        turns = [i for i, name in enumerate(features.number_names) if name.startswith(told)]
+        in_turns = "hour", *(["day of "] if self.calendar else [])
+        turns = [i for i, name in enumerate(features.number_names) if name.startswith(in_turns)]
         A = len(features.panel.areas)
         if A <= MOST:
             return np.hstack([features.numbers[rows][:, turns],
@@ -531,7 +531,8 @@ class MeanOfThree(RowModel):
 
     def _learn(self, view, features, rows, valid):
         how: Any = dict(task=self.task, length=self.length, cyclic=self.cyclic)
-        self.members_ = [Memories(**how), GradientBoosting(seed=self.seed, **how), PoissonGLM(**how)]
+        self.members_ = [Memories(**how), GradientBoosting(seed=self.seed, **how),
+                         PoissonGLM(**how)]
         for one in self.members_:
             one.scales_ = self.scales_
             one._learn(view, features, rows, valid)

@@ -77,6 +77,17 @@ HANDED_IN = {
     "Burg_2MO": ("burglary", "2 months"), "TOA_1MO": ("theft of auto", "1 month"),
     "TOA_2MO": ("theft of auto", "2 months")}
 
+def _crimes_in(path):
+    "The crimes of a CSV of the contest: days, and places in feet."
+    try:
+        table = pd.read_csv(path, parse_dates=["occ_date"]).dropna(
+            subset=["occ_date", "x_coordina", "y_coordina"])
+        return crimes_of(table.occ_date, table.x_coordina, table.y_coordina)
+    # whatever pandas meets in damaged text: no UTF-8, no column, a date or a number that is none
+    except (ValueError, TypeError, LookupError, OSError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path} cannot be read as crimes of the contest "
+                         f"({type(error).__name__}): download it again") from error
+
 def read_portland(paths,   # file name -> path, from `sources.fetch("portland_nij")`
 ) -> tuple:
     """`(city, crimes, maps)`: the city's polygon in feet, kind -> `Crimes`, and name of a handed-in
@@ -89,8 +100,7 @@ def read_portland(paths,   # file name -> path, from `sources.fetch("portland_ni
         shapely.union_all(read_table(paths["Portland_Police_Districts.shp"]).geometry.to_numpy()))
     crimes = {}
     for kind, name in KINDS.items():
-        table = pd.read_csv(paths[name], parse_dates=["occ_date"])
-        crimes[kind] = crimes_of(table.occ_date, table.x_coordina, table.y_coordina)
+        crimes[kind] = _crimes_in(paths[name])
     maps = {}
     for name in HANDED_IN:
         if (path := paths.get(f"submission/{name}.shp")) is None: continue

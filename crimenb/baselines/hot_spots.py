@@ -584,8 +584,7 @@ class ShrunkCounts(HotSpots):
         x = np.hstack(
             [*ground, _around(view.units, past[:, -1], self.bandwidths)]
             + [standardise(c) for c in columns])
-        return (
-            x if not view.factors or (ground[0] == 1).all(0).any()
+        return (x if not view.factors or (ground[0] == 1).all(0).any()
             else np.hstack([np.ones((len(past), 1)), x]))
 
     def _learn(self, view, past):

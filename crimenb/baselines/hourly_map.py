@@ -7,7 +7,7 @@ __all__ = ['ARIMA_FITS', 'MEMORIES', 'FEATURES', 'SPANS', 'HourlyRule', 'AllZero
            'WeeklyAverage', 'rhythm', 'ShrunkenAverage', 'cross_validate_k', 'NearestHours', 'cumulative', 'add_to_day',
            'take_from_day', 'SinceMidnight', 'HACumulative', 'KNNCumulative', 'one_cell', 'ARIMA', 'ARIMACumulative',
            'KDEHotSpots', 'echoes', 'faded', 'SelfExciting', 'Past', 'past', 'columns_of', 'features',
-           'PoissonRegression', 'BoostedTrees', 'rules', 'noise_floor']
+           'PoissonRegression', 'BoostedTrees', 'rules', 'noise_floor', 'neighbours_noise']
 
 # %% ../../nbs/baselines/20_hourly_map.ipynb #a4172682
 import warnings
@@ -195,6 +195,8 @@ def take_from_day(maps: HourlyMaps, # maps of counts
 # %% ../../nbs/baselines/20_hourly_map.ipynb #d90926fe
 class SinceMidnight(HourlyRule):
     "A rule that is given the counts since midnight, and what its forecast adds to the day."
+    caution = ("it forecasts counts since midnight, and says of an hour what they grow by, which "
+               "in the first hour makes up for all of the day so far: it is for comparison")
     def rule(self) -> HourlyRule:
         raise TypeError(f"{type(self).__name__} must say which rule it asks")
     def _learn(self, view, hours):
@@ -214,6 +216,8 @@ class HACumulative(SinceMidnight):
 class KNNCumulative(SinceMidnight):
     "The paper's KNN: with k = 1 the last hour's sum once more."
     name = "KNN, cumulative"
+    caution = ("it says the day's count of the last hours once more, so it expects next to nothing "
+               "in any hour, and a whole day's events in the one from 0:00: it is for comparison")
     def __init__(self, k: "int | None" = 1): self.k = k
     def rule(self) -> HourlyRule: return NearestHours(self.k)
 
@@ -248,8 +252,7 @@ class ARIMA(HourlyRule):
     def _learn(self, view, hours):
         within(len(hours), f"hours to fit {self.name} on", 3 * sum(self.order) + 10)
         one_of(self.method, ARIMA_FITS, "fit of ARIMA")
-        how = (
-            dict(method=self.method) if self.method == "hannan_rissanen"
+        how = (dict(method=self.method) if self.method == "hannan_rissanen"
             else dict(method_kwargs=dict(maxiter=self.max_steps, disp=0)))
         counts = view.counts[hours].astype(float)
         # differences have no level; otherwise it's the mean of training: regressions can't tell it
@@ -585,3 +588,12 @@ def noise_floor(observed, # (n, rows, columns) counts
     """Estimate of the least RMSE that any forecast can have: a Poisson count varies by the square
     root of its mean, here the mean of what was observed."""
     return float(np.sqrt(np.mean(observed, dtype=float)))
+
+def neighbours_noise(counts, # (T, rows, columns), hour by hour
+                     at,     # hours whose counts are forecast; the first of all has no neighbour
+) -> float:
+    """The RMSE of whoever knows of an hour no more than the one before it tells: the root of
+    their semivariance (Matheron 1963, "Principles of geostatistics")."""
+    counts, at = np.asarray(counts, float), np.asarray(at)
+    if (at < 1).any(): raise InputError("the first hour has none before it: leave hour 0 out")
+    return float(np.sqrt(((counts[at] - counts[at - 1])**2).mean() / 2))

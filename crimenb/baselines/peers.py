@@ -63,8 +63,8 @@ class OfSeries(AreaModel):
         past = self._past(view, features.t[rows].max() + 1)
         mean = self._next(past, fitted=True)
         # the first weeks have no forecast
-        told = np.isfinite(mean).all(0)
-        self.kappa_ = excess(np.maximum(mean[:, told], SMALLEST), past[:, told])
+        known = np.isfinite(mean).all(0)
+        self.kappa_ = excess(np.maximum(mean[:, known], SMALLEST), past[:, known])
 
     def _answer(self, view, at):
         mean = np.maximum([self._next(self._past(view, t)) for t in at], SMALLEST)

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import InputError, one_of, write_atomic
+from ..core import InputError, one_of
 from . import studies
 from .weekly import JOBS, WeeklyScores, best_rule, rows_of
 from ..models import Model
 from ..panels import Panel
 from ..papers.parallel import MODELS, grid_search, random_search, search_runs
+from ..training import load_checkpoint, save_checkpoint
 from ..views import Split
 
 # %% ../../nbs/lab/28_area_networks.ipynb #f02a0fea
@@ -131,8 +132,8 @@ class Search:
     ):
         self.networks, self.run, self.loss = networks, networks.run, loss
         # the trials that are done: what was tried, as text -> its validation loss
-        self.file, self.done = self.run.scratch("-trials.json"), {}
-        if self.file.exists(): self.done = json.loads(self.file.read_text())
+        self.file, self.done = self.run.scratch("-trials.pt"), {}
+        if self.file.exists(): self.done = load_checkpoint(self.file)
 
     def settings(self, name: str,  # of a network
     ) -> list:
@@ -152,7 +153,7 @@ class Search:
                 self.done[key] = network.fit(
                     self.networks.panel, parts.train, parts.valid).valid_loss
             except FloatingPointError: self.done[key] = None
-            write_atomic(self.file, json.dumps(self.done))
+            save_checkpoint(self.file, self.done)
         return self.done[key]
 
 # %% ../../nbs/lab/28_area_networks.ipynb #001da524

@@ -33,6 +33,7 @@ def _in_words(text):
     text = text.replace("say the order, ", "say it with --order ").replace(
         "they are written with formats", "they are written with --format")
     text = re.sub(r"\bkey=(?=[,.;: ]|$)", "--key NAME", text)
+    text = re.sub(r"\bfrom_crs\b", "--areas-crs", text)
     return re.sub(r"\bwith crs\b", "with --crs", text).replace(
         "say tz='America/Chicago', or", "say --zone America/Chicago, or")
 
@@ -50,7 +51,8 @@ def _card(options):
     for name in named: one_of(name, COLUMNS, "column")
     # said before the file is read, which can take its time
     if options.out: _free(Path(options.out), options.force)
-    how = dict(crs=options.crs, order=options.order, formats=tuple(options.formats))
+    how = dict(crs=options.crs, order=options.order, formats=tuple(options.formats),
+               from_crs=options.areas_crs)
     try:
         draft = cards.draft(
             options.events, options.areas, options.key, options.zone, **how, **named)
@@ -85,7 +87,8 @@ def _forecast(options):
     about = dict(
         pair.split("=", 1) if "=" in pair else _not_a_pair(pair) for pair in options.parameters)
     settings = {name: _literal(value) for name, value in about.items()}
-    for name in ("model", "periods", "level", "events", "gap", "dataset", "question", "path"):
+    for name in (
+        "model", "periods", "level", "events", "gap", "top", "dataset", "question", "path"):
         if name in settings: raise InputError(
             f"{name} is no setting: the question is the first word of the command"
             if name in ("question", "path") else f"{name} has an option of its own: --{name}")
@@ -99,6 +102,7 @@ def _forecast(options):
     paths = forecasting.targets(options.save, options.out, options.map)
     how = dict(
         periods=options.periods, level=options.level, events=options.events, gap=options.gap,
+        top=options.top,
         dataset=options.dataset, **settings)
     answer = (
         forecasting.go_on(options.question, **how) if saved
@@ -175,7 +179,9 @@ def _fetch(options):
 def _report(options, account):
     "What an ingest did: said as a table, and returned for JSON."
     lines = account.report()
-    if not (options.json or options.quiet): print(_text(lines.astype(str), right=("rows",)))
+    if not (options.json or options.quiet):
+        print(_text(lines.astype(str), right=("rows",)))
+        for remark in account.remarks: print(f"  {remark}")
     return _records(lines)
 
 # %% ../../nbs/lab/90_cli.ipynb #eec30256
@@ -363,7 +369,8 @@ def _card_command(commands):
         "--key", metavar="NAME", help="the property that names an area; default: found by its name")
     sub.add_argument(
         "--column", dest="columns", action="append", default=[], metavar="OURS=THEIRS",
-        help=f"which column is {', '.join(COLUMNS)}, where its name does not say so; may be repeated",
+        help=f"which column is {', '.join(COLUMNS)}, where its name does not say so; may be "
+             "repeated",
     )
     sub.add_argument(
         "--order", choices=("mdy", "dmy", "ymd"),
@@ -371,6 +378,9 @@ def _card_command(commands):
     sub.add_argument("--format", dest="formats", action="append", default=[], metavar="FORMAT",
                      help="how times are written, such as '%%d.%%m.%%Y %%H.%%M'; may be repeated")
     sub.add_argument("--crs", type=int, metavar="EPSG", help="coordinate system of x and y")
+    sub.add_argument(
+        "--areas-crs", type=int, metavar="EPSG",
+        help="coordinate system of the areas, where their file says none")
     sub.add_argument(
         "--zone", metavar="ZONE",
         help="zone of the city's clocks, such as America/Chicago; default: the one that the places "
@@ -391,7 +401,7 @@ def _forecast_command(commands):
     sub.add_argument(
         "--dataset", metavar="NAME",
         help="a data set, or the path of a city's card; a saved model asks for it only where areas "
-        "come from polygons; a saved year model needs it always")
+        "come from polygons, or where its city's card has factors of risk")
     sub.add_argument(
         "--events", nargs="+", type=_path, metavar="FILE",
         help="events in the place of the card's, or those a saved model goes on from")
@@ -407,6 +417,9 @@ def _forecast_command(commands):
     sub.add_argument(
         "--gap", choices=("refuse", "unknown"), default="refuse",
         help="what to do with periods of which nothing is known; default: refuse")
+    sub.add_argument(
+        "--top", metavar="N",
+        help="next: how many classes of each spot the table has, the likeliest, or all; default: 5")
     sub.add_argument(
         "-p", dest="parameters", action="append", default=[], metavar="KEY=VALUE",
         help="a setting of the view: freq, cell_m, …; may be repeated")
@@ -463,14 +476,18 @@ def _reproduce_command(commands):
     sub = commands.add(
         "reproduce", _reproduce,
         "run a study: an executed notebook, a result file and an HTML page", machine=True)
+    sub.epilog = "What can be set in a study, with defaults: crimenb reproduce rtm --list."
     sub.add_argument(
         "study", metavar="STUDY",
-        help=f"one of {', '.join(_studies())}; or a result file (.json), whose run is made once more",
+        help=f"one of {', '.join(_studies())}; or a result file (.json), whose run is made once "
+             "more",
     )
-    sub.add_argument("more", metavar="FILE", nargs="*", help="with --confirm: more result files")
+    sub.add_argument(
+        "more", metavar="FILE", nargs="*", default=[], help="with --confirm: more result files")
     sub.add_argument(
         "--confirm", action="store_true",
-        help="make the runs of result files again, one after the other, and note where today's code "
+        help="make the runs of result files again, one after the other, and note where today's "
+             "code "
         "gives the same numbers")
     sub.add_argument(
         "--list", action="store_true", help="list what can be set in this study, and run nothing")
@@ -545,11 +562,21 @@ def _studies():
             checkout if (package.parent / "settings.ini").exists() else package / "reproduce"
         ).glob("*.ipynb"))
 
+def _listing(argv):
+    "`STUDY --help` as the command that lists what can be set in it; other words as they are."
+    if not argv or argv[0] not in _studies(): return argv
+    study, *more = argv
+    if more in (["--help"], ["-h"]): return ["reproduce", study, "--list"]
+    raise InputError(f"{study} is a study: crimenb reproduce {study} runs it, and "
+                     f"crimenb reproduce {study} --list says what can be set")
+
+# %% ../../nbs/lab/90_cli.ipynb #1d411e74
 def parser() -> argparse.ArgumentParser:
     "The commands and their options."
     top = _Parser(
         prog="crimenb",
-        description="Crime forecasting works, read, rerun on public data, and used on your own city.",
+        description="Crime forecasting works, read, rerun on public data, and used on your own "
+                    "city.",
         allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"crimenb {crimenb.__version__}")
     commands = _Commands(top)
@@ -573,7 +600,7 @@ def main(argv=None,  # the arguments; those of the process if not given
     "Run one command and return its exit code."
     try:
         _streams()
-        options = parser().parse_args(argv)
+        options = parser().parse_args(_listing(sys.argv[1:] if argv is None else [*argv]))
         code = options.run(options)
         sys.stdout.flush()
         return code or 0
@@ -624,6 +651,10 @@ def _stop_writing():
     "Nothing more is written to standard output, also not by Python at its exit."
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
+# what moves the cursor of a terminal, colours it, or turns the direction of writing
+_MOVES = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
 def _say(message, code):
-    print("crimenb:", " ".join(str(message).split()), file=sys.stderr)
+    "One line, in which words of a file or a portal do nothing to the terminal."
+    print("crimenb:", _MOVES.sub("?", " ".join(str(message).split())), file=sys.stderr)
     return code

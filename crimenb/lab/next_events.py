@@ -282,8 +282,7 @@ class Methods(Rules):
         model = self.models[entry.label] = model_of(entry, self.run, self.view).fit(
             left, parts.train, parts.valid, checkpoint=path)
         self.logs[entry.label] = model.log_
-        for peer, p in enumerate(model.answers(left, parts.test), 1):
-            self.add(
+        for peer, p in enumerate(model.answers(left, parts.test), 1): self.add(
                 entry.label if peer == 1 else f"{entry.label}, peer {peer}", entry.role, p,
                 rate=entry.how["drop"])
 

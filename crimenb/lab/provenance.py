@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLUMBING', 'EXACT', 'TRAINED', 'LEARN_NOTHING', 'SHARED_TIES', 'SAME', 'hash_of', 'code_of', 'timed', 'Compared',
-           'compared', 'confirmed', 'confirm', 'stale']
+           'compared', 'seal_of', 'confirmed', 'confirm', 'stale']
 
 # %% ../../nbs/lab/05_provenance.ipynb #24beacc2
 import ast
@@ -155,12 +155,18 @@ def compared(one: dict,   # what a result file holds
         len(off), exact, trained, far, [key(row) for row in rows if key(row) not in theirs])
 
 # %% ../../nbs/lab/05_provenance.ipynb #a4d99cc2
+def seal_of(result: dict,  # what a result file holds
+) -> str:
+    "The checksum of all that it says, but for its own."
+    rest = {name: value for name, value in result.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
 def _confirmed_at(): return Path(crimenb.__file__).parent/"confirmed.json"
 
 @functools.cache
 def confirmed() -> dict:
-    """Name of a result file -> `study`, `code`, `rows`, `exact`, `trained`: runs that were made
-    again and came out the same."""
+    """Name of a result file -> `study`, `code`, `rows`, `exact`, `trained`, and its `seal`: runs
+    that were made again and came out the same."""
     return (
         json.loads(_confirmed_at().read_text(encoding="utf-8")) if _confirmed_at().is_file() else {}
     )
@@ -176,7 +182,7 @@ def confirm(file,           # of the recorded run
         raise InputError(f"{Path(file).name} is not confirmed: {found}")
     about = {
         "study": recorded["study"], "code": again["code"], "rows": found.rows, "exact": found.exact,
-        "trained": found.trained}
+        "trained": found.trained, "seal": seal_of(recorded)}
     # another process may have written meanwhile
     confirmed.cache_clear()
     write_atomic(
@@ -198,7 +204,9 @@ def stale(run: dict,      # what a result file holds, with its name as `file`
     today = {
         name: one for name, one in known.items()
         if one["study"] == run["study"] and one["code"] == now}
-    if then == now or run.get("file") in today: return ""
+    if then == now: return ""
+    # these very numbers, and not those of another file with this name
+    if (same := today.get(run.get("file"))) and same["seal"] == run.get("seal"): return ""
     if today:
         name, one = min(today.items())
         return (

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..core import InputError, needs, write_atomic
-from .pages import formulas, put_back
+from .pages import describe, formulas, put_back
 
 # %% ../../nbs/lab/60_site.ipynb #bff60a4f
 # folder below nbs -> what navigation calls it
@@ -191,6 +191,7 @@ def render(page: Page,
 ) -> str:
     "The body of a page: nbconvert's, with anchors and links."
     nbformat, exporters = needs("nbformat", "docs"), needs("nbconvert", "docs")
+    describe(page.body)
     copy, anchors, kept = page.body.copy(), {}, []
     for full, (url, cell) in known.items():
         if url == page.url and cell is not None: anchors.setdefault(cell, []).append(full)
@@ -205,8 +206,8 @@ def render(page: Page,
         if cell.cell_type == "code": cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
         if cell.cell_type == "markdown": cell.source = formulas(cell.source, kept)
         if cell.source.strip() or cell.get("outputs"): copy.cells.append(cell)
-        if told := parameters(anchors.get(i, [])):
-            copy.cells.append(nbformat.v4.new_markdown_cell(told, id=f"parameters-{i}"))
+        if listed := parameters(anchors.get(i, [])):
+            copy.cells.append(nbformat.v4.new_markdown_cell(listed, id=f"parameters-{i}"))
     # the notebooks are our own: cleaning their HTML of scripts takes longer than all the rest
     exporter = exporters.HTMLExporter(
         template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True,
@@ -269,6 +270,9 @@ main table { display: block; overflow-x: auto; max-width: 100%; }
 math[display='block'] {
   overflow-x: auto; overflow-y: hidden; max-width: 100%; margin: 0.8rem 0;
 }
+mtd[columnalign='left'] { text-align: left; }
+mtd[columnalign='right'] { text-align: right; }
+mtd + mtd[columnalign='right'] { padding-left: 2em; }
 table { border-collapse: collapse; font-size: 15px; margin: 0.6rem 0; }
 th, td {
   padding: 0.25rem 0.7rem; text-align: left; vertical-align: top;
@@ -283,9 +287,33 @@ img { max-width: 100%; height: auto; }
   body { display: grid; grid-template-columns: 18rem minmax(0, 1fr); }
   nav { position: sticky; top: 0; height: 100vh; overflow-y: auto; }
 }
+"""
+
+# %% ../../nbs/lab/60_site.ipynb #5acd451a
+STYLE += """
+@media (max-width: 40rem) {
+  p:has(> img[src^='data:image/png']), .output_png { overflow-x: auto; }
+  p > img[src^='data:image/png'], .output_png img { width: 33rem; max-width: none; }
+}
+"""
+
+
+# %% ../../nbs/lab/60_site.ipynb #c43c978a
+STYLE += """
 @media print {
   nav, .pager { display: none; }
-  body { display: block; }
+  body { display: block; font-size: 11pt; }
+  main { max-width: none; padding: 0; }
+  h1, h2, h3, h4 { break-after: avoid; }
+  img, svg { break-inside: avoid; }
+  /* nothing can be scrolled on paper: code of 100 characters is folded, a wide table gets closer */
+  pre { font-size: 9pt; white-space: pre-wrap; overflow: visible; }
+  .jp-OutputArea-output pre, .output pre { font-size: 7pt; }
+  main table { display: table; overflow: visible; font-size: 8pt; }
+  main table:has(tr > :nth-child(10)) { font-size: 6.5pt; }
+  th, td { padding: 0.15rem 0.3rem; }
+  .jp-MarkdownOutput, .jp-RenderedHTMLCommon, .output, .jp-OutputArea-output { overflow: visible; }
+  math[display='block'] { font-size: 10pt; }
 }
 """
 
@@ -309,6 +337,11 @@ box.addEventListener("input", () => {
   found.replaceChildren(...hits.map(item));
   if (words.length && !hits.length) found.textContent = "nothing found";
 });
+// what is wider than the page is pushed sideways, also by who has no mouse
+for (const e of document.querySelectorAll("main *")) {
+  const pushed = e.scrollWidth > e.clientWidth + 1 && e.clientWidth;
+  if (pushed && /auto|scroll/.test(getComputedStyle(e).overflowX)) e.tabIndex = 0;
+}
 """
 
 # %% ../../nbs/lab/60_site.ipynb #d39decf4
@@ -318,10 +351,6 @@ FRAME = """<!doctype html>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ page.title|e }}{% if page.url != "index.html" %} · crimenb{% endif %}</title>
 <link rel="stylesheet" href="{{ top }}style.css">
-<script type="module">
-import mermaid from "{{ mermaid }}";
-mermaid.initialize({startOnLoad: true});
-</script>
 </head>
 <body>
 <nav>
@@ -370,15 +399,13 @@ def build(root, # the checkout: a folder with nbs in it
           into, # the site's folder; what a page has the name of is written anew
 ) -> list:
     "Write the site of a checkout, and return the paths of its pages. Nothing is run."
-    jinja, exporters, formatters = (
-        needs("jinja2", "docs"), needs("nbconvert", "docs"), needs("pygments.formatters", "docs"))
+    jinja, formatters = needs("jinja2", "docs"), needs("pygments.formatters", "docs")
     pages, into = find(root), Path(into)
     known = definitions(pages)
     rooms = {}
     for page in pages: rooms.setdefault(page.room, []).append(page)
     order = [page for inside in rooms.values() for page in inside]
-    frame, exporter = jinja.Template(FRAME), exporters.HTMLExporter()
-    titles, written = [], []
+    frame, titles, written = jinja.Template(FRAME), [], []
     for i, page in enumerate(order):
         body = render(page, pages, known)
         headings = _headings(body)
@@ -393,8 +420,7 @@ def build(root, # the checkout: a folder with nbs in it
         text = frame.render(
             page=page, first=order[0], top="../" * page.url.count("/"), rooms=rooms, body=body,
             headings=[(anchor, text) for level, anchor, text in headings if level == 2],
-            before=order[i - 1] if i else None, after=order[i + 1] if i + 1 < len(order) else None,
-            mermaid=exporter.mermaid_js_url)
+            before=order[i - 1] if i else None, after=order[i + 1] if i + 1 < len(order) else None)
         (into / page.url).parent.mkdir(parents=True, exist_ok=True)
         written.append(write_atomic(into / page.url, text))
     titles += [(f"{url}#{full}", full) for full, (url, cell) in known.items() if cell is not None]

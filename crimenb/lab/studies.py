@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['TYPES', 'LACKS', 'NEEDS', 'KINDS', 'NUMBER', 'SIMPLE', 'RESULT', 'MAYBE', 'ROW', 'MAPS', 'OPTIONAL', 'PACKAGES',
-           'TRIED_ON', 'LOWER_IS_BETTER', 'TASKS', 'EVERY', 'SMOKE', 'OF_NOISE', 'EARLIER', 'folder_of', 'names',
-           'profiles', 'Parameter', 'parameters', 'profile', 'resolve', 'from_text', 'validate', 'stem', 'versions',
-           'commit', 'peak_memory', 'Run', 'score_rows', 'begin', 'lower_is_better', 'Task', 'headline', 'in_lines',
-           'StudyFailed', 'Outputs', 'partials', 'reproduce', 'answer', 'read_results', 'again', 'compare', 'confirm',
-           'setting', 'leaderboard', 'record']
+           'TRIED_ON', 'LOWER_IS_BETTER', 'TASKS', 'EVERY', 'SMOKE', 'MOST_BYTES', 'OF_NOISE', 'EARLIER', 'folder_of',
+           'names', 'profiles', 'Parameter', 'parameters', 'profile', 'resolve', 'from_text', 'validate', 'stem',
+           'versions', 'commit', 'peak_memory', 'Run', 'score_rows', 'begin', 'lower_is_better', 'Task', 'headline',
+           'in_lines', 'StudyFailed', 'Outputs', 'partials', 'reproduce', 'answer', 'read_result', 'read_results',
+           'again', 'compare', 'confirm', 'setting', 'leaderboard', 'record']
 
 # %% ../../nbs/lab/10_studies.ipynb #36ebdd3e
 import ast
@@ -38,8 +38,9 @@ import yaml
 
 import crimenb
 from .. import cards, cities
-from ..core import InputError, needs, one_of, within, write_atomic
+from ..core import InputError, file_bytes, needs, one_of, within, write_atomic
 from . import pages, provenance
+from .provenance import seal_of
 from ..metrics import summary
 
 # %% ../../nbs/lab/10_studies.ipynb #2725fa61
@@ -154,7 +155,8 @@ def _can_be(value, kind):
     shown, and true or false only where they are asked for."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds): return False
-    if isinstance(value, float): return math.isfinite(value)
+    # what a picture has room for, and no inf and no NaN
+    if isinstance(value, float): return abs(value) < 1e300
     if isinstance(value, int): return abs(value) < 2**63
     # no half letter, and nothing that moves the cursor of a terminal
     return not isinstance(value, str) or (len(value) <= 1_000 and not _UNSEEN.search(value))
@@ -183,7 +185,8 @@ def _typed(study, parameter, value):
 LACKS = {
     "contest": "the contest's own squares, dates and maps that were handed in",
     "crosstests": "a second city and the very periods in which the two are compared",
-    "deployment": "what really happened beside what was reported, which only the simulated city knows",
+    "deployment":
+        "what really happened beside what was reported, which only the simulated city knows",
 }
 # study -> what it needs besides events, and a city's card may lack: asked before anything is read
 NEEDS = {"rtm": ("factors",)}
@@ -232,8 +235,9 @@ RESULT = {
     "seconds": NUMBER, "peak_memory_bytes": int, "rows": list}
 # `code`: what the study computed with, from `provenance.code_of`; `computed`: in which precision
 # its networks were trained, what of it
-# is not repeatable, and the GPU's memory, from `training.computed`; older files have neither
-MAYBE = {"code": dict, "computed": dict}
+# is not repeatable, and the GPU's memory, from `training.computed`; `seal`: the checksum of all
+# else; older files have none of them
+MAYBE = {"code": dict, "computed": dict, "seal": str}
 ROW = {
     "method": str, "kind": str, "protocol": str, "split": str, "metric": str, "value": NUMBER,
     "low": (*NUMBER, type(None)), "high": (*NUMBER, type(None)), "n": int,
@@ -269,9 +273,18 @@ def validate(result: dict,  # what a result file holds
         key = tuple(row[k] for k in ("method", "protocol", "split", "metric"))
         if key in seen: raise InputError(f"row {i}: {', '.join(key)} is there twice")
         seen.add(key)
+    if "seal" in result and result["seal"] != seal_of(result):
+        raise InputError(
+            "its seal is not that of the rest, so it was changed after its run: bring back the "
+            "file that the run wrote, or make the run again")
     return result
 
 # %% ../../nbs/lab/10_studies.ipynb #c03986ea
+def _sealed(result):
+    "A result as the text of a file, with its seal at the end."
+    rest = {name: value for name, value in result.items() if name != "seal"}
+    return json.dumps(rest | {"seal": seal_of(rest)}, indent=1, allow_nan=False) + "\n"
+
 def _check_map(given, kind, what):
     "Names that can be shown with values of one kind."
     for name, value in given.items():
@@ -373,8 +386,7 @@ class _Measured:
     seed: int
     out: str
 
-    def __init__(self,
-                 study: str,    # name of the study
+    def __init__(self, study: str,    # name of the study
                  values: dict,  # every parameter, as from `resolve`
                  folder=None,   # where the study notebooks lie; the library's own if not given
     ):
@@ -450,7 +462,9 @@ class Run(_Files):
     def forecast(self, forecast,  # a `forecasts.Forecast`
     ) -> None:
         """Leave a forecast beside the scores: its table (CSV), and with places as GeoJSON and on a
-        map."""
+        map, with the boundaries of a card's areas."""
+        from crimenb.forecasts import bounded
+        if cities.is_card(self.dataset): bounded(forecast, cities.get(self.dataset))
         paths = [forecast.to_csv(self.path(".forecast.csv"))]
         if forecast.placed:
             paths += [
@@ -470,8 +484,7 @@ class Run(_Files):
             seconds=round(time.perf_counter() - self._started, 1), peak_memory_bytes=peak_memory(),
             rows=self.rows, code=self._code,
             **({"computed": used} if (used := computed()) else {}))
-        write_atomic(
-            self.path(".json"), json.dumps(validate(result), indent=1, allow_nan=False) + "\n")
+        write_atomic(self.path(".json"), _sealed(validate(result)))
         for path in self._scratch: path.unlink(missing_ok=True)
         print("result:", self.path(".json"))
 
@@ -670,7 +683,7 @@ def _executed(notebook, partial, given, tell):
     papermill = needs("papermill", "reproduce")
     watched = sys.stderr.isatty() or os.environ.get("CRIMENB_PROGRESS") == "1"
     telling = (
-        _told(notebook.stem, partial, tell) if tell and not watched
+        _watched(notebook.stem, partial, tell) if tell and not watched
         else contextlib.nullcontext(sys.stderr if watched else None))
     bars = "1" if watched or tell else "0"
     with _environment(CRIMENB_PROGRESS=bars), telling as standard_error:
@@ -707,8 +720,9 @@ def _at(partial):
             return f"cell {n} of {len(cells)}{heading}"
     return ""
 
+# %% ../../nbs/lab/10_studies.ipynb #55b32ad8
 @contextlib.contextmanager
-def _told(study, partial, tell):
+def _watched(study, partial, tell):
     "A line each half minute about the notebook in `partial`; yields what takes its standard error."
     bars, over, start = _Bars(), threading.Event(), time.monotonic()
     def lines():
@@ -722,7 +736,6 @@ def _told(study, partial, tell):
     finally:
         over.set()
         teller.join()
-
 
 # %% ../../nbs/lab/10_studies.ipynb #0f07bea9
 def reproduce(study: str,        # name of a study
@@ -834,13 +847,17 @@ def answer(result: dict,    # what a result file holds
             + pages.account(result, given, files))
 
 # %% ../../nbs/lab/10_studies.ipynb #c3c86907
-def _read(path):
-    "A result file's content, checked."
+#: bytes of a result file: many times those of the largest
+MOST_BYTES = 100_000_000
+
+def read_result(path,  # of a result file
+) -> dict:
+    "What a result file holds, checked; an `InputError` where it is none."
     if not Path(path).exists():
         raise InputError(
             f"there is no result file {path}: name one that a run has left, or a study "
             f"({', '.join(names())})")
-    try: return validate(json.loads(Path(path).read_text(encoding="utf-8")))
+    try: return validate(json.loads(file_bytes(path, MOST_BYTES).decode("utf-8")))
     # what is no JSON, or no UTF-8, or a number of 5,000 digits, is a ValueError, and so is an
     # InputError
     except (ValueError, OSError, RecursionError) as error:
@@ -880,7 +897,7 @@ def read_results(
     rows = []
     # a wheel that was made without results has no folder of its own for them
     for path in sorted(Path(folder or folder_of("results")).glob("*.json")):
-        result = _read(path)
+        result = read_result(path)
         about = dict.fromkeys(MAYBE) | {
             key: value for key, value in result.items() if key != "rows"}
         rows += [
@@ -908,7 +925,7 @@ def again(file,  # a result file
 ) -> tuple:
     """The study of a recorded run, and name -> value of everything it was given, as `reproduce`
     takes them."""
-    result = _read(file)
+    result = read_result(file)
     given = EARLIER.get(result["study"], {}) | result["parameters"]
     # the spline of those runs has another name now, since the authors' own preparation is there
     if "preparation" in given and result["study"] == "stresnet" and (
@@ -939,14 +956,16 @@ def confirm(files,         # result files
     "Make recorded runs again; the names of those that did not come out the same."
     differ, folder = [], folder_of("reproduce")
     for n, file in enumerate(map(Path, files), 1):
-        recorded = _read(file)
+        recorded = read_result(file)
         known, where = provenance.confirmed().get(file.name), f"{n} of {len(files)}, {file.name}: "
-        if known and known["code"] == provenance.code_of(folder / f"{recorded['study']}.ipynb"):
+        now = provenance.code_of(folder / f"{recorded['study']}.ipynb")
+        # of these very numbers, and not of another file with this name
+        if known and (known["code"], known["seal"]) == (now, seal_of(recorded)):
             say(f"{where}confirmed before")
             continue
         try:
             study, given = again(file)
-            made = _read(reproduce(study, given, out, tell=tell).result)
+            made = read_result(reproduce(study, given, out, tell=tell).result)
             say(f"{where}{provenance.confirm(file, recorded, made, compare(recorded, made))}")
         except (InputError, StudyFailed) as error:
             differ.append(file.name)
@@ -999,7 +1018,7 @@ def record(folder="runs",  # a folder of result files
            into=None,      # where to put them; the recorded evidence of the library if not given
 ) -> list:
     """Copy the valid result files of `folder`, without those of the smoke profile, and return the
-    paths of the copies."""
+    paths of the copies. A file from before runs were sealed gets its seal."""
     into, results = Path(into or folder_of("results")), read_results(folder)
     kept = results.loc[results["profile"] != "smoke", "file"].unique()
-    return [write_atomic(into / name, (Path(folder) / name).read_bytes()) for name in kept]
+    return [write_atomic(into / name, _sealed(read_result(Path(folder) / name))) for name in kept]

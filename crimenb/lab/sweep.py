@@ -23,43 +23,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import yaml
 
 from . import studies
-from ..core import InputError, needs, within, write_atomic
+from .. import cities
+from ..core import InputError, file_bytes, needs, within, write_atomic
 
 # %% ../../nbs/lab/30_sweep.ipynb #e929a393
-class _Once(yaml.SafeLoader):
-    """Reads YAML, and refuses aliases, of which a few lines can make gigabytes, and a mapping in
-    which a key stands twice."""
-    def compose_node(self, parent, index):
-        if self.check_event(yaml.events.AliasEvent):
-            raise InputError(
-                f"line {self.peek_event().start_mark.line + 1} has an alias (*): write the "
-                "value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node, deep=False):
-        found = super().construct_mapping(node, deep)
-        if len(found) < len(node.value):
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            twice = next(key for i, key in enumerate(keys) if key in keys[:i])
-            raise InputError(f"{twice} stands twice in one grid: make one list of the two")
-        return found
-
 def grids(path,  # of the sweep file
 ) -> list:
     "The grids of a sweep file, each a mapping from a key to the list of its values."
     path = Path(path)
     try:
-        with path.open("rb") as file: text = file.read(1_000_001)
-        if len(text) > 1_000_000: raise InputError("no sweep file is larger than a megabyte")
-        content = yaml.load(text.decode("utf-8"), _Once)
+        content = cities.read_yaml(file_bytes(path, 1_000_000).decode("utf-8-sig"))
     except OSError as error:
         raise InputError(f"can not read {path}: {error.strerror}; name a sweep file") from None
     except InputError as error: raise InputError(f"{path.name}: {error}") from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name} is not in UTF-8: save it anew") from None
     found = content if isinstance(content, list) and content else [content]
     return [
         _grid(grid, path.name if len(found) == 1 else f"{path.name}, grid {i}")
@@ -130,9 +110,9 @@ def finished(job: Job,  # from `jobs`
 ) -> bool:
     """Whether a run with these parameters has left its executed notebook and a valid result file in
     `out`."""
-    try: studies.validate(json.loads((Path(out) / f"{job.name}.json").read_text(encoding="utf-8")))
-    # no such file, or no JSON, or no result
-    except (OSError, ValueError): return False
+    try: studies.read_result(Path(out) / f"{job.name}.json")
+    # no such file, or no result
+    except InputError: return False
     return (Path(out) / f"{job.name}.ipynb").exists()
 
 # %% ../../nbs/lab/30_sweep.ipynb #2874dc2d
@@ -179,10 +159,8 @@ def _in_process(study, given, out, folder, threads, stop=None):
         last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
     if code == 0: return None
     if code < 0:
-        return (
-            "the process was ended by "
-            f"{signal.Signals(-code).name}{', as the system does when memory is short' if code == -signal.SIGKILL else ''}"
-        )
+        why = ", as the system does when memory is short" if code == -signal.SIGKILL else ""
+        return f"the process was ended by {signal.Signals(-code).name}{why}"
     return last
 
 # %% ../../nbs/lab/30_sweep.ipynb #efc418ed
@@ -277,6 +255,22 @@ def _labels(todo):
             }}
         for job in todo}
 
+# %% ../../nbs/lab/30_sweep.ipynb #sweep0here
+def _executing(dask_worker):
+    "What a worker of Dask is doing now."
+    return [task.key for task in dask_worker.state.executing]
+
+class _Here:
+    "Places on this machine."
+    def __init__(self, workers):
+        self.pool, self.end = ThreadPoolExecutor(workers), threading.Event()
+    def submit(self, name, *job): return self.pool.submit(_in_process, *job, self.end)
+    def running(self, futures):
+        return [name for name, future in futures.items() if future.running()]
+    def stop(self):
+        self.end.set()
+        self.pool.shutdown(cancel_futures=True)
+
 # %% ../../nbs/lab/30_sweep.ipynb #53fdf9e0
 def sweep(path,             # the sweep file
           out="runs",       # folder for the results; what is finished there is not run again
@@ -305,21 +299,6 @@ def sweep(path,             # the sweep file
             waiting, live, _Cluster(scheduler) if scheduler else _Here(min(workers, len(waiting))),
             out, folder, threads, path, end)
     return _written(live, out, path)
-
-def _executing(dask_worker):
-    "What a worker of Dask is doing now."
-    return [task.key for task in dask_worker.state.executing]
-
-class _Here:
-    "Places on this machine."
-    def __init__(self, workers):
-        self.pool, self.end = ThreadPoolExecutor(workers), threading.Event()
-    def submit(self, name, *job): return self.pool.submit(_in_process, *job, self.end)
-    def running(self, futures):
-        return [name for name, future in futures.items() if future.running()]
-    def stop(self):
-        self.end.set()
-        self.pool.shutdown(cancel_futures=True)
 
 # %% ../../nbs/lab/30_sweep.ipynb #4846733d
 class _Cluster:

@@ -32,7 +32,8 @@ from ..encoders import TCN
 from ..geo import adjacency
 from ..metrics import level_summary
 from ..panels import LEVELS
-from ..training import best_device, clock, once, ranks, seeded, train
+from ..training import (best_device, clock, load_checkpoint, once, ranks, save_checkpoint,
+                              seeded, train)
 
 # %% ../../nbs/papers/30_parallel.ipynb #59be2a12
 class DNN(nn.Module):
@@ -558,10 +559,9 @@ def save_workload(path,
                   "level": features.y_level[rows],
                   "period": features.t[rows], "area": features.a[rows]}
         return {name: torch.from_numpy(v) for name, v in arrays.items()}
-    torch.save({"train": of(parts.train), "test": of(parts.test),
-                "edges": torch.as_tensor(edge_index),
-                "sites": {"regions": torch.as_tensor(region), "areas": torch.as_tensor(place)}},
-               path)
+    save_checkpoint(path, {
+        "train": of(parts.train), "test": of(parts.test), "edges": torch.as_tensor(edge_index),
+        "sites": {"regions": torch.as_tensor(region), "areas": torch.as_tensor(place)}})
 
 # %% ../../nbs/papers/30_parallel.ipynb #e30dca48
 class NetworkBatches:
@@ -572,7 +572,7 @@ class NetworkBatches:
                  seed: int = 0,    # of the first weights
                  device="cpu",     # where sites are put; batches are made on the CPU, by workers
                  **settings):      # layers, units, heads, kernel, dropout: what the model takes
-        saved = torch.load(path, weights_only=True)
+        saved = load_checkpoint(path)
         self.name, self.batch, self.device = one_of(name, NETWORKS, "model"), batch, device
         self.edges, self.site_of = saved["edges"], saved["sites"]
         self.learn, self.test = saved["train"], saved["test"]

@@ -696,7 +696,7 @@ def risk_map(units,           # x and y in metres
     """Static map: expected counts in colour, the top units ringed; the matplotlib axes.
 
     A cross where something was observed."""
-    ax = ax or needs("matplotlib.pyplot", "reproduce").subplots(figsize=(7, 6), dpi=72)[1]
+    ax = ax or needs("matplotlib.pyplot", "reproduce").subplots(figsize=(7, 6))[1]
     expected = np.asarray(expected, float)
     order = np.argsort(expected, kind="stable")
     shade = np.log10(np.maximum(expected[order], 1e-6))
@@ -711,7 +711,8 @@ def risk_map(units,           # x and y in metres
     ax.scatter(units.x[top], units.y[top], s=45, facecolors="none", edgecolors=RED, lw=1,
                label=f"top {share:.0%}")
     ax.set(aspect="equal", xlabel="metres", ylabel="metres")
-    ax.legend(loc="upper left", fontsize=9, frameon=True)
+    # beside the title: inside it would lie over units
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -.13), ncols=2, fontsize=9, borderaxespad=0)
     return ax
 
 # %% ../../nbs/papers/40_rtm.ipynb #27f1602d

@@ -6,8 +6,9 @@
 __all__ = ['SAMPLE', 'median', 'join', 'placed', 'sequences', 'hourly_maps', 'panel', 'terrain']
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #f9ba6cdd
+import inspect
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,52 @@ from .. import sequences as spots_of
 from .. import terrain as ground_of
 from ..cities import Card
 from ..core import InputError
-from ..events import COLUMNS, needs_hours
-from ..panels import Counting, Panel, check_met, counted
+from ..events import COLUMNS, needs_hours, untimed, vague
+from ..panels import Counting, Panel, check_exact, check_met, counted
 from ..sequences import How, Sequences, UNKNOWN, append, scatter, spotted
-from ..views import empty_days, spanned
+from ..views import covered, empty_days, spanned
 from . import store
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #d5de82cf
 def _where(choice: dict) -> dict:
     return {name: choice.get(name) for name in ("bbox", "categories", "folder")}
 
+def _asked(view):
+    "A view of a store that says once what the store lacks of what is asked for."
+    @wraps(view)
+    def once(city, *given, **named):
+        said = inspect.signature(view).bind(city, *given, **named).arguments
+        since, until = (said.get(a, said.get(b)) for a, b in (("since", "start"), ("until", "end")))
+        store.days(city, since, until, **_where(said.get("choice") or {}))
+        # months at the ends, and the like
+        with store.unasked(): return view(city, *given, **named)
+    return once
+
 def _days(city, since, until, choice):
     "The days that have chosen events; some."
     days = store.days(city, since, until, **_where(choice))
     if days.empty:
         raise InputError(f"the store of {city} has no such event: choose other ones")
+    return days
+
+# %% ../../nbs/warehouse/30_feeds.ipynb #sample000
+#: times of each stretch by which it is judged how exactly they are known
+SAMPLE = 2_000
+
+def _few(events, since, until): return events.iloc[::max(len(events)//SAMPLE, 1)]
+
+def _sample(city, start, end, choice):
+    "Some of the events, by which it is judged how exactly their times are known."
+    columns = ["time", "known_to"]
+    parts = [*store.each(_few, city, start, end, columns=columns, **choice)]
+    return pd.concat(parts) if parts else pd.DataFrame({"time": []})
+
+def _timed_days(city, start, end, choice):
+    "The days that have events known to the hour; some."
+    days = store.days(city, start, end, timed=True, **_where(choice))
+    if days.empty:
+        _days(city, start, end, choice)
+        needs_hours(_sample(city, start, end, choice))
     return days
 
 def _quiet(days, start=None, end=None):
@@ -135,6 +167,8 @@ def _zone(city, since, until, choice):
         middle[name] = [median(found[name], found["n"])]
     return spots_of.utm_of(pd.DataFrame(middle))
 
+# %% ../../nbs/warehouse/30_feeds.ipynb #5de041c1
+@_asked
 def sequences(city,                       # whose store
               # as in `sequences.from_events`
               slot_hours: int = 3, min_events: int = 5, preparation: str = "plain",
@@ -144,10 +178,11 @@ def sequences(city,                       # whose store
 ) -> Sequences:
     "`sequences.from_events` of the events in a store, a stretch of days at a time."
     _days(city, since, until, choice)
+    spots_of.known_enough(_sample(city, since, until, choice), slot_hours)
     kind = kind or _kind(city, since, until, choice)
     how = How(slot_hours, min_events, preparation, kind).checked()
     if how.kind == "cell": how = how._replace(cell=(float(cell), _zone(city, since, until, choice)))
-    columns = ["time", "category", "premises", "area", "lon", "lat"]
+    columns = ["time", "known_to", "category", "premises", "area", "lon", "lat"]
     parts, lost, places = [], [], []
     each = partial(_sequences, how=how._replace(min_events=1))
     for part, dropped, where in store.each(each, city, since, until, columns=columns, **choice):
@@ -162,28 +197,30 @@ def sequences(city,                       # whose store
     return replace(whole, dropped=spots_of.added([whole.dropped, *lost]))
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #5c072850
-#: times of each stretch by which it is judged how exactly they are known
-SAMPLE = 2_000
-
 def _hours(events, since, until, grid):
-    sample = events["time"].iloc[::max(len(events)//SAMPLE, 1)]
-    return since, *maps_of.count(events, grid, since, until), sample
+    rough = vague(events, "hour")
+    return since, *maps_of.count(events[~rough], grid, since, until)
+
+def _ends(city, days, choice):
+    "The events of the first and of the last month, by whose times the ends are judged."
+    load = partial(store.load, city, columns=["time", "known_to"], **_where(choice))
+    month, first, last = pd.Timedelta(days=30), days["day"].iloc[0], days["day"].iloc[-1]
+    late = max(last - month, first)
+    parts = [load(since=first, until=min(first + month, late))] if late > first else []
+    return pd.concat([*parts, load(since=late, until=last + pd.Timedelta(days=1))])
 
 def _span(city, start, end, choice):
-    "First hour, hour after the last, and what is to be said of the last one."
-    days = _days(city, start, end, choice)
-    first, last = days["day"].iloc[0], days["day"].iloc[-1]
+    "First hour, hour after the last, and what is to be said of the two."
+    days = _timed_days(city, start, end, choice)
     maps_of.no_odd_ones(days["day"].to_numpy(), days["n"].to_numpy(), start, end)
-    notes: tuple = ()
-    if end is None:
-        load = partial(store.load, city, columns=["time"], **_where(choice))
-        begin = first if start is None else max(first, pd.Timestamp(start))
-        began = load(since=begin, until=first + pd.Timedelta(days=1))["time"].min()
-        end, notes = maps_of.reached(
-            load(since=max(last - pd.Timedelta(days=8), began))["time"], began)
-    return first if start is None else start, end, notes
+    ends = _ends(city, days, choice)
+    times = ends.loc[~vague(ends, "hour"), "time"]
+    if start is not None: times = times[times >= pd.Timestamp(start)]
+    if end is not None: times = times[times < pd.Timestamp(end)]
+    return maps_of.extent(times, start, end)
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #4f3ead17
+@_asked
 def hourly_maps(city,                       # whose store
                 # as in `HourlyMaps.from_events`
                 grid: Any = None, start: Any = None, end: Any = None,
@@ -193,7 +230,8 @@ def hourly_maps(city,                       # whose store
     "`HourlyMaps.from_events` of the events in a store, a stretch of days at a time."
     notes: tuple = ()
     asked = start, end
-    if start is None or end is None: start, end, notes = _span(city, start, end, choice)
+    if len(some := _sample(city, start, end, choice)): needs_hours(some)
+    if None in asked: start, end, notes = _span(city, start, end, choice)
     if isinstance(grid, (str, Path, Card)):
         grid = store.card_of(grid, choice.get("folder"))
         if holidays is None: holidays = grid.holidays
@@ -205,22 +243,26 @@ def hourly_maps(city,                       # whose store
     maps = maps_of.HourlyMaps(
         maps_of.count(empty, grid, start, end)[0], start, grid, 0, weather, maps_of._days(holidays))
     if weather is not None: maps.external(("temperature",))
-    counts, outside, times = maps.counts, 0, []
-    each, columns = partial(_hours, grid=maps.grid), ["time", "lon", "lat"]
-    for since, part, lost, sample in store.each(each, city, start, end, columns=columns, **choice):
+    counts, outside = maps.counts, 0
+    each, columns = partial(_hours, grid=maps.grid), ["time", "known_to", "lon", "lat"]
+    for since, part, lost in store.each(each, city, start, end, columns=columns, **choice):
         hour = int((since - maps.start)/pd.Timedelta(hours=1))
         counts[hour:hour + len(part)] = part
         outside += lost
-        times.append(sample)
-    if times: needs_hours(pd.DataFrame({"time": pd.concat(times)}))
-    days = store.days(city, start, end, **_where(choice))
-    return replace(maps, outside=outside, notes=notes).whole(_quiet(days, *asked))
+    days = store.days(city, start, end, timed=True, **_where(choice))
+    every, sure = (int(store.days(city, *asked, timed=timed, **_where(choice))["n"].sum())
+                   for timed in (False, True))
+    notes = (*untimed(every - sure, every), *notes)
+    kinds = store.tally(city, ["category"], start, end, **_where(choice))
+    return replace(maps, outside=outside, notes=notes, kinds=maps_of.kinds_of(
+        kinds.set_index("category")["n"])).whole(_quiet(days, *asked))
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #8771aa94
 def _counts(events, since, until, how, start, end):
     panel = counted(how, Panel, events, start, end, check=False)
     return panel.counts, panel.left_out
 
+@_asked
 def panel(city,                 # whose store
           # as in `Panel.from_events`
           freq: str = "W-MON", group: "dict | None" = None, slots: int = 1,
@@ -230,8 +272,9 @@ def panel(city,                 # whose store
     "`Panel.from_events` of the events in a store, a stretch of days at a time; without attributes."
     days, where = _days(city, start, end, choice), _where(choice)
     labels = store.label_lists(city, start, end, **where)
-    span: dict = dict(start=days["day"].iloc[0] if start is None else start,
-                      end=days["day"].iloc[-1] + pd.Timedelta(days=1) if end is None else end)
+    if freq != "MS" or slots > 1: check_exact(_sample(city, start, end, choice), freq, slots)
+    begin, stop = (start, end) if None not in (start, end) else covered(_ends(city, days, choice))
+    span: dict = dict(start=begin if start is None else start, end=stop if end is None else end)
     # an empty table has the shape, the names and the periods
     empty = store.load(city, span["start"], categories=[], labels=labels, folder=where["folder"])
     areas = pd.Index(labels.get("area", []), dtype=str)
@@ -239,7 +282,8 @@ def panel(city,                 # whose store
     how = Counting.of(empty, freq, group, slots, (), unplaced if places is None else places)
     whole = counted(how, Panel, empty, check=False, **span)
     each = partial(_counts, how=how, **span)
-    for counts, left_out in store.each(each, city, start, end, columns=list(COLUMNS), **choice):
+    for counts, left_out in store.each(
+            each, city, start, end, columns=[*COLUMNS, "known_to"], **choice):
         whole.counts += counts
         for why, n in left_out.items(): whole.left_out[why] = whole.left_out.get(why, 0) + n
     kept = int(whole.counts.sum()) + whole.left_out.get("of a category that is not counted", 0)
@@ -272,9 +316,11 @@ def _card(city, units, factors, folder):
             "factors: give units and factors, or the card") from error
 
 # %% ../../nbs/warehouse/30_feeds.ipynb #daccb047
-def _near(events, since, until, units, edges, limit, name):
-    return ground_of.counted(ground_of.points_of(events, units.crs, name), units, edges, limit)
+def _near(events, since, until, units, edges, limit, name, length):
+    points = ground_of.timed_points(events, units.crs, name, length)
+    return ground_of.counted(points, units, edges, limit)
 
+@_asked
 def terrain(city,                 # whose store
             units=None, factors=None,   # as in `Terrain.from_events`
             # None: the city's own, for what is not given; a store is read without one
@@ -292,15 +338,13 @@ def terrain(city,                 # whose store
     places = store.tally(city, ["lon", "lat"], **where)
     found = ground_of.surrounded(units, factors, card, places, limit, settings)
     units, factors, limit, settings = found
-    load = partial(store.load, city, columns=["time"], **where)
-    first = load(until=days["day"].iloc[0] + pd.Timedelta(days=1))["time"].min()
-    last = load(since=days["day"].iloc[-1])["time"].max()
     asked, many = start, int(days["n"].sum())
-    start, n = ground_of.covered(first, last, many, start, period, end)
+    start, n = ground_of.spanning(_ends(city, days, choice), many, start, period, end)
     edges, name = ground_of.stretches(start, period, n), settings["name"]
-    how = partial(_near, units=units, edges=edges, limit=limit, name=name)
+    ground_of.with_days(edges, _sample(city, None, None, choice))
+    how = partial(_near, units=units, edges=edges, limit=limit, name=name, length=period)
     counts, rows, dropped = np.zeros((n, len(units)), np.int64), 0, []
-    columns = ["time", "category", "lon", "lat"]
+    columns = ["time", "known_to", "category", "lon", "lat"]
     for part, account in store.each(how, city, columns=columns, **choice):
         counts += part
         rows += account.rows_in

@@ -84,6 +84,16 @@ class Patience:
         the portal asked for, if that is longer."""
         return max(asked, min(60, 2.0**(failures - 1)) * (1 + self.jitter()) / 2)
 
+# %% ../../nbs/warehouse/10_portal.ipynb #93137f55
+def _house(url):
+    "Scheme, host and port of an address of the web; None where it is none."
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    # brackets that do not close, a port that is no number, another scheme
+    except (ValueError, KeyError): return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
+
 class _Passing(Exception):
     "A fault that may pass: what the portal did, and for how long it asks to be left alone."
     def __init__(self, what, wait=0.0):
@@ -93,7 +103,7 @@ class _Passing(Exception):
 def _retry_after(header):
     """Seconds in a Retry-After header, which holds seconds or a date; 0 if there is none, or it
     makes no sense."""
-    if (header or "").isdigit(): return float(header[:9])
+    if (header or "").isdecimal(): return float(header[:9])
     try:
         return max(
             0.0, (parsedate_to_datetime(header) - datetime.now(timezone.utc)).total_seconds())
@@ -111,7 +121,7 @@ class Line:
                  token: "str | None" = None,     # app token
                  patience: Patience = Patience(),
     ):
-        if not urlsplit(base).scheme in ("http", "https") or not urlsplit(base).hostname:
+        if not _house(base):
             raise InputError(
                 f"{base!r} is no address of a portal: give one that begins with https://")
         # a token that cannot be a header would be quoted in the error of whoever refuses it
@@ -161,14 +171,9 @@ def _secret(line, words):
 # %% ../../nbs/warehouse/10_portal.ipynb #a5ece9e8
 def _same_house(url, base):
     "Is this address the portal's own: its host, and its port or that of https?"
-    there, here = urlsplit(url), urlsplit(base)
-    try:
-        ports = [part.port or {"http": 80, "https": 443}.get(part.scheme) for part in (there, here)]
-    # a port that is no number
-    except ValueError: return False
-    upgraded = (here.scheme, there.scheme, *ports) == ("http", "https", 443, 80)
-    return there.hostname == here.hostname and (
-        upgraded or there.scheme == here.scheme and ports[0] == ports[1])
+    there, here = _house(url), _house(base)
+    if not there or not here or there[1] != here[1]: return False
+    return there == here or (here[::2], there[::2]) == (("http", 80), ("https", 443))
 
 def _answered(line, url, query, rows, began):
     "Status, reason, headers and body of the answer, after at most five redirects within the house."
@@ -196,7 +201,7 @@ def _body(line, answer, rows, began):
     too_long = InputError(
         f"{line.who} answers a question for {rows:,} row(s) with more than {allowed:,} bytes, "
         f"which are not taken: {KEPT}")
-    if announced.isdigit() and int(announced[:20]) > allowed: raise too_long
+    if announced.isdecimal() and int(announced[:20]) > allowed: raise too_long
     for piece in answer.iter_content(2**16):
         body += piece
         if len(body) > allowed: raise too_long
@@ -213,13 +218,15 @@ def _asked(line, url, query, rows):
         raise InputError(
             f"{line.who} cannot prove who it is: look at its address, {line.base}, and at this "
             "machine's certificates") from None
-    except requests.RequestException as error:
+    except InputError: raise
+    except TimeoutError:
+        raise _Passing(f"takes longer than {most:.0f} seconds for one answer") from None
+    # an address to go on to that is none, a file of certificates that is not there
+    except (OSError, ValueError) as error:
         if what := _fault(error): raise _Passing(what) from error
         raise InputError(
             f"{line.who} cannot be asked ({str(error).splitlines()[0][:200]}): look at its "
             f"address, {line.base}") from error
-    except TimeoutError:
-        raise _Passing(f"takes longer than {most:.0f} seconds for one answer") from None
 
 def _fault(error):
     "What a portal did when `requests` raised this error; nothing where the question was wrong."
@@ -238,12 +245,30 @@ def _text(value):
     if isinstance(value, (dict, list)): return json.dumps(value)
     return " ".join(str(value).splitlines())
 
+# %% ../../nbs/warehouse/10_portal.ipynb #8add2870
+# half letters, of which an answer may consist and no file may
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+def _json_of(body):
+    "What a body says, with the digits that were sent; ? for half letters."
+    value = json.loads(body, parse_int=str, parse_float=str)
+    if not _HALF.search(body): return value
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+@contextmanager
+def _told(line, lack, mend="has the portal changed, or moved?"):
+    "An answer that has other parts than the protocol says, or of other kinds, ends in a sentence."
+    try: yield
+    except InputError: raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{line.who} {lack}: {mend}") from error
+
 # %% ../../nbs/warehouse/10_portal.ipynb #186e7109
 def _value(line, status, reason, headers, body):
     "What an answer says, or the fault that it is."
     if status in (202, 408, 425, 429) or status >= 500:
         raise _Passing(f"answers {status} ({reason})", _retry_after(headers.get("Retry-After")))
-    try: value = json.loads(body, parse_int=str, parse_float=str)
+    try: value = _json_of(body)
     # RecursionError: brackets in brackets
     except (ValueError, RecursionError) as error:
         if status == 200:
@@ -257,7 +282,8 @@ def _value(line, status, reason, headers, body):
     error = value.get("error") if isinstance(value, dict) else None
     if status == 200 and not error: return value
     if isinstance(error, dict):
-        status, value = int(error["code"]) if str(error.get("code")).isdigit() else 400, error
+        code = str(error.get("code"))
+        status, value = int(code) if re.fullmatch("[1-9][0-9]{2}", code) else 400, error
     words = value.get("message") if isinstance(value, dict) else None
     what = f"answers {status} ({_secret(line, _text(words or reason))[:200]})"
     if status >= 500 or status == 429: raise _Passing(what)
@@ -276,12 +302,16 @@ class Table:
     row; `stamp` that with the moment of its last change, None where rows have none."""
     key: str = ":id"
     stamp: Any = ":updated_at"
+    #: rows after which a portal that never comes to an end is left: twice what it counted, or these
+    most: int = 100_000
 
     def __init__(self, line: Line, path: str): self.line, self.path = line, path
 
-    def amiss(self, what: str, mend: str = "has the portal changed, or moved?") -> InputError:
-        "The error of an answer that is not one to our question."
-        return InputError(f"{self.line.who} {what}: {mend}")
+    def counts(self, said: Any) -> int:
+        "How many rows a portal says that it has: no city has a hundred millions."
+        if not 0 <= (n := int(str(said)[:12])) <= 10**8: raise ValueError
+        self.most = max(self.most, 2*n)
+        return n
 
     def proofs(self, where: str, record: str, limit: int) -> dict:
         """Of all rows that fit: key -> what tells whether a copy of the row is still right. That is
@@ -300,30 +330,27 @@ class Soda(Table):
         self.about = f"/api/views/{resource}.json"
     def window(self, time: str, first: pd.Timestamp, last: pd.Timestamp, whole: bool) -> str:
         "The condition that the column `time` lies in the days from `first` to `last`."
-        return (
-            f"{time} >= '{first:%Y-%m-%d}T00:00:00' AND {time} < "
+        return (f"{time} >= '{first:%Y-%m-%d}T00:00:00' AND {time} < "
             f"'{last + pd.Timedelta(days=1):%Y-%m-%d}T00:00:00'")
 
     def columns(self) -> list:
         "The names of the columns, without the portal's own and shapes."
-        try:
+        with _told(self.line, "does not say which columns it has"):
             return [
                 c["fieldName"] for c in self.line.get(self.about, rows=1000)["columns"]
                 if not c["fieldName"].startswith(":") and c["dataTypeName"] not in SHAPES]
-        except (KeyError, TypeError) as error:
-            raise self.amiss("does not say which columns it has") from error
 
     def _rows(self, most, **query):
-        value = self.line.get(self.path, {f"${name}": text for name, text in query.items()}, most)
-        if isinstance(value, list) and all(isinstance(row, dict) for row in value): return value
-        raise self.amiss("does not answer with rows")
+        with _told(self.line, "does not answer with rows"):
+            return [
+                {**row} for row in self.line.get(
+                    self.path, {f"${name}": text for name, text in query.items()}, most)]
 
     def census(self, where: str) -> tuple:
         "How many rows fit, and the stamp of the one that changed last (None if there is none)."
         found = self._rows(1, select=f"count(*) AS n, max({self.stamp}) AS newest", where=where)
-        try: return int(found[0]["n"]), found[0].get("newest")
-        except (KeyError, IndexError, ValueError) as error:
-            raise self.amiss("does not say how many rows it has", KEPT) from error
+        with _told(self.line, "does not say how many rows it has", KEPT):
+            return self.counts(found[0]["n"]), _text(found[0].get("newest"))
 
     def rows(self, where: str, columns: list, limit: int) -> list:
         "The first `limit` rows that fit, in the portal's order of keys."
@@ -352,15 +379,13 @@ class _Layer(Table):
     def columns(self) -> list:
         "The names of the fields, without the key and shapes."
         about = self._about()
-        try: kinds = {field["name"]: field["type"] for field in about["fields"]}
-        except (KeyError, TypeError) as error:
-            raise self.amiss("does not say which columns it has") from error
-        self.key = about.get("objectIdField") or next(
-            (name for name, kind in kinds.items() if kind == "esriFieldTypeOID"), "OBJECTID")
-        self.stamp = (about.get("editFieldsInfo") or {}).get("editDateField")
+        with _told(self.line, "does not say which columns it has"):
+            kinds = {str(field["name"]): str(field["type"]) for field in about["fields"]}
+            oid = (name for name, kind in kinds.items() if kind == "esriFieldTypeOID")
+            self.key = _text(about.get("objectIdField")) or next(oid, "OBJECTID")
+            self.stamp = _text((about.get("editFieldsInfo") or {}).get("editDateField"))
         self.dates = {name for name, kind in kinds.items() if kind == "esriFieldTypeDate"}
-        return [
-            name for name, kind in kinds.items()
+        return [name for name, kind in kinds.items()
             if name != self.key and kind not in ("esriFieldTypeGeometry", "esriFieldTypeBlob")]
 
     def _latest(self, where):
@@ -368,7 +393,7 @@ class _Layer(Table):
         None if nobody knows."""
         if self.stamp is None:
             edited = self._about().get("editingInfo") or {}
-            return edited.get("dataLastEditDate", edited.get("lastEditDate"))
+            return _text(edited.get("dataLastEditDate", edited.get("lastEditDate")))
         found = self._query(
             1, where=where, outFields=self.stamp, orderByFields=f"{self.stamp} DESC",
             resultRecordCount=1)["features"]
@@ -396,9 +421,8 @@ class ArcGIS(_Layer):
     def census(self, where: str) -> tuple:
         "How many rows fit, and when the latest of them was edited, or None."
         counted = self._query(1, where=where, returnCountOnly="true")
-        try: return int(counted["count"]), self._latest(where)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise self.amiss("does not say how many rows it has", KEPT) from error
+        with _told(self.line, "does not say how many rows it has", KEPT):
+            return self.counts(counted["count"]), self._latest(where)
 
     def rows(self, where: str, columns: list, limit: int) -> list:
         """The first `limit` rows that fit, in the order of keys; fewer where the portal caps its
@@ -406,12 +430,12 @@ class ArcGIS(_Layer):
         answer = self._query(
             limit, where=where, outFields=",".join(dict.fromkeys([self.key, *columns])),
             orderByFields=self.key, resultRecordCount=limit)
-        try: found = [row["attributes"] for row in answer["features"]]
-        except (KeyError, TypeError) as error:
-            raise self.amiss("does not answer with rows") from error
         dated = lambda name, v: (
             _date(v, "%Y/%m/%d %H:%M:%S+00") if name in self.dates and v is not None else v)
-        return [{name: dated(name, v) for name, v in row.items()} for row in found]
+        with _told(self.line, "does not answer with rows"):
+            return [
+                {name: dated(name, v) for name, v in row["attributes"].items()}
+                for row in answer["features"]]
 
     def after(self, key: str) -> str: return f"{self.key} > {key}"
     def newer(self, stamp: str) -> str: return f"{self.stamp} > TIMESTAMP '{stamp}'"
@@ -420,15 +444,12 @@ class ArcGIS(_Layer):
 # %% ../../nbs/warehouse/10_portal.ipynb #38360aa8
 def layers(line: Line) -> dict:
     "year -> number of the layer, as an ArcGIS portal lists its layers of crime incidents."
-    try:
+    with _told(line, "does not list its layers"):
         listed = [
             (
                 re.search(r"crime incidents\b.*?\b((?:19|20)\d\d)$", layer["name"].strip(), re.I),
                 layer["id"])
             for layer in line.get("", {"f": "json"}, rows=1000)["layers"]]
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{line.who} does not list its layers: has the portal changed, or moved?") from error
     found = {int(name[1]): str(number) for name, number in listed if name}
     if not found:
         raise InputError(
@@ -437,6 +458,8 @@ def layers(line: Line) -> dict:
     return found
 
 # %% ../../nbs/warehouse/10_portal.ipynb #c84fb3f8
+class _Endless(InputError): "A portal that does not come to an end: nothing that it sent is kept."
+
 def pages(source,          # a Soda or ArcGIS
           where: str,      # which rows
           columns: list,
@@ -466,6 +489,10 @@ def pages(source,          # a Soda or ArcGIS
                 f"{source.line.who} sends the same {len(found):,} rows again and again instead "
                 f"of the next ones: {KEPT}")
         have |= rows.keys()
+        if len(have) > source.most:
+            raise _Endless(
+                f"{source.line.who} serves more than {source.most:,} rows, and counts half as many "
+                "at most: call again later")
         if rows: yield list(rows.values())
 
 # %% ../../nbs/warehouse/10_portal.ipynb #6ffba48a
@@ -580,8 +607,7 @@ class _Year:
     limit: int
     # what makes two fetches the same: address, condition, columns
     asked: dict
-    # for the provenance: columns that were new, or gone, and the first and last day of which all
-    # rows are here
+    # for the provenance: columns that were new, or gone, and the days of which all rows are here
     drift: dict
 
     @property
@@ -597,12 +623,14 @@ class _Year:
         rows."""
         for _ in range(3):
             old = _copy(self)
-            held, mark, sure = old or _paged(self, what)
             try:
+                held, mark, sure = old or _paged(self, what)
                 held, mark, edits = settle(
                     self.source, self.where, list(self.names), self.column(self.portal.record),
                     held, mark, self.limit, sure)
-            except _Edited: self.forget()
+            except (_Edited, _Endless) as why:
+                self.forget()
+                if isinstance(why, _Endless): raise
             else: return _keep(self, held, mark, changed=old is None or edits > 0)
         raise InputError(
             f"{self.source.line.who} was edited each of the 3 times that it was fetched: call "
@@ -643,22 +671,29 @@ def _paged(year, what):
         count, mark = source.census(year.where)
         opening = {"asked": year.asked, "count": count, "mark": mark}
         _write(year.part / "opening.json", opening)
-    here = sorted(year.part.glob("*.parquet"))
-    try: frames = [_frame(source, columns, []), *map(pd.read_parquet, here)]
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(
-            f"a page in {year.part} cannot be read: remove that folder, and call again") from error
+    source.counts(opening["count"])
+    here = map(_page, sorted(year.part.glob("*.parquet")))
+    # the first frame is the empty one
+    frames = [_frame(source, columns, []), *here]
     have = [key for frame in frames for key in frame.index]
     last = have[-1] if have else None
     with progress(what=what, total=opening["count"], unit=" rows", initial=len(have)) as bar:
         for page in pages(source, year.where, columns, year.limit, last, have):
             frames.append(_frame(source, columns, page))
-            data = io.BytesIO()
-            frames[-1].to_parquet(data)
-            # the first frame is the empty one
-            write_atomic(year.part / f"{len(frames) - 1:05}.parquet", data.getvalue())
+            data = frames[-1].to_parquet()
+            name = f"{len(frames) - 1:05}-{_sha256(data)[:16]}.parquet"
+            write_atomic(year.part / name, data)
             bar.update(len(page))
     return pd.concat(frames), opening["mark"], False
+
+def _page(path):
+    "A page that is here already, as it was written: its name ends in its checksum."
+    try: data = path.read_bytes()
+    except OSError: data = b""
+    if not path.stem.endswith(_sha256(data)[:16]):
+        raise InputError(
+            f"a page in {path.parent} cannot be read: remove that folder, and call again")
+    return pd.read_parquet(io.BytesIO(data))
 
 # %% ../../nbs/warehouse/10_portal.ipynb #a7247af6
 def _csv(year, held):
@@ -870,6 +905,13 @@ def _year(city, portal, table, span, folder, limit, layered):
         "days": [f"{first + margin:%Y-%m-%d}", f"{last - margin:%Y-%m-%d}"]}
     return _Year(source, portal, where, names, folder / f"{name}.csv", limit, asked, drift)
 
+# %% ../../nbs/warehouse/10_portal.ipynb #helperal
+def _say_thin(city, portal, empty, files):
+    "A warning on years without a row, and one on files with hardly any for their days."
+    if empty: warnings.warn(without_rows(city, portal, empty), stacklevel=3)
+    if thin := hardly_any(files, portal.time): warnings.warn(
+        with_few_rows(city, portal, thin), stacklevel=3)
+
 # %% ../../nbs/warehouse/10_portal.ipynb #7caa55d5
 def fetch(city: str,          # one of PORTALS
           since,              # first day, as "2018-01-01"
@@ -906,10 +948,8 @@ def fetch(city: str,          # one of PORTALS
         raise InputError(
             f"{who} has no rows from {spans[0][0]:%Y-%m-%d} to {spans[-1][1]:%Y-%m-%d}{layered}: "
             f"{elsewhere(portal, empty) or 'ask for other days'}")
-    if empty: warnings.warn(without_rows(city, portal, empty), stacklevel=2)
     files = [(path, *span[:2]) for path, span in zip(found, spans) if path]
-    if thin := hardly_any(files, portal.time): warnings.warn(
-        with_few_rows(city, portal, thin), stacklevel=2)
+    _say_thin(city, portal, empty, files)
     return paths
 
 # %% ../../nbs/warehouse/10_portal.ipynb #436bce4e
