@@ -156,12 +156,12 @@ def load(run: Any) -> tuple:
         [(name, path)] = sources.fetch(run.dataset).items()
         run.used(name, path)
         return read_sequences(path), None, None
-    loaded: Any = sources.load(run.dataset)
     if cities.is_card(run.dataset):
-        loaded = cards.known_to(loaded, "hour")
+        loaded: Any = cards.known_to(cards.load(run.dataset, **run.last), "hour")
         cards.placed(
             loaded.events, cities.get(run.dataset), "a sequence of events at a spot",
             or_areas=True)
+    else: loaded = sources.load(run.dataset)
     events = getattr(loaded, "events", loaded)
     view = from_events(events)
     run.used("sequences", view.events)

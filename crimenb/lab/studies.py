@@ -459,6 +459,9 @@ class _Files(_Measured):
 # %% ../../nbs/lab/10_studies.ipynb #f530eb0e
 class Run(_Files):
     "One run of a study: its parameters as attributes, the rows measured so far, its files."
+    #: of a card's events the last so many `days` or `events` are read; empty: all of them
+    last: dict = {}
+
     def forecast(self, forecast,  # a `forecasts.Forecast`
     ) -> None:
         """Leave a forecast beside the scores: its table (CSV), and with places as GeoJSON and on a
@@ -530,13 +533,12 @@ def begin(study: str,       # name of the study, that of its notebook
     _ready(resolved["out"][0])
     lines = [(name, value, source) for name, (value, source) in resolved.items()]
     print(pd.DataFrame(lines, columns=[study, "value", "from"]).set_index(study).to_string())
-    cards.LAST.clear()
-    if resolved["profile"][0] == "smoke" and cities.is_card(resolved["dataset"][0]):
-        cards.LAST.update(TRIED_ON.get(study, {}))
-        for what, n in cards.LAST.items():
-            print(f"smoke: of the card's events the last {n:,} {what} are read; the profile cpu "
-                  "reads all")
-    return Run(study, {name: value for name, value, _ in lines}, folder)
+    run = Run(study, {name: value for name, value, _ in lines}, folder)
+    if run.profile == "smoke" and cities.is_card(run.dataset): run.last = TRIED_ON.get(study, {})
+    for what, n in run.last.items():
+        print(f"smoke: of the card's events the last {n:,} {what} are read; the profile cpu reads "
+              "all")
+    return run
 
 # %% ../../nbs/lab/10_studies.ipynb #d30645b5
 def _ready(out):

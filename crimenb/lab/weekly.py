@@ -60,7 +60,7 @@ def by_group(panel: Panel) -> Panel:
     return replace(panel, counts=panel.counts @ member, categories=names)
 
 # %% ../../nbs/lab/25_weekly.ipynb #fa465ff9
-def _of_file(dataset, cells, export, slots):
+def _of_file(dataset, cells, export, slots, last):
     "(events, places, name -> path, graph) of a data set of events, or of a card."
     if dataset == "la_export":
         # later the records thin out
@@ -70,7 +70,7 @@ def _of_file(dataset, cells, export, slots):
     if cities.is_card(dataset):
         card = cities.get(dataset)
         events = cards.placed(
-            cards.known_to(sources.load(card), "day" if slots == 1 else "hour").events, card,
+            cards.known_to(cards.load(card, **last), "day" if slots == 1 else "hour").events, card,
             "a panel of weeks and areas", or_areas=True)
         if card.areas is not None: return events, sources.polygons(card), {}, "touching"
         if events["area"].notna().any() and card.cell_m is None: return events, None, {}, "nearest"
@@ -93,6 +93,7 @@ def weekly(dataset: str,        # a data set's name, or the path of a card
            # the simulated city's weeks are those of the simulation, not of its first and last
            # event
            whole_city=False,
+           last: dict = {},     # of a card's events the last so many, as of `cards.last_of`
 ) -> Weekly:
     """The panel of a data set, categories summed into groups, with all that a study has to know
     about it."""
@@ -110,7 +111,7 @@ def weekly(dataset: str,        # a data set's name, or the path of a card
             city_places(truth) if placed else None, {"city": events["time"].to_numpy()}, "nearest")
         if whole_city:
             spans = dict(start=truth.start, end=truth.start + pd.Timedelta(days=truth.days))
-    else: events, places, used, graph = _of_file(dataset, cells, export, slots)
+    else: events, places, used, graph = _of_file(dataset, cells, export, slots, last)
     panel = Panel.from_events(
         events, freq, category_groups(events["category"].cat.categories), slots, attributes, places,
         **spans)

@@ -1037,6 +1037,7 @@ def study_maps(dataset,               # "city" (simulated), a name in `HALVES`, 
                export=None,           # path of the portal's export for la_2015h2
                weather=None,          # path of a weather table
                events: int = 15_000, days: int = 42,  # of the simulated city
+               last: dict = {},       # of a card's events the last so many, as of `cards.last_of`
 ) -> tuple:
     "(events table, maps, the simulated city or None)."
     if dataset == "city":
@@ -1046,7 +1047,7 @@ def study_maps(dataset,               # "city" (simulated), a name in `HALVES`, 
     if cities.is_card(dataset):
         card, start, end = cities.get(dataset), None, None
         happened = cards.placed(
-            cards.known_to(sources.load(card), "hour").events, card, "an hourly map")
+            cards.known_to(cards.load(card, **last), "hour").events, card, "an hourly map")
     else:
         known = "data set of hourly maps (or city, or the path of a card)"
         source, start, end = HALVES[one_of(dataset, HALVES, known)]
