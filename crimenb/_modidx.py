@@ -3523,6 +3523,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'crimenb.training.computed': ('training.html#computed', 'crimenb/training.py'),
                                   'crimenb.training.describe_device': ('training.html#describe_device', 'crimenb/training.py'),
                                   'crimenb.training.earlier': ('training.html#earlier', 'crimenb/training.py'),
+                                  'crimenb.training.forget': ('training.html#forget', 'crimenb/training.py'),
                                   'crimenb.training.has_bfloat16': ('training.html#has_bfloat16', 'crimenb/training.py'),
                                   'crimenb.training.learning_rate': ('training.html#learning_rate', 'crimenb/training.py'),
                                   'crimenb.training.load_checkpoint': ('training.html#load_checkpoint', 'crimenb/training.py'),

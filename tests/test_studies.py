@@ -157,6 +157,17 @@ def test_a_result_comes_back_as_it_was_written(folder):
     run.path(".json").write_text(text.replace('"value": 0.75', '"value": 0.74'))
     with pytest.raises(InputError, match="changed after its run"): studies.read_results(folder / "runs")
 
+def test_a_run_says_what_its_own_networks_used_and_not_those_of_an_earlier_run_in_the_process(folder):
+    from crimenb import training
+    said = []
+    for seed, precision in ((0, "bfloat16"), (1, "float32"), (2, None)):
+        run = studies.Run("dice", values_of(folder, out=str(folder / "runs"), seed=seed))
+        if precision: training.note(device="cpu, 1 threads", precision=precision)
+        run.add([dict(method="best", kind="floor", protocol="full", split="test", metric="MRR", value=1, low=None, high=None, n=4)])
+        run.save()
+        said.append(json.loads(run.path(".json").read_text()).get("computed"))
+    assert said == [{"precision": ["bfloat16"]}, {"precision": ["float32"]}, None]
+
 def test_a_row_says_on_how_many_blocks_its_interval_rests(folder):
     run = studies.Run("dice", values_of(folder, out=str(folder / "runs")))
     row = dict(method="net", kind="paper", protocol="full", split="test", metric="MRR", value=.5, low=.4, high=.6, n=30)

@@ -395,6 +395,7 @@ class _Measured:
         self.study, self.parameters = study, dict(values)
         self.rows, self.data_sha256, self._started = [], {}, time.perf_counter()
         self._scratch: list = []
+        if training := sys.modules.get("crimenb.training"): training.forget()
         # as they are now: in hours, when the run is saved, the checkout may be another
         self._versions, self._commit = versions(), commit()
         notebook = Path(folder or folder_of("reproduce"))/f"{study}.ipynb"
