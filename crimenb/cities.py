@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OURS', 'KINDS', 'CITIES', 'NYPD_AGE_GROUPS', 'NYPD_SEXES', 'KEYS', 'Areas', 'Factor', 'Portal', 'Card', 'box_of',
-           'read_yaml', 'read_card', 'to_values', 'of_values', 'is_card', 'get', 'has', 'require']
+           'read_yaml', 'read_card', 'to_values', 'of_values', 'is_card', 'no_file', 'get', 'has', 'require']
 
 # %% ../nbs/02_cities.ipynb #5832f7b5
 import os
@@ -517,12 +517,21 @@ def is_card(name: Any,  # a name, or a path
     return isinstance(name, Path) or (
         isinstance(name, str) and name.lower().endswith((".yaml", ".yml")))
 
+def no_file(name: str, where: str = "here",  # for the sentence
+) -> None:
+    "Raise if this is a file, such as one of events, where a name or a card's path belongs."
+    if Path(str(name)).suffix and not is_card(name):
+        raise InputError(
+            f"{name} is a file, and a card (….yaml) belongs {where}: crimenb card {name} drafts "
+            "that of a file of events")
+
 def get(city: "str | Path | Card",  # a name in `CITIES`, the path of a card, or a card itself
 ) -> Card:
     "The card of a city."
     if isinstance(city, Card): return city
     if is_card(city): return read_card(city)
     if city in CITIES: return CITIES[city]
+    no_file(city)
     raise InputError(
         f"unknown city or data set {city!r}: use one of {', '.join(CITIES)}, or the path of a "
         "card (….yaml)")

@@ -22,6 +22,7 @@ from .cities import CITIES
 from .cities import Card
 from .cities import get
 from .cities import is_card
+from .cities import no_file
 from .core import InputError
 from .core import cache_folder
 from .core import in_time
@@ -179,7 +180,9 @@ def load(
         # DuckDB is needed by those who have a store, and only by them
         from crimenb.warehouse import store
         return store.load(name, **choice)
-    if not own: one_of(name, [*registry(), *_portals()], "data set")
+    if not own:
+        if name not in registry(): no_file(name)
+        one_of(name, [*registry(), *_portals()], "data set")
     if choice:
         raise InputError(
             f"{name} is a file, and read as a whole: choose from what load({str(name)!r}) "

@@ -265,3 +265,16 @@ def test_what_a_terminal_can_not_show_is_replaced(tmp_path, surroundings):
 def test_words_of_a_file_or_a_portal_do_nothing_to_the_terminal(capsys):
     cli._say("it answers \x1b[31m\x9b2J\n\u202eabc, größer", 2)
     assert capsys.readouterr().err == "crimenb: it answers ?[31m?2J ?abc, größer\n"
+
+# --- what a newcomer types ---
+
+@pytest.mark.parametrize("words, says", [
+    ("forecast hechos.csv", "crimenb card hechos.csv drafts that of a file of events"), ("forecast week hechos.csv", "crimenb card hechos.csv drafts"),
+    ("forecast hechos.csv week", "a card (….yaml) belongs behind --dataset: crimenb card hechos.csv"), ("forecast week --dataset hechos.parquet", "a card (….yaml) belongs here: crimenb card hechos.parquet"),
+    ("reproduce stresnet --dataset hechos.csv", "crimenb card hechos.csv drafts"), ("forecast mine.yaml", "crimenb forecast week --dataset mine.yaml"),
+    ("forecast hour mine.yaml", "crimenb forecast hour --dataset mine.yaml"), ("forecast chicago_2018", "crimenb forecast week --dataset chicago_2018"),
+    ("forecast m.crimenb july.csv", "crimenb forecast m.crimenb --events july.csv"), ("forecast m.crimenb mine.yaml", "crimenb forecast m.crimenb --dataset mine.yaml"),
+    ("forecast week hour --dataset mine.yaml", "ask one thing at a time, not week and hour"), ("forecast weak", "unknown question 'weak': use one of next, hour, week, year")])
+def test_a_word_in_the_wrong_place_is_told_where_it_belongs(words, says, capsys):
+    code, out, err = shell(capsys, *words.split())
+    assert code == 2 and says in err and err.count("\n") == 1 and not out

@@ -92,7 +92,8 @@ def _forecast(options):
         if name in settings: raise InputError(
             f"{name} is no setting: the question is the first word of the command"
             if name in ("question", "path") else f"{name} has an option of its own: --{name}")
-    saved = options.question.endswith(".crimenb")
+    question = _question([options.question, *options.more], forecasting.QUESTIONS)
+    saved = question.endswith(".crimenb")
     if saved and (options.model or options.save):
         raise InputError("a saved model is what it is: leave out --model and --save")
     if not saved and not options.dataset:
@@ -105,8 +106,8 @@ def _forecast(options):
         top=options.top,
         dataset=options.dataset, **settings)
     answer = (
-        forecasting.go_on(options.question, **how) if saved
-        else forecasting.forecast(options.question, model=options.model, **how))
+        forecasting.go_on(question, **how) if saved
+        else forecasting.forecast(question, model=options.model, **how))
     files = forecasting.written(answer, paths)
     if options.json: return _say_json(forecasting.as_json(answer, files))
     if not options.quiet:
@@ -115,6 +116,23 @@ def _forecast(options):
     for what, path in files.items(): print(path if options.quiet else f"{what + ':':<9}{path}")
     if "map" not in paths and not options.quiet:
         print("map:     none, which needs bokeh: pip install 'crimenb[maps]'")
+
+def _question(words, questions):
+    "What is asked, or the saved model: data sets, cards and events have options of their own."
+    from crimenb.cities import CITIES, is_card, no_file
+    asked = [word for word in words if word in questions or word.endswith(".crimenb")]
+    if len(asked) > 1: raise InputError(f"ask one thing at a time, not {' and '.join(asked)}")
+    what = (asked or ["week"])[0]
+    for word in words:
+        if word in asked: continue
+        if what.endswith(".crimenb") and Path(word).suffix and not is_card(word):
+            raise InputError(f"events come behind --events: crimenb forecast {what} --events {word}")
+        no_file(word, "behind --dataset")
+        if asked or is_card(word) or word in CITIES:
+            raise InputError(
+                f"a city comes behind --dataset: crimenb forecast {what} --dataset {word}")
+        one_of(word, questions, "question")
+    return what
 
 def _not_a_pair(text): raise InputError(f"{text!r} is not a setting: write name=value")
 
@@ -398,6 +416,8 @@ def _forecast_command(commands):
     sub.add_argument(
         "question", metavar="QUESTION",
         help="next (event at each spot), hour, week or year; or a saved model (.crimenb)")
+    # what is typed here by mistake
+    sub.add_argument("more", nargs="*", help=argparse.SUPPRESS)
     sub.add_argument(
         "--dataset", metavar="NAME",
         help="a data set, or the path of a city's card; a saved model asks for it only where areas "

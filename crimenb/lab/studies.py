@@ -195,7 +195,9 @@ def _known(study, dataset, changes):
     """The entry of a profile's data sets that is for this one: its own, or `card` for the path of a
     city's card."""
     named = [name for name in changes if name != "card"]
-    if not cities.is_card(dataset): return one_of(dataset, named, f"data set of {study}")
+    if not cities.is_card(dataset):
+        cities.no_file(dataset)
+        return one_of(dataset, named, f"data set of {study}")
     if "card" not in changes:
         lack = f", which lacks {LACKS[study]}" if study in LACKS else ""
         raise InputError(f"{study} takes no city's card{lack}: use one of {', '.join(named)}")
