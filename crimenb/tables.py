@@ -605,6 +605,8 @@ def _arrow(text: bytes, layout: _Layout, missing) -> tuple:
         return "skip"
     also = [i for one in (layout.ends, layout.mostly) if one is not None for i in _watched(one)]
     places = {str(i): pa.string() for i in (*layout.wanted.values(), *layout.beyond, *also)}
+    # at the beginning Arrow takes a byte order mark away, which here is part of the first value
+    if text.startswith(codecs.BOM_UTF8): text = codecs.BOM_UTF8 + text
     # Arrow takes no text without a row
     table = pa.csv.read_csv(
         pa.BufferReader(text or b"\n"),

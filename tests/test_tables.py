@@ -161,6 +161,19 @@ def test_thousands_of_damaged_files_have_the_rows_of_a_strict_reader(samples, tm
     assert n_read > MUTANTS/40 and n_ingested > MUTANTS/400
 
 
+@pytest.mark.parametrize("row, kept", [("\ufeff", 0), ("\ufeff\ufeff", 0), ("\ufeff1,THEFT", 1), ("\ufeff\ufeff1,THEFT", 1), ('\ufeff"1",THEFT', 1)])
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_byte_order_mark_behind_the_header_is_part_of_a_value(tmp_path, monkeypatch, row, kept, before):
+    # each line is a block of its own, and a mark at its beginning is none of the file's
+    monkeypatch.setattr(T, "BLOCK", 8)
+    text = "ID,Kind\n" + "7,ARSON\n"*before + row + "\r2,ARSON\n"
+    path = put(tmp_path/"a.csv", text)
+    table, account = T.read(path, ["ID", "Kind"])
+    _, good, n = strictly(text, ",")
+    assert account.rows_in == n == before + 2 and len(good) == before + 1 + kept
+    assert table.to_pydict() == {"ID": [row[0] for row in good], "Kind": [row[1] for row in good]}
+
+
 # --- kinds of files ---------------------------------------------------------------------------------------------------
 
 def put(path, text):
