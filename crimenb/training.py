@@ -30,7 +30,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from .core import InputError, clear_temporary, one_of, progress, within, write_atomic
+from .core import (
+    InputError, clear_temporary, of_types, one_of, progress, typed, within, write_atomic)
 
 # %% ../nbs/40_training.ipynb #c5e03219
 def best_device() -> torch.device:
@@ -267,6 +268,7 @@ class Plan:
         least = {
             "epochs": 1, "seed": 0, "weight_decay": 0, "evaluate_every": 1, "max_steps": 0,
             "patience": 0}
+        of_types(self)
         for name, low in least.items(): within(getattr(self, name), name, low)
         if self.lr <= 0 or (self.clip is not None and self.clip <= 0):
             raise InputError(
@@ -377,8 +379,10 @@ def _needed(package, module):
         raise InputError(f"{package} is not installed: {mend}") from error
 
 # %% ../nbs/40_training.ipynb #aa10c005
+@typed
 def log_to(
-    where: Any,  # a path (CSV), "tensorboard:FOLDER", "mlflow:RUN", or a function of the rows
+    # a path (CSV), "tensorboard:FOLDER", "mlflow:RUN", or a function of the rows
+    where: "str | Path | Callable",
 ) -> Callable:
     "A function that is given the rows of the log after each epoch."
     if callable(where): return where
@@ -492,7 +496,14 @@ def _run(loop, batches, evaluate, select, bar, kept):
         if last: break
     bar.close()
 
+# %% ../nbs/40_training.ipynb #3840c4f8
+def _can_wait(plan, select, evaluate):
+    if plan.patience and not (select and evaluate):
+        raise InputError(f"patience = {plan.patience} waits for a better validation score: give "
+                         "evaluate and select as well")
+
 # %% ../nbs/40_training.ipynb #03d5255b
+@typed
 def train(model: torch.nn.Module,
           batches,   # `batches(epoch, rng)` gives an epoch's; all their randomness is from `rng`
           loss,                           # `loss(model, batch, t)` gives a scalar tensor
@@ -500,14 +511,14 @@ def train(model: torch.nn.Module,
           lr: float = 1e-3,               # Adam's learning rate
           seed: int = 0,                  # everything random depends on this and the epoch
           schedule: str = "linear",       # one of `SCHEDULES`
-          *, evaluate=None,               # `evaluate(model)` gives a dictionary of scores
+          *, evaluate: "Callable | None" = None,  # `evaluate(model)` gives a dictionary of scores
           select: "str | None" = None,    # the score by which the best epoch is kept, if any
-          device=None,                    # default: `best_device()`
-          checkpoint=None,                # a path: saved and resumed there, by evaluated epochs
+          device=None, # default: `best_device()`
+          checkpoint: "str | Path | None" = None, # saved and resumed there, by evaluated epochs
           settings: "dict | None" = None, # what the checkpoint must agree on, next to the plan
           share=share_cases,   # `share(batch, rank, world)` gives a `Part`, if it isn't one already
           what: str = "training",         # for the progress bar
-          log: Any = None,                # where the log goes after each epoch, as for `log_to`
+          log: "str | Path | Callable | None" = None, # as for `log_to`, after each epoch
           **more: Any,                    # the other fields of `Plan`
 ) -> pd.DataFrame:
     """Train `model` in place; returns the log, a row an epoch: `epoch, loss, lr, steps, seconds`
@@ -517,9 +528,7 @@ def train(model: torch.nn.Module,
     start, and `loss` gets the model wrapped in `DistributedDataParallel`: it must call it, and
     every weight must have a gradient."""
     plan = Plan(epochs, lr, seed, schedule, **more)
-    if plan.patience and not (select and evaluate):
-        raise InputError(f"patience = {plan.patience} waits for a better validation score: give "
-                         "evaluate and select as well")
+    _can_wait(plan, select, evaluate)
     settings = {**(settings or {}), **plan.decides()}
     loop = _Epochs(model, plan, loss, share, torch.device(device) if device else best_device())
     tell = log_to(log) if log is not None and loop.rank == 0 else None

@@ -87,6 +87,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 
 @pytest.mark.parametrize("kwargs, says", [
+    ({"log": 5}, "log is 5: give a text or a path or a function"), ({"checkpoint": 5}, "checkpoint is 5: give a text or a path"), ({"epochs": 2.5}, "epochs is 2.5: give a whole number"), ({"lr": "fast"}, "lr is 'fast': give a number"),
+    ({"adam_eps": [1]}, r"adam_eps is \[1\]: give a number"), ({"clip": "1"}, "clip is '1': give a number"), ({"compile": "no"}, "compile is 'no': give True or False"), ({"evaluate": 3}, "evaluate is 3: give a function"),
     ({"epochs": 0}, "epochs is 0: it must be at least 1"), ({"warmup": 1.}, "warmup is"), ({"evaluate_every": 0}, "evaluate_every is"), ({"precision": "float8"}, "unknown precision 'float8'"), ({"schedule": "cosine"}, "unknown schedule 'cosine'")])
 def test_bad_settings_are_named(kwargs, says):
     with pytest.raises(InputError, match=says): fit(**kwargs)

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from .. import cards, cities, metrics, models, sources
-from ..core import InputError, needs, one_of, progress, within
+from ..core import InputError, needs, of_type, one_of, progress, within
 from ..events import precision, read as read_events
 from ..forecasts import Forecast, bounded
 from ..views import GAPS, Cut, Split, quiet_days, some_of
@@ -190,11 +190,7 @@ def _settings(question, given, gap="refuse"):
     hints = {n: p for f in (asked.build, found) for n, p in inspect.signature(f).parameters.items()}
     for name, value in given.items():
         one_of(name, known, f"setting of a forecast by {question}")
-        models.numeric(hints[name], value)
-        if name not in ("start", "end"): continue
-        try: pd.Timestamp(value)
-        except (ValueError, TypeError):
-            raise InputError(f"{name} is {value!r}: give a day, such as 2018-07-01") from None
+        of_type(hints[name], value)
     return given
 
 # %% ../../nbs/lab/80_forecasting.ipynb #1ff5c68b
@@ -727,7 +723,7 @@ def asked_for(question: str, model: "str | None", settings: dict) -> tuple:
     rest = {name: value for name, value in settings.items() if name not in own}
     takes = inspect.signature(kind).parameters
     for name in own:
-        if name in takes: models.numeric(takes[name], own[name])
+        if name in takes: of_type(takes[name], own[name])
     fast = (
         {name: value for name, value in kind.quick.items() if name not in own}
         if kind.quick and not _graphics() else {})
