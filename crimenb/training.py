@@ -378,39 +378,53 @@ def _needed(package, module):
         mend = f"pip install {package}, or give the path of a CSV file"
         raise InputError(f"{package} is not installed: {mend}") from error
 
+# %% ../nbs/40_training.ipynb #8efbb1ac
+def _board(place, stack):
+    if not place: raise ValueError("it has no folder")
+    board = _needed("tensorboard", "torch.utils.tensorboard")
+    writer = stack.enter_context(board.SummaryWriter(place))
+    def tell(rows):
+        for name, value in _numbers(rows[-1]): writer.add_scalar(name, value, rows[-1]["epoch"])
+        writer.flush()
+    return tell
+
+def _mlflow(name, stack):
+    mlflow = _needed("mlflow", "mlflow")
+    # a run that is already there is another's to end; one that stayed would get the next training
+    if not mlflow.active_run(): stack.enter_context(mlflow.start_run(run_name=name))
+    def tell(rows):
+        # names as MLflow allows them: PAI@5% is none
+        scores = {re.sub(r"[^\w.\- :/]", "_", name): v for name, v in _numbers(rows[-1])}
+        mlflow.log_metrics(scores, step=rows[-1]["epoch"])
+    return tell
+
+def _csv(path):
+    # asked before anything trains; the log of a run that goes on stays
+    if not path.exists() or path.is_file():
+        write_atomic(path, path.read_bytes() if path.exists() else b"")
+    return lambda rows: write_atomic(path, pd.DataFrame(rows).to_csv(index=False))
+
 # %% ../nbs/40_training.ipynb #aa10c005
+@contextmanager
 @typed
 def log_to(
     # a path (CSV), "tensorboard:FOLDER", "mlflow:RUN", or a function of the rows
     where: "str | Path | Callable",
-) -> Callable:
-    "A function that is given the rows of the log after each epoch."
-    if callable(where): return where
+) -> Iterator:
+    "A context with a function that is given the rows of the log after each epoch."
     kind, _, place = str(where).partition(":")
-    if kind == "tensorboard":
-        board = _needed("tensorboard", "torch.utils.tensorboard")
-        writer = _begun(where, lambda: board.SummaryWriter(place))
-        def tell(rows):
-            for name, value in _numbers(rows[-1]): writer.add_scalar(name, value, rows[-1]["epoch"])
-            writer.flush()
-    elif kind == "mlflow":
-        mlflow = _needed("mlflow", "mlflow")
-        _begun(where, lambda: mlflow.active_run() or mlflow.start_run(run_name=place))
-        def tell(rows):
-            # names as MLflow allows them: PAI@5% is none
-            scores = {re.sub(r"[^\w.\- :/]", "_", name): v for name, v in _numbers(rows[-1])}
-            mlflow.log_metrics(scores, step=rows[-1]["epoch"])
-    else:
-        path = Path(where)
-        # asked before anything trains; the log of a run that goes on stays
-        if not path.exists() or path.is_file():
-            write_atomic(path, path.read_bytes() if path.exists() else b"")
-        def tell(rows): write_atomic(path, pd.DataFrame(rows).to_csv(index=False))
-    return tell
+    package = {"tensorboard": _board, "mlflow": _mlflow}.get(kind)
+    with ExitStack() as stack:
+        if callable(where): yield where
+        elif not package: yield _csv(Path(where))
+        else:
+            tell = _done(where, package, place, stack)
+            yield lambda rows: _done(where, tell, rows)
 
-def _begun(where, begin):
-    "What `begin` gives, or a sentence: each package has errors of its own."
-    try: return begin()
+def _done(where, call, *args):
+    "What a package gives, or a sentence: each has errors of its own."
+    try: return call(*args)
+    except InputError: raise
     except Exception as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"can not log to {where}: {said}; name a place where you may write, or "
@@ -531,14 +545,15 @@ def train(model: torch.nn.Module,
     _can_wait(plan, select, evaluate)
     settings = {**(settings or {}), **plan.decides()}
     loop = _Epochs(model, plan, loss, share, torch.device(device) if device else best_device())
-    tell = log_to(log) if log is not None and loop.rank == 0 else None
-    if state := earlier(checkpoint, settings): loop.resume(state)
-    note(device=describe_device(loop.device))
-    for precision in loop.precisions: note(precision=precision)
-    def kept(save):
-        if tell: tell(loop.rows)
-        if checkpoint and save: once(lambda: save_checkpoint(checkpoint, loop.state(settings)))
-    _run(loop, batches, evaluate, select, _bar(loop, what), kept)
+    with log_to(log if log is not None and loop.rank == 0 else lambda rows: None) as tell:
+        if state := earlier(checkpoint, settings): loop.resume(state)
+        note(device=describe_device(loop.device))
+        for precision in loop.precisions: note(precision=precision)
+        def kept(save):
+            # first what the run needs: a place for the log may be gone by now
+            if checkpoint and save: once(lambda: save_checkpoint(checkpoint, loop.state(settings)))
+            tell(loop.rows)
+        _run(loop, batches, evaluate, select, _bar(loop, what), kept)
     if loop.best: model.load_state_dict(loop.best["model"])
     model.eval()
     return pd.DataFrame(loop.rows)
