@@ -18,6 +18,11 @@ def test_a_name_that_is_not_known_is_refused_with_those_that_are():
     assert one_of("cpu", ("smoke", "cpu"), "profile") == "cpu"
     with pytest.raises(InputError, match="unknown profile 'gpu': use one of smoke, cpu"): one_of("gpu", ("smoke", "cpu"), "profile")
 
+@pytest.mark.parametrize("words, right", [
+    ("look at https://mary:secret@host:8080/a, and", "look at https://…@host:8080/a, and"), ("'https://mary:se@cr/et@host'", "'https://…@host'"), ("http://token@host/a", "http://…@host/a"),
+    ("https://host:8080/a and mary@host", "https://host:8080/a and mary@host"), ("https://host/a@b", "https://host/a@b"), ("ask https://host/a, PAI@5%: no", "ask https://host/a, PAI@5%: no")])
+def test_a_sentence_shows_of_an_address_neither_user_nor_password(words, right): assert str(InputError(words)) == right
+
 def test_a_number_out_of_range_is_refused_and_the_ends_are_not():
     assert [within(v, "share", 0, 1) for v in (0, .5, 1)] == [0, .5, 1]
     for wrong in (-.1, 1.1, float("nan")):
