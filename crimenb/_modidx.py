@@ -1576,6 +1576,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'crimenb.geo._tidy': ('geo.html#_tidy', 'crimenb/geo.py'),
                              'crimenb.geo._whole': ('geo.html#_whole', 'crimenb/geo.py'),
                              'crimenb.geo._with_shapes': ('geo.html#_with_shapes', 'crimenb/geo.py'),
+                             'crimenb.geo._with_texts': ('geo.html#_with_texts', 'crimenb/geo.py'),
                              'crimenb.geo._written': ('geo.html#_written', 'crimenb/geo.py'),
                              'crimenb.geo.adjacency': ('geo.html#adjacency', 'crimenb/geo.py'),
                              'crimenb.geo.area_label': ('geo.html#area_label', 'crimenb/geo.py'),

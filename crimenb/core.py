@@ -113,9 +113,9 @@ def of_type(takes: inspect.Parameter, # of a function
     names = _names(takes)
     if not names or (value is None and (takes.default is None or "None" in names)): return value
     if any(_taken(name, value) for name in names):
-        numbers = isinstance(takes.default, tuple) and all(
-            isinstance(part, (int, float)) for part in takes.default)
+        usual = takes.default if isinstance(takes.default, tuple) else ()
         parts = takes.replace(annotation=float, default=inspect.Parameter.empty)
+        numbers = usual and all(isinstance(part, (int, float)) for part in usual)
         for part in value if numbers and value is not None else (): of_type(parts, part)
         return value
     what = [_TYPES[name][1] if name in _TYPES else f"a {name}" for name in names if name != "None"]

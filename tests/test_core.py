@@ -30,12 +30,12 @@ def test_a_number_out_of_range_is_refused_and_the_ends_are_not():
 
 @typed
 def asked(n: int = 1, share: "float | None" = None, name: "str | Path" = "a", days: "tuple | None" = None, since: "str | date | None" = None, sure: bool = False, table: "pd.DataFrame | None" = None,
-          then: "Callable | None" = None, plain=2, some=(1, 2), rest: object = None, **more): return n
+          then: "Callable | None" = None, plain=2, some=(1, 2), words: tuple = (), rest: object = None, **more): return n
 
 @pytest.mark.parametrize("given", [
     dict(n=np.int32(3)), dict(n=True), dict(share=2), dict(share=np.float32(.5)), dict(share=float("inf")), dict(name=Path("a")), dict(days=[1]), dict(days=np.arange(2)), dict(since="2018-07-01"),
     dict(since=pd.Timestamp("2018-07-01")), dict(since=np.datetime64("2018-07-01")), dict(since=date(2018, 7, 1)), dict(sure=1), dict(sure=np.True_), dict(table=pd.DataFrame()), dict(then=len), dict(plain=.5),
-    dict(some=[.5]), dict(some=range(3)), dict(rest="anything", more=5), dict(share=None, days=None, since=None, table=None, then=None)])
+    dict(words=["age"]), dict(some=[.5]), dict(some=range(3)), dict(rest="anything", more=5), dict(share=None, days=None, since=None, table=None, then=None)])
 def test_what_an_annotation_names_is_taken(given): assert asked(**given) == given.get("n", 1)
 
 @pytest.mark.parametrize("given, says", [
