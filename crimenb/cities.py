@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OURS', 'KINDS', 'CITIES', 'NYPD_AGE_GROUPS', 'NYPD_SEXES', 'KEYS', 'Areas', 'Factor', 'Portal', 'Card', 'box_of',
-           'read_yaml', 'read_card', 'to_values', 'of_values', 'is_card', 'no_file', 'get', 'has', 'require']
+           'read_yaml', 'read_card', 'without_login', 'to_values', 'of_values', 'is_card', 'no_file', 'get', 'has',
+           'require']
 
 # %% ../nbs/02_cities.ipynb #5832f7b5
 import os
@@ -479,6 +480,12 @@ def _tuples(value):
 
 def _usual(f): return f.default if f.default_factory is MISSING else f.default_factory()
 
+def without_login(url: str) -> str:
+    "An address without user, password and query."
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="", fragment="").geturl()
+
 def to_values(card: Card) -> dict:
     """What a card says, for JSON or YAML: the keys of a card file and those of portals, without
     what is as usual; paths are absolute, addresses without user, password and query."""
@@ -492,10 +499,7 @@ def to_values(card: Card) -> dict:
         one["file"] = at(one["file"])
         for name in ("x", "y", "crs"):
             if one.get(name) is None: one.pop(name, None)
-    if "portal" in said:
-        url = urlsplit(said["portal"]["base"])
-        said["portal"]["base"] = url._replace(
-            netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    if "portal" in said: said["portal"]["base"] = without_login(said["portal"]["base"])
     return _plain(said)
 
 # %% ../nbs/02_cities.ipynb #69fe0739

@@ -18,6 +18,7 @@ import tempfile
 import warnings
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -419,6 +420,15 @@ def _shapefiles(path):
         return [n for n in names if n.lower().endswith(".shp") and not n.startswith("__MACOSX")]
     except (OSError, zipfile.BadZipFile): return []
 
+# %% ../nbs/12_geo.ipynb #781a601d
+def _with_texts(pyogrio, where, layer):
+    """What a layer holds. GDAL takes a shapefile that says no encoding for Latin-1, and today most
+    are UTF-8; what is Latin-1 and has an umlaut is no UTF-8."""
+    if pyogrio.read_info(where, layer=layer)["encoding"] == "ISO-8859-1":
+        with suppress(UnicodeDecodeError):
+            return pyogrio.read_dataframe(where, layer=layer, encoding="UTF-8")
+    return pyogrio.read_dataframe(where, layer=layer)
+
 # %% ../nbs/12_geo.ipynb #54c6e950
 def _read_vector(path, layer):
     "A layer that geopandas reads; in a zip archive, the shapefile that it holds."
@@ -438,7 +448,7 @@ def _read_vector(path, layer):
                 raise InputError(f"{path} has {len(names)} layers: name one with layer=, out of "
                                  f"{', '.join(names[:9])}")
             if layer is not None: one_of(layer, names, f"layer of {path}")
-            frame = pyogrio.read_dataframe(where, layer=layer)
+            frame = _with_texts(pyogrio, where, layer)
     except InputError: raise
     # GDAL's errors have no end, and all mean the same
     except Exception as error: _refuse(path, "a file of shapes", _brief(error))
@@ -841,7 +851,10 @@ def _labels(table, key, what, size):
     """(n,) labels of a table's rows (None where none), and the name of the column; `size`: (n,) of
     their shapes."""
     if key is None: key = _guessed_key(table, size)
-    names = ", ".join(map(str, table.columns))[:300] or "none"
+    if not len(table.columns):
+        raise InputError(f"the polygons of {what} have no properties, so nothing names them: give "
+                         "a file in which one does; a shapefile has its own in the .dbf beside it")
+    names = ", ".join(map(str, table.columns))[:300]
     if key is None:
         raise InputError(f"which property names the areas of {what} is not clear: say key=, out "
                          f"of {names}")

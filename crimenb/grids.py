@@ -11,8 +11,10 @@ __all__ = ['GRIDS', 'MOST_HOURS', 'INTERPOLATIONS', 'LAGS', 'AUTHORS_LAGS', 'WEA
 
 # %% ../nbs/25_grids.ipynb #bcb697ad
 import re
+import reprlib
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import date
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
@@ -26,7 +28,7 @@ import shapely
 
 from . import tables
 from .cities import CITIES, Card, get
-from .core import InputError, one_of, within
+from .core import InputError, one_of, typed, within
 from .events import fold, metres_per_degree, metres_to_degrees, needs_hours, untimed
 from .fields import Untold, Writing, floats, times as read_times
 from .geo import Cells, cell_of, cell_places, degree_cells, misplaced, square_cells
@@ -168,6 +170,14 @@ def squares(
     return Squares(found.west, found.south, found.width, found.rows, found.columns, found.crs)
 
 # %% ../nbs/25_grids.ipynb #a2e5494e
+def _as_stored(grid):
+    "The grid that a schema holds as a dictionary."
+    kind: Any = Squares if "size" in grid else Grid
+    if set(grid) != (own := {part.name for part in fields(kind)}):
+        raise InputError(f"grid has {', '.join(map(str, grid)) or 'nothing'}: give a Grid, or all "
+                         f"of {', '.join(sorted(own))}")
+    return kind(**grid)
+
 def as_grid(
     # a Grid or Squares, a side in metres, a city's name, card or its path, what `schema` holds of
     # a grid, or None
@@ -176,7 +186,7 @@ def as_grid(
     rows: "int | None" = None, columns: "int | None" = None,  # of a box; None: as it is, else 16
 ) -> "Grid | Squares":
     "The grid that is meant."
-    if isinstance(grid, dict): return Squares(**grid) if "size" in grid else Grid(**grid)
+    if isinstance(grid, dict): return _as_stored(grid)
     if isinstance(grid, (str, Path, Card)):
         card = get(grid)
         over = card.grid_box or events
@@ -339,9 +349,11 @@ class _Hours(View):
 
 # %% ../nbs/25_grids.ipynb #842992b2
 def _days(holidays):
-    return (
-        holidays if holidays is None or isinstance(holidays, str)
-        else sorted(str(pd.Timestamp(day).date()) for day in holidays))
+    if holidays is None or isinstance(holidays, str): return holidays
+    try: return sorted(str(pd.Timestamp(day).date()) for day in holidays)
+    except (ValueError, TypeError):
+        raise InputError(f"holidays are {reprlib.repr(holidays)}: give days, such as 2018-12-25, "
+                         "or the code of a country, such as US") from None
 
 # %% ../nbs/25_grids.ipynb #c325d6b6
 def kinds_of(many: pd.Series,  # label -> events
@@ -433,17 +445,16 @@ class _Verbs(_Known):
 class HourlyMaps(_Verbs):
     "Crime counts by hour and cell, and where and when they are from."
     @classmethod
+    @typed
     def from_events(cls, events: pd.DataFrame,  # an events table
-                    # as in `as_grid`; None: a box of 16 × 16 around the events
-                    grid=None,
+                    grid=None,  # as in `as_grid`; None: a box of 16 × 16 around the events
                     # first hour, hour after the last; None: the first midnight, and the last hour,
                     # that the events cover (`views.covered`)
-                    start=None, end=None,
-                    weather=None,               # from `read_weather`; None: no weather
+                    start: "str | date | None" = None, end: "str | date | None" = None,
+                    weather: "pd.DataFrame | None" = None,  # from `read_weather`; None: no weather
                     # a country or country-state code, a list of days; None: the card's, or none
-                    holidays=None,
-                    # the schema of another view: its grid and holidays are taken
-                    like: "dict | None" = None,
+                    holidays: "str | list | None" = None,
+                    like: "dict | None" = None, # schema of a view: its grid, holidays are taken
     ) -> "HourlyMaps":
         """How many events each hour and cell had, NaN in the hours of days of which nothing is
         known (`views.quiet_days`); a hole with fewer than `views.EMPTY_BY_CHANCE` usual events

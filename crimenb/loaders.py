@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .core import InputError, within
+from .core import InputError, typed, within
 from .sequences import Sequences, windows
+from .views import whole_numbers
 
 # %% ../nbs/41_loaders.ipynb #0ce01d7a
 class Windows(Dataset):
     "Item: a window's events and the event after each of them, two int64 tensors of one length."
+    @typed
     def __init__(self, sequences: Sequences, # what happened at each spot
                  length: int = 200,          # events in a window, at most
                  stride: int = 100,          # events between the ends of two windows of a spot
@@ -37,19 +39,22 @@ class Windows(Dataset):
 class Lagged(Dataset):
     """Item: the counts of the periods before one, (history, …), and its own, (…), two float32
     tensors."""
+    @typed
     def __init__(self, view: Any,             # a view with counts: HourlyMaps, Panel
                  history: int = 24,           # how many periods before are seen
-                 at: Any = None,              # periods or a slice of them; None: all
+                 # periods or a slice of them; None: all
+                 at: "slice | list | None" = None,
     ):
         if not hasattr(view, "counts"):
             raise InputError(f"{type(view).__name__} has no counts in time: give a grid or a panel")
-        self.counts, self.history = view.counts, within(history, "history", 1)
+        self.counts, self.history = view.counts, history
+        within(history, "history", 1, max(view.known - 1, 1))
         known = ~np.isnan(self.counts[:view.known]).reshape(view.known, -1).any(1)
         # the known among the periods from `history` before one to itself
         many = np.convolve(known, np.ones(history + 1, int))[:view.known]
         asked = np.arange(view.known)
         if isinstance(at, slice): asked = asked[at]
-        elif at is not None: asked = np.asarray(at, int)
+        elif at is not None: asked = whole_numbers(at)
         if len(asked) and not 0 <= asked.min() <= asked.max() < view.known:
             raise InputError(f"periods go from 0 to {view.known - 1}: ask for these")
         self.at = asked[many[asked] == history + 1]

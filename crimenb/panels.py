@@ -13,14 +13,16 @@ __all__ = ['UNCOMPARED', 'GROUPS', 'SEVERITY', 'MOST', 'LEVELS', 'Table', 'Count
 import zipfile
 import zlib
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import shapely
 
-from .core import InputError, one_of, within
+from .core import InputError, one_of, typed, within
 from .events import COLUMNS, metres_to_degrees, needs_hours, precision, vague, validate
 from .geo import (Cells, area_label, area_places, area_rows, cell_of, cell_places,
                          lie_elsewhere, locate, read_polygons, square_cells)
@@ -217,17 +219,23 @@ class Joined(Comparable):
 class Panel(Joined):
     "Weekly areas as a view of the events: `Panel.from_events` makes one."
     @classmethod
+    @typed
     def from_events(cls, events: pd.DataFrame, # an events table
                     freq="W-MON",  # length of a block: "W-MON" (weeks from Monday) or another
                                    # "W-…", "MS" (months), "D" (days)
-                    group=None,  # dict: category -> group; None: the categories as they are
-                    slots=1,  # slots of the day that a block is cut into: a divisor of 24
-                    attributes=(),        # columns to average over the events of an area and period
-                    places=None,  # areas: a table by area (lon, lat, km2), a file of polygons,
+                    # category -> group; None: the categories as they are
+                    group: "dict | None" = None,
+                    slots: int = 1,  # slots of the day that a block is cut into: a divisor of 24
+                    # columns to average over the events of an area and period
+                    attributes: tuple = (),
+                    places: "str | Path | float | pd.DataFrame | Cells | None" = None,
+                                  # areas: a table by area (lon, lat, km2), a file of polygons,
                                   # `geo.Cells`, or metres: squares so wide; None: the events' own
-                    start=None, end=None,  # first day that the events cover, and the day after the
+                    # first day that the events cover, and the day after the
+                    start: "str | date | None" = None, end: "str | date | None" = None,
                                            # last; None: as far as they do (`views.covered`)
-                    like=None,  # the schema of another panel, in place of all but start and end
+                    # the schema of another panel, in place of all but start and end
+                    like: "dict | None" = None,
     ) -> "Panel":
         """Events counted by period, area and category (or group); incomplete periods and events
         without area are left out and counted."""

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from .core import InputError, one_of, within
+from .core import InputError, of_types, one_of, typed, within
 from .views import NEAR, Updated, differs, news
 
 # %% ../nbs/20_sequences.ipynb #43a9d9a7
@@ -425,6 +425,7 @@ class How(NamedTuple):
 
     def checked(self) -> "How":
         "The same, or an `InputError`."
+        of_types(self)
         one_of(self.preparation, PREPARATIONS, "preparation")
         one_of(self.kind, SPOTS, "kind of spot")
         if not within(self.slot_hours, "slot_hours", 1, 24) or 24 % self.slot_hours:
@@ -553,6 +554,7 @@ def _points(events, rows, offsets):
     return events[["lon", "lat"]].iloc[rows].astype(float).groupby(spot).median()
 
 # %% ../nbs/20_sequences.ipynb #4f8589da
+@typed
 def from_events(
     # the canonical table; needs time, category, and what makes a spot
     events: pd.DataFrame,

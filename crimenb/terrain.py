@@ -13,6 +13,7 @@ __all__ = ['BANDWIDTHS', 'BEYOND', 'LENGTHS', 'VIOLENT', 'DC_SOURCES', 'SOURCES'
 # %% ../nbs/35_terrain.ipynb #1cd2d5e6
 import re
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import shapely
 from scipy.spatial import cKDTree
 
 from . import cards, cities, sources
-from .core import InputError, one_of, within
+from .core import InputError, one_of, typed, within
 from .events import Cleaned, precision, read_dc, vague
 from .geo import (Cells, Points, cell_places, cells_in, in_metres, metric, read_boundaries,
                   read_points, read_table, square_cells, transform)
@@ -815,12 +816,16 @@ class Made(Kept):
 class Terrain(Made):
     "The view that risk terrain models take: counts by period and unit, and what surrounds each."
     @classmethod
-    def from_events(cls, events,          # a `Cleaned`, or its table of events
-                    units=None,    # Units, Cells or metres of a square cell; None: the card's, 200
-                    factors=None,  # factor -> Points, or a file of them; None: those of the card
-                    card=None,            # a card of `crimenb.cities`
+    @typed
+    def from_events(cls, events: "pd.DataFrame | Cleaned", # what `events.read` gives
+                    # Units, Cells or metres of a square cell; None: the card's, 200
+                    units: "Units | Cells | float | None" = None,
+                    # factor -> Points, or a file of them; None: those of the card
+                    factors: "dict | None" = None,
+                    card: "cities.Card | None" = None,
                     period: str = "Y",    # length of a period, such as "Y", "6M" or "2W"
-                    start=None, end=None,  # first day, and up to when complete; None: by the events
+                    # first day, and up to when complete; None: by the events
+                    start: "str | date | None" = None, end: "str | date | None" = None,
                     limit: "float | None" = None,  # metres from event to unit; None: 150, or a cell
                     # the schema of another view: its units, length of periods and design are taken
                     like: "dict | None" = None,

@@ -30,7 +30,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from .core import InputError, clear_temporary, one_of, progress, within, write_atomic
+from .core import (
+    InputError, clear_temporary, of_types, one_of, progress, typed, within, write_atomic)
 
 # %% ../nbs/40_training.ipynb #c5e03219
 def best_device() -> torch.device:
@@ -272,6 +273,7 @@ class Plan:
         least = {
             "epochs": 1, "seed": 0, "weight_decay": 0, "evaluate_every": 1, "max_steps": 0,
             "patience": 0}
+        of_types(self)
         for name, low in least.items(): within(getattr(self, name), name, low)
         if self.lr <= 0 or (self.clip is not None and self.clip <= 0):
             raise InputError(
@@ -381,37 +383,53 @@ def _needed(package, module):
         mend = f"pip install {package}, or give the path of a CSV file"
         raise InputError(f"{package} is not installed: {mend}") from error
 
-# %% ../nbs/40_training.ipynb #aa10c005
-def log_to(
-    where: Any,  # a path (CSV), "tensorboard:FOLDER", "mlflow:RUN", or a function of the rows
-) -> Callable:
-    "A function that is given the rows of the log after each epoch."
-    if callable(where): return where
-    kind, _, place = str(where).partition(":")
-    if kind == "tensorboard":
-        board = _needed("tensorboard", "torch.utils.tensorboard")
-        writer = _begun(where, lambda: board.SummaryWriter(place))
-        def tell(rows):
-            for name, value in _numbers(rows[-1]): writer.add_scalar(name, value, rows[-1]["epoch"])
-            writer.flush()
-    elif kind == "mlflow":
-        mlflow = _needed("mlflow", "mlflow")
-        _begun(where, lambda: mlflow.active_run() or mlflow.start_run(run_name=place))
-        def tell(rows):
-            # names as MLflow allows them: PAI@5% is none
-            scores = {re.sub(r"[^\w.\- :/]", "_", name): v for name, v in _numbers(rows[-1])}
-            mlflow.log_metrics(scores, step=rows[-1]["epoch"])
-    else:
-        path = Path(where)
-        # asked before anything trains; the log of a run that goes on stays
-        if not path.exists() or path.is_file():
-            write_atomic(path, path.read_bytes() if path.exists() else b"")
-        def tell(rows): write_atomic(path, pd.DataFrame(rows).to_csv(index=False))
+# %% ../nbs/40_training.ipynb #8efbb1ac
+def _board(place, stack):
+    if not place: raise ValueError("it has no folder")
+    board = _needed("tensorboard", "torch.utils.tensorboard")
+    writer = stack.enter_context(board.SummaryWriter(place))
+    def tell(rows):
+        for name, value in _numbers(rows[-1]): writer.add_scalar(name, value, rows[-1]["epoch"])
+        writer.flush()
     return tell
 
-def _begun(where, begin):
-    "What `begin` gives, or a sentence: each package has errors of its own."
-    try: return begin()
+def _mlflow(name, stack):
+    mlflow = _needed("mlflow", "mlflow")
+    # a run that is already there is another's to end; one that stayed would get the next training
+    if not mlflow.active_run(): stack.enter_context(mlflow.start_run(run_name=name))
+    def tell(rows):
+        # names as MLflow allows them: PAI@5% is none
+        scores = {re.sub(r"[^\w.\- :/]", "_", name): v for name, v in _numbers(rows[-1])}
+        mlflow.log_metrics(scores, step=rows[-1]["epoch"])
+    return tell
+
+def _csv(path):
+    # asked before anything trains; the log of a run that goes on stays
+    if not path.exists() or path.is_file():
+        write_atomic(path, path.read_bytes() if path.exists() else b"")
+    return lambda rows: write_atomic(path, pd.DataFrame(rows).to_csv(index=False))
+
+# %% ../nbs/40_training.ipynb #aa10c005
+@contextmanager
+@typed
+def log_to(
+    # a path (CSV), "tensorboard:FOLDER", "mlflow:RUN", or a function of the rows
+    where: "str | Path | Callable",
+) -> Iterator:
+    "A context with a function that is given the rows of the log after each epoch."
+    kind, _, place = str(where).partition(":")
+    package = {"tensorboard": _board, "mlflow": _mlflow}.get(kind)
+    with ExitStack() as stack:
+        if callable(where): yield where
+        elif not package: yield _csv(Path(where))
+        else:
+            tell = _done(where, package, place, stack)
+            yield lambda rows: _done(where, tell, rows)
+
+def _done(where, call, *args):
+    "What a package gives, or a sentence: each has errors of its own."
+    try: return call(*args)
+    except InputError: raise
     except Exception as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"can not log to {where}: {said}; name a place where you may write, or "
@@ -497,7 +515,14 @@ def _run(loop, batches, evaluate, select, bar, kept):
         if last: break
     bar.close()
 
+# %% ../nbs/40_training.ipynb #3840c4f8
+def _can_wait(plan, select, evaluate):
+    if plan.patience and not (select and evaluate):
+        raise InputError(f"patience = {plan.patience} waits for a better validation score: give "
+                         "evaluate and select as well")
+
 # %% ../nbs/40_training.ipynb #03d5255b
+@typed
 def train(model: torch.nn.Module,
           batches,   # `batches(epoch, rng)` gives an epoch's; all their randomness is from `rng`
           loss,                           # `loss(model, batch, t)` gives a scalar tensor
@@ -505,14 +530,14 @@ def train(model: torch.nn.Module,
           lr: float = 1e-3,               # Adam's learning rate
           seed: int = 0,                  # everything random depends on this and the epoch
           schedule: str = "linear",       # one of `SCHEDULES`
-          *, evaluate=None,               # `evaluate(model)` gives a dictionary of scores
+          *, evaluate: "Callable | None" = None,  # `evaluate(model)` gives a dictionary of scores
           select: "str | None" = None,    # the score by which the best epoch is kept, if any
-          device=None,                    # default: `best_device()`
-          checkpoint=None,                # a path: saved and resumed there, by evaluated epochs
+          device=None, # default: `best_device()`
+          checkpoint: "str | Path | None" = None, # saved and resumed there, by evaluated epochs
           settings: "dict | None" = None, # what the checkpoint must agree on, next to the plan
           share=share_cases,   # `share(batch, rank, world)` gives a `Part`, if it isn't one already
           what: str = "training",         # for the progress bar
-          log: Any = None,                # where the log goes after each epoch, as for `log_to`
+          log: "str | Path | Callable | None" = None, # as for `log_to`, after each epoch
           **more: Any,                    # the other fields of `Plan`
 ) -> pd.DataFrame:
     """Train `model` in place; returns the log, a row an epoch: `epoch, loss, lr, steps, seconds`
@@ -522,19 +547,18 @@ def train(model: torch.nn.Module,
     start, and `loss` gets the model wrapped in `DistributedDataParallel`: it must call it, and
     every weight must have a gradient."""
     plan = Plan(epochs, lr, seed, schedule, **more)
-    if plan.patience and not (select and evaluate):
-        raise InputError(f"patience = {plan.patience} waits for a better validation score: give "
-                         "evaluate and select as well")
+    _can_wait(plan, select, evaluate)
     settings = {**(settings or {}), **plan.decides()}
     loop = _Epochs(model, plan, loss, share, torch.device(device) if device else best_device())
-    tell = log_to(log) if log is not None and loop.rank == 0 else None
-    if state := earlier(checkpoint, settings): loop.resume(state)
-    note(device=describe_device(loop.device))
-    for precision in loop.precisions: note(precision=precision)
-    def kept(save):
-        if tell: tell(loop.rows)
-        if checkpoint and save: once(lambda: save_checkpoint(checkpoint, loop.state(settings)))
-    _run(loop, batches, evaluate, select, _bar(loop, what), kept)
+    with log_to(log if log is not None and loop.rank == 0 else lambda rows: None) as tell:
+        if state := earlier(checkpoint, settings): loop.resume(state)
+        note(device=describe_device(loop.device))
+        for precision in loop.precisions: note(precision=precision)
+        def kept(save):
+            # first what the run needs: a place for the log may be gone by now
+            if checkpoint and save: once(lambda: save_checkpoint(checkpoint, loop.state(settings)))
+            tell(loop.rows)
+        _run(loop, batches, evaluate, select, _bar(loop, what), kept)
     if loop.best: model.load_state_dict(loop.best["model"])
     model.eval()
     return pd.DataFrame(loop.rows)

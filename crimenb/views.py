@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['NEAR', 'EMPTY_BY_CHANCE', 'HOLES', 'NO_CLOCK', 'MISSED', 'GAPS', 'Split', 'stretch', 'split_in_time', 'some_of', 'an',
-           'periods_of', 'Axes', 'Periods', 'Cut', 'differs', 'Checked', 'empty_days', 'spanned', 'quiet_days',
-           'days_without_clock', 'covered', 'empty_periods', 'Holed', 'Paced', 'Joined', 'day_of', 'news', 'Empty',
-           'Extended', 'Updated', 'View']
+           'whole_numbers', 'periods_of', 'Axes', 'Periods', 'Cut', 'differs', 'Checked', 'empty_days', 'spanned',
+           'quiet_days', 'days_without_clock', 'covered', 'empty_periods', 'Holed', 'Paced', 'Joined', 'day_of', 'news',
+           'Empty', 'Extended', 'Updated', 'View']
 
 # %% ../nbs/18_views.ipynb #7ba95ff9
+import reprlib
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -62,15 +63,20 @@ def an(unit: str) -> str:
 
 
 # %% ../nbs/18_views.ipynb #7cc1d9c2
+def whole_numbers(at: Any, # a whole number or some
+) -> np.ndarray:
+    "(n,) int64 of what was given for `at`."
+    found = np.atleast_1d(np.asarray(at))
+    # neither text, nor a mask, nor half a period
+    if found.dtype.kind not in "iuf" or (found % 1 != 0).any():
+        raise InputError(f"at is {reprlib.repr(at)}: give a slice or numbers of periods")
+    return found.astype(np.int64)
+
 def periods_of(at,          # slice, whole number or (n,) whole numbers
                whole: int,  # number of periods there are
 ) -> np.ndarray:
     "(n,) int64 the periods that `at` names, each between 0 and `whole` - 1, in increasing order."
-    if not isinstance(at, slice):
-        at = np.atleast_1d(np.asarray(at))
-        if at.dtype.kind in "OUS":
-            raise InputError(f"at is {at.tolist()}: give a slice or numbers of periods")
-    at = np.arange(*at.indices(whole)) if isinstance(at, slice) else at.astype(np.int64)
+    at = np.arange(*at.indices(whole)) if isinstance(at, slice) else whole_numbers(at)
     if not len(at): raise InputError("at names no period: give a slice or numbers of periods")
     if at.min() < 0 or at.max() >= whole:
         raise InputError(

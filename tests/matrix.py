@@ -64,9 +64,9 @@ def resolved(version, folder):
               "--only-binary", ":all:", "--output-file", folder / "found.txt")
 
 def tried(version, python, folder):
-    "What goes wrong in an environment of this Python with the store, and without torch and all other extras; nothing if all tests pass."
+    "What goes wrong in an environment of this Python with the store and geopandas, and without torch and all other extras; nothing if all tests pass."
     env = folder / version
-    said = uv("venv", env, "--python", python) or uv("pip", "install", "--python", env / "bin/python", "--constraint", "constraints.txt", ".[store]", "pytest", "hypothesis")
+    said = uv("venv", env, "--python", python) or uv("pip", "install", "--python", env / "bin/python", "--constraint", "constraints.txt", ".[store,geo]", "pytest", "hypothesis")
     if said: return said
     tests = [f"tests/test_{name}.py" for name in LIGHT]
     done = run(env / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not (" + " or ".join(OTHERS) + ")", *tests)

@@ -3,21 +3,59 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import date
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from crimenb import core
-from crimenb.core import InputError, clear_temporary, needs, one_of, progress, shown, within, write_atomic
+from crimenb.core import InputError, clear_temporary, needs, of_types, one_of, progress, shown, typed, within, write_atomic
 
 
 def test_a_name_that_is_not_known_is_refused_with_those_that_are():
     assert one_of("cpu", ("smoke", "cpu"), "profile") == "cpu"
     with pytest.raises(InputError, match="unknown profile 'gpu': use one of smoke, cpu"): one_of("gpu", ("smoke", "cpu"), "profile")
 
+@pytest.mark.parametrize("words, right", [
+    ("look at https://mary:secret@host:8080/a, and", "look at https://…@host:8080/a, and"), ("'https://mary:se@cr/et@host'", "'https://…@host'"), ("http://token@host/a", "http://…@host/a"),
+    ("https://host:8080/a and mary@host", "https://host:8080/a and mary@host"), ("https://host/a@b", "https://host/a@b"), ("ask https://host/a, PAI@5%: no", "ask https://host/a, PAI@5%: no")])
+def test_a_sentence_shows_of_an_address_neither_user_nor_password(words, right): assert str(InputError(words)) == right
+
 def test_a_number_out_of_range_is_refused_and_the_ends_are_not():
     assert [within(v, "share", 0, 1) for v in (0, .5, 1)] == [0, .5, 1]
     for wrong in (-.1, 1.1, float("nan")):
         with pytest.raises(InputError, match="share"): within(wrong, "share", 0, 1)
+
+@typed
+def asked(n: int = 1, share: "float | None" = None, name: "str | Path" = "a", days: "tuple | None" = None, since: "str | date | None" = None, sure: bool = False, table: "pd.DataFrame | None" = None,
+          then: "Callable | None" = None, plain=2, some=(1, 2), words: tuple = (), rest: object = None, **more): return n
+
+@pytest.mark.parametrize("given", [
+    dict(n=np.int32(3)), dict(n=True), dict(share=2), dict(share=np.float32(.5)), dict(share=float("inf")), dict(name=Path("a")), dict(days=[1]), dict(days=np.arange(2)), dict(since="2018-07-01"),
+    dict(since=pd.Timestamp("2018-07-01")), dict(since=np.datetime64("2018-07-01")), dict(since=date(2018, 7, 1)), dict(sure=1), dict(sure=np.True_), dict(table=pd.DataFrame()), dict(then=len), dict(plain=.5),
+    dict(words=["age"]), dict(some=[.5]), dict(some=range(3)), dict(rest="anything", more=5), dict(share=None, days=None, since=None, table=None, then=None)])
+def test_what_an_annotation_names_is_taken(given): assert asked(**given) == given.get("n", 1)
+
+@pytest.mark.parametrize("given, says", [
+    (dict(n="3"), "n is '3': give a whole number"), (dict(n=3.), "n is 3.0: give a whole number"), (dict(n=None), "n is None: give a whole number"), (dict(share="half"), "share is 'half': give a number"),
+    (dict(share=float("nan")), "share is nan: give a number"), (dict(name=5), "name is 5: give a text or a path"), (dict(days=3), "days is 3: give a list"), (dict(days="abc"), "days is 'abc': give a list"),
+    (dict(since="soon"), "since is 'soon': give a day, such as 2018-07-01"), (dict(since=2018), "since is 2018: give a day"), (dict(since=pd.NaT), "since is a NaTType: give a day"),
+    (dict(sure="no"), "sure is 'no': give True or False"), (dict(sure=2), "sure is 2: give True or False"), (dict(table=[1]), r"table is \[1\]: give a table"), (dict(table=np.ones(2)), "table is a ndarray: give a table"),
+    (dict(then=5), "then is 5: give a function"), (dict(plain="2"), "plain is '2': give a number"), (dict(plain=[2]), r"plain is \[2\]: give a number"), (dict(some=(1, "a")), "some is 'a': give a number"), (dict(some=3), "some is 3: give a list")])
+def test_what_it_does_not_name_is_refused_with_what_to_give(given, says):
+    with pytest.raises(InputError, match=f"^{says}") as error: asked(**given)
+    assert "\n" not in str(error.value)
+
+def test_a_name_that_a_function_does_not_have_is_pythons_own_error_and_types_of_an_object_are_asked_alike():
+    with pytest.raises(TypeError, match="positional arguments? but"): typed(lambda n: n)(1, 2)
+    class Held:
+        def __init__(self, n: int = 1): self.n = n
+    held = Held()
+    assert of_types(held) is held
+    held.n = "many"
+    with pytest.raises(InputError, match="n is 'many': give a whole number"): of_types(held)
 
 def test_a_file_is_written_whole_with_its_folder_and_the_users_rights(tmp_path):
     umask = os.umask(0o027)

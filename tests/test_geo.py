@@ -840,3 +840,19 @@ def test_places_of_two_cities_are_refused_and_with_a_box_counted(tmp_path, chica
     rest = tmp_path/"one.csv"
     rest.write_text("lon,lat\n" + "".join(f"{-87.6 - i/1000},41.8\n" for i in range(chicago)) + "-73.9,40.7\n")
     assert read_points(rest).dropped == {"far from the others": 1}
+
+
+def test_names_of_a_shapefile_that_says_no_encoding_are_those_that_were_written(tmp_path):
+    "UTF-8 or Latin-1, with and without .cpg; and one without .dbf says what is missing."
+    square = shapely.box(-105, 39.7, -104.9, 39.8)
+    geopandas.GeoDataFrame({"name": ["Süd", "Östermalm"]}, geometry=[square, shapely.affinity.translate(square, .1)], crs=4326).to_file(tmp_path/"a.shp")
+    utf8 = (tmp_path/"a.dbf").read_bytes()
+    # a field is as long as before
+    latin = utf8.replace("Süd".encode(), "Süd ".encode("latin-1")).replace("Östermalm".encode(), "Östermalm ".encode("latin-1"))
+    for content, says in ((utf8, "UTF-8"), (latin, "ISO-8859-1"), (utf8, None), (latin, None)):
+        (tmp_path/"a.dbf").write_bytes(content)
+        (tmp_path/"a.cpg").unlink(missing_ok=True)
+        if says: (tmp_path/"a.cpg").write_text(says)
+        assert sorted(geo.read_polygons(tmp_path/"a.shp").index) == ["Süd", "Östermalm"], says
+    (tmp_path/"a.dbf").unlink()
+    with pytest.raises(InputError, match="have no properties, so nothing names them: .*the .dbf beside it"): geo.read_polygons(tmp_path/"a.shp")

@@ -44,6 +44,9 @@ def test_what_is_not_known_is_neither_asked_nor_seen():
 
 @pytest.mark.parametrize("wrong, says", [
     (lambda v: Lagged(v, 0), "history is 0"), (lambda v: Lagged(v, 2, [12]), "from 0 to 11"), (lambda v: Lagged(v, 2, [-1]), "from 0 to 11"),
+    (lambda v: Lagged(v, 2, ["a"]), r"at is \['a'\]: give a slice or numbers of periods"), (lambda v: Lagged(v, 2, [1.5]), r"at is \[1.5\]"), (lambda v: Lagged(v, 2, [True]*12), r"at is \[True"),
+    (lambda v: Lagged(v, 2, 5), "at is 5: give a slice or a list"), (lambda v: Lagged(v, "2"), "history is '2': give a whole number"), (lambda v: Lagged(v, 2.), "history is 2.0: give a whole number"),
+    (lambda v: Lagged(v, 10**30), "history is 10*: it must be between 1 and 11"), (lambda v: Windows(v), "sequences is a Panel: give a Sequences"),
     (lambda v: Lagged(pd.DataFrame(), 2), "DataFrame has no counts"), (lambda v: Windows(Sequences(np.zeros(2, np.int32), np.array([0, 2]), 1), 1), "length is 1")])
 def test_what_can_not_be_is_one_sentence(wrong, says):
     with pytest.raises(InputError, match=says): wrong(panel(np.ones((12, 2, 2))))

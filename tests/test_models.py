@@ -1,4 +1,5 @@
 "crimenb.models: the manners of every model, on the two rules that stand there: no future, one file without data, checked views, honest intervals."
+import inspect
 import json
 import subprocess
 import sys
@@ -52,6 +53,24 @@ def test_known_periods_are_predicted_and_others_forecast(streets):
 def test_a_model_takes_its_own_kind_of_view(streets):
     class OfPanels(Last): view = "Panel"
     with pytest.raises(InputError, match="takes Panel, not Streets"): OfPanels().fit(streets)
+
+@pytest.mark.parametrize("view", models.MODULES)
+def test_each_setting_of_each_model_is_of_a_type_or_refused_with_its_name(view):
+    "Those whose annotation or default says of what type they are; a fit asks for it first."
+    asked = 0
+    for name in models.Catalogue([view]):
+        kind = models.catalogue(view)[name]
+        for setting, takes in inspect.signature(kind).parameters.items():
+            model = kind().checked()
+            if takes.annotation in ("Any", models.Any) or (takes.annotation is inspect.Parameter.empty and not isinstance(takes.default, (int, float, tuple))): continue
+            model.set_params(**{setting: object()})
+            with pytest.raises(InputError, match=f"^{setting} is a object: give "): model.checked()
+            asked += 1
+    assert asked >= 3
+
+@pytest.mark.parametrize("settings, says", [(dict(season="7"), "season is '7': give a whole number"), (dict(season=7.), "season is 7.0: give a whole number"), (dict(window=[5]), r"window is \[5\]: give a whole number"), (dict(season=None), "season is None")])
+def test_a_setting_of_a_wrong_type_is_refused_before_anything_is_learnt(settings, says, streets):
+    with pytest.raises(InputError, match=says): Mean(**settings).fit(streets)
 
 
 # --- intervals ---

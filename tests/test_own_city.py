@@ -434,7 +434,7 @@ def test_what_was_read_and_what_was_asked_for_is_said(tmp_path, capsys):
     for name in ("gap", "model", "periods", "level", "events", "dataset"):
         assert f"{name} has an option of its own: --{name}" in ask("-p", f"{name}=5")
     assert "epochs is 'zehn': give a number" in ask("--model", "dnn", "-p", "epochs=zehn")
-    assert "window is 'lang': give a number" in ask("--model", "mean", "-p", "window=lang")
+    assert "window is 'lang': give a whole number" in ask("--model", "mean", "-p", "window=lang")
 
 @pytest.mark.parametrize("low, high, words", [(.2, .4, "the rule mean is better"), (-.4, -.2, "net is better"), (-.1, .2, "no difference that is certain")])
 def test_which_of_a_model_and_a_rule_is_better_is_said_plainly(low, high, words):

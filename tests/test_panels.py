@@ -108,7 +108,7 @@ def test_an_area_without_polygon_lies_where_its_events_of_the_first_half_do():
 @pytest.mark.parametrize("call, message", [
     (lambda: Panel.from_events(random_events(0), freq="2h"), "freq"), (lambda: Panel.from_events(random_events(0), slots=5), "slots"),
     (lambda: Panel.from_events(random_events(0, days=5)), "no whole period"), (lambda: Panel.from_events(random_events(0), group={"THEFT": "a"}), "BATTERY"),
-    (lambda: Panel.from_events(random_events(0), start="soon"), "dates"), (lambda: Panel.from_events(random_events(0), attributes=["weapon"]), "weapon"), (lambda: Panel.from_events(random_events(0)).split(.6, .5), "ask for fewer"),
+    (lambda: Panel.from_events(random_events(0), start="soon"), "start is 'soon': give a day, such as 2018-07-01"), (lambda: Panel.from_events(random_events(0), attributes=["weapon"]), "weapon"), (lambda: Panel.from_events(random_events(0)).split(.6, .5), "ask for fewer"),
     (lambda: Panel.from_events(random_events(0)).split(-1, 1), "valid"),
     (lambda: Panel.from_events(table(["2018-01-01", "2018-02-01"], pd.Categorical([None]*2, pd.Index([], dtype=str)), ["x", "x"])), "areas"),
     (lambda: Features(Panel.from_events(random_events(0)), slice(0, 4)), "of 19 weeks, 4 are there to learn from, .* give 5 weeks at least"), (lambda: Features(Panel.from_events(random_events(0)), slice(0, 9), length=0), "length"),

@@ -683,6 +683,18 @@ def test_the_token_stays_in_the_house_and_out_of_errors(server, get, tmp_path):
     with pytest.raises(InputError) as told: get(token="SeCreT123")
     assert "secret123" not in str(told.value).lower() and "…" in str(told.value) and told.value.__cause__ is None
 
+def test_no_error_and_no_file_repeats_the_password_of_an_address(server, tmp_path, monkeypatch):
+    own = server.base.replace("://", "://mary:open%40sesame@")
+    for base in (own.replace("http:", "ftp:"), own.replace("@1", "@[1"), "https://mary:open/sesame@host", "https://mary:open@sesame@127.0.0.1:1", own.replace("http:", "https:")):
+        with pytest.raises(InputError) as told: P.fetch("chicago", *YEAR, tmp_path / "a", base=base, patience=P.Patience(attempts=1))
+        assert "sesame" not in str(told.value) and "mary" not in str(told.value)
+    server.misbehave(columns=["echo"] * 9)
+    with pytest.raises(InputError) as told: P.fetch("chicago", *YEAR, tmp_path / "b", base=own, token="open@sesame", patience=P.Patience(attempts=1))
+    assert "sesame" not in str(told.value)
+    server.misbehave()
+    path, = P.fetch("chicago", *YEAR, tmp_path / "c", base=own)
+    assert is_whole(path, server) and server.base in path.with_suffix(".json").read_text() and not any("sesame" in p.read_text() for p in path.parent.iterdir())
+
 def test_an_answer_that_drips_is_cut_off_as_a_whole(server, get):
     server.misbehave(columns=["drip"] * 9)
     began = time.monotonic()

@@ -195,8 +195,10 @@ def test_a_missing_or_extra_key_or_a_value_that_is_none_is_refused():
     broken += [a_result(rows=[row | {k: v}]) for k in ("value", "low", "high", "printed") for v in (math.nan, math.inf, 1.7e308, "1", True)]
     broken += [a_result(rows=[row | c]) for c in (dict(value=None), dict(n=1.5), dict(kind="best"), dict(low=None), dict(low=.55), dict(method=1))]
     broken += [a_result(**{k: None}) for k in studies.RESULT if k != "commit"] + [a_result(seconds=math.nan), a_result(seed=True)]
+    broken += [a_result(**{k: -1}) for k in ("seconds", "seed", "peak_memory_bytes")] + [a_result(rows=[row | {"n": -5}]), a_result(computed={"gpu_peak_memory_bytes": -1})]
     for result in broken:
         with pytest.raises(InputError): studies.validate(result)
+    with pytest.raises(InputError, match="row 0: n is -5: it must be at least 0"): studies.validate(a_result(rows=[row | {"n": -5}]))
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", json.dumps(a_result(extra=1)), json.dumps(a_result(seconds=math.nan)), "\x00",
                                   "[" * 100_000, json.dumps(a_result(seed="?")).replace('"?"', "1" * 5000), None], ids=range(10))

@@ -87,6 +87,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 
 @pytest.mark.parametrize("kwargs, says", [
+    ({"log": 5}, "log is 5: give a text or a path or a function"), ({"checkpoint": 5}, "checkpoint is 5: give a text or a path"), ({"epochs": 2.5}, "epochs is 2.5: give a whole number"), ({"lr": "fast"}, "lr is 'fast': give a number"),
+    ({"adam_eps": [1]}, r"adam_eps is \[1\]: give a number"), ({"clip": "1"}, "clip is '1': give a number"), ({"compile": "no"}, "compile is 'no': give True or False"), ({"evaluate": 3}, "evaluate is 3: give a function"),
     ({"epochs": 0}, "epochs is 0: it must be at least 1"), ({"warmup": 1.}, "warmup is"), ({"evaluate_every": 0}, "evaluate_every is"), ({"precision": "float8"}, "unknown precision 'float8'"), ({"schedule": "cosine"}, "unknown schedule 'cosine'")])
 def test_bad_settings_are_named(kwargs, says):
     with pytest.raises(InputError, match=says): fit(**kwargs)
@@ -251,16 +253,51 @@ def test_other_loggers_get_every_number_or_say_what_is_missing(package, module, 
         def __init__(self, place): self.place = place
         def add_scalar(self, name, value, step): told.append((name, step))
         def flush(self): pass
+        def __enter__(self): return self
+        def __exit__(self, *_): told.append(("ended", None))
         log_metrics = staticmethod(lambda numbers, step: told.extend((name, step) for name in numbers))
-        active_run, start_run = staticmethod(lambda: None), staticmethod(lambda run_name: None)
+        active_run, start_run = staticmethod(lambda: None), staticmethod(lambda run_name: Writer(run_name))
     Writer.SummaryWriter = Writer
     monkeypatch.setitem(sys.modules, module, Writer)
     fit(log=f"{package}:there", epochs=2, evaluate=lambda _: {"PAI@5%": 1.}, select="PAI@5%")
     assert {("loss", 1), ("loss", 2), ("lr", 2), ("steps", 2)} <= set(told)
     # MLflow refuses a name with @ or %
     assert ("PAI@5%" if package == "tensorboard" else "PAI_5_", 1) in told
+    assert told[-1] == ("ended", None)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InputError, match=f"{package} is not installed"): log_to(f"{package}:there")
+    with pytest.raises(InputError, match=f"{package} is not installed"): fit(log=f"{package}:there")
+
+
+class Numbers:
+    "What MLflow keeps, made up: CONTRIBUTING says with which version of its own it was run."
+    def __init__(self): self.runs, self.active = {}, None
+    def active_run(self): return self.active
+    def start_run(self, run_name):
+        self.active, self.runs[run_name] = run_name, []
+        return self
+    def __enter__(self): return self
+    def __exit__(self, kind, *_): self.active = None
+    def log_metrics(self, numbers, step):
+        if step == 3 and self.active == "third": raise ConnectionError("the server is gone\nand more")
+        self.runs[self.active].append(step)
+
+
+def test_each_training_has_a_run_of_mlflow_of_its_own_or_that_which_is_under_way_and_a_log_that_breaks_costs_no_epoch(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow := Numbers())
+    for name in ("first", "second"): fit(log=f"mlflow:{name}")
+    assert mlflow.runs == {"first": [1, 2, 3], "second": [1, 2, 3]} and mlflow.active is None
+    mlflow.start_run("mine")
+    fit(log="mlflow:other", epochs=2)
+    assert mlflow.runs["mine"] == [1, 2] and "other" not in mlflow.runs and mlflow.active == "mine"
+    mlflow.active = None
+    with pytest.raises(InputError, match="can not log to mlflow:third: the server is gone; name a place") as error: fit(log="mlflow:third", checkpoint=tmp_path / "run.pt")
+    assert "\n" not in str(error.value) and load_checkpoint(tmp_path / "run.pt")["epoch"] == 3 and mlflow.active is None
+
+def test_a_board_without_a_folder_is_refused_and_not_put_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for where in ("tensorboard", "tensorboard:"):
+        with pytest.raises(InputError, match=f"can not log to {where}: it has no folder; name a place"): fit(log=where)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("package, module", [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow"), ("", "")])

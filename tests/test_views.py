@@ -1,4 +1,5 @@
 "crimenb.views: cut, extended, compared, joined and written down, on a view of two streets whose numbers are known."
+import inspect
 import re
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from crimenb.core import InputError
 from crimenb.grids import HourlyMaps
 from crimenb.panels import Panel
-from crimenb.sequences import Sequences
+from crimenb.sequences import Sequences, from_events
 from crimenb.terrain import Terrain
 from crimenb.views import View, an, covered, differs, periods_of, quiet_days, some_of, split_in_time
 
@@ -439,3 +440,23 @@ def test_a_day_of_which_no_hour_is_known_ends_no_file_within_itself():
         assert covered(some[12:]) == (pd.Timestamp("2018-01-02"), pd.Timestamp("2018-01-29")) and covered(some)[0] == pd.Timestamp("2018-01-01")
         panel = Panel.from_events(some, "D")
         assert (panel.counts.sum((1, 2)) == 24).all() and len(panel) == 28
+
+
+WRONG = ("a", 5, 1.5, -1, [1], ["a"], {"a": 1}, object(), True, float("nan"), float("inf"), b"x", 10**30)
+
+@pytest.fixture(scope="module")
+def simulated():
+    from crimenb.city import simulate
+    return simulate(2_000, 84, seed=0, n_areas=4)[0]
+
+@pytest.mark.parametrize("make", [HourlyMaps, Panel, Sequences, Terrain])
+def test_settings_of_a_wrong_type_are_one_sentence_with_their_name(make, simulated):
+    "Each setting of each view; a schema that is a dictionary is taken for one."
+    refused = 0
+    for name, takes in inspect.signature(from_events if make is Sequences else make.from_events).parameters.items():
+        if takes.kind is takes.VAR_KEYWORD: continue
+        for value in WRONG:
+            if name in ("like", "factors") and isinstance(value, dict): continue
+            try: make.from_events(**{"events": simulated, name: value})
+            except InputError as error: refused += re.match(rf"{name} (is|are|has) ", str(error)) is not None
+    assert refused > 50

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from .. import cards, cities, metrics, models, sources
-from ..core import InputError, needs, one_of, progress, within
+from ..core import InputError, needs, of_type, one_of, progress, within
 from ..events import precision, read as read_events
 from ..forecasts import Forecast, bounded
 from ..views import GAPS, Cut, Split, quiet_days, some_of
@@ -90,7 +90,8 @@ def grouped(events: pd.DataFrame, # an events table
 # %% ../../nbs/lab/80_forecasting.ipynb #479b2001
 def _polygons(card): return sources.polygons(card if card.path else card.name)
 
-def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
+def _weeks(
+    events, card, like, group: str = "frequent", cell_m: "float | None" = None, **settings):
     from crimenb.panels import Panel, check_categories
     if like is not None:
         # a category that has come up since then is one of the others
@@ -106,7 +107,7 @@ def _weeks(events, card, like, group="frequent", cell_m=None, **settings):
         places = card.cell_m or 1000.
     return Panel.from_events(events, group=grouped(events, group), places=places, **settings)
 
-def _hours(events, card, like, cell_m=None, **settings):
+def _hours(events, card, like, cell_m: "float | None" = None, **settings):
     from crimenb.grids import HourlyMaps, squares, squares_of, within_areas
     if like is not None: return HourlyMaps.from_events(events, like=like, **settings)
     cards.placed(events, card, "an hourly map")
@@ -131,12 +132,14 @@ def _next(events, card, like, **settings):
         settings["slot_hours"] = 24
     return Sequences.from_events(events, **settings)
 
-def _years(events, card, like, cell_m=None, period=None, **settings):
+def _years(events, card, like, cell_m: "float | None" = None, period: "str | None" = None,
+           **settings):
     from crimenb.terrain import Terrain, longest
     cards.placed(events, card, "risk terrain")
     of = lambda length: Terrain.from_events(
         events, cell_m, card=card, period=length, like=like, **settings)
-    return of(period) if period or like else longest(of, QUESTIONS["year"].least)
+    # what has a schema has its length of a period, too
+    return of(period or "Y") if period or like else longest(of, QUESTIONS["year"].least)
 
 # %% ../../nbs/lab/80_forecasting.ipynb #08aaaed4
 class Question(NamedTuple):
@@ -187,14 +190,11 @@ def _settings(question, given, gap="refuse"):
         not in (
             "events", "card", "like", "settings", "cls", "places", "grid", "factors", "units",
             "attributes", "weather")]
-    hints = {n: p for f in (asked.build, found) for n, p in inspect.signature(f).parameters.items()}
+    # what makes the view may take more than the view itself: group is a name there
+    hints = {n: p for f in (found, asked.build) for n, p in inspect.signature(f).parameters.items()}
     for name, value in given.items():
         one_of(name, known, f"setting of a forecast by {question}")
-        models.numeric(hints[name], value)
-        if name not in ("start", "end"): continue
-        try: pd.Timestamp(value)
-        except (ValueError, TypeError):
-            raise InputError(f"{name} is {value!r}: give a day, such as 2018-07-01") from None
+        of_type(hints[name], value)
     return given
 
 # %% ../../nbs/lab/80_forecasting.ipynb #1ff5c68b
@@ -727,7 +727,7 @@ def asked_for(question: str, model: "str | None", settings: dict) -> tuple:
     rest = {name: value for name, value in settings.items() if name not in own}
     takes = inspect.signature(kind).parameters
     for name in own:
-        if name in takes: models.numeric(takes[name], own[name])
+        if name in takes: of_type(takes[name], own[name])
     fast = (
         {name: value for name, value in kind.quick.items() if name not in own}
         if kind.quick and not _graphics() else {})

@@ -27,8 +27,7 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import filelock
 import pandas as pd
@@ -39,6 +38,7 @@ import pyarrow.parquet
 from .. import __version__
 from ..cities import CITIES
 from ..cities import Portal
+from ..cities import without_login
 from ..core import InputError
 from ..core import cache_folder
 from ..core import in_time
@@ -165,8 +165,11 @@ def _endure(line, fault, failures):
 
 # %% ../../nbs/warehouse/10_portal.ipynb #c693a7a0
 def _secret(line, words):
-    "The words of an error without the token, which a portal may repeat."
-    return re.sub(re.escape(line.token), "…", str(words), flags=re.I) if line.token else str(words)
+    "The words of an error without the token and the password, which a portal may repeat."
+    said, password = str(words), urlsplit(line.base).password
+    for secret in filter(None, (line.token, password, unquote(password or ""))):
+        said = re.sub(re.escape(secret), "…", said, flags=re.I)
+    return said
 
 # %% ../../nbs/warehouse/10_portal.ipynb #a5ece9e8
 def _same_house(url, base):
@@ -895,7 +898,8 @@ def _year(city, portal, table, span, folder, limit, layered):
     (source, (names, new, gone)), (first, last, whole) = table, span
     when = next(theirs for theirs, in_file in names.items() if in_file == portal.time)
     where = source.window(when, first, last, whole)
-    asked = {"address": source.line.base + source.path, "where": where, "columns": names}
+    address = without_login(source.line.base) + source.path
+    asked = {"address": address, "where": where, "columns": names}
     name = f"{city}-{first.year}" if whole else f"{city}-{first:%Y%m%d}-{last:%Y%m%d}"
     # what a layer takes for its year ends some hours before or after New Year: its first and last
     # day may be shared with another
