@@ -1533,6 +1533,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'crimenb.geo._cover': ('geo.html#_cover', 'crimenb/geo.py'),
                              'crimenb.geo._crs': ('geo.html#_crs', 'crimenb/geo.py'),
                              'crimenb.geo._edges': ('geo.html#_edges', 'crimenb/geo.py'),
+                             'crimenb.geo._either_way': ('geo.html#_either_way', 'crimenb/geo.py'),
                              'crimenb.geo._esri_crs': ('geo.html#_esri_crs', 'crimenb/geo.py'),
                              'crimenb.geo._esri_shape': ('geo.html#_esri_shape', 'crimenb/geo.py'),
                              'crimenb.geo._features': ('geo.html#_features', 'crimenb/geo.py'),

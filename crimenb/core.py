@@ -30,8 +30,12 @@ except ImportError: fcntl = None  # type: ignore[assignment]
 # %% ../nbs/00_core.ipynb #246393b2
 class InputError(ValueError):
     """Input that cannot be used. The message is one sentence: what is wrong, and the mend. Of a
-    word without end, as damaged files have them, it shows the first letters."""
-    def __str__(self): return re.sub(r"(\S{250})\S{100,}", r"\1 …", super().__str__())
+    word without end, as damaged files have them, it shows the first letters; of NumPy's numbers,
+    the number."""
+    def __str__(self):
+        number = r"\bnp\.(?:[a-z]+\d*_?\(([^()]*)\)|(True|False)_)"
+        text = re.sub(number, r"\1\2", super().__str__())
+        return re.sub(r"(\S{250})\S{100,}", r"\1 …", text)
 
 # %% ../nbs/00_core.ipynb #9650476d
 def one_of(value,      # what was given

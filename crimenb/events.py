@@ -795,6 +795,7 @@ def judge(
     ids = record_ids(raw["record_id"], among) if "record_id" in raw.column_names else None
     return Judged(when, lon, lat, found, ages, ids, faults, placeless, list(when.remarks))
 
+# %% ../nbs/03_events.ipynb #db771dc2
 def _labels_of(column):
     "A column of labels as text, or as the dictionary that it is."
     if not pa.types.is_dictionary(column.type): return as_text(exact(column))

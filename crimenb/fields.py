@@ -103,7 +103,7 @@ def exact(column: "pa.Array | pa.ChunkedArray",  # Arrow, of any type
 
 # %% ../nbs/01_fields.ipynb #3ec17b85
 def record_ids(values,  # text or numbers, one a row
-               among: "dict | None" = None, # rules of a column that is read in pieces, as `ruled`
+               among: "dict | None" = None, # rules of a column read in pieces, as `ruled`
 ) -> pd.Series:
     """The police's numbers of the records, each written in one way only; missing where there is
     none, or not all of its digits."""
@@ -115,7 +115,8 @@ def record_ids(values,  # text or numbers, one a row
         if (pc.min(number).as_py() or 0) >= 0:
             return number.cast(pa.string()).to_pandas(types_mapper=as_str)
         text = stripped(text)
-    if not pc.all(pc.match_substring_regex(text, "^[1-9][0-9]*$")).as_py(): text = _one_way(text, among)
+    if not pc.all(pc.match_substring_regex(text, "^[1-9][0-9]*$")).as_py():
+        text = _one_way(text, among)
     return text.cast(pa.string()).to_pandas(types_mapper=as_str)
 
 # %% ../nbs/01_fields.ipynb #c14920c4
@@ -139,6 +140,7 @@ def _one_way(text, among=None):
     text = pc.replace_substring_regex(text, r"^([0-9]{5,})(?:L|;)$", r"\1")
     return _whole_numbers(_undotted(text, among))
 
+# %% ../nbs/01_fields.ipynb #2c08bbc5
 def _undotted(text, among):
     """Numbers without points between thousands, also 123.456 and 123.000,00 where the column has
     more such as 1.234.567 than numbers whose point parts no thousands."""
@@ -1171,6 +1173,7 @@ def coarse(column,     # an Arrow column of times
     return [f"times in {what} are numbers of {column.type.bit_width} bits, exact to {step:.0f} "
             "seconds only: save them as numbers of 64 bits, or as text"]
 
+# %% ../nbs/01_fields.ipynb #03974128
 def times(column,                     # an Arrow column of text, numbers or times
           how: "Writing | None" = None, # how times are written, and in which zone the city is
           what: str = "the column",   # what to call it in errors and remarks

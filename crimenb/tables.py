@@ -61,7 +61,8 @@ def pick(names,         # the columns that a file has
 SHOWN = 1000
 # so many of them
 LISTED = 10_000
-# what is said of rows that are kept, though they are not as the others
+# what is said of lines and rows that are kept, though they are not as the others
+_FOREIGN = "{:,} lines of {} are not UTF-8 and were read as Windows-1252"
 _MOVED = (
     "{:,} rows or more of {} are kept as they stand, but seem to be moved by a delimiter in a "
           "text, such as {!r}: put that text in quotation marks, or save the file anew")
@@ -96,8 +97,7 @@ class Account:
     def remarks(self, path: "str | Path") -> list:
         "Sentences about the file of that name, as a reader shows them."
         said = []
-        if self.foreign: said.append(
-            f"{self.foreign:,} lines of {path} are not UTF-8 and were read as Windows-1252")
+        if self.foreign: said.append(_FOREIGN.format(self.foreign, path))
         if self.moved: said.append(_MOVED.format(self.moved, path, self.example))
         return [*said, *self.coarse.values()]
 
@@ -105,8 +105,7 @@ class Account:
         "Put the books of a further part of the file into these."
         self.rows_in, self.foreign = self.rows_in + other.rows_in, self.foreign + other.foreign
         self.unreadable += other.unreadable
-        self.zones = {**self.zones, **other.zones}
-        self.coarse = {**other.coarse, **self.coarse}
+        self.zones, self.coarse = {**self.zones, **other.zones}, {**other.coarse, **self.coarse}
         self.rejected += other.rejected[:max(0, LISTED - len(self.rejected))]
         self.moved, self.example = self.moved + other.moved, self.example or other.example
 

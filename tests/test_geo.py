@@ -840,3 +840,16 @@ def test_places_of_two_cities_are_refused_and_with_a_box_counted(tmp_path, chica
     rest = tmp_path/"one.csv"
     rest.write_text("lon,lat\n" + "".join(f"{-87.6 - i/1000},41.8\n" for i in range(chicago)) + "-73.9,40.7\n")
     assert read_points(rest).dropped == {"far from the others": 1}
+
+
+def test_where_nothing_tells_which_of_two_numbers_is_the_longitude_it_is_said(tmp_path):
+    frankfurt = pd.DataFrame({"lon": [8.60, 8.65, 8.61], "lat": [50.10, 50.15, 50.11]})
+    turned = frankfurt.rename(columns={"lon": "lat", "lat": "lon"})
+    (tmp_path/"t.geojson").write_text(json.dumps(collection([feature(point(*place)) for place in frankfurt[["lat", "lon"]].to_numpy().tolist()])))
+    said = {"longitude first or latitude: could not be judged": 3}
+    for source in (frankfurt, turned, tmp_path/"t.geojson"): assert read_points(source).notes == said
+    # the city's own system or box tells, and so does a longitude that is no latitude
+    assert read_points(frankfurt, 25832).notes == {}
+    for source in (turned, tmp_path/"t.geojson"):
+        with pytest.raises(InputError, match="3 of 3 places can not be right .*longitude first"): read_points(source, 25832)
+    assert read_points(frankfurt.assign(lon=frankfurt.lon - 96.3, lat=frankfurt.lat - 8.3)).notes == {}
