@@ -507,7 +507,7 @@ def draft(source: "str | Path",        # the file of events
         path=path.with_suffix(".yaml"), cell_m=500, holidays=country)
     card = _with_clocks(card, path)
     unsure += doubtful(path, card, named.keys() - shown.keys())
-    card, account = _with_one_area(card, account, known.any() and "area" not in named, unsure)
+    unsure += _one_area(card, account)
     if table is not None:
         card = replace(card, areas=Areas(
             os.path.relpath(str(areas), path.parent), table.attrs["key"], from_crs))
@@ -539,6 +539,8 @@ def _with_clocks(card, path):
 
 def _half(remark): return remark.startswith("no event has a place: ")
 
+def _left_out(remark): return " has one alone, " in remark
+
 def _doubts(card, account):
     "Sentences about what a card lacks, or may have wrong."
     unit, outside = account.precision["unit"], account.notes.get("outside all areas", 0)
@@ -555,7 +557,7 @@ def _doubts(card, account):
         f"times: known to the {unit} only, of some events or of all": unit != "hour",
         f"areas: {outside:,} events are outside all of them": outside > 0.05 * len(account.events),
         f"areas: {strange:,} events name one that has no polygon": strange > 0}
-    named = [one for one in account.remarks if " says UTC, " in one or _half(one)]
+    named = [one for one in account.remarks if " says UTC, " in one or _half(one) or _left_out(one)]
     return [*(sentence for sentence, so in lacks.items() if so), *named]
 
 # %% ../nbs/13_cards.ipynb #07cb5254
@@ -566,12 +568,9 @@ def _without_areas(card, account):
     columns = {ours: name for ours, name in card.columns.items() if ours != "area"}
     return replace(card, columns=columns, area_columns={}), account
 
-def _with_one_area(card, account, guessed, unsure):
-    "A column of areas that names one alone tells nothing: it is left out where it was guessed."
+def _one_area(card, account):
+    "Does a column of areas that was named, or is all that tells places apart, name one alone?"
     some = account.events["area"].dropna().unique()
-    if "area" not in card.columns or len(some) != 1: return card, account
-    unsure.append(
-        f"areas: the column {card.columns['area']} has one alone, {some[0]!r}"
-        + (", and was left out: squares tell places apart" if guessed else
-           ": a forecast by week has one place then") + "; name another with --column area=…")
-    return _without_areas(card, account) if guessed else (card, account)
+    if "area" not in card.columns or len(some) != 1: return []
+    return [f"areas: the column {card.columns['area']} has one alone, {some[0]!r}: a forecast by "
+            "week has one place then; name another with --column area=…"]

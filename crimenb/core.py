@@ -33,10 +33,12 @@ except ImportError: fcntl = None  # type: ignore[assignment]
 # %% ../nbs/00_core.ipynb #246393b2
 class InputError(ValueError):
     """Input that cannot be used. The message is one sentence: what is wrong, and the mend. Of a
-    word without end, as damaged files have them, it shows the first letters; of an address
-    neither user nor password."""
+    word without end, as damaged files have them, it shows the first letters; of NumPy's numbers,
+    the number; of an address neither user nor password."""
     def __str__(self):
-        said = re.sub(r"""(?<=://)(?:[^\s'"/@:]*:[^\s'"]*|[^\s'"/@]*)@""", "…@", super().__str__())
+        number = r"\bnp\.(?:[a-z]+\d*_?\(([^()]*)\)|(True|False)_)"
+        said = re.sub(number, r"\1\2", super().__str__())
+        said = re.sub(r"""(?<=://)(?:[^\s'"/@:]*:[^\s'"]*|[^\s'"/@]*)@""", "…@", said)
         return re.sub(r"(\S{250})\S{100,}", r"\1 …", said)
 
 # %% ../nbs/00_core.ipynb #9650476d

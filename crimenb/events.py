@@ -676,6 +676,15 @@ def _tidied(raw, name, card, numbers, remarks, among=None):
     return words, nothing
 
 # %% ../nbs/03_events.ipynb #0450585d
+def _named_areas(labels):
+    "The labels of areas, and which rows say nothing: no area is below 0, or called unknown."
+    column, nothing = labels
+    none = np.array([bool(re.fullmatch(r"-[0-9]+(?:\.0*)?", word)) or word.lower() in SAY_LITTLE
+                     for word in column.categories] + [False])
+    if not none.any(): return labels
+    return (column.set_categories([*column.categories[~none[:-1]]]),
+            nothing | none[np.asarray(column.codes)])
+
 def _without_nines(labels, among=None):
     """The labels of areas, and which rows say nothing: four nines or more are no number of an
     area where all other numbers have one or two digits, and so are most of the labels."""
@@ -774,7 +783,8 @@ def judge(
         name: _tidied(raw, name, card, name == "area" and (numbers or None), when.remarks, among)
         for name, dtype in {**COLUMNS, **OPTIONAL}.items()
         if dtype == "category" and name in raw.column_names}
-    if "area" in found: found["area"] = _without_nines(found["area"], rules_of(among, "nines"))
+    if "area" in found:
+        found["area"] = _without_nines(_named_areas(found["area"]), rules_of(among, "nines"))
     ages = {
         name: _ages(raw[name], card.missing.get(name, ())) for name, dtype in OPTIONAL.items()
         if dtype == "float64" and name in raw.column_names}
@@ -782,9 +792,10 @@ def judge(
     faults = dict(zip(FAULTS, (
         _moved(raw, card, among), when.missing, when.nothing, when.other, when.wrong, outside,
         np.asarray(found["category"][0].codes) < 0)))
-    ids = record_ids(raw["record_id"]) if "record_id" in raw.column_names else None
+    ids = record_ids(raw["record_id"], among) if "record_id" in raw.column_names else None
     return Judged(when, lon, lat, found, ages, ids, faults, placeless, list(when.remarks))
 
+# %% ../nbs/03_events.ipynb #db771dc2
 def _labels_of(column):
     "A column of labels as text, or as the dictionary that it is."
     if not pa.types.is_dictionary(column.type): return as_text(exact(column))
@@ -1214,7 +1225,8 @@ def kinds(card: Card,   # of a city
                 return _looks_like(
                     "time" if ours == "reported" else ours, theirs, column, card.formats)
             except InputError: return True
-        return tables.Kind(fits, ours in ("time", "reported", *WAYS))
+        time = ours in ("time", "reported")
+        return tables.Kind(fits, time or ours in WAYS, time)
     return {theirs: kind(ours, theirs) for ours, theirs in wanted.items()
             if ours in ("time", "reported", "clock", "x", "y", *WAYS)}
 
@@ -1573,9 +1585,24 @@ def _sources(source):
     return files
 
 # %% ../nbs/03_events.ipynb #81571abc
+def _without_lone_area(found):
+    """Without a column of areas that was guessed and names one alone, where events have places:
+    it tells nothing, and squares tell places apart."""
+    events, some = found.events, found.events["area"].dropna().unique()
+    if len(some) != 1 or events["lon"].isna().all(): return found
+    columns = dict(found.card.columns)
+    said = (f"areas: the column {columns.pop('area')} has one alone, {some[0]!r}, and was left out:"
+            " squares tell places apart; name it, or another one, as area")
+    def rest(books): return {why: n for why, n in books.items() if not why.startswith("area ")}
+    return replace(
+        found, events=events.assign(area=events["area"].cat.set_categories([])),
+        mended=rest(found.mended), notes=rest(found.notes), remarks=(*found.remarks, said),
+        card=replace(found.card, columns=columns, area_columns={}))
+
 def _read(files, card, area, guessing, period, require_coordinates):
     "Events of files and tables that are written as a card says."
     remarks: list = []
+    guessed = guessing and area is None and "area" not in card.columns
     raws, lost, cards, zones = zip(*(_raw(one, card, area, guessing, remarks) for one in files))
     names = ["the table" if isinstance(one, pd.DataFrame) else str(one) for one in files]
     what = names[0] if len(names) == 1 else f"{len(names)} files"
@@ -1590,7 +1617,8 @@ def _read(files, card, area, guessing, period, require_coordinates):
     del raws, columns
     found = clean(whole.pop(), card, what, period, require_coordinates, sum(lost), numbers,
                   _labels(zones, card, parts, remarks), parts)
-    return replace(found, remarks=(*remarks, *found.remarks))
+    found = replace(found, remarks=(*remarks, *found.remarks))
+    return _without_lone_area(found) if guessed else found
 
 # %% ../nbs/03_events.ipynb #a46421b0
 def read(source, # a file (CSV, also .gz and .zip, or Parquet), a pattern such as "crimes-*.csv",

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MISSING', 'ORDERS', 'NO_DATES', 'WRITTEN', 'fold', 'as_text', 'stripped', 'exact', 'record_ids', 'digits', 'as_str',
            'seen', 'labels', 'tidy_labels', 'Rule', 'ruled', 'settled', 'said_of', 'floats', 'zone_named', 'Writing',
-           'zone_minutes', 'Untold', 'date_order', 'Times', 'local_clock', 'on_clocks', 'times', 'dates', 'agreed',
-           'clocks_written', 'clocks', 'clock_zones']
+           'zone_minutes', 'Untold', 'date_order', 'Times', 'local_clock', 'on_clocks', 'coarse', 'times', 'dates',
+           'agreed', 'clocks_written', 'clocks', 'clock_zones']
 
 # %% ../nbs/01_fields.ipynb #d686c696
 import re
@@ -103,6 +103,7 @@ def exact(column: "pa.Array | pa.ChunkedArray",  # Arrow, of any type
 
 # %% ../nbs/01_fields.ipynb #3ec17b85
 def record_ids(values,  # text or numbers, one a row
+               among: "dict | None" = None, # rules of a column read in pieces, as `ruled`
 ) -> pd.Series:
     """The police's numbers of the records, each written in one way only; missing where there is
     none, or not all of its digits."""
@@ -114,14 +115,15 @@ def record_ids(values,  # text or numbers, one a row
         if (pc.min(number).as_py() or 0) >= 0:
             return number.cast(pa.string()).to_pandas(types_mapper=as_str)
         text = stripped(text)
-    if not pc.all(pc.match_substring_regex(text, "^[1-9][0-9]*$")).as_py(): text = _one_way(text)
+    if not pc.all(pc.match_substring_regex(text, "^[1-9][0-9]*$")).as_py():
+        text = _one_way(text, among)
     return text.cast(pa.string()).to_pandas(types_mapper=as_str)
 
 # %% ../nbs/01_fields.ipynb #c14920c4
 # between thousands: a comma, an apostrophe, a space of some width
 _SPACE = r"[,'’ \x{00A0}\x{2009}\x{202F}]"
 
-def _one_way(text):
+def _one_way(text, among=None):
     "Numbers of records without what hands, spreadsheets and programs put round them."
     text = pc.replace_substring_regex(text, _UNSEEN, "")
     nobody = pc.match_substring_regex(text, _NO_ID)
@@ -136,7 +138,18 @@ def _one_way(text):
     text = pc.replace_substring_regex(text, r"^(?:(?:[Nn][or]\.|['+#]) ?)([0-9].*)$", r"\1")
     # a program's long whole number, and what stands between values
     text = pc.replace_substring_regex(text, r"^([0-9]{5,})(?:L|;)$", r"\1")
-    return _whole_numbers(text)
+    return _whole_numbers(_undotted(text, among))
+
+# %% ../nbs/01_fields.ipynb #2c08bbc5
+def _undotted(text, among):
+    """Numbers without points between thousands, also 123.456 and 123.000,00 where the column has
+    more such as 1.234.567 than numbers whose point parts no thousands."""
+    shown = pd.Series({name: pc.sum(_matching(text, p)).as_py() or 0
+                       for name, p in (("dotted", _DOTTED), ("pointed", _POINTED))})
+    def decide(shown): return bool(shown["dotted"] > shown["pointed"])
+    if not ruled(among, "record numbers", shown, decide, False): return text
+    bare = pc.replace_substring_regex(text, r",0*$|\.", "")
+    return pc.if_else(_matching(text, r"^\d{1,3}(?:\.\d{3})+(?:,0*)?$"), bare, text)
 
 def _whole_numbers(text):
     "Numbers without marks between thousands, a point, a power of ten, and zeros in front."
@@ -841,15 +854,28 @@ def _late(parts, year_first):
     late = np.broadcast_to(late & (np.asarray(parts.a) <= 31), len(parts.rows))
     return late & ~_short(parts) if year_first else late
 
-def _not_day_second(parts, n, what):
+def _not_one_day_second(second, third, what):
+    """An `InputError` where dates with the year first lie on the same few days of many months; on
+    the first of each they are months."""
+    days, months = np.unique(third), np.unique(second)
+    if (third > 12).any() or (third == 1).all() or len(months) < max(3, 2*len(days)): return
+    # of honest dates two in five have a day up to the 12th
+    if .4**len(third) > .001: return
+    raise Untold(
+        f"dates in {what} lie on {len(days)} day{'s'*(len(days) > 1)} of {len(months)} months, and "
+        f"nothing tells whether {second[0]:02}-{third[0]:02} behind the year begins with the month "
+        "or the day: say order ymd, or how they are written with formats, such as '%Y-%d-%m %H:%M'")
+
+def _not_day_second(parts, n, what, said):
     "An `InputError` where dates that begin with a year of four digits go on with the day."
     long = (parts.la >= 3) & (parts.c >= 0) & ~parts.named
     if not long.any(): return
     year, second, third, n = parts.a[long], parts.b[long], parts.c[long], n[long]
     day = (second > 12) & (second <= 31) & (third >= 1) & (third <= 12)
     days, months = int(n[day].sum()), int(n[(third > 12) & (second <= 12)].sum())
+    if not said and not day.any(): _not_one_day_second(second, third, what)
     # a handful are typing errors
-    if days <= months and days < max(10, .05*(days + months)): return
+    if days <= 1 + months/5 and days < max(10, .05*(days + months)): return
     i = int(np.argmax(day))
     raise InputError(
         f"{what} has {days:,} dates such as {year[i]}/{second[i]:02}/{third[i]:02}, with the day "
@@ -863,7 +889,7 @@ def _orders(shown, how, what, remarks):
     _not_packed(shown, what)
     parts, n = _dates_of(shown)
     short, order, year_first = _short(parts), how.order, how.order == "ymd"
-    _not_day_second(parts, n, what)
+    _not_day_second(parts, n, what, how.order == "ymd" and how.firm)
     if short.any() and (order is None or not how.firm):
         year_first = _year_first(_some(parts, short), n[short], what, remarks)
     late = _late(parts, year_first)
@@ -1126,6 +1152,28 @@ def _typed(column, how, what, among=None):
         remarks)
 
 # %% ../nbs/01_fields.ipynb #4a303f80
+def coarse(column,     # an Arrow column of times
+           what: str, # what to call it
+) -> list:
+    """For an account: that times are real numbers of 32 bits or less, which are not exact; an
+    `InputError` where dates are."""
+    if not pa.types.is_floating(column.type) or column.type.bit_width > 32: return []
+    number = pc.fill_null(column.cast(pa.float64()), 0).to_numpy(zero_copy_only=False)
+    number = number[np.isfinite(number)]
+    least = 2**_DIGITS[column.type.bit_width]
+    # 20180105, 2018010508
+    if ((number >= least) & ((number < 1e8) | (number >= 1.9e9) & (number < 2.1e9))).any():
+        raise InputError(f"{what} has dates in numbers of {column.type.bit_width} bits, which do "
+                         "not hold all their digits: save them as whole numbers or as text")
+    most = number.max(initial=0)
+    # seconds, thousandths of them, …, or days
+    unit = 10.**(3*max(0, int(np.log10(max(most, 1)) - 9)//3)) if most >= 1e8 else 1/86_400
+    step = float(np.spacing({16: np.float16, 32: np.float32}[column.type.bit_width](most)))/unit
+    if step < 1 or most < 1e8 and not (number % 1 > 0).any(): return []
+    return [f"times in {what} are numbers of {column.type.bit_width} bits, exact to {step:.0f} "
+            "seconds only: save them as numbers of 64 bits, or as text"]
+
+# %% ../nbs/01_fields.ipynb #03974128
 def times(column,                     # an Arrow column of text, numbers or times
           how: "Writing | None" = None, # how times are written, and in which zone the city is
           what: str = "the column",   # what to call it in errors and remarks
@@ -1144,6 +1192,7 @@ def times(column,                     # an Arrow column of text, numbers or time
         missing, nowhere = text.is_null().to_numpy(zero_copy_only=False), np.zeros(len(text), bool)
         found = Times(np.zeros(len(missing), "datetime64[s]"), missing.copy(), nowhere, ~missing,
                       nowhere.copy(), nowhere.astype(np.int8))
+        found.remarks += coarse(column, what)
         parts = [*_of_text(text, found, how, what, among)]
         unit = _only_days(parts, label, how, what, among, found.remarks)
         for rows, seconds, ok, exact, minutes in parts:

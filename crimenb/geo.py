@@ -736,13 +736,15 @@ def _point_parts(geometry):
     return row, x, y, {why: n for why, n in notes.items() if n}
 
 # %% ../nbs/12_geo.ipynb #df347a37
-def _rows(found, what, place, from_crs):
-    "`(row, x, y, system, notes)` of the places in a layer: (m,) rows of its table, and x and y."
+def _rows(found, what, place, from_crs, told):
+    """`(row, x, y, system, notes)` of the places in a layer: (m,) rows of its table, and x and y;
+    `told`: does a system or a box of the caller's tell which is the longitude?"""
     if found.geometry is None or place is not None:
         x, y, said = _columns(found, what, place, from_crs)
-        return np.arange(len(x)), x, y, said, {}
+        return np.arange(len(x)), x, y, said, {} if told else _either_way(x, y, said)
     row, x, y, notes = _point_parts(found.geometry)
-    return row, x, y, _said(found, what, from_crs), notes
+    said = _said(found, what, from_crs)
+    return row, x, y, said, notes if told else notes | _either_way(x, y, said)
 
 def _said(found, what, from_crs):
     "The system of a layer's geometry."
@@ -755,6 +757,14 @@ def _in_box(x, y, box):
     return (x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])
 
 # %% ../nbs/12_geo.ipynb #06e4d3b8
+def _either_way(x, y, said):
+    "A remark on places in degrees of which each longitude could be a latitude."
+    known = np.isfinite(x) & np.isfinite(y)
+    if not known.any() or not coordinate_system(said).is_geographic: return {}
+    if np.median(np.abs(x[known])) > 85: return {}
+    return {"longitude first or latitude: could not be judged": int(known.sum())}
+
+# %% ../nbs/12_geo.ipynb #27a889ef
 def read_points(path: "str | Path | pd.DataFrame", # of a file as above; or a (Geo)DataFrame
                 crs=None,      # EPSG number of a system in metres; None: the UTM zone of the places
                 place=None,    # (x, y) names of the columns; None: the geometry, or known names
@@ -768,7 +778,8 @@ def read_points(path: "str | Path | pd.DataFrame", # of a file as above; or a (G
     if from_crs is not None: coordinate_system(from_crs, f"{what}, from_crs")
     metric(crs, what)
     found = _layer(path, layer, from_crs is not None)
-    row, x, y, said, notes = _rows(found, what, place, from_crs)
+    told = crs is not None or box is not None
+    row, x, y, said, notes = _rows(found, what, place, from_crs, told)
     known = np.isfinite(x) & np.isfinite(y)
     unread = (known & False if found.faulty is None else found.faulty[row]) & ~known
     if 2*unread.sum() > len(x):

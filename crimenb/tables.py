@@ -35,6 +35,7 @@ import pyarrow.parquet
 from .core import InputError
 from .fields import MISSING
 from .fields import as_text
+from .fields import coarse
 from .fields import exact
 from .fields import fold
 
@@ -60,7 +61,8 @@ def pick(names,         # the columns that a file has
 SHOWN = 1000
 # so many of them
 LISTED = 10_000
-# what is said of rows that are kept, though they are not as the others
+# what is said of lines and rows that are kept, though they are not as the others
+_FOREIGN = "{:,} lines of {} are not UTF-8 and were read as Windows-1252"
 _MOVED = (
     "{:,} rows or more of {} are kept as they stand, but seem to be moved by a delimiter in a "
           "text, such as {!r}: put that text in quotation marks, or save the file anew")
@@ -82,6 +84,8 @@ class Account:
     # rows that are kept, though a delimiter in a text seems to have moved them; how one begins
     moved: int = 0
     example: str = ""
+    # column of times -> why these are not exact
+    coarse: dict = field(default_factory=dict)
 
     def reject(self, rows: list) -> None:
         "Put rows (text or bytes) into the books as unreadable."
@@ -93,16 +97,15 @@ class Account:
     def remarks(self, path: "str | Path") -> list:
         "Sentences about the file of that name, as a reader shows them."
         said = []
-        if self.foreign: said.append(
-            f"{self.foreign:,} lines of {path} are not UTF-8 and were read as Windows-1252")
+        if self.foreign: said.append(_FOREIGN.format(self.foreign, path))
         if self.moved: said.append(_MOVED.format(self.moved, path, self.example))
-        return said
+        return [*said, *self.coarse.values()]
 
     def add(self, other: "Account") -> None:
         "Put the books of a further part of the file into these."
         self.rows_in, self.foreign = self.rows_in + other.rows_in, self.foreign + other.foreign
         self.unreadable += other.unreadable
-        self.zones = {**self.zones, **other.zones}
+        self.zones, self.coarse = {**self.zones, **other.zones}, {**other.coarse, **self.coarse}
         self.rejected += other.rejected[:max(0, LISTED - len(self.rejected))]
         self.moved, self.example = self.moved + other.moved, self.example or other.example
 
@@ -357,6 +360,8 @@ class Kind(NamedTuple):
     fits: Callable
     # does no text have such a value behind a comma, row by row? A date is told, a number isn't
     telling: bool = False
+    # are they times?
+    time: bool = False
 
 # %% ../nbs/02_tables.ipynb #0de67477
 class _Readings:
@@ -850,15 +855,17 @@ def _from_parquet(path, asked: _Asked, rows) -> "Iterator[tuple[pa.Table, Accoun
                  if theirs not in ranges and getattr(kinds.field(theirs).type, "tz", None)}
         stored = [theirs for theirs in wanted.values() if theirs not in ranges]
         for batch in file.iter_batches(rows, columns=stored):
-            n, text = batch.num_rows, {}
+            n, text, vague = batch.num_rows, {}, {}
             for name, theirs in wanted.items():
                 if theirs in ranges: column = pa.array(ranges[theirs][done:done + n], pa.int64())
                 else: column = batch.column(batch.schema.names.index(theirs))
                 # what is neither a time nor a place tells records or kinds apart
                 if asked.typed and name not in asked.typed: column = exact(column)
+                if asked.typed and name in asked.typed and asked.typed[name].time:
+                    for said in coarse(column, f"{path}, column {name}"): vague[name] = said
                 text[name] = _tidy(_plain(column, name, path), asked.missing, True)
             done += n
-            yield pa.table(text), Account(n, zones=zones)
+            yield pa.table(text), Account(n, zones=zones, coarse=vague)
 
 # %% ../nbs/02_tables.ipynb #74a3f611
 def _is_parquet(path):

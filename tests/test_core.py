@@ -175,3 +175,13 @@ def test_a_file_that_is_read_whole_is_a_file_and_not_too_large(tmp_path):
     for place, most, says in (("a", 3, "more than 3 bytes"), ("pipe", 9, "a pipe"), (".", 9, "a folder"), ("/dev/zero", 9, "a device"), ("none", 9, "No such file")):
         with pytest.raises(OSError) as error: core.file_bytes(tmp_path / place, most)
         assert says in error.value.strerror
+
+
+def test_a_refusal_shows_numbers_not_how_numpy_writes_them():
+    import numpy as np
+    from crimenb.grids import Grid
+    with pytest.raises(InputError, match=r"^the box \(3.0, 4.0, 2.0, 5.0\) is not"): Grid(*np.array([3., 4., 2., 5.]))
+    for value in (np.float32(2.5), np.int64(3), np.str_("a"), np.bool_(True), np.datetime64("2018-01-01")):
+        with pytest.raises(InputError) as error: core.one_of(value, ["b"], "thing")
+        assert str(error.value) == f"unknown thing {value.item() if not isinstance(value, np.datetime64) else str(value)!r}: use one of b"
+    assert str(InputError("np.nothing(a) is no function of np.random.rand")) .endswith("np.random.rand")

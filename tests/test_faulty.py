@@ -35,10 +35,7 @@ def own(path, folder, **named):
     card = cards.draft(copy, tz="Europe/Berlin", **named).write()
     direct = E.read(copy, tz="Europe/Berlin", **named)
     found = both(copy, card, folder)
-    # an area that is alone is on no card that is drafted
-    alone = "area" not in found.card.columns and direct.events["area"].nunique() == 1
-    drop = ["area"] if alone else []
-    pd.testing.assert_frame_equal(found.events.drop(columns=drop), direct.events.drop(columns=drop))
+    pd.testing.assert_frame_equal(found.events, direct.events)
     return found
 
 
@@ -275,3 +272,44 @@ def test_a_model_of_one_city_refuses_the_events_of_another(tmp_path, capsys, que
     assert (code, there) == (0, True) and f"270 of 900 events lie outside the {what}" in said
     code, said, error, there = on(0)
     assert (code, there) == (0, True) and "lie outside" not in said
+
+
+def test_a_lone_area_that_is_guessed_is_left_out_by_reader_and_card_alike(tmp_path):
+    path = tmp_path/"t.csv"
+    lines = table([f"2024-07-{d:02} 10:05" for d in range(1, 21)]).splitlines()
+    path.write_text("\n".join([lines[0] + ",district", *(f"{line},Nord" for line in lines[1:])]))
+    for found in (E.read(path), cards.draft(path, tz="Europe/Berlin").account):
+        assert found.events.area.isna().all() and "area" not in found.card.columns and any("district has one alone, 'Nord', and was left out" in one for one in found.remarks)
+    assert (E.read(path, area="district").events.area == "Nord").all()
+    # without places it is all that there is
+    path.write_text(path.read_text().replace("lon,lat", "a,b"))
+    assert (E.read(path).events.area == "Nord").all()
+
+
+@pytest.mark.parametrize("word", ["-9999", "-999", "-1.0", "unknown", "UNKNOWN", "Unk", "n/a", "none", "NONE", "?", "not stated"])
+@pytest.mark.parametrize("others", [["North", "Nowhere", "None Street"], ["1", "2", "31"]])
+def test_a_missing_area_is_missing(tmp_path, word, others):
+    path = tmp_path/"t.csv"
+    lines = table([f"2024-07-{d:02} 10:05" for d in range(1, 21)]).splitlines()
+    path.write_text("\n".join([lines[0] + ",district", *(f"{line},{[*others, word][i % 4]}" for i, line in enumerate(lines[1:]))]))
+    found = own(path, (tmp_path/"a").mkdir() or tmp_path/"a", area="district")
+    assert {*found.events.area.cat.categories} == {*others} and found.mended == {"area unknown": 5} and "area" not in str(found.notes)
+
+
+def test_record_numbers_with_points_between_thousands_are_judged_from_the_column(tmp_path):
+    path, numbers = tmp_path/"t.csv", ["998.000", "998.456", "1.000.123", "1.000.124", "7", "12.345.678,00", "12.345,00"]
+    path.write_text("id;occurred;offense\n" + "".join(f"{n};2024-07-{i + 1:02} 10:05;THEFT\n" for i, n in enumerate(numbers)))
+    found = own(path, (tmp_path/"a").mkdir() or tmp_path/"a", record_id="id", time="occurred", category="offense")
+    assert found.events.record_id.tolist() == ["998000", "998456", "1000123", "1000124", "7", "12345678", "12345"]
+
+
+@pytest.mark.parametrize("kind, said", [("float32", "exact to 128 seconds only"), ("float64", None), ("int64", None)])
+def test_times_in_32_bits_are_said_to_be_coarse(tmp_path, kind, said):
+    table = pd.DataFrame({"id": range(40), "date": (1.5e9 + 3721*np.arange(40)).astype(kind), "offense": "THEFT", "lon": -87.6, "lat": 41.8})
+    path = tmp_path/"t.parquet"
+    table.to_parquet(path)
+    card = cards.draft(path, tz="America/Chicago").write()
+    for found in (E.read(path, tz="America/Chicago"), E.read(table, tz="America/Chicago"), S.ingest(card, path, tmp_path/"store")):
+        assert sum("bits, exact to" in one for one in found.remarks) == bool(said) and (said or "") in "; ".join(found.remarks)
+    table.assign(date=np.float32(20180100) + np.arange(1, 21).repeat(2).astype("float32")).to_parquet(path)
+    if said: refused(path, card, tmp_path, "20|dates in numbers of 32 bits, which do not hold all their digits")

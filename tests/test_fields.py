@@ -567,3 +567,31 @@ def test_a_few_dates_in_two_layouts_are_no_swap():
     for iso, slash in ((["2018-02-03 04:05"], ["01/25/2018 05:00"]), (["2018-02-03 04:05", "2018-03-04 04:05"], ["01/25/2018 05:00", "01/26/2018 05:00"])):
         wanted = pd.to_datetime([*iso, *(f"{t[6:10]}-{t[:2]}-{t[3:5]}{t[10:]}" for t in slash)])
         assert (read(*iso, *slash).time == wanted.to_numpy().astype("datetime64[m]")).all()
+
+
+def test_record_numbers_in_pieces_are_judged_together():
+    pieces, rules = [["123.456", "7"], ["1.234.567", "2.234.567"]], {}
+    first = [[*F.record_ids(piece, rules)] for piece in pieces]
+    assert first[0] == ["123.456", "7"] and not F.settled(rules)
+    assert [[*F.record_ids(piece, rules)] for piece in pieces] == [["123456", "7"], ["1234567", "2234567"]] and F.settled(rules)
+    # a point with other than three digits behind it parts no thousands
+    assert list(F.record_ids(["123.456", "7.25", "1.234.567"])) == ["123.456", "7.25", "1234567"]
+    assert list(F.record_ids(["123,456", "1,234,567", "998,000", "5,000.00"])) == ["123456", "1234567", "998000", "5000"]
+
+
+@pytest.mark.parametrize("text", ["2018-{:02}-03", "2018/{:02}/03 10:05", "2018{:02}03"])
+def test_the_same_day_of_twelve_months_is_asked_for(text):
+    column = pa.array([text.format(i) for i in range(1, 13)]*3)
+    with pytest.raises(F.Untold, match="lie on 1 day of 12 months, .*say order ymd"): F.times(column)
+    assert F.times(column, F.Writing("ymd")).time[1].astype("datetime64[D]") == np.datetime64("2018-02-03")
+    # months are written as their first day, and honest days are of all of a month
+    assert not F.times(pa.array([text.replace("03", "01").format(i) for i in range(1, 13)])).wrong.any()
+    assert not F.times(pa.array([text.replace("03", "13").format(i) for i in range(1, 13)])).wrong.any()
+    # as many of one kind as of the other are no typing errors
+    with pytest.raises(InputError, match="day behind the year"): F.times(pa.array([text.format(i) for i in (13, 14, 15, 16)] + [text.replace("03", f"{i}").format(1) for i in (13, 14, 15, 16)]))
+
+
+def test_dates_in_32_bits_are_refused():
+    with pytest.raises(InputError, match="numbers of 32 bits, which do not hold all their digits"): F.times(pa.array([20180105., 20180301.], pa.float32()))
+    assert "exact to 338 seconds only" in F.times(pa.array([43103.5, 43104.25], pa.float32())).remarks[0]
+    assert not any("bits" in one for one in F.times(pa.array([43103., 43104.], pa.float32())).remarks)

@@ -856,3 +856,15 @@ def test_names_of_a_shapefile_that_says_no_encoding_are_those_that_were_written(
         assert sorted(geo.read_polygons(tmp_path/"a.shp").index) == ["Süd", "Östermalm"], says
     (tmp_path/"a.dbf").unlink()
     with pytest.raises(InputError, match="have no properties, so nothing names them: .*the .dbf beside it"): geo.read_polygons(tmp_path/"a.shp")
+
+def test_where_nothing_tells_which_of_two_numbers_is_the_longitude_it_is_said(tmp_path):
+    frankfurt = pd.DataFrame({"lon": [8.60, 8.65, 8.61], "lat": [50.10, 50.15, 50.11]})
+    turned = frankfurt.rename(columns={"lon": "lat", "lat": "lon"})
+    (tmp_path/"t.geojson").write_text(json.dumps(collection([feature(point(*place)) for place in frankfurt[["lat", "lon"]].to_numpy().tolist()])))
+    said = {"longitude first or latitude: could not be judged": 3}
+    for source in (frankfurt, turned, tmp_path/"t.geojson"): assert read_points(source).notes == said
+    # the city's own system or box tells, and so does a longitude that is no latitude
+    assert read_points(frankfurt, 25832).notes == {}
+    for source in (turned, tmp_path/"t.geojson"):
+        with pytest.raises(InputError, match="3 of 3 places can not be right .*longitude first"): read_points(source, 25832)
+    assert read_points(frankfurt.assign(lon=frankfurt.lon - 96.3, lat=frankfurt.lat - 8.3)).notes == {}
