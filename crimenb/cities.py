@@ -521,7 +521,7 @@ def is_card(name: Any,  # a name, or a path
     return isinstance(name, Path) or (
         isinstance(name, str) and name.lower().endswith((".yaml", ".yml")))
 
-def no_file(name: str, where: str = "here",  # for the sentence
+def no_file(name: Any, where: str = "here",  # for the sentence
 ) -> None:
     "Raise if this is a file, such as one of events, where a name or a card's path belongs."
     if Path(str(name)).suffix and not is_card(name):

@@ -1168,7 +1168,7 @@ def coarse(column,     # an Arrow column of times
     most = number.max(initial=0)
     # seconds, thousandths of them, …, or days
     unit = 10.**(3*max(0, int(np.log10(max(most, 1)) - 9)//3)) if most >= 1e8 else 1/86_400
-    step = float(np.spacing({16: np.float16, 32: np.float32}[column.type.bit_width](most)))/unit
+    step = 2.**(1 + int(np.log2(max(most, 1))) - _DIGITS[column.type.bit_width])/unit
     if step < 1 or most < 1e8 and not (number % 1 > 0).any(): return []
     return [f"times in {what} are numbers of {column.type.bit_width} bits, exact to {step:.0f} "
             "seconds only: save them as numbers of 64 bits, or as text"]
