@@ -24,7 +24,7 @@ DECLARED = ('dataset: str = "fair"   # which die\nprofile: str = "smoke"   # whe
             'rate: float = None   # of sixes\nfate: str = None   # how it ends\nout: str = "runs"   # folder')
 # the result says how it was made; torch, which only names the device, is left out of it
 BEGIN = ('import os, signal, sys, time, types\nfrom pathlib import Path\nfrom crimenb.lab import studies\nfrom crimenb.core import InputError\n'
-         'sys.modules["crimenb.training"] = types.SimpleNamespace(computed=dict, describe_device=lambda: os.environ["OMP_NUM_THREADS"] + " threads")\n'
+         'sys.modules["crimenb.training"] = types.SimpleNamespace(computed=dict, forget=int, describe_device=lambda: os.environ["OMP_NUM_THREADS"] + " threads")\n'
          'run = studies.begin("dice", globals(), {folder!r})\nhere = Path({folder!r})')
 END = ('if run.fate == "error": 1/0\n'
        'if run.fate == "killed": os.kill(os.getppid(), signal.SIGKILL), time.sleep(60)\n'
