@@ -32,9 +32,10 @@ def test_runs_of_one_setting_are_pooled_although_early_ones_lack_a_parameter(tmp
     assert found.loc[1, "difference"] == pytest.approx(.08) and pd.isna(found.loc[1, "low"])
 
 
-@pytest.mark.parametrize("seeds, low, high, says", [(1, float("nan"), float("nan"), "with one seed, so without an interval"), (3, -.02, .03, "printed +0.040 lies outside"), (3, -.02, .05, "printed +0.040 lies inside")])
-def test_the_verdict_is_one_sentence(seeds, low, high, says):
-    line = pd.Series({"dataset": "nyc16", "epochs": 20, "method": "CrimeAlarm", "difference": .01, "seeds": seeds, "low": low, "high": high, "printed": .04})
+@pytest.mark.parametrize("seeds, low, high, printed, says", [(1, float("nan"), float("nan"), .04, "with one seed, so without an interval"), (3, -.02, .03, .04, "printed +0.040 lies outside"),
+                                                                    (3, -.02, .05, .04, "printed +0.040 lies inside"), (3, -.02, .05, float("nan"), "(-0.020 to +0.050, 3 seeds); nothing is printed.")])
+def test_the_verdict_is_one_sentence(seeds, low, high, printed, says):
+    line = pd.Series({"dataset": "nyc16", "epochs": 20, "method": "CrimeAlarm", "difference": .01, "seeds": seeds, "low": low, "high": high, "printed": printed})
     assert says in boards.verdict(line)
 
 

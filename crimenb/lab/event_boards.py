@@ -164,14 +164,15 @@ def gains(runs: pd.DataFrame,  # from `recorded`
     return each[["dataset", "protocol", "epochs", "method", "pairs", "difference", "low", "high",
                  "printed"]].rename(columns={"pairs": "seeds"}).reset_index(drop=True)
 
-def verdict(line: Any,  # of `gains`, with a printed gain
+def verdict(line: Any,  # of `gains`
 ) -> str:
-    "What the seeds say about a printed gain, in one sentence."
+    "What the seeds say about a gain, and about the printed one where there is one."
     start = f"{line.dataset}, {line.epochs} epochs: {line.method} is {line.difference:+.3f}"
     if line.seeds < 2: return f"{start} with one seed, so without an interval."
+    said = f"{start} ({line.low:+.3f} to {line.high:+.3f}, {line.seeds} seeds)"
+    if pd.isna(line.printed): return f"{said}; nothing is printed."
     inside = line.low <= line.printed <= line.high
-    return (f"{start} ({line.low:+.3f} to {line.high:+.3f}, {line.seeds} seeds); the printed "
-            f"{line.printed:+.3f} lies {'inside' if inside else 'outside'}.")
+    return f"{said}; the printed {line.printed:+.3f} lies {'inside' if inside else 'outside'}."
 
 # %% ../../nbs/lab/22_event_boards.ipynb #e05e1239
 def against_counting(runs: pd.DataFrame,  # from `recorded`
