@@ -525,6 +525,7 @@ def no_file(name: Any, where: str = "here",  # for the sentence
 ) -> None:
     "Raise if this is a file, such as one of events, where a name or a card's path belongs."
     if Path(str(name)).suffix and not is_card(name):
+        if not Path(str(name)).exists(): raise InputError(f"there is no file {name}")
         raise InputError(
             f"{name} is a file, and a card (….yaml) belongs {where}: crimenb card {name} drafts "
             "that of a file of events")

@@ -279,7 +279,7 @@ def test_text_for_a_number_among_the_settings_of_a_model_is_one_sentence(view):
     for name, kind in models.catalogue(view).items():
         for setting, value in kind().get_params(deep=False).items():
             if isinstance(value, bool) or not isinstance(value, (int, float)): continue
-            with pytest.raises(InputError, match=f"^{setting} is 'many': give a number$"): kind(**{setting: "many"}).checked()
+            with pytest.raises(InputError, match=f"^{setting} is 'many': give a (whole )?number$"): kind(**{setting: "many"}).checked()
 
 # --- a quick trial ---
 

@@ -274,7 +274,9 @@ def test_words_of_a_file_or_a_portal_do_nothing_to_the_terminal(capsys):
     ("reproduce stresnet --dataset hechos.csv", "crimenb card hechos.csv drafts"), ("forecast mine.yaml", "crimenb forecast week --dataset mine.yaml"),
     ("forecast hour mine.yaml", "crimenb forecast hour --dataset mine.yaml"), ("forecast chicago_2018", "crimenb forecast week --dataset chicago_2018"),
     ("forecast m.crimenb july.csv", "crimenb forecast m.crimenb --events july.csv"), ("forecast m.crimenb mine.yaml", "crimenb forecast m.crimenb --dataset mine.yaml"),
-    ("forecast week hour --dataset mine.yaml", "ask one thing at a time, not week and hour"), ("forecast weak", "unknown question 'weak': use one of next, hour, week, year")])
-def test_a_word_in_the_wrong_place_is_told_where_it_belongs(words, says, capsys):
+    ("forecast week hour --dataset mine.yaml", "ask one thing at a time, not week and hour"), ("forecast week --dataset nofile.csv", "there is no file nofile.csv"), ("forecast weak", "unknown question 'weak': use one of next, hour, week, year")])
+def test_a_word_in_the_wrong_place_is_told_where_it_belongs(words, says, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("hechos.csv", "hechos.parquet", "july.csv"): (tmp_path/name).touch()
     code, out, err = shell(capsys, *words.split())
     assert code == 2 and says in err and err.count("\n") == 1 and not out
