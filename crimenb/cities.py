@@ -27,6 +27,7 @@ import yaml
 from .core import InputError
 from .core import one_of
 from .fields import WRITTEN
+from .fields import moment
 from .fields import Writing
 
 # %% ../nbs/02_cities.ipynb #478183e0
@@ -172,6 +173,10 @@ def _checked(card):
             object.__setattr__(card, name, box_of(getattr(card, name), name))
     if card.cell_m is not None and not (isinstance(card.cell_m, (int, float)) and card.cell_m > 0):
         raise InputError(f"cell_m is {card.cell_m!r}: give the side of a cell in metres")
+    if card.since is not None:
+        try: moment(card.since)
+        except ValueError:
+            raise InputError(f"since is {card.since!r}: give a day, such as 2018-01-01") from None
     for factor in card.factors: one_of(factor.kind, KINDS, "kind of factor")
     if "area" in card.columns and not card.area_columns:
         object.__setattr__(card, "area_columns", {card.columns["area"]: None})

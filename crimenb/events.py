@@ -6,12 +6,11 @@
 __all__ = ['COLUMNS', 'OPTIONAL', 'WAYS', 'WORLD', 'FAR', 'ELSEWHERE', 'FAR_SHARE', 'TOWN_SHARE', 'TOWNS_SHARE', 'FEW',
            'EARLIEST', 'OLDEST', 'LONELY_YEARS', 'LONELY_SHARE', 'MONTHS', 'OTHER_LIFE', 'OTHER_SHARE', 'UNREADABLE',
            'LONELY', 'REPEATED', 'TWICE', 'FAULTS', 'ZONES', 'DIFFERENT', 'NOBODYS', 'SAY_LITTLE', 'SPELLINGS', 'PAIRS',
-           'LOOK', 'validate', 'Cleaned', 'far_from_all', 'places', 'one_town', 'Judged', 'moment', 'rules_of',
-           'clocks_named', 'judge', 'lonely', 'contents', 'Occurrences', 'zone_said', 'clean', 'precision', 'vague',
-           'untimed', 'needs_hours', 'kinds', 'guess', 'files_of', 'no_shapes', 'labelled_apart', 'one_order',
-           'order_said', 'with_clock', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc',
-           'read_nyc_2014_2015', 'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres',
-           'metres_to_degrees', 'project']
+           'LOOK', 'validate', 'Cleaned', 'far_from_all', 'places', 'one_town', 'Judged', 'rules_of', 'clocks_named',
+           'judge', 'lonely', 'contents', 'Occurrences', 'zone_said', 'clean', 'precision', 'vague', 'untimed',
+           'needs_hours', 'kinds', 'guess', 'files_of', 'no_shapes', 'labelled_apart', 'one_order', 'order_said',
+           'with_clock', 'read', 'read_chicago', 'read_nypd', 'read_lapd', 'read_dc', 'read_nyc_2014_2015',
+           'read_chicago_2016_2017', 'metres_per_degree', 'degrees_to_metres', 'metres_to_degrees', 'project']
 
 # %% ../nbs/03_events.ipynb #67e4e793
 import re
@@ -43,6 +42,7 @@ from .fields import dates
 from .fields import exact
 from .fields import floats
 from .fields import fold
+from .fields import moment
 from .fields import labels
 from .fields import local_clock
 from .fields import record_ids
@@ -470,12 +470,6 @@ class Judged:
         return pd.Categorical.from_codes(self.times.exact - 1, units)
 
 # %% ../nbs/03_events.ipynb #5cf3540d
-def moment(value,  # a text, a date, a time, or a whole number that is a year
-) -> pd.Timestamp:
-    "A local time that somebody has written, beginning with its year; else a `ValueError`."
-    if not re.match(r"\d{4}(\d{4})?(?!\d)", str(value)): raise ValueError
-    return pd.Timestamp(str(value))
-
 def _limits(card, period):
     "Earliest and latest time that can be."
     try:

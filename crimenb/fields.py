@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MISSING', 'ORDERS', 'NO_DATES', 'WRITTEN', 'fold', 'as_text', 'stripped', 'exact', 'record_ids', 'digits', 'as_str',
            'seen', 'labels', 'tidy_labels', 'Rule', 'ruled', 'settled', 'said_of', 'floats', 'zone_named', 'Writing',
-           'zone_minutes', 'Untold', 'date_order', 'Times', 'local_clock', 'on_clocks', 'coarse', 'times', 'dates',
-           'agreed', 'clocks_written', 'clocks', 'clock_zones']
+           'zone_minutes', 'moment', 'Untold', 'date_order', 'Times', 'local_clock', 'on_clocks', 'coarse', 'times',
+           'dates', 'agreed', 'clocks_written', 'clocks', 'clock_zones']
 
 # %% ../nbs/01_fields.ipynb #d686c696
 import re
@@ -544,6 +544,14 @@ def zone_minutes(name: str,   # such as EST or UTC+2
     minutes = _offset(name, zone)
     return None if minutes == _NOWHERE else minutes
 
+def moment(value,  # a text, a date, a time, or a whole number that is a year
+) -> pd.Timestamp:
+    "A local time that somebody has written, beginning with its year; else a `ValueError`."
+    if not re.match(r"\d{4}(\d{4})?(?!\d)", str(value)): raise ValueError
+    found = pd.Timestamp(str(value))
+    # there is no year 0
+    if found.year < 1: raise ValueError
+    return found
 
 # %% ../nbs/01_fields.ipynb #3d1f61fb
 def _month(text):

@@ -137,3 +137,9 @@ def test_a_card_of_many_keys_is_read_as_fast_as_any_yaml():
     # comparing each with all before it took six times as long
     assert seconds(C._Strict) < 2.5 * seconds(yaml.SafeLoader)
     with pytest.raises(InputError, match="line 40002 has k7 a second time"): yaml.load(text + "  k7: x\n", C._Strict)
+
+@pytest.mark.parametrize("since", ["99999-01-01", "2023-13-01", "2023-02-30", "0000-01-01", "01.01.2018", "soon", "300000-01-01"])
+def test_a_day_since_when_there_are_events_is_one(tmp_path, since):
+    (tmp_path/"a.yaml").write_text(f"name: here\nevents: a.csv\nsince: '{since}'\n")
+    with pytest.raises(InputError, match=f"since is '{since}': give a day, such as 2018-01-01"): C.get(tmp_path/"a.yaml")
+    assert {C.Card("here", since=day).since for day in ("2018", "2018-01-01", "20180101")} == {"2018", "2018-01-01", "20180101"}
