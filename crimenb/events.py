@@ -1588,8 +1588,9 @@ def _without_lone_area(found):
     said = (f"areas: the column {columns.pop('area')} has one alone, {some[0]!r}, and was left out:"
             " squares tell places apart; name it, or another one, as area")
     def rest(books): return {why: n for why, n in books.items() if not why.startswith("area ")}
+    none = events["area"].cat.set_categories(pd.Index([], dtype=str))
     return replace(
-        found, events=events.assign(area=events["area"].cat.set_categories([])),
+        found, events=events.assign(area=none),
         mended=rest(found.mended), notes=rest(found.notes), remarks=(*found.remarks, said),
         card=replace(found.card, columns=columns, area_columns={}))
 
