@@ -416,7 +416,7 @@ def test_esri_rings_have_holes_and_islands():
     (areas_file() | {"crs": named("nonsense")}, "no coordinate system"), (collection([feature(point(-87.7, 41.8), area="1")]), "no polygons, but Point"),
     (collection([feature(None, area="1")]), "no polygons"), (collection([feature(polygon(ROW["1"]), a=1, b=2)]), "out of a, b"), (areas_file([None, None, None]), "no property 'area_num_1'"),
     (areas_file(["1", None, None]), "of 3 features only 1"), (collection([feature(polygon([[c[1], c[0]] for c in r]), area=k) for k, r in ROW.items()]), "near a pole"),
-    (collection([feature(polygon(r)) for r in ROW.values()]), "which property"),
+    (collection([feature(polygon(r)) for r in ROW.values()]), "have no properties, so nothing names them"),
 ])
 def test_areas_that_can_not_be_used_are_refused(put, content, says): refused(lambda: read_polygons(put("a.geojson", content)), says)
 
