@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OURS', 'KINDS', 'CITIES', 'NYPD_AGE_GROUPS', 'NYPD_SEXES', 'KEYS', 'Areas', 'Factor', 'Portal', 'Card', 'box_of',
-           'read_yaml', 'read_card', 'without_login', 'to_values', 'of_values', 'is_card', 'no_file', 'get', 'has',
+           'read_yaml', 'read_card', 'without_login', 'to_values', 'of_values', 'no_file', 'is_card', 'get', 'has',
            'require']
 
 # %% ../nbs/02_cities.ipynb #5832f7b5
@@ -519,13 +519,7 @@ def of_values(values: dict,  # from `to_values`
         found["portal"] = Portal(**portal)
     return Card(**found)
 
-# %% ../nbs/02_cities.ipynb #683f91dc
-def is_card(name: Any,  # a name, or a path
-) -> bool:
-    "Is this the path of a card, and not the name of a city or data set?"
-    return isinstance(name, Path) or (
-        isinstance(name, str) and name.lower().endswith((".yaml", ".yml")))
-
+# %% ../nbs/02_cities.ipynb #71cd7c74
 def no_file(name: Any, where: str = "here",  # for the sentence
 ) -> None:
     "Raise if this is a file, such as one of events, where a name or a card's path belongs."
@@ -534,6 +528,13 @@ def no_file(name: Any, where: str = "here",  # for the sentence
         raise InputError(
             f"{name} is a file, and a card (….yaml) belongs {where}: crimenb card {name} drafts "
             "that of a file of events")
+
+# %% ../nbs/02_cities.ipynb #683f91dc
+def is_card(name: Any,  # a name, or a path
+) -> bool:
+    "Is this the path of a card, and not the name of a city or data set?"
+    return isinstance(name, Path) or (
+        isinstance(name, str) and name.lower().endswith((".yaml", ".yml")))
 
 def get(city: "str | Path | Card",  # a name in `CITIES`, the path of a card, or a card itself
 ) -> Card:

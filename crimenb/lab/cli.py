@@ -80,6 +80,25 @@ def _card(options):
         print(f"  {name:<5} ({forecasting.WORKS[name]}) {'' if yes else 'no: '}{said}")
     print(f"card: {where}")
 
+# %% ../../nbs/lab/90_cli.ipynb #beec1c20
+def _question(words, questions):
+    "What is asked, or the saved model: data sets, cards and events have options of their own."
+    from crimenb.cities import CITIES, is_card, no_file
+    asked = [word for word in words if word in questions or word.endswith(".crimenb")]
+    if len(asked) > 1: raise InputError(f"ask one thing at a time, not {' and '.join(asked)}")
+    what = (asked or ["week"])[0]
+    for word in words:
+        if word in asked: continue
+        if what.endswith(".crimenb") and Path(word).suffix and not is_card(word):
+            raise InputError(f"events come behind --events: crimenb forecast {what} "
+                             f"--events {word}")
+        no_file(word, "behind --dataset")
+        if asked or is_card(word) or word in CITIES:
+            raise InputError(
+                f"a city comes behind --dataset: crimenb forecast {what} --dataset {word}")
+        one_of(word, questions, "question")
+    return what
+
 # %% ../../nbs/lab/90_cli.ipynb #238f26b3
 def _forecast(options):
     from crimenb.forecasts import named_first
@@ -116,23 +135,6 @@ def _forecast(options):
     for what, path in files.items(): print(path if options.quiet else f"{what + ':':<9}{path}")
     if "map" not in paths and not options.quiet:
         print("map:     none, which needs bokeh: pip install 'crimenb[maps]'")
-
-def _question(words, questions):
-    "What is asked, or the saved model: data sets, cards and events have options of their own."
-    from crimenb.cities import CITIES, is_card, no_file
-    asked = [word for word in words if word in questions or word.endswith(".crimenb")]
-    if len(asked) > 1: raise InputError(f"ask one thing at a time, not {' and '.join(asked)}")
-    what = (asked or ["week"])[0]
-    for word in words:
-        if word in asked: continue
-        if what.endswith(".crimenb") and Path(word).suffix and not is_card(word):
-            raise InputError(f"events come behind --events: crimenb forecast {what} --events {word}")
-        no_file(word, "behind --dataset")
-        if asked or is_card(word) or word in CITIES:
-            raise InputError(
-                f"a city comes behind --dataset: crimenb forecast {what} --dataset {word}")
-        one_of(word, questions, "question")
-    return what
 
 def _not_a_pair(text): raise InputError(f"{text!r} is not a setting: write name=value")
 
@@ -427,9 +429,8 @@ def _forecast_command(commands):
         help="events in the place of the card's, or those a saved model goes on from")
     sub.add_argument(
         "--model", metavar="NAME",
-        help="which; default: the one that is best on the city's own past; without a graphics card "
-        "a network takes quick settings: a first look, it is not trained as it should be (-p "
-        "epochs=…, filters=…)")
+        help="which; default: the best on the city's own past; without a graphics card a network "
+        "takes quick settings: a first look, not trained as it should be (-p epochs=…, filters=…)")
     sub.add_argument("--periods", type=int, default=1, metavar="N", help="how many; default: 1")
     sub.add_argument(
         "--level", type=float, default=0.9, metavar="SHARE",
