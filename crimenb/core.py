@@ -48,7 +48,10 @@ def one_of(value,      # what was given
 ) -> Any:
     "`value` if it is in `known`, else an `InputError` that lists what is."
     if value in known: return value
-    raise InputError(f"unknown {what} {value!r}: use one of {', '.join(map(str, known))}")
+    names = [*map(str, known)]
+    # a name may hold a comma
+    between = "; " if any("," in name for name in names) else ", "
+    raise InputError(f"unknown {what} {value!r}: use one of {between.join(names)}")
 
 # %% ../nbs/00_core.ipynb #df2d8d41
 def within(value,                      # the number that was given

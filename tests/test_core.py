@@ -185,3 +185,7 @@ def test_a_refusal_shows_numbers_not_how_numpy_writes_them():
         with pytest.raises(InputError) as error: core.one_of(value, ["b"], "thing")
         assert str(error.value) == f"unknown thing {value.item() if not isinstance(value, np.datetime64) else str(value)!r}: use one of b"
     assert str(InputError("np.nothing(a) is no function of np.random.rand")) .endswith("np.random.rand")
+
+@pytest.mark.parametrize("known, says", [(["a", "b"], "use one of a, b$"), (["boosted trees", "boosted trees, own past"], "use one of boosted trees; boosted trees, own past$")])
+def test_names_that_hold_a_comma_are_told_apart(known, says):
+    with pytest.raises(InputError, match=f"unknown model 'x': {says}"): one_of("x", known, "model")
