@@ -1,8 +1,11 @@
 "crimenb.core: names, numbers, files that are whole or not there, one bar."
+import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -133,6 +136,20 @@ def test_a_bar_is_drawn_only_where_it_is_watched(capsys, monkeypatch):
     assert list(progress(range(3), "adding")) == [0, 1, 2] and capsys.readouterr().err == ""
     monkeypatch.setenv("CRIMENB_PROGRESS", "1")
     assert list(progress(range(3), "adding")) == [0, 1, 2] and "adding" in capsys.readouterr().err
+
+def test_without_a_terminal_what_a_bar_shows_is_a_line_again_and_again_and_other_text_goes_through(monkeypatch):
+    monkeypatch.delenv("CRIMENB_PROGRESS", raising=False)
+    monkeypatch.setattr(core, "EVERY", .1)
+    said, through = [], io.StringIO()
+    with core.said_again("forecast week", said.append, through=through) as bars, contextlib.redirect_stderr(bars):
+        for i in progress(range(4), "trying", unit="model"):
+            if i == 2: print("a warning", file=sys.stderr)
+            for _ in progress(range(5), "training", unit="epoch"): time.sleep(.03)
+    assert len(said) >= 3 and all(line.startswith("forecast week, 0:0") for line in said) and any("training:" in line for line in said), said
+    assert through.getvalue() == "a warning\n"
+    count = len(said)
+    time.sleep(.3)
+    assert len(said) == count
 
 def test_an_optional_package_that_is_missing_is_named_with_its_extra():
     import json.tool

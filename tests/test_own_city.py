@@ -455,3 +455,14 @@ def test_a_network_with_quick_settings_is_called_a_first_look_and_the_rule_that_
     assert "ST-ResNet, sound" in taken
     with pytest.raises(SystemExit): cli.main(["forecast", "--help"])
     assert "a first look, it is not trained as it should be" in " ".join(capsys.readouterr().out.split())
+
+def test_a_forecast_without_a_terminal_says_each_half_minute_what_it_is_at_and_nothing_with_q(tmp_path, capsys, monkeypatch):
+    from crimenb import core
+    monkeypatch.delenv("CRIMENB_PROGRESS", raising=False)
+    monkeypatch.setattr(core, "EVERY", .05)
+    card = written_city(tmp_path, some_days(20*7))
+    where = "--out", tmp_path/"n.csv", "--map", tmp_path/"n.svg"
+    code, out, err = shell(capsys, "forecast", "week", "--dataset", card, "--model", "Poisson GLM", *where)
+    assert code == 0 and "crimenb: forecast week, 0:0" in err and "crimenb:" not in out
+    code, out, err = shell(capsys, "forecast", "week", "--dataset", card, "--model", "Poisson GLM", "-q", *where)
+    assert code == 0 and err == "" and out.split() == [str(tmp_path/"n.csv"), str(tmp_path/"n.svg")]

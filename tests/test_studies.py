@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 
+from crimenb import core
 from crimenb.lab import cli, studies
 from crimenb.core import InputError
 
@@ -407,7 +408,7 @@ def test_a_study_that_breaks_says_why_in_one_line_and_leaves_no_half_result(fold
 
 def test_without_a_terminal_a_line_says_again_and_again_what_the_run_is_at(folder, monkeypatch):
     monkeypatch.delenv("CRIMENB_PROGRESS", raising=False)
-    monkeypatch.setattr(studies, "EVERY", .3)
+    monkeypatch.setattr(core, "EVERY", .3)
     write_study(folder, measure="import time\nfrom crimenb.core import progress\nfor _ in progress(range(20), 'throwing', unit='throw'): time.sleep(.1)\n" + MEASURE)
     notebook = nbformat.read(folder / "dice.ipynb", as_version=4)
     notebook.cells.insert(2, nbformat.v4.new_markdown_cell("## Many throws\n\nand a word on them"))

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import crimenb
-from ..core import InputError, lacking, one_of, within, write_atomic
+from ..core import InputError, lacking, one_of, said_again, within, write_atomic
 
 # %% ../../nbs/lab/90_cli.ipynb #98a53401
 # what an error calls an argument of a function is an option here
@@ -124,9 +124,10 @@ def _forecast(options):
         periods=options.periods, level=options.level, events=options.events, gap=options.gap,
         top=options.top,
         dataset=options.dataset, **settings)
-    answer = (
-        forecasting.go_on(question, **how) if saved
-        else forecasting.forecast(question, model=options.model, **how))
+    with _lines(f"forecast {question}", options):
+        answer = (
+            forecasting.go_on(question, **how) if saved
+            else forecasting.forecast(question, model=options.model, **how))
     files = forecasting.written(answer, paths)
     if options.json: return _say_json(forecasting.as_json(answer, files))
     if not options.quiet:
@@ -261,11 +262,21 @@ def _reproduce(options):
 def _teller(options):
     "What says each half minute where a run is, for a log file; nothing with -q."
     if options.quiet or os.environ.get("CRIMENB_PROGRESS") == "0": return None
+    stream = sys.stderr
     def tell(line):
         # nobody listens any more: that ends no run
         with contextlib.suppress(OSError, ValueError):
-            print("crimenb:", line, file=sys.stderr, flush=True)
+            print("crimenb:", line, file=stream, flush=True)
     return tell
+
+@contextlib.contextmanager
+def _lines(what, options):
+    "Where there is no terminal, a line each half minute in the place of the bars."
+    tell = _teller(options)
+    if sys.stderr.isatty() or os.environ.get("CRIMENB_PROGRESS") == "1" or tell is None: yield
+    else:
+        with said_again(what, tell, through=sys.stderr) as bars, contextlib.redirect_stderr(bars):
+            yield
 
 def _compare(options, paths, studies):
     "Say how a recorded run and the same run today differ."

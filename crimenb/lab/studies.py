@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TYPES', 'LACKS', 'NEEDS', 'KINDS', 'NUMBER', 'SIMPLE', 'RESULT', 'MAYBE', 'ROW', 'COUNTED', 'MAPS', 'OPTIONAL',
-           'PACKAGES', 'TRIED_ON', 'LOWER_IS_BETTER', 'TASKS', 'EVERY', 'SMOKE', 'MOST_BYTES', 'OF_NOISE', 'EARLIER',
+           'PACKAGES', 'TRIED_ON', 'LOWER_IS_BETTER', 'TASKS', 'SMOKE', 'MOST_BYTES', 'OF_NOISE', 'EARLIER',
            'folder_of', 'names', 'profiles', 'Parameter', 'parameters', 'profile', 'resolve', 'from_text', 'validate',
            'stem', 'versions', 'commit', 'peak_memory', 'Run', 'score_rows', 'begin', 'lower_is_better', 'Task',
            'headline', 'in_lines', 'StudyFailed', 'Outputs', 'partials', 'reproduce', 'answer', 'read_result',
@@ -25,7 +25,6 @@ import reprlib
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from importlib import metadata
@@ -38,7 +37,7 @@ import yaml
 
 import crimenb
 from .. import cards, cities
-from ..core import InputError, file_bytes, needs, one_of, within, write_atomic
+from ..core import InputError, file_bytes, needs, one_of, said_again, within, write_atomic
 from . import pages, provenance
 from .provenance import seal_of
 from ..metrics import summary
@@ -692,7 +691,7 @@ def _executed(notebook, partial, given, tell):
     papermill = needs("papermill", "reproduce")
     watched = sys.stderr.isatty() or os.environ.get("CRIMENB_PROGRESS") == "1"
     telling = (
-        _watched(notebook.stem, partial, tell) if tell and not watched
+        said_again(notebook.stem, tell, lambda: _at(partial)) if tell and not watched
         else contextlib.nullcontext(sys.stderr if watched else None))
     bars = "1" if watched or tell else "0"
     with _environment(CRIMENB_PROGRESS=bars), telling as standard_error:
@@ -705,16 +704,6 @@ def _executed(notebook, partial, given, tell):
     _without_bars(partial)
 
 # %% ../../nbs/lab/10_studies.ipynb #52e91418
-#: seconds between two lines about a run
-EVERY = 30.
-
-class _Bars:
-    "Takes the standard error of a notebook, and knows what the last bar in it shows."
-    shown = ""
-    def write(self, text):
-        if "\r" in text: self.shown = re.sub(r"\x1b\[A|\||[^ -~]", "", text.split("\r")[-1]).strip()
-    def flush(self): "Nothing is held back."
-
 def _at(partial):
     "Which cell of a notebook runs, and the heading above it."
     try: cells = json.loads(partial.read_text(encoding="utf-8"))["cells"]
@@ -728,23 +717,6 @@ def _at(partial):
         if cell["metadata"].get("papermill", {}).get("status") == "running":
             return f"cell {n} of {len(cells)}{heading}"
     return ""
-
-# %% ../../nbs/lab/10_studies.ipynb #55b32ad8
-@contextlib.contextmanager
-def _watched(study, partial, tell):
-    "A line each half minute about the notebook in `partial`; yields what takes its standard error."
-    bars, over, start = _Bars(), threading.Event(), time.monotonic()
-    def lines():
-        while not over.wait(EVERY):
-            minutes, seconds = divmod(round(time.monotonic() - start), 60)
-            at = "; ".join(filter(None, (_at(partial), bars.shown))) or "between two cells"
-            tell(f"{study}, {minutes}:{seconds:02}: {at}")
-    teller = threading.Thread(target=lines, daemon=True)
-    teller.start()
-    try: yield bars
-    finally:
-        over.set()
-        teller.join()
 
 # %% ../../nbs/lab/10_studies.ipynb #0f07bea9
 def reproduce(study: str,        # name of a study
