@@ -247,6 +247,21 @@ def test_every_difference_with_its_interval_in_the_readmes_sentences_is_a_record
         assert (abs(recorded - numbers) <= half).all(1).any(), said
     assert len(found) >= 15
 
+def test_what_the_readme_says_of_the_grid_is_of_the_grid_and_not_of_the_mixture():
+    text = (ROOT/"README.md").read_text().split("In NIJ's forecasting challenge")[1].split("**Cross-tests")[0]
+    rows = studies.read_results(studies.folder_of("results")).query("study == 'contest' and metric == 'PAI'").set_index(["method", "protocol"])
+    def said(method, kind):
+        row = rows.loc[(method, f"rolling, {kind}, 3 months, paired")]
+        return tuple(f"{v:+.1f}".replace("-", "−").replace("0.", ".") if abs(v) < .95 else f"{v:+.1f}".replace("-", "−") for v in (row["value"], row["low"], row["high"]))
+    grid = "counting, grid chosen minus counting, "
+    for start, method, kind in (("one:", grid + "730 days", "theft of auto"), ("for burglary", grid + "730 days", "burglary"), ("of all years", grid + "all", "burglary"),
+                                ("clear of zero", "mixture, grid chosen minus counting, grid chosen", "burglary")):
+        value, low, high = said(method, kind)
+        assert re.search(re.escape(start) + r" \(?" + "[, (from]+".join(map(re.escape, (value, low))) + " to " + re.escape(high), text), (start, value, low, high)
+    # and where plain counting is ahead of ours in the contest itself
+    one = [rows.loc[(method, "contest, burglary, 2 months"), "value"] for method in ("counting, 730 days", "mixture, grid chosen", "handed in (Kernel Glitches)")]
+    assert f"a PAI of {one[0]:.1f}" in text and one[1:] == [0, 0]
+
 def test_the_readme_says_what_the_evidence_cost():
     files = studies.folder_of("results").glob("*.json")
     hours = sum(json.loads(path.read_text())["seconds"] for path in files)/3600
