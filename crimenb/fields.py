@@ -197,6 +197,10 @@ def _one_way(text, among=None):
     return _whole_numbers(_undotted(text, among))
 
 # %% ../nbs/01_fields.ipynb #2c08bbc5
+# 1.176.352, with commas for parts; and what has a point that parts no thousands
+_DOTTED = r"^[+-]?\d{1,3}(?:\.\d{3}){2,}(?:,\d*)?$"
+_POINTED = r"^[+-]?(?:\d{4,}\.\d*|\d*\.(?:\d{1,2}|\d{4,})?)$"
+
 def _undotted(text, among):
     """Numbers without points between thousands, also 123.456 and 123.000,00 where the column has
     more such as 1.234.567 than numbers whose point parts no thousands."""
@@ -323,10 +327,6 @@ def tidy_labels(text: pa.Array,  # Arrow text, or its dictionary; the others are
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?:inf|Inf|INF)$"
 _THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?$"
 _DECIMALS = r"^[+-]?(?:\d+|\d{1,3}(?:[. \x{00A0}]\d{3})+)?,\d+$"
-
-# 1.176.352, with commas for parts; and what has a point that parts no thousands
-_DOTTED = r"^[+-]?\d{1,3}(?:\.\d{3}){2,}(?:,\d*)?$"
-_POINTED = r"^[+-]?(?:\d{4,}\.\d*|\d*\.(?:\d{1,2}|\d{4,})?)$"
 _MARK = r"['\x{2019} \x{00A0}\x{2009}\x{202F}]"
 # 1 176 352 and 1'176'352.5
 _MARKED = rf"^[+-]?\d{{1,3}}(?:{_MARK}\d{{3}})+(?:[.,]\d*)?$"
