@@ -208,8 +208,8 @@ def summary_plot(explanation: Explanation,
                  most=10, # players that are shown, the most important ones
                  ax=None, # matplotlib axes; None: new ones
 ) -> Any:
-    """A beeswarm: one row a player, one dot a case, coloured from the feature's lowest (dark) to
-    its highest rank (light); grey where the player is a group. Returns the axes."""
+    """A beeswarm: one row a player, one dot a case, coloured from the feature's lowest (light) to
+    its highest rank (dark); grey where the player is a group. Returns the axes."""
     plt = needs("matplotlib.pyplot", "reproduce")
     importance = explanation.importance.head(within(most, "most", 1))
     if ax is None: ax = plt.subplots(figsize=(7, 1 + .4*len(importance)))[1]
@@ -221,7 +221,7 @@ def summary_plot(explanation: Explanation,
         height = pd.Series(place).groupby(place).cumcount().to_numpy()
         y = row + .35*np.where(height % 2, 1, -1)*((height + 1)//2)/max(1, (height.max() + 1)//2)
         colour = {"color": "0.6"} if np.isnan(f).all() else {"c": pd.Series(f).rank(pct=True),
-            "cmap": "viridis", "vmin": 0, "vmax": 1}
+            "cmap": "YlGnBu", "vmin": -.3, "vmax": 1}
         ax.scatter(v, y, s=6, **colour)
     ax.axvline(0, color="0.6", lw=1, zorder=0)
     ax.set(yticks=range(len(importance)), yticklabels=reversed(importance.index),
