@@ -11,6 +11,7 @@ from crimenb.core import InputError
 from crimenb.metrics import widened
 from crimenb.explain import METHODS, Explanation, exact_shapley, group_labels, rank_intervals, ranks_first, shapley, summary_plot
 from crimenb.papers.parallel import DNN, GATTCN, LSTMCrimeNet
+from crimenb.pictures import STYLE
 from crimenb.training import seeded
 
 
@@ -212,6 +213,7 @@ def test_the_plot_shows_every_case_of_the_most_important_players():
     assert len(dots) == 3 and all(len(d) == 50 for d in dots)
     np.testing.assert_allclose(np.sort(dots[2][:, 0]), np.sort(values[:, 1]))
     assert all((abs(d[:, 1] - row) <= .5).all() for row, d in enumerate(dots))
+    assert ax.collections[0].get_cmap().name == STYLE["image.cmap"]                 # the palette of all pictures
 
 
 @pytest.mark.parametrize("call, what", [
