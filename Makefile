@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce gpu record test matrix export clean-notebooks readme sync docs distclean
+.PHONY: help env reproduce gpu gpu-data record test matrix export clean-notebooks readme sync docs distclean
 
 help:
 	@echo "make reproduce [STUDY=crimealarm] [PROFILE=smoke|cpu|paper] [DATASET=name] [PARAMS=\"epochs=5 seed=1\"] [OUT=runs]"
@@ -50,8 +50,11 @@ reproduce: $(RERUN)
 	@"$(BIN)/crimenb" reproduce "$(STUDY)" --profile "$(PROFILE)" $(if $(DATASET),--dataset "$(DATASET)") --out "$(OUT)" $(foreach p,$(PARAMS),-p "$(p)")
 
 # the sweep says what is done and what is left; a machine that is lent for minutes is given back in time
-gpu: $(RERUN)
+# before anything is installed
+gpu-data:
 	@test -d "$(CRIMENB_DATA)" || { echo "make gpu needs no network but a folder of data: fetch them elsewhere (crimenb fetch), and name it with CRIMENB_DATA=/path" >&2; exit 1; }
+
+gpu: gpu-data $(RERUN)
 	@CRIMENB_DATA="$(CRIMENB_DATA)" "$(BIN)/crimenb" sweep "$(SWEEP)" --out "$(OUT)" --budget "$(BUDGET)" --workers "$(GPU_JOBS)"
 
 record: $(RERUN)

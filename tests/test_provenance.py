@@ -143,3 +143,9 @@ def test_a_run_from_before_a_parameter_is_made_as_it_was_then(tmp_path):
     found = studies.compare(recorded, made)
     assert found.rows > 100 and not found.lost and not found.far and found.exact == found.trained == 0
     assert studies.compare(recorded | {"study": "rtm"}, made).lost
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a.json": 1}', b"\xff\xfe", b"[" * 100_000, b"null"])
+def test_a_damaged_list_of_confirmed_runs_is_one_sentence(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(provenance, "_confirmed_at", lambda: tmp_path/"confirmed.json")
+    (tmp_path/"confirmed.json").write_bytes(content)
+    with pytest.raises(InputError, match="confirmed.json is damaged: install crimenb again$"): provenance.confirmed.__wrapped__()

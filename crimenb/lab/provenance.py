@@ -167,9 +167,14 @@ def _confirmed_at(): return Path(crimenb.__file__).parent/"confirmed.json"
 def confirmed() -> dict:
     """Name of a result file -> `study`, `code`, `rows`, `exact`, `trained`, and its `seal`: runs
     that were made again and came out the same."""
-    return (
-        json.loads(_confirmed_at().read_text(encoding="utf-8")) if _confirmed_at().is_file() else {}
-    )
+    if not (path := _confirmed_at()).is_file(): return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if any(not isinstance(entry, dict) for entry in found.values()): raise ValueError
+    # cut, empty, no text, or a list
+    except (OSError, ValueError, AttributeError, RecursionError):
+        raise InputError(f"{path} is damaged: install crimenb again") from None
+    return found
 
 def confirm(file,           # of the recorded run
             recorded: dict, # what it holds
