@@ -454,7 +454,7 @@ def test_a_network_with_quick_settings_is_called_a_first_look_and_the_rule_that_
     taken = next(line for line in out.splitlines() if line.endswith("<- taken"))
     assert "ST-ResNet, sound" in taken
     with pytest.raises(SystemExit): cli.main(["forecast", "--help"])
-    assert "a first look, it is not trained as it should be" in " ".join(capsys.readouterr().out.split())
+    assert "a first look, not trained as it should be" in " ".join(capsys.readouterr().out.split())
 
 def test_a_forecast_without_a_terminal_says_each_half_minute_what_it_is_at_and_nothing_with_q(tmp_path, capsys, monkeypatch):
     from crimenb import core
