@@ -195,7 +195,8 @@ def widened(value,         # estimate, any shape
     nothing of how sure the estimate is, and no width would claim that all is known.
 
     Over five blocks a nominal 95 % are .90 for the RMSE where days vary by 40 % and for means of
-    values with a heavy tail, and .84 for shares of a few hits (`benchmarks/coverage.py`).
+    values with a heavy tail, over fourteen .92, and .84 for shares of a few hits over five
+    (`benchmarks/coverage.py`).
 
     Student's t for the normal quantile, sqrt(n/(n-1)) for the bootstrap's variance, 1 + 1/(4n)
     for the bias of a standard deviation; the longer side is drawn out further, for a skewed
