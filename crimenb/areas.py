@@ -86,6 +86,7 @@ def nearest_areas(view: Panel, neighbours: int) -> np.ndarray:
 # forecasts below it are raised to it where settings are compared
 FLOOR = .01
 
+# %% ../nbs/57_areas.ipynb #128b2f33
 class Judged(Learns):
     "Scores of both tasks."
     def levels(self, view: Panel, at: Any) -> np.ndarray:

@@ -130,6 +130,7 @@ def of_type(takes: inspect.Parameter, # of a function
     seen = reprlib.repr(value) if plain else f"a {type(value).__name__}"
     raise InputError(f"{takes.name} is {seen}: give {' or '.join(dict.fromkeys(what))}")
 
+# %% ../nbs/00_core.ipynb #52e6b438
 def of_types(holder: Any, # an object with an attribute for each argument of its class
 ) -> Any:
     "The object itself; an `InputError` where an attribute is of no type that its argument takes."
@@ -153,7 +154,6 @@ def typed(function: _Function, # with annotations
             if takes.kind not in (takes.VAR_POSITIONAL, takes.VAR_KEYWORD): of_type(takes, value)
         return function(*args, **kwargs)
     return asked  # type: ignore[return-value]
-
 
 # %% ../nbs/00_core.ipynb #13d434ab
 #: package -> the extra of crimenb that brings it

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyproj
 
+# %% ../nbs/03_events.ipynb #269e0d37
 from . import tables
 from .cities import CITIES
 from .cities import Card

@@ -870,6 +870,7 @@ def _la_counts(path):
         raise InputError(f"{path} cannot be read as counts by month ({type(error).__name__}): "
                          "download it again") from error
 
+# %% ../nbs/30_panels.ipynb #a6a3a450
 def read_la_monthly(paths,             # file name -> path, from `sources.fetch("la_2020_2024")`
                     until="2024-02",  # last month to keep, or None: the records thin out from March
                                       # 2024 on

@@ -673,6 +673,7 @@ def _say_moved(rows: list, which: np.ndarray, account: Account) -> None:
     first = rows[int(which.argmax())] if account.moved else b""
     account.example = first[:200].decode("utf-8", "replace").rstrip("\r\n")
 
+# %% ../nbs/02_tables.ipynb #f2a74de4
 def _moved(table: pa.Table, text: bytes, layout: _Layout, account: Account, missing) -> np.ndarray:
     """(n,) which of the rows of a text a delimiter in a text has moved; none where they are many:
     then the columns may no longer be what the first lines show, and the books say so."""

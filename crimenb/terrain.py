@@ -525,6 +525,7 @@ def _on_quiet(view, whole, quiet):
     return (f"{some_of(n, 'day')} of which nothing is known lie in "
             f"{some_of((kept > 0).sum(), view.period)} counted all the same: too little to matter",)
 
+# %% ../nbs/35_terrain.ipynb #0c5c7fd0
 #: why an event is in none of the periods, though it may be in the next one
 BEYOND = "after the last whole period"
 

@@ -347,6 +347,7 @@ def _usual_steps(steps: np.ndarray, each: int) -> np.ndarray:
     if each == 1 or len(steps) < 14*each: return usual
     return np.minimum(usual, (np.bincount(week, steps)/(np.bincount(week) - 1))[week])
 
+# %% ../nbs/18_views.ipynb #6513270e
 def empty_periods(many: np.ndarray, # (T,) events of each period
                   slots: int,       # periods that lie side by side, such as the slots of a week
                   block: int,       # periods after which a rhythm comes back

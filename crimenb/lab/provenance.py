@@ -176,6 +176,7 @@ def confirmed() -> dict:
         raise InputError(f"{path} is damaged: install crimenb again") from None
     return found
 
+# %% ../../nbs/lab/05_provenance.ipynb #d23f0824
 def confirm(file,           # of the recorded run
             recorded: dict, # what it holds
             again: dict,    # the same run, made with today's code

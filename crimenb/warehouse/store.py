@@ -824,6 +824,7 @@ def _account(con, paths, has, there, nobodys, book, remarks):
         kept + sum(dropped.values()), kept, dropped, replaced, withdrawn,
         _mended(con, has, there, nobodys), before, before + kept - replaced - withdrawn, remarks)
 
+# %% ../../nbs/warehouse/20_store.ipynb #892f902b
 def _taken(con, rough, book, place):
     "Those of the units for which midnights are taken that some row, stored or new, is taken for."
     stored = [_whole(place, entry) for entry in book["years"].values()]
