@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .core import InputError, needs, one_of, progress, within
-from .metrics import bootstrap_means, summary
+from .metrics import summary
 
 # %% ../nbs/60_feedback.ipynb #936bb851
 def between_groups(score,        # (n,) tensor, what the model says of each case

@@ -11,7 +11,6 @@ __all__ = ['MAGIC', 'MODULES', 'REPLACED', 'Settings', 'clone', 'Kind', 'Estimat
 # %% ../nbs/55_models.ipynb #b6febf13
 import copy
 import hashlib
-import importlib
 import inspect
 import io
 import json

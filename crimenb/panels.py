@@ -23,7 +23,7 @@ import pandas as pd
 import shapely
 
 from .core import InputError, one_of, typed, within
-from .events import COLUMNS, metres_to_degrees, needs_hours, precision, vague, validate
+from .events import metres_to_degrees, needs_hours, precision, vague, validate
 from .geo import (Cells, area_label, area_places, area_rows, cell_of, cell_places,
                          lie_elsewhere, locate, read_polygons, square_cells)
 from .views import NEAR, Split, View, an, covered, differs, quiet_days, some_of

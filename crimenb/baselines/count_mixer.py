@@ -9,7 +9,6 @@ __all__ = ['SIZES', 'PLACES', 'HALF_LIVES', 'NEIGHBOURS', 'EVIDENCE', 'SEEN', 'F
 
 # %% ../../nbs/baselines/15_count_mixer.ipynb #ff1e8434
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd

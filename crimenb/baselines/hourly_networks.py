@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from .hourly_map import HourlyRule, PoissonRegression
 from ..core import InputError, one_of, within
 from ..grids import EXTERNAL, weather_ranges
-from ..models import by_latest, clone, fitted_anew, refits
+from ..models import by_latest, fitted_anew, refits
 from ..training import best_device, seeded, train
 
 # %% ../../nbs/baselines/25_hourly_networks.ipynb #07cd50c5

@@ -8,7 +8,6 @@ __all__ = ['SHARED', 'OWN', 'AreaNetworks', 'measure_networks', 'training_rows',
 
 # %% ../../nbs/lab/28_area_networks.ipynb #5b23a6f3
 import json
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np

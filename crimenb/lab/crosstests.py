@@ -18,7 +18,6 @@ import pandas as pd
 
 from .. import cities, city, panels, sequences, sources, terrain
 from ..baselines import area_panel, hot_spots, hourly_map, hourly_networks, next_event
-from ..core import InputError
 from ..grids import Grid, HourlyMaps, as_grid
 from . import boards, studies
 from crimenb.metrics import (

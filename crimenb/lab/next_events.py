@@ -25,7 +25,7 @@ from ..core import InputError, one_of
 from ..forecasts import Forecast
 from . import studies
 from ..metrics import paired_interval
-from ..next_class import IN_TIME, case_scores, lines, questions
+from ..next_class import case_scores, lines, questions
 from ..papers import crimealarm
 from ..sequences import (
     PROTOCOLS, Sequences, from_events, read_sequences, recover_labels, subsample)

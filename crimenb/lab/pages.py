@@ -11,7 +11,6 @@ import html
 import io
 import re
 import unicodedata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote

@@ -36,7 +36,7 @@ import pandas as pd
 import yaml
 
 import crimenb
-from .. import cards, cities
+from .. import cities
 from ..core import InputError, file_bytes, needs, one_of, said_again, within, write_atomic
 from . import pages, provenance
 from .provenance import seal_of
