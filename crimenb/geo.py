@@ -33,7 +33,8 @@ from pyproj.exceptions import CRSError, ProjError
 
 from . import tables
 from .core import InputError, needs, one_of, within, write_atomic
-from .events import (SPELLINGS, Cleaned, degrees_to_metres, metres_per_degree, one_town,
+from .columns import SPELLINGS
+from .events import (Cleaned, degrees_to_metres, metres_per_degree, one_town,
                            read)
 from .fields import as_text, floats, fold, seen
 

@@ -13,11 +13,15 @@ from foreign import springfield
 
 from crimenb import cards
 from crimenb import cities
+from crimenb import columns
 from crimenb import geo
 from crimenb import sources
 from crimenb.core import InputError
 from crimenb.events import needs_hours
 from crimenb.lab import cli
+
+
+def guessed(path, **named): return columns.guess(columns.first_rows(path), named).columns
 
 
 def same_events(found, true):
@@ -231,16 +235,16 @@ def test_columns_whose_names_say_nothing_are_taken_for_their_values_where_there_
     assert sum("was taken for its values" in one for one in made.unsure) == 4
     for names in (("GEO_LON", "GEO_LAT"), ("pointX", "pointY")):
         spanish.rename(columns=dict(zip(("hecho_x", "hecho_y"), names))).to_csv(tmp_path / "otro.csv", sep=";", index=False)
-        found = cards.by_values(tmp_path / "otro.csv", {"time": "Fecha del suceso"})
-        assert (found.get("lon"), found.get("lat")) == names or cards.draft(tmp_path / "otro.csv", tz="America/Chicago").card.columns["lon"] == names[0]
+        found = guessed(tmp_path / "otro.csv", time="Fecha del suceso")
+        assert (found["lon"], found["lat"]) == names
     # what is named stays, and of two dates none is taken
-    assert cards.by_values(tmp_path / "sucesos.csv", {"time": "Fecha del suceso", "lon": "hecho_y", "lat": "hecho_x"}) == {"clock": "A qué hora"}
+    assert guessed(tmp_path / "sucesos.csv", time="Fecha del suceso", lon="hecho_y", lat="hecho_x") == {"clock": "A qué hora", "category": "Delito", "record_id": "Expediente"}
     spanish.rename(columns={"Fecha del suceso": "Cuando A"}).assign(**{"Cuando B": spanish["Fecha del suceso"]}).to_csv(tmp_path / "dos.csv", sep=";", index=False)
     with pytest.raises(InputError, match="known to be the time: name it with time="): cards.draft(tmp_path / "dos.csv")
-    # whole numbers, and numbers too large, are no degrees
+    # whole numbers, and numbers too large, are no degrees: they are metres, whose system has to be told
     spanish.assign(hecho_x=np.arange(len(table)) + 400_000, hecho_y=np.arange(len(table)) + 4_000_000).to_csv(tmp_path / "metros.csv", sep=";", index=False)
-    assert cards.by_values(tmp_path / "metros.csv", {}) == {"time": "Fecha del suceso", "clock": "A qué hora"}
-    assert cards.by_values(tmp_path / "incidents.csv", {}) == {}
+    assert {ours: theirs for ours, theirs in guessed(tmp_path / "metros.csv").items() if ours in "lon lat x y"} == {"x": "hecho_x", "y": "hecho_y"}
+    with pytest.raises(InputError, match="with crs"): cards.draft(tmp_path / "metros.csv", tz="America/Chicago")
 
 
 @pytest.mark.parametrize("names", [("Länge", "Breite"), ("Laengengrad", "Breitengrad"), ("longitudine", "latitudine"), ("breedtegraad", "lengtegraad")])

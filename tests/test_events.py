@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from crimenb import columns
 from crimenb import events as E
 from crimenb.warehouse import store as S
 from crimenb.cities import Card
@@ -781,7 +782,7 @@ def test_places_of_which_none_can_be_read_are_no_account_but_an_error(lon, lat):
 @pytest.mark.parametrize("names", [("fecha_hecho", "delito", "longitud", "latitud", "alcaldia_hecho"), ("Datum", "Delikt", "Längengrad", "Breitengrad", "Bezirk")])
 def test_columns_are_guessed_in_spanish_and_german(names):
     values = ["2020-03-14 08:15"], ["ROBO"], ["-99.1"], ["19.4"], ["Centro"]
-    found = E.guess(pa.table(dict(zip(names, values))), {})
+    found = columns.guess(pa.table(dict(zip(names, values))), {}).columns
     assert {k: v for k, v in found.items() if k in ("time", "category", "lon", "lat", "area")} == dict(zip(("time", "category", "lon", "lat", "area"), names))
 
 
@@ -796,7 +797,7 @@ def test_the_clock_of_los_angeles_has_hours_and_minutes_however_few_its_rows_are
         assert list(E.read(some, time="day", clock=name, category="kind").events.time.dt.strftime("%H:%M")) == said
     with pytest.raises(InputError, match="column late tells whether 10 is an hour or minutes"): E.read(some.rename(columns={name: "late"}), time="day", clock="late", category="kind")
     said = E.read(some.rename(columns={name: "late"}), time="day", clock="late", category="kind", clocks="hours")
-    assert list(said.events.time.dt.hour) == [1, 5, 10] and E._looks_like("clock", "late", pa.array(["1", "5", "10"]))
+    assert list(said.events.time.dt.hour) == [1, 5, 10] and columns._looks_like("clock", "late", pa.array(["1", "5", "10"]))
 
 
 def test_words_for_nothing_are_nothing_in_any_case_and_counted(tmp_path):
@@ -842,15 +843,15 @@ PORTALS = {
 def test_the_columns_of_portals_are_guessed(name):
     fill = lambda value, i: value.replace("{}", str(1000 + i)).replace("{h}", str(i//2)).replace("{d}", str(1 + i % 9)).replace("{u}", str(4 + i % 2))
     table = pa.table({theirs: [fill(value, i) for i in range(60)] for theirs, (value, _) in PORTALS[name].items()})
-    assert E.guess(table, {}) == {ours: theirs for theirs, (_, ours) in PORTALS[name].items() if ours}
+    assert columns.guess(table, {}).columns == {ours: theirs for theirs, (_, ours) in PORTALS[name].items() if ours}
 
 
 @pytest.mark.parametrize("names", [dict(IS_CRIME="1", time="2024-01-05 10:00"), dict(hour="12"), dict(month="3", year="2023"), dict(reference_date="x")])
 def test_what_is_not_sure_is_not_guessed(names):
-    assert E.guess(pa.table({name: [value]*60 for name, value in names.items()}), {}).keys() <= {"time"}
+    assert columns.guess(pa.table({name: [value]*60 for name, value in names.items()}), {}).columns.keys() <= {"time"}
     # a text that is another one in each row is no kind of crime, and a code of an offence is no number of a record
     told = pa.table({"description": [f"he took {i} apples" for i in range(60)], "Offense ID": [str(i % 5) for i in range(60)]})
-    assert E.guess(told, {}) == {}
+    assert columns.guess(told, {}).columns == {}
 
 
 @pytest.mark.parametrize("days, hours", [([f"2024-01-{d:02}T05:00:00" for d in range(1, 25)], 9), (["2024-01-01 00:00"]*24, 9), (["1/1/2024 12:00:00 AM"]*24, 9),

@@ -80,7 +80,7 @@ def test_every_library_that_a_module_imports_is_a_requirement():
             for module in (m.split(".")[0].replace("yaml", "pyyaml").replace("sklearn", "scikit-learn").replace("torch_geometric", "torch-geometric") for m in modules):
                 assert module in known, f"{path.name} imports {module}, which settings.ini does not require"
 
-FLOORS = dict(core=0, tables=1.5, metrics=1, fields=1, cities=2, events=3, cleaning=3, geo=4, cards=5, sources=6, city=6, views=6, sequences=7, grids=7, panels=7, terrain=7, training=8, encoders=8, loaders=8,
+FLOORS = dict(core=0, tables=1.5, metrics=1, fields=1, cities=2, columns=2.5, events=3, cleaning=3, geo=4, cards=5, sources=6, city=6, views=6, sequences=7, grids=7, panels=7, terrain=7, training=8, encoders=8, loaders=8,
               pictures=7.5, forecasts=8, models=9, areas=9.5, next_class=9.3, cloze=9.6, distributed=9, explain=9, papers=10, baselines=10, feedback=11,
               portal=5, store=5.5, feeds=7.5, provenance=11, pages=11, serving=11, boards=12.5, hourly=12.6, event_boards=12.7, weekly=12.6, area_networks=12.7, crosstests=12.7, training_times=12.6, units=11, real_time=11.5, explaining=12.7, studies=12, forecasting=12, next_events=13, leaderboard=13, ledger=13, sweep=13, site=13, cli=14)
 # folders whose modules stand on floors of their own

@@ -50,6 +50,7 @@ from ..core import write_atomic
 # %% ../../nbs/warehouse/20_store.ipynb #a6788db3
 from ..cities import of_values
 from ..cities import to_values
+from ..columns import kinds
 from ..events import COLUMNS
 from ..events import OPTIONAL
 from ..events import validate
@@ -193,8 +194,8 @@ def _judged(path, what, card, area, rules, only=None):
     """The pieces of a file: its table, its books, our columns (or some, `only`) and what
     `events.judge` says of them, both None where a piece has no rows; `what`: all files."""
     card, wanted, stamp = _wanted(path, card, area)
-    typed = events.kinds(card, wanted)
-    if stamp: typed |= events.kinds(replace(card, formats=()), {"reported": stamp})
+    typed = kinds(card, wanted)
+    if stamp: typed |= kinds(replace(card, formats=()), {"reported": stamp})
     parts = tables.batches(path, [*dict.fromkeys(wanted.values())], [stamp] if stamp else [],
                            list(card.header) or None, ROWS, typed=typed)
     # without a box, only all places together show which of them are far away
@@ -268,7 +269,7 @@ def _one_order(card, paths, area):
         its, wanted, _ = _wanted(path, card, area)
         theirs = wanted["time" if "time" in wanted else "reported"]
         parts = tables.batches(path, [theirs], names=list(its.header) or None, rows=events.LOOK,
-                               typed=events.kinds(its, {"time": theirs}))
+                               typed=kinds(its, {"time": theirs}))
         return (table[theirs] for table, _ in parts if len(table))
     return events.one_order(card, [column(path) for path in paths], [str(path) for path in paths])
 
