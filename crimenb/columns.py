@@ -290,7 +290,8 @@ WORDS |= {
             r"|kommun|localidad|quartie|arrondis|bezirk|stadtteil|ortsteil|wijk|buurt|gemeent"
             r"|stadsde|\bzon[ae]\b|fregues|circoscri|rione\b|ne?ighbo|\bward|\bbeat\b"
             r"|\bsect(?:or|eur)|cuadrante|dzielnic|parish|borough|suburb|bydel|parroquia"
-            r"|commissar|comisar|revier|seccional|census|\btract|\bpost(?:al)? ?code|postn|\bplz\b|postleitz|(?:codigo|code"
+            r"|commissar|comisar|revier|seccional|census|\btract|postn|postleitz"
+            r"|\bpost(?:al)? ?code|\bplz\b|(?:codigo|code"
             r"|codice) postal|\bcap\b|\bzip",
     "number": r"\bn(?:r|o|um|umero?|umber|ummer)?\b|\bid\b|\bkey\b|folio|\bref|dossier|expedient"
               r"|akte|kenmerk|vorgang|protocol|fascicolo|sagsn|arende"
