@@ -96,12 +96,25 @@ class Forecast:
 def bounded(forecast: Forecast,
             card: Any, # of the city, or None
 ) -> Forecast:
-    "The forecast, with the boundaries of the card's areas where its places are none of them."
-    if card is not None and card.areas:
-        from crimenb.sources import polygons
-        areas = polygons(card if card.path else card.name)
-        if not _are_areas(forecast.places, areas): forecast.around = areas
+    """The forecast on the map of the card's areas: places that are called as areas and lie in them
+    get their shapes, other places the areas' boundaries around them."""
+    if card is None or not card.areas: return forecast
+    from crimenb.sources import polygons
+    areas = polygons(card if card.path else card.name)
+    if _are_areas(forecast.places, areas): return forecast
+    if (shapes := _shapes_of(forecast.places, areas)) is None: forecast.around = areas
+    else: forecast.places = forecast.places.assign(geometry=shapes)
     return forecast
+
+def _shapes_of(places, areas):
+    """The shape of the area that each place is called as, and lies in; None where most lie in
+    another one, or where a place is called otherwise, or has a shape of its own."""
+    points = [one is None or one.geom_type == "Point" for one in places.get("geometry", ())]
+    known = areas["geometry"].set_axis(areas.index.map(str))
+    if not all(points) or not {*map(str, places.index)} <= {*known.index}: return None
+    shapes = known[places.index.map(str)].to_numpy()
+    within = shapely.intersects_xy(shapes, *places[["lon", "lat"]].to_numpy(float).T)
+    return shapes if within.mean() > .5 else None
 
 def _are_areas(places, areas):
     """Are the places of a forecast these areas? Names don't tell: cells have numbers, as many
@@ -217,7 +230,7 @@ def top(found: pd.DataFrame,  # from `shown`
     return Top(group < kept, int(alike.sum()) if room or not kept else 0, float(done))
 
 # %% ../nbs/50_forecasts.ipynb #7c1e40b6
-def _draw(ax, rings, colours, marked, around):
+def _draw(ax, rings, colours, marked, boundaries):
     from matplotlib.collections import PolyCollection
     points = all(len(r) == 1 for place in rings for r in place)
     if points:
@@ -243,11 +256,11 @@ def _draw(ax, rings, colours, marked, around):
     ax.autoscale_view()
     ax.set_aspect("equal")
     ax.axis("off")
-    # of boundaries only what lies in the picture of the places: they are for orientation
-    ax.autoscale(False)
+    if not boundaries.whole: ax.autoscale(False)
     ax.add_collection(PolyCollection(
-        around, facecolors=LAND if points else "none", edgecolors=SOFT, linewidths=.5,
+        boundaries.rings, facecolors=LAND if points else "none", edgecolors=SOFT, linewidths=.5,
         zorder=0 if points else 2))
+    ax.autoscale_view()
 
 # %% ../nbs/50_forecasts.ipynb #a13df331
 def _title(forecast, period):
@@ -263,19 +276,32 @@ def _sizes(forecast):
     return places["km2"].to_numpy(float) if "km2" in places and places["km2"].gt(0).all() else None
 
 # %% ../nbs/50_forecasts.ipynb #b7e67f3e
+class _Boundaries(NamedTuple):
+    "The boundaries of a city's areas, for orientation."
+    # arrays (k, 2), in metres
+    rings: list
+    # does the picture hold all of them, or of those that reach far beyond the places a part?
+    whole: bool
+
+def _extent(places, more=()):
+    "Width and height of places, and of more rings."
+    rings = [ring for place in places for ring in place]
+    return np.ptp(np.concatenate([*rings, *more]), axis=0) + 1
+
 def _rings(forecast):
-    "The rings of each place, and those of the areas around, in metres around the same middle."
+    "The rings of each place, and the areas' boundaries, in metres around the same middle."
     places = forecast.places
     centre = float(places["lon"].median()), float(places["lat"].median())
     around = [] if forecast.around is None else outlines(forecast.around, centre)
-    return outlines(places, centre), [ring for rings in around for ring in rings]
+    around, own = [ring for rings in around for ring in rings], outlines(places, centre)
+    return own, _Boundaries(around, bool((_extent(own, around) <= 2*_extent(own)).all()))
 
 
 # %% ../nbs/50_forecasts.ipynb #577ea496
-def _page(rings, two, use):
+def _page(rings, boundaries, two, use):
     "A figure for one map or two, with the words below."
     plt = needs("matplotlib.pyplot", "reproduce")
-    wide, high = np.ptp(np.concatenate([r for place in rings for r in place]), axis=0) + 1
+    wide, high = _extent(rings, boundaries.rings if boundaries.whole else ())
     tall = (3.3 if two else 4.6)*min(max(high/wide, .5), 1.6)
     width, height = 6.8, tall + 2.1
     fig, axes = plt.subplots(1, 1 + two, figsize=(width, height), squeeze=False)
@@ -297,7 +323,7 @@ def draw(forecast: Forecast, period=None, category=None,  # which; None: the fir
     code, edges = classes(found["value"].to_numpy())
     ramp = _ramp(edges, found["value"])
     first, (rings, around) = top(found, share, km2), _rings(forecast)
-    fig, axes = _page(rings, "before" in found, _use(forecast))
+    fig, axes = _page(rings, around, "before" in found, _use(forecast))
     if "before" in found:
         assert forecast.before is not None
         last = np.searchsorted(edges, found["before"].fillna(0).to_numpy(), side="left")
@@ -438,9 +464,9 @@ def _mapped(source, around, colour, title, tooltips, beside=None):
     points = "x" in source.data
     # only what is expected has places that are marked
     line, wide = ("line", "wide") if beside is None else (_thin(len(source.data["place"])), .5)
-    lines = dict(xs=[r[:, 0].round(1).tolist() for r in around],
-                 ys=[r[:, 1].round(1).tolist() for r in around], line_color=SOFT, line_width=.7)
-    if points and around: plot.patches(fill_color="white", **lines)
+    lines = dict(xs=[r[:, 0].round(1).tolist() for r in around.rings], line_color=SOFT,
+                 ys=[r[:, 1].round(1).tolist() for r in around.rings], line_width=.7)
+    seen = [plot.patches(fill_color="white", **lines)] if points and around.rings else []
     if points:
         # twenty thousand street units are a map only where they don't cover each other
         size = float(np.clip(420/len(source.data["x"])**.5, 3, 8))
@@ -448,9 +474,9 @@ def _mapped(source, around, colour, title, tooltips, beside=None):
                              line_color=line if size == 8 else None, line_width=wide)
     else: drawn = plot.patches("xs", "ys", source=source, fill_color=colour, line_color=line,
                                line_width=wide, hover_line_color=INK)
-    if around and not points: plot.multi_line(**lines)
-    # what is seen are the places; boundaries are for orientation
-    for way in (plot.x_range, plot.y_range): way.renderers = [*way.renderers, drawn]
+    if around.rings and not points: seen = [plot.multi_line(**lines)]
+    for way in (plot.x_range, plot.y_range):
+        way.renderers = [*way.renderers, drawn, *(seen if around.whole else ())]
     plot.add_tools(HoverTool(tooltips=tooltips, renderers=[drawn]))
     _orient(plot)
     plot.axis.visible, plot.grid.visible = False, False

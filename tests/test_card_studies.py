@@ -68,9 +68,32 @@ def test_maps_have_the_areas_of_a_card_where_its_places_are_none_of_them(card):
         return bounded(Forecast(pd.DataFrame(dict(period=pd.Timestamp("2018-01-01"), place=names, expected=1.)), places), here).around
     names = list(areas.index)
     assert made(names, geometry=areas["geometry"].to_numpy()) is None and made([f"{name} · BAR" for name in names]).index.equals(areas.index)
-    # spots that are called as areas are points, and cells that are called so are no areas
+    # cells that are called as areas are none, nor are spots of which no place lies in theirs
     cells = shapely.box(*np.zeros((2, len(names))), *np.full((2, len(names)), .001))
     assert made(names).index.equals(areas.index) and made(names, geometry=cells).index.equals(areas.index)
+
+def test_spots_that_are_areas_are_drawn_as_areas_and_the_picture_holds_all_of_them(card, tmp_path):
+    areas, here = sources.polygons(card), cities.get(card)
+    def forecast(names, at):
+        middle = shapely.point_on_surface(areas.geometry[at].to_numpy())
+        places = pd.DataFrame(dict(lon=shapely.get_x(middle), lat=shapely.get_y(middle), geometry=middle), index=names)
+        return bounded(Forecast(pd.DataFrame(dict(period="next event", place=names, category="a", expected=.5)), places, {"values": "probabilities"}), here)
+    names = list(areas.index)
+    made = forecast(names, names)
+    assert made.around is None and (made.places.geometry.to_numpy() == areas.geometry.to_numpy()).all()
+    # who is called as an area and lies in another one is a point, as is who is called otherwise
+    for one in (forecast(names, names[1:] + names[:1]), forecast([f"{name} · BAR" for name in names], names)):
+        assert one.around.index.equals(areas.index) and {shape.geom_type for shape in one.places.geometry} == {"Point"}
+    # all areas are in the picture, but not a country
+    def size(one):
+        ax = one.draw().axes[0]
+        return np.array([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())])
+    whole = forecast([f"{name} · BAR" for name in names], names)
+    west, south, east, north = shapely.total_bounds(areas.geometry.to_numpy())
+    metres = np.array([(east - west)*111_320*np.cos(np.radians((north + south)/2)), (north - south)*111_320])
+    assert (size(whole) >= .99*metres).all()
+    whole.around = areas.assign(geometry=shapely.buffer(areas.geometry.to_numpy(), 3.))
+    assert (size(whole) < 3*metres).all()
 
 def test_plain_papermill_takes_the_path_of_a_card(card, tmp_path, monkeypatch):
     monkeypatch.chdir(card.parent)
