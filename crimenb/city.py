@@ -204,27 +204,25 @@ def _feature(middle, points, effect, metres, side):
     return density > density.mean() + 2 * density.std()
 
 # %% ../nbs/15_city.ipynb #456af6a9
+# the least and the most; what is above would be more than a machine holds
 _WHOLE = {
-    "n_events": 1, "days": 1, "seed": 0, "n_areas": 1, "n_premises": 1, "n_categories": 1,
-    "side": 1}
+    "n_events": (1, 10**8), "days": (1, 40_000), "seed": (0, np.inf), "n_areas": (1, 10_000),
+    "n_premises": (1, 1000), "n_categories": (1, 1000), "side": (1, 2000)}
 _RANGES = {
-    "cell_m": (lambda v: 0 < v < np.inf, "above 0"),
-    "spread": (lambda v: 0 < v < np.inf, "above 0"),
-    "premises_taste": (lambda v: 0 < v < np.inf, "above 0"),
-    "spot_taste": (lambda v: 0 < v < np.inf, "above 0"),
-    "area_sd": (lambda v: 0 <= v < np.inf, "of at least 0"),
-    "cell_sd": (lambda v: 0 <= v < np.inf, "of at least 0"),
-    "mix_sd": (lambda v: 0 <= v < np.inf, "of at least 0"),
-    "category_sd": (lambda v: 0 <= v < np.inf, "of at least 0"),
-    "premises_power": (lambda v: 0 <= v < np.inf, "of at least 0"),
-    "breadth": (lambda v: 0 <= v < np.inf, "of at least 0"),
+    **dict.fromkeys(
+        ("cell_m", "spread"), (lambda v: 0 < v <= 1e5, "above 0 and at most 100,000 metres")),
+    **dict.fromkeys(
+        ("premises_taste", "spot_taste"),
+        (lambda v: 0 < v <= 1e6, "above 0 and at most a million")),
+    **dict.fromkeys(
+        ("area_sd", "cell_sd", "mix_sd", "category_sd", "premises_power", "breadth", "bias"),
+        (lambda v: 0 <= v <= 10, "between 0 and 10")),
     "season": (lambda v: 0 <= v < 1, "of at least 0 and less than 1"),
     "branching": (
         lambda v: 0 <= v < 1, "of at least 0 and less than 1, or every event starts an avalanche"),
-    "delay": (lambda v: 1 <= v < np.inf, "of at least 1 hour"),
+    "delay": (lambda v: 1 <= v <= 1e5, "between 1 and 100,000 hours"),
     "keep": (lambda v: 0 <= v <= 1, "between 0 and 1"),
-    "reporting": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
-    "bias": (lambda v: 0 <= v < np.inf, "of at least 0")}
+    "reporting": (lambda v: 0 < v <= 1, "above 0 and at most 1")}
 
 # %% ../nbs/15_city.ipynb #42c032ac
 def _check(settings):
@@ -232,17 +230,19 @@ def _check(settings):
     except (ValueError, TypeError):
         raise InputError(
             f"start is {settings['start']!r}: use a date such as 2016-01-01") from None
-    for name, least in _WHOLE.items():
+    for name, (least, most) in _WHOLE.items():
         value = settings[name]
-        if not isinstance(value, Integral) or value < least:
-            raise InputError(f"{name} is {value!r}: use a whole number of at least {least}")
+        if not isinstance(value, Integral) or not least <= int(value) <= most:
+            above = "" if most == np.inf else f" and at most {most:,}"
+            raise InputError(f"{name} is {value!r}: use a whole number of at least {least}{above}")
     for name, (right, words) in _RANGES.items():
         value = settings[name]
         if not isinstance(value, Real) or not right(value):
             raise InputError(f"{name} is {value!r}: use a number {words}")
     for factor in settings["factors"]:
         if (
-            len(factor) != 5 or not isinstance(factor[1], Integral) or factor[1] < 1
+            len(factor) != 5 or not isinstance(factor[1], Integral)
+            or not 0 < int(factor[1]) <= 10**5
             or not factor[3] > 0 or not np.isfinite(factor[4])):
             raise InputError(
                 f"factor {factor!r} is not (kind, number of points, effect, metres, coefficient)")

@@ -33,7 +33,7 @@ from .events import fold, metres_per_degree, metres_to_degrees, needs_hours, unt
 from .fields import Untold, Writing, floats, times as read_times
 from .geo import Cells, cell_of, cell_places, degree_cells, misplaced, square_cells
 from .views import (
-    EMPTY_BY_CHANCE, NEAR, View, covered, days_without_clock, quiet_days, some_of)
+    EMPTY_BY_CHANCE, NEAR, View, as_schema, covered, days_without_clock, quiet_days, some_of)
 
 # where only counts are wanted, torch is not loaded
 if TYPE_CHECKING: import torch
@@ -87,6 +87,12 @@ class _Box(_Lattice):
                 raise InputError(
                     f"{name} is {getattr(self, name)!r}: use a whole number of at least 1")
 
+def _corner_of(city):
+    "Longitude and latitude of a simulated city's corner; an `InputError` where it is none."
+    if hasattr(city, "corner"): return city.corner
+    raise InputError("Grid.of takes a simulated city: a grid over events is Grid.around(events), "
+                     "and that of a name or a card is grids.as_grid(…)")
+
 # %% ../nbs/25_grids.ipynb #1e482945
 class Grid(_Box):
     "A box in degrees cut into `rows` × `columns` equal cells, the first in the north-west."
@@ -125,7 +131,7 @@ class Grid(_Box):
     @classmethod
     def of(cls, city: Any, rows: int = 16, columns: int = 16) -> "Grid":
         "The grid over a simulated city, which counts its rows from the south: turn its maps round."
-        (west, south), metres = city.corner, city.side * city.cell_m
+        (west, south), metres = _corner_of(city), city.side * city.cell_m
         east, north = (float(v) for v in metres_to_degrees(metres, metres, city.corner))
         return cls(west, south, east, north, rows, columns)
 
@@ -378,6 +384,11 @@ def other_kinds(there: "dict | None", here: "dict | None",  # as from `kinds_of`
             return f"{share[name]:.0%} of the events {place} alone are {name}"
     return None
 
+def _grid_like(schema):
+    "The grid and the holidays of maps that have a schema."
+    schema = as_schema(schema, ("grid", "holidays"), "hourly maps")
+    return schema["grid"], schema["holidays"]
+
 # %% ../nbs/25_grids.ipynb #da096a93
 @dataclass(frozen=True, eq=False)
 class _Known(_Hours):
@@ -459,7 +470,7 @@ class HourlyMaps(_Verbs):
         """How many events each hour and cell had, NaN in the hours of days of which nothing is
         known (`views.quiet_days`); a hole with fewer than `views.EMPTY_BY_CHANCE` usual events
         counts as 0. Hours before `start` or from `end` on don't count; `outside`: in no cell."""
-        if like is not None: grid, holidays = like["grid"], like["holidays"]
+        if like is not None: grid, holidays = _grid_like(like)
         if holidays is None and isinstance(grid, (str, Path, Card)): holidays = get(grid).holidays
         start, end = (t if t is None else _whole_hour(t, what)
                       for t, what in ((start, "start"), (end, "end")))

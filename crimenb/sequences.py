@@ -21,7 +21,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from .core import InputError, of_types, one_of, typed, within
-from .views import NEAR, Updated, differs, news
+from .views import NEAR, Updated, as_schema, differs, news
 
 # %% ../nbs/20_sequences.ipynb #43a9d9a7
 @dataclass(frozen=True, eq=False)
@@ -608,10 +608,7 @@ def known_enough(events: pd.DataFrame, # an events table, or some of its rows
 def _in_words_of(schema, events):
     """Sequences in the vocabulary of a schema: its classes; its spots that have events, however
     few, and new ones that have enough."""
-    if "slot_hours" not in schema:
-        raise InputError(
-            "like names no slots and no preparation: give the schema of sequences that were "
-            "made from events")
+    as_schema(schema, ("slot_hours", "classes"), "sequences that were made from events")
     how = How(**{k: schema[k] for k in How._fields if k in schema})
     seqs, dropped, _ = spotted(events, how._replace(min_events=1))
     if seqs is None:

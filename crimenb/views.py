@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['NEAR', 'EMPTY_BY_CHANCE', 'HOLES', 'NO_CLOCK', 'MISSED', 'GAPS', 'Split', 'stretch', 'split_in_time', 'some_of', 'an',
-           'whole_numbers', 'periods_of', 'Axes', 'Periods', 'Cut', 'differs', 'Checked', 'empty_days', 'spanned',
-           'quiet_days', 'days_without_clock', 'covered', 'empty_periods', 'Holed', 'Paced', 'Joined', 'day_of', 'news',
-           'Empty', 'Extended', 'Updated', 'View']
+           'whole_numbers', 'periods_of', 'Axes', 'Periods', 'Cut', 'as_schema', 'differs', 'Checked', 'empty_days',
+           'spanned', 'quiet_days', 'days_without_clock', 'covered', 'empty_periods', 'Holed', 'Paced', 'Joined',
+           'day_of', 'news', 'Empty', 'Extended', 'Updated', 'View']
 
 # %% ../nbs/18_views.ipynb #7ba95ff9
 import reprlib
@@ -194,6 +194,16 @@ class Cut(Periods):
         return self.counts[at].astype(float)
 
 # %% ../nbs/18_views.ipynb #040fd1cb
+def as_schema(like: dict,       # what was given as the schema of a view
+              names: tuple,     # what it has to say
+              what: str,        # the view, for the sentence
+) -> dict:
+    "The schema itself; an `InputError` where it is of another kind of view, or none."
+    if lost := [name for name in names if name not in like]:
+        raise InputError(f"like lacks {', '.join(lost)}, so it is no schema of {what}: give "
+                         "view.schema(), or model.schema_ of a model of such a view")
+    return like
+
 def differs(known: dict,  # schema of what a model was fitted on
             other: dict,  # schema of what it is used on
 ) -> "str | None":

@@ -422,3 +422,9 @@ def test_stored_numbers_of_nyc16_are_those_of_the_file(nyc16):
     measured = describe(seqs.spot_of, seqs.events)
     assert list(measured.index) == list(NYC16)
     for name, value in NYC16.items(): assert abs(measured[name] - value) <= 6e-5 * max(1, value if value < 1 else 1), name
+
+
+@pytest.mark.parametrize("asked", [dict(n_events=10**30), dict(n_events=10**10), dict(days=10**12), dict(days=10**6), dict(side=20_000), dict(n_premises=10**7), dict(n_categories=10**8),
+                                   dict(delay=1e300), dict(spread=1e300), dict(cell_sd=1e5), dict(category_sd=1e5), dict(factors=(("bars", 10**9, "distance", 100., 1.),))])
+def test_a_city_that_no_machine_holds_is_refused(asked):
+    with pytest.raises(InputError, match=f"^{'factor' if 'factors' in asked else next(iter(asked))} .*"): city.simulate(**asked)

@@ -562,3 +562,8 @@ def test_a_model_of_all_categories_refuses_maps_of_one_or_of_another_vocabulary(
     del model.schema_["kinds"]
     assert model.predict(other, [1200]).shape == (1, 4, 4)
     assert set(every.until(900).joined(every.since(900)).kinds) == set(every.kinds)
+
+
+@pytest.mark.parametrize("what", [3, "chicago", [1, 2], None])
+def test_a_grid_of_what_is_no_simulated_city_is_refused(what):
+    with pytest.raises(InputError, match="^Grid.of takes a simulated city: a grid over events is Grid.around"): Grid.of(what)

@@ -460,3 +460,19 @@ def test_settings_of_a_wrong_type_are_one_sentence_with_their_name(make, simulat
             try: make.from_events(**{"events": simulated, name: value})
             except InputError as error: refused += re.match(rf"{name} (is|are|has) ", str(error)) is not None
     assert refused > 50
+
+
+def test_a_schema_that_is_none_or_of_another_view_is_refused():
+    from crimenb import city
+    events = city.simulate(3000, 60)[0]
+    makers = {Sequences: {}, HourlyMaps: {}, Panel: {}, Terrain: dict(period="M", factors={})}
+    schemas = {cls: cls.from_events(events, **more).schema() for cls, more in makers.items()}
+    for cls, more in makers.items():
+        for like in [{}, {"a": 1}, *(schema for other, schema in schemas.items() if other is not cls)]:
+            with pytest.raises(InputError, match="^like lacks .*, so it is no schema of .*: give view.schema"): cls.from_events(events, **{k: v for k, v in more.items() if k != "period"}, like=like)
+        cls.from_events(events, like=schemas[cls], **{k: v for k, v in more.items() if k != "period"})
+
+@pytest.mark.parametrize("factors", [{"bars": 1}, {"bars": None}, {1: [2.]}])
+def test_a_factor_that_is_no_file_is_refused(factors):
+    from crimenb import city
+    with pytest.raises(InputError, match="^the factor .* is a .*: give Points, a table or a file of them$"): Terrain.from_events(city.simulate(2000, 60)[0], period="M", factors=factors)
