@@ -1279,6 +1279,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'crimenb.events._few_elsewhere': ('events.html#_few_elsewhere', 'crimenb/events.py'),
                                 'crimenb.events._first': ('events.html#_first', 'crimenb/events.py'),
                                 'crimenb.events._guessed': ('events.html#_guessed', 'crimenb/events.py'),
+                                'crimenb.events._in_metres': ('events.html#_in_metres', 'crimenb/events.py'),
                                 'crimenb.events._in_use': ('events.html#_in_use', 'crimenb/events.py'),
                                 'crimenb.events._is_text': ('events.html#_is_text', 'crimenb/events.py'),
                                 'crimenb.events._is_utc': ('events.html#_is_utc', 'crimenb/events.py'),

@@ -1177,6 +1177,13 @@ def no_shapes(has: bool,    # does the table have places as shapes?
         raise InputError(f"the places of {what} are in its geometry: read it with geo.read_events, "
                          "or write longitude and latitude as columns of it")
 
+def _in_metres(table, wanted):
+    "An `InputError` where places are read from a geometry (GeoDataFrame) that is not in degrees."
+    crs = getattr(table, "crs", None) if hasattr(table, "set_crs") else None
+    if crs is None or crs.is_geographic or wanted.get("lon") != table.geometry.name: return
+    raise InputError(f"the places of the table are in {crs.name}: read it with geo.read_events, "
+                     "which knows it, or turn them into degrees with to_crs(4326)")
+
 
 # %% ../nbs/03_events.ipynb #bf03e66a
 def _raw(one, card, area, guessing, remarks):
@@ -1189,6 +1196,7 @@ def _raw(one, card, area, guessing, remarks):
         if guessing: card = _guessed(card, table, what, remarks)
         wanted = _wanted(table.column_names, card, area, what)
         no_shapes(hasattr(one, "set_crs") or tables.has_shapes(table.schema), wanted, what)
+        _in_metres(one, wanted)
         return pa.table({ours: table[theirs] for ours, theirs in wanted.items()}), 0, card, {}
     names = list(card.header) or tables.header(one)
     card = with_clock(card, names)

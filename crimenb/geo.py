@@ -451,6 +451,9 @@ def _read_vector(path, layer):
             if layer is not None: one_of(layer, names, f"layer of {path}")
             frame = _with_texts(pyogrio, where, layer)
     except InputError: raise
+    except UnicodeDecodeError: raise InputError(
+        f"{path} has words that are not in the encoding that it names: write the right one, such "
+        "as ISO-8859-1, into the .cpg beside the .shp, or save it anew") from None
     # GDAL's errors have no end, and all mean the same
     except Exception as error: _refuse(path, "a file of shapes", _brief(error))
     if not isinstance(frame, geopandas.GeoDataFrame):

@@ -854,6 +854,8 @@ def test_names_of_a_shapefile_that_says_no_encoding_are_those_that_were_written(
         (tmp_path/"a.cpg").unlink(missing_ok=True)
         if says: (tmp_path/"a.cpg").write_text(says)
         assert sorted(geo.read_polygons(tmp_path/"a.shp").index) == ["Süd", "Östermalm"], says
+    (tmp_path/"a.cpg").write_text("UTF-8")
+    with pytest.raises(InputError, match="a.shp has words that are not in the encoding that it names: write the right one, such as ISO-8859-1, into the .cpg"): geo.read_polygons(tmp_path/"a.shp")
     (tmp_path/"a.dbf").unlink()
     with pytest.raises(InputError, match="have no properties, so nothing names them: .*the .dbf beside it"): geo.read_polygons(tmp_path/"a.shp")
 
@@ -868,3 +870,15 @@ def test_where_nothing_tells_which_of_two_numbers_is_the_longitude_it_is_said(tm
     for source in (turned, tmp_path/"t.geojson"):
         with pytest.raises(InputError, match="3 of 3 places can not be right .*longitude first"): read_points(source, 25832)
     assert read_points(frankfurt.assign(lon=frankfurt.lon - 96.3, lat=frankfurt.lat - 8.3)).notes == {}
+
+
+def test_a_geodataframe_in_metres_is_read_where_its_system_is_known():
+    from crimenb import events
+    table = pd.DataFrame({"when": [f"2024-01-{d:02} 10:30" for d in range(1, 29)], "offense": ["theft", "robbery"]*14})
+    degrees = geopandas.GeoDataFrame(table, geometry=geopandas.points_from_xy(np.linspace(-87.6, -87.5, 28), 41.8), crs=4326)
+    for read in (geo.read_events, events.read): assert np.allclose(read(degrees, tz="America/Chicago").events.lon, degrees.geometry.x)
+    metres = degrees.to_crs(26916)
+    assert np.allclose(geo.read_events(metres, tz="America/Chicago").events.lon, degrees.geometry.x, atol=1e-6)
+    with pytest.raises(InputError, match="the places of the table are in NAD83 / UTM zone 16N: read it with geo.read_events"): events.read(metres, tz="America/Chicago")
+    # columns of degrees are read beside a geometry in metres
+    assert np.allclose(events.read(metres.assign(lon=degrees.geometry.x, lat=41.8), tz="America/Chicago").events.lon, degrees.geometry.x)
