@@ -36,6 +36,7 @@ from .columns import bare
 from .columns import first_rows
 from .columns import guess
 from .columns import halves
+from .columns import headless
 from .columns import kinds
 from .core import InputError
 from .core import one_of
@@ -1118,6 +1119,17 @@ def files_of(source,  # a path; a pattern with * or ? in it, as text; or a list 
             f"no file is named like {path}: give the path of a table as CSV or Parquet")
     return found
 
+# %% ../nbs/03_events.ipynb #wanted00
+def _without(lost, names):
+    "What is to be said of a file of which the time or the category is not known."
+    out_of = ", ".join(map(str, names))
+    if headless(names): return (
+        f"begins with a row, and not with the names of its columns ({out_of}): write a first line "
+        "with a name for each of them")
+    it, named = "it" if len(lost) == 1 else "them", ", ".join(f"{ours}=" for ours in lost)
+    return (f"has no column that is known to be the {' or the '.join(lost)}: name {it} with "
+            f"{named}, out of {out_of}")
+
 # %% ../nbs/03_events.ipynb #006586d0
 def _wanted(names, card, area, what):
     """Our columns -> theirs, of those that a card names and a file has; an `InputError` for what is
@@ -1139,11 +1151,7 @@ def _wanted(names, card, area, what):
         raise InputError(f"{what} has the column {twice[0]} more than once: keep one of them")
     lost = [ours for ours in ("time", "category")
             if ours not in there and not (ours == "time" and "reported" in there)]
-    if lost:
-        with_, out_of = (", ".join(f"{ours}=" for ours in lost), ", ".join(map(str, names)))
-        raise InputError(
-            f"{what} has no column that is known to be the {' or the '.join(lost)}: name "
-            f"{'it' if len(lost) == 1 else 'them'} with {with_}, out of {out_of}")
+    if lost: raise InputError(f"{what} {_without(lost, names)}")
     if alone := [pair for pair in halves(columns) if pair[0]]:
         one, other = alone[0]
         raise InputError(

@@ -6,6 +6,7 @@ import pytest
 
 from crimenb import columns
 from crimenb import events as E
+from crimenb.core import InputError
 
 N = 240
 at = pd.Series(pd.date_range("2024-01-05 00:30", periods=N, freq="431min"))
@@ -80,3 +81,12 @@ def test_reader_and_card_take_the_same_columns_and_say_so(tmp_path):
     assert len(said) == 7 and [*made.unsure][:7] == said
     # a frame in memory, too
     assert E.read(pd.read_csv(tmp_path/"e.csv"), tz="Europe/Warsaw").events.equals(read.events)
+
+@pytest.mark.parametrize("first", ["10/12/2017 07:14:00 PM,CRIMINAL DAMAGE,41.918711651,-87.76551063", "2017-10-12,THEFT,A1", "theft,41.9187,-87.7655,K2"])
+def test_a_file_without_a_line_of_names_is_told_so(tmp_path, first):
+    from crimenb import cards
+    (tmp_path/"e.csv").write_text("\n".join([first]*60))
+    for make in (E.read, cards.draft):
+        with pytest.raises(InputError, match="e.csv begins with a row, and not with the names of its columns .*: write a first line with a name for each of them"): make(tmp_path/"e.csv")
+    # a year in a name is a name
+    assert not columns.headless(["2024", "Arrests 2023/24", "1.5 km", "x_2024-01"]) and columns.headless(["a", "2024-01-05 10:00"])
