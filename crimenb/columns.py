@@ -336,7 +336,8 @@ def _labelled(ours, many):
 
 # %% ../nbs/02_columns.ipynb #58a25ab3
 # how dates and clocks look that no other number looks like
-SHAPES = {"time": r"^\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?\b", "clock": r"^\d{1,2}:\d\d"}
+SHAPES = {"time": r"^\d{1,4}[-/]\d{1,2}\b|^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b",
+          "clock": r"^\d{1,2}:\d\d"}
 # clocks without a colon, which other numbers may look like: 00.43 and 0043, and 43
 BARE = (r"^(?:[01]?\d|2[0-4])\.[0-5]\d$|^(?:[01]\d|2[0-3])[0-5]\d$",
         r"^(?:(?:[01]?\d|2[0-3])?[0-5])?\d$")

@@ -595,3 +595,18 @@ def test_dates_in_32_bits_are_refused():
     with pytest.raises(InputError, match="numbers of 32 bits, which do not hold all their digits"): F.times(pa.array([20180105., 20180301.], pa.float32()))
     assert "exact to 338 seconds only" in F.times(pa.array([43103.5, 43104.25], pa.float32())).remarks[0]
     assert not any("bits" in one for one in F.times(pa.array([43103., 43104.], pa.float32())).remarks)
+
+
+@pytest.mark.parametrize("how", ["%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%m.%Y", "%Y.%m", "%Y%m", "%Y%m.0", "%B %Y", "%b %Y", "%b. %Y", "%Y %b", "%Y %B"])
+def test_months_are_known_however_they_are_written(how):
+    from crimenb import events
+    at = pd.Series(pd.date_range("2018-01-15 10:20", periods=60, freq="11D"))
+    for text, n in ((at.dt.strftime(how), 60), (at.dt.strftime("%d.%m.%Y %H:%M").where(at.index % 5 > 0, at.dt.strftime(how)), 12)):
+        found = events.read(pd.DataFrame({"date": text, "offense": "theft", "id": range(60)}), tz="Europe/Berlin")
+        month = found.events.known_to.eq("month")
+        assert len(found.events) == 60 and month.sum() == n
+        order = found.events.record_id.astype(int).to_numpy()
+        assert (found.events.time[month].to_numpy() == at[order[month]].dt.to_period("M").dt.start_time.to_numpy()).all()
+
+@pytest.mark.parametrize("text", ["13.2018", "00.2018", "9.2018", "12.4923", "201813", "201800", "2018.5", "185012", "Jan-18", "2018"])
+def test_what_is_no_month_is_none(text): assert not F.dates(pa.array([text]))[0]
