@@ -86,6 +86,9 @@ def stripped(text: pa.Array,  # Arrow text
 ) -> pa.Array:
     "Text without white space at its ends, null where it means that there is nothing."
     text = pc.utf8_trim_whitespace(text)
+    # ="00123" keeps a spreadsheet from taking a text for a number
+    if pc.any(pc.starts_with(text, '="')).as_py():
+        text = pc.utf8_trim_whitespace(pc.replace_substring_regex(text, r'^="([^"]*)"$', r"\1"))
     nothing = pc.is_in(text, value_set=pa.array(MISSING, text.type))
     return (
         pc.if_else(nothing, pa.scalar(None, text.type), text) if pc.any(nothing).as_py() else text)
@@ -465,9 +468,9 @@ class Writing:
 
 # %% ../nbs/01_fields.ipynb #f6b2c174
 # letters, with accents in one piece or in two
-_LETTER = "[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff\u0300-\u036f]"
+_LETTER = "[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017f\u0300-\u036f]"
 _CLOCK = (r"(?P<H>\d{1,2})(?:[:h.](?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,]\d+)?)?)?"
-          r"(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?(?: ?(?:Uhr|hrs?|h))?")
+          r"(?: ?(?P<p>[AaPp])\.? ?[Mm]\.?)?(?: ?(?:Uhr|hrs?|h))?")
 _OFFSETS = r"[Zz]|(?:GMT|UTC)?[+-]\d{1,2}(?::?\d{2})?|[A-Z]{3,4}"
 _ZONE = rf"(?: ?(?P<z>{_OFFSETS}))?(?: ?[\[(][\w /]+[\])])?$"
 _TIME = rf"(?:(?:[T ]|, ?)(?:(?:at|à|um|om) )?{_CLOCK})?{_ZONE}"
@@ -506,13 +509,14 @@ _PATTERNS = (
 )
 
 # %% ../nbs/01_fields.ipynb #0ca2b92d
-# how the months begin in English, German, French, Spanish, Italian, Portuguese, Dutch and the
-# languages of Scandinavia, without accents: no beginning stands for two months
+# how the months begin in English, German, French, Spanish, Italian, Portuguese, Dutch, Polish and
+# the languages of Scandinavia, without accents: no beginning stands for two months
 _MONTHS = (
-    ("jan", "ene", "gen"), ("feb", "fev"), ("mar", "mrz", "maa", "mrt"), ("apr", "abr", "avr"),
-    ("may", "mai", "mag", "mei", "maj"), ("jun", "juin", "giu"), ("jul", "juil", "lug"),
-    ("aug", "ago", "aou"), ("sep", "set"), ("oct", "okt", "ott", "out"), ("nov",),
-    ("dec", "dez", "dic", "des"))
+    ("jan", "ene", "gen", "sty"), ("feb", "fev", "lut"), ("mar", "mrz", "maa", "mrt"),
+    ("apr", "abr", "avr", "kwi"), ("may", "mai", "mag", "mei", "maj"),
+    ("jun", "juin", "giu", "cze"), ("jul", "juil", "lug", "lip"), ("aug", "ago", "aou", "sie"),
+    ("sep", "set", "wrz"), ("oct", "okt", "ott", "out", "paz"), ("nov", "lis"),
+    ("dec", "dez", "dic", "des", "gru"))
 _ABBREVIATIONS = {"Z": 0, "UTC": 0, "GMT": 0, "BST": 60, "CET": 60, "CEST": 120,
                   "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "MST": -420, "MDT": -360,
                   "PST": -480, "PDT": -420, "AKST": -540, "AKDT": -480, "HST": -600}

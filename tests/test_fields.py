@@ -610,3 +610,14 @@ def test_months_are_known_however_they_are_written(how):
 
 @pytest.mark.parametrize("text", ["13.2018", "00.2018", "9.2018", "12.4923", "201813", "201800", "2018.5", "185012", "Jan-18", "2018"])
 def test_what_is_no_month_is_none(text): assert not F.dates(pa.array([text]))[0]
+
+
+@pytest.mark.parametrize("text, right", [("05/03/2024 08:15:00 a. m.", "2024-03-05 08:15"), ("05/03/2024 08:15:00\u00a0p.\u00a0m.", "2024-03-05 20:15"), ("5 lutego 2024 08:15", "2024-02-05 08:15"),
+                                         ("5 paź 2024 08:15", "2024-10-05 08:15"), ("5 listopada 2024 08:15", "2024-11-05 08:15"), ("5 sie 2024", "2024-08-05"), ("5 wrz 2024", "2024-09-05"), ('="2024-03-05 08:15"', "2024-03-05 08:15")])
+def test_times_of_spain_and_poland_and_of_a_spreadsheets_texts(text, right):
+    assert F.times(pa.array([text]*3), F.Writing(order="dmy")).time[0] == np.datetime64(right)
+
+def test_texts_that_a_spreadsheet_keeps_as_texts_are_what_stands_in_them():
+    kept = pa.array(['="001307355"', '=" A 7 "', '=""', '="N/A"', "plain", '="a"b"'])
+    assert F.stripped(kept).to_pylist() == ["001307355", "A 7", None, None, "plain", '="a"b"']
+    assert F.record_ids(pa.array(['="001307355"', "1307355", "1307355.0"])).nunique() == F.record_ids(pa.array(["001307355", "1307355", "1307355.0"])).nunique() == 1
