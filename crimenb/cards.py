@@ -7,13 +7,10 @@ __all__ = ['as_keys', 'polygons', 'in_areas', 'last_of', 'load', 'placed', 'know
 
 # %% ../nbs/13_cards.ipynb #544a034c
 import os
-import re
 from collections import Counter
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import replace
-from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +36,7 @@ from .events import files_of
 from .events import read
 from .events import vague
 from .fields import clocks_written
+from .fields import world_zones
 from .geo import area_rows
 from .geo import join_areas
 from .geo import lie_elsewhere
@@ -166,33 +164,11 @@ def known_to(found: Cleaned,  # events of a file
         dropped={**found.dropped, f"time not known to the {unit}": int(rough.sum())})
 
 # %% ../nbs/13_cards.ipynb #f7b81664
-@cache
-def _zones():
-    "The world's zones with the place of their largest city: names, countries, lon, lat."
-    for place in ("tzdata", None):
-        try:
-            text = (
-                resources.files("tzdata.zoneinfo") / "zone.tab" if place
-                else Path("/usr/share/zoneinfo/zone.tab")).read_text(encoding="utf-8")
-        except (ModuleNotFoundError, OSError): continue
-        break
-    else: return pd.DataFrame(columns=["country", "zone", "lat", "lon"])
-    rows = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
-    def degrees(text):
-        digits = text[1:]
-        whole = len(digits) - (4 if len(digits) > 5 else 2)
-        return (-1 if text[0] == "-" else 1)*(int(digits[:whole]) + int(digits[whole:whole + 2])/60)
-    places = [re.findall(r"[+-]\d+", row[1]) for row in rows]
-    return pd.DataFrame(
-        {
-            "country": [row[0] for row in rows], "zone": [row[2] for row in rows],
-            "lat": [degrees(p[0]) for p in places], "lon": [degrees(p[1]) for p in places]})
-
 def near_zones(lon: float, lat: float,  # degrees
 ) -> pd.DataFrame:
     """The world's zones, columns zone, country and km to the zone's largest city, the nearest
     first. Empty where no list of zones is on this machine."""
-    zones = _zones()
+    zones = world_zones()
     there, here = np.radians(zones[["lon", "lat"]].to_numpy(float)), np.radians([lon, lat])
     near = np.sin(there[:, 1]) * np.sin(here[1]) + np.cos(there[:, 1]) * np.cos(here[1]) * np.cos(
         there[:, 0] - here[0])
@@ -327,7 +303,7 @@ def draft(source: "str | Path",        # the file of events
     if known.any() and tz is None:
         zone, own = _zone(account.events[known], hints, unsure)
         if zone: account = read(path, tz=zone, **named)
-    country = dict(_zones()[["zone", "country"]].itertuples(index=False)).get(zone) if own else None
+    country = world_zones().set_index("zone")["country"].get(zone) if own else None
     if country: hints["holidays"] = "of the zone's country"
     card = replace(
         account.card or Card(path.stem), name=path.stem, events=(path.name,), zone=zone,

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from . import tables
 from .cities import Card
 from .core import InputError
+from .fields import POINTS
 from .fields import Writing
 from .fields import as_text
 from .fields import clocks
@@ -187,11 +188,11 @@ def kinds(card: Card,   # of a city
             if ours in ("time", "reported", "clock", "x", "y", *WAYS)}
 
 def _looks_like_points(column):
-    "Do the first values of a column look like POINT (-87.63 41.88)?"
+    "Do the first values of a column hold both numbers of a place, as POINT (-87.63 41.88) does?"
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)): return False
     text = stripped(as_text(column)).drop_null()
-    return len(text) > 0 and pc.mean(
-        pc.match_substring_regex(text, r"(?i)^(?:SRID=4326; ?)?POINT ?(?:Z ?)?\(")).as_py() > .5
+    return len(text) > 0 and max(
+        pc.mean(pc.match_substring_regex(text, pattern)).as_py() for pattern in POINTS) > .5
 
 # %% ../nbs/02_columns.ipynb #13eea1ab
 def _has_clock(column):

@@ -58,6 +58,7 @@ from .fields import stripped
 from .fields import tidy_labels
 from .fields import times
 from .fields import on_clocks
+from .fields import world_zones
 from .fields import zone_minutes
 from .fields import zone_named
 
@@ -337,7 +338,7 @@ def _sensible(card, what, lon, lat, absent, inside, bad, why, example):
         _few_elsewhere(lon, lat, known, why, what)
         one_town((lon[~bad], lat[~bad]), what)
     if card.box is None and card.zone and (~bad).any():
-        _on_the_right_side(float(np.median(lon[~bad])), card, what)
+        _on_the_right_side(np.median(lon[~bad]), np.median(lat[~bad]), card, what)
 
 # %% ../nbs/03_events.ipynb #1220c9c0
 def _written(raw, absent):
@@ -404,8 +405,22 @@ def one_town(known: tuple, # (n,) longitude and latitude, in degrees
         "say where the city is with box, and those outside are counted, or read each by itself")
 
 # %% ../nbs/03_events.ipynb #f289eba1
-def _on_the_right_side(lon, card, what):
-    "An `InputError` where the places are not near the longitude of the city's clocks."
+def _km(lon, lat, there):
+    "Kilometres between two places in degrees."
+    (a, b), (c, d) = np.radians([lon, lat]), np.radians(there)
+    near = np.sin(b)*np.sin(d) + np.cos(b)*np.cos(d)*np.cos(a - c)
+    return float(6371*np.arccos(np.clip(near, -1, 1)))
+
+def _on_the_right_side(lon, lat, card, what):
+    "An `InputError` where the places are not near the city of a zone, or would be if swapped."
+    zones = world_zones()
+    city = zones.loc[zones["zone"] == card.zone, ["lon", "lat"]].to_numpy()
+    far = _km(lon, lat, city[0]) if len(city) else 0.
+    # from Kashgar to Shanghai, which have one time, it is 4,100 km
+    if far > 5000 or (far > 2000 and abs(lon) <= 90 and 3*_km(lat, lon, city[0]) < far):
+        raise InputError(
+            f"{what} has places near {_about(lon, lat)}, {far:,.0f} km from the city whose time "
+            f"{card.zone} is: are lon and lat swapped, or is it another zone?")
     hours = pd.Timestamp("2020-01-15", tz=card.zone).utcoffset() / pd.Timedelta(hours=1)
     # the clocks of western China are three hours ahead of the sun; those of no city more than four
     if abs((lon - 15*hours + 180) % 360 - 180) > 60:

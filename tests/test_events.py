@@ -902,3 +902,22 @@ def test_a_box_that_begins_with_a_latitude_is_named():
     with pytest.raises(InputError, match="box is .41.6, -88.0, 42.1, -87.5., which begins with a latitude: give .west, south"): E.read(table_of(30, lon=-87.6, lat=41.8), box=(41.6, -88, 42.1, -87.5))
     # Zurich's could be one of a town in Somalia
     with pytest.raises(InputError, match="in each other's column: swap lon and lat, or, if it is the box"): E.read(table_of(30, lon=8.5, lat=47.4), box=(47.3, 8.4, 47.5, 8.7))
+
+
+@pytest.mark.parametrize("place", ["POINT (11.5125 48.1375)", "POINT Z (11.5125 48.1375 0)", "(48.1375, 11.5125)", "(48.1375°, 11.5125°)", '{"type": "Point", "coordinates": [11.5125, 48.1375]}', "{'type': 'Point', 'coordinates': [11.5125, 48.1375]}",
+                                   "{'latitude': '48.1375', 'longitude': '11.5125', 'human_address': '{}'}", '{"needs_recoding": false, "longitude": 11.5125, "latitude": 48.1375}'])
+def test_places_of_which_both_numbers_stand_in_one_column(tmp_path, place):
+    table = pd.DataFrame({"when": [f"2024-01-{d:02} 10:30" for d in range(1, 29)], "offense": ["theft", "robbery"]*14, "where": place})
+    table.to_csv(tmp_path/"e.csv", index=False)
+    for source in (table, tmp_path/"e.csv"):
+        found = balanced(E.read(source, tz="Europe/Berlin"))
+        assert found.card.columns["lon"] == found.card.columns["lat"] == "where" and (found.events.lon == 11.5125).all() and (found.events.lat == 48.1375).all()
+
+def test_places_far_from_the_city_of_their_zone_are_swapped_or_of_another_one():
+    at = lambda lon, lat, zone: E.read(table_of(lon=np.linspace(lon, lon + .01, 40), lat=np.linspace(lat, lat + .01, 40)), tz=zone).events
+    # swapped, in radians
+    for lon, lat, zone in ((48.1, 11.5, "Europe/Berlin"), (41.9, 12.5, "Europe/Rome"), (.2, .84, "Europe/Berlin"), (33.4, -70.6, "America/Santiago")):
+        with pytest.raises(InputError, match="km from the city whose time .* is: are lon and lat swapped, or is it another zone"): at(lon, lat, zone)
+    # as far as zones reach: Kashgar, Vladivostok's Magadan, Perth's Kununurra, Honolulu, and a zone that is in no list
+    for lon, lat, zone in ((75.98, 39.46, "Asia/Shanghai"), (128.74, -15.77, "Australia/Perth"), (-66.1, 18.4, "America/New_York"), (-157.8, 21.3, "Pacific/Honolulu"), (-87.6, 41.8, "US/Central"), (7.75, 48.57, "Europe/Berlin")):
+        assert len(at(lon, lat, zone)) == 40

@@ -401,7 +401,7 @@ def test_what_is_no_month_here_is_counted_and_said():
     ("41,88°", "NS", 41.88), ("POINT (-87.6 41.8)", "EW", -87.6), ("POINT (-87.6 41.8)", "NS", 41.8), ("SRID=4326;POINT(-87.6 41.8)", "NS", 41.8), ("Point Z (-87.6 41.8 3)", "NS", 41.8),
     # what is not certain is no number
     ("-87.63W", "EW", np.nan), ("87.63N", "EW", np.nan), ("13.4 O", "EW", np.nan), ("41°75'N", "NS", np.nan), ("41.5°30'N", "NS", np.nan), ("41 52 30 N", "NS", np.nan), ("POINT EMPTY", "NS", np.nan),
-    ("(41.8, -87.6)", "EW", np.nan), ("41.88 -87.63", "NS", np.nan)])
+    ("(41.8, -87.6)", "EW", -87.6), ("41.88 -87.63", "NS", np.nan)])
 def test_degrees_in_other_spellings(text, ways, right):
     assert F.floats(pa.array([text, "1.5"]), ways)[0] == pytest.approx([right, 1.5], nan_ok=True)
     # a number of anything else is not read so
