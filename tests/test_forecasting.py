@@ -8,6 +8,7 @@ import pytest
 from crimenb import city, forecasts, models
 from crimenb.core import InputError
 from crimenb.grids import Grid, HourlyMaps
+from crimenb.lab import forecasting
 from crimenb.metrics import fit_spread
 from crimenb.models import Forecasts, catalogue, choose, with_rules
 
@@ -76,3 +77,10 @@ def test_empty_places_are_one_class_and_the_others_quantiles():
     code, edges = forecasts.classes(values)
     assert (code[:60] == 0).all() and len(edges) == 4 and [int((code == k).sum()) for k in range(1, 5)] == [10, 10, 10, 10]
     assert len(forecasts.classes(np.arange(100))[1]) == 4 and len(forecasts.classes(np.zeros(9))[1]) == 0 and forecasts.legend(forecasts.classes(np.full(9, .3))[1]) == ["all alike"]
+
+
+@pytest.mark.parametrize("name, question, right", [("GAT + TCN", "week", "GAT+TCN"), ("gat+tcn", "week", "GAT+TCN"), ("LSTM", "week", "LSTMCrimeNet"), ("smoothedcounts", "next", "smoothed counts"), ("st-resnet", "hour", "ST-ResNet, sound"), ("crimealarm", "next", "CrimeAlarm")])
+def test_a_model_is_named_with_or_without_blanks(name, question, right): assert forecasting.named(name, question) == right
+
+def test_a_map_lies_beside_the_table(tmp_path):
+    assert forecasting.targets(out=tmp_path/"week.csv")["map"] == tmp_path/"week.html" and forecasting.targets(out=tmp_path/"a.geojson", map=tmp_path/"b.png")["map"] == tmp_path/"b.png"

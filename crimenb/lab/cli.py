@@ -462,7 +462,7 @@ def _forecast_command(commands):
         help="the table: .csv, .geojson, .gpkg; default: next.geojson")
     sub.add_argument(
         "--map", type=_path, metavar="FILE",
-        help="the map: .html to click on, .png, .svg or .pdf for paper; default: next.html")
+        help="the map: .html to click on, .png, .svg or .pdf for paper; default: beside the table")
     sub.add_argument("-q", dest="quiet", action="store_true", help="print nothing but the paths")
 
 # %% ../../nbs/lab/90_cli.ipynb #3106f46b

@@ -369,10 +369,11 @@ def trial(model: Any, view: Any, when: Times, periods: int = 1) -> Trial:
         model, model.loss(chosen, view, valid), model.reported(values, view, test, periods), values)
 
 def named(name: str, question: str) -> str:
-    "The model that is meant: by its name, or by how its name begins."
+    "The model that is meant: by its name, or by how its name begins, with or without blanks."
     known = models.catalogue(QUESTIONS[question].view)
     if name in known: return name
-    some = [one for one in known if one.lower().startswith(name.lower())] if name else []
+    def short(text): return text.lower().replace(" ", "")
+    some = [one for one in known if short(one).startswith(short(name))] if name else []
     if len(some) > 1: some = [one for one in some if known[one].role == "paper"]
     return some[0] if len(some) == 1 else one_of(name, known, f"model for a forecast by {question}")
 
@@ -965,9 +966,9 @@ def go_on(path,                   # of a saved model
           **settings,             # of the view: start, end
 ) -> Answer:
     "Forecast with a saved model what comes after these events."
-    model = models.load(path)
-    if not events: raise InputError(
+    if not events and Path(path).is_file(): raise InputError(
             f"{path} holds a model and no data: give the events to go on from with --events")
+    model = models.load(path)
     which = classes_asked(question := _question(model, path), top)
     _settings(question, settings, gap)
     card, read = _read_on(model, events, dataset)
@@ -1003,10 +1004,10 @@ TABLES, MAPS = (
 
 def targets(save=None,  # where the model goes; None: nowhere
             out=None,   # where the table goes; None: next.geojson
-            map=None,   # where the map goes; None: next.html, and nowhere without the extra `maps`
+            map=None,   # where the map goes; None: .html beside the table, if bokeh is there
 ) -> dict:
     "What is to be written -> its path, each looked at."
-    if map is None and find_spec("bokeh"): map = "next.html"
+    if map is None and find_spec("bokeh"): map = Path(out or "next.geojson").with_suffix(".html")
     given = {"table": out or "next.geojson", "map": map, "model": save}
     paths = {what: Path(path) for what, path in given.items() if path}
     for what, known in (("table", TABLES), ("map", MAPS)):
