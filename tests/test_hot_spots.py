@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
@@ -54,6 +55,8 @@ def expected(name, view, train=None, **settings):
 
 # sum, and sum of squares
 PINNED = {'uniform': (2830.0, 5005.5625), 'area': (2830.0, 5005.5625), 'last counts': (2830.0, 12234.0), 'mean counts': (2830.0, 12234.0), 'kernel density': (2830.0, 7663.2751), 'shrunk counts': (2827.85201, 8304.30307), 'random forest': (2798.26603, 7158.36577)}
+# the trees of scikit-learn 1.7, the last for Python 3.10, part elsewhere than those of later releases
+if sklearn.__version__.startswith("1.7."): PINNED["random forest"] = (2797.56579, 7162.28003)
 
 
 # --- all rules ---
